@@ -1,0 +1,66 @@
+"""freeze_hooks: training itself delivers the deployable model.
+
+    import freeze_hooks as fh
+    hooks = [fh.FreezeHook(outputs=["probs"], bind={"is_training:0": False})]
+
+writes a frozen `.pb` (graph and weights in one file) beside every checkpoint that a TensorFlow
+training session saves.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from typing import TYPE_CHECKING, Any, List
+
+from ._version import __version__
+
+if TYPE_CHECKING:
+    from .errors import FreezeError as FreezeError
+    from .errors import InvalidFileError as InvalidFileError
+    from .errors import NotFreezableError as NotFreezableError
+    from .errors import TooLargeError as TooLargeError
+    from .errors import UnknownNameError as UnknownNameError
+    from .freezer import Artifact as Artifact
+    from .freezer import freeze_session as freeze_session
+    from .load import FrozenModel as FrozenModel
+    from .load import Report as Report
+    from .load import check as check
+    from .load import inspect as inspect
+    from .load import load_frozen as load_frozen
+    from .session import FreezeHook as FreezeHook
+
+_HOMES = {
+    "Artifact": "freezer",
+    "FreezeError": "errors",
+    "FreezeHook": "session",
+    "FrozenModel": "load",
+    "InvalidFileError": "errors",
+    "NotFreezableError": "errors",
+    "Report": "load",
+    "TooLargeError": "errors",
+    "UnknownNameError": "errors",
+    "check": "load",
+    "freeze_session": "freezer",
+    "inspect": "load",
+    "load_frozen": "load",
+}
+__all__ = ["__version__", *_HOMES]  # noqa: PLE0604
+
+if importlib.util.find_spec("tensorflow") is None:
+    raise ImportError(
+        "freeze_hooks works on TensorFlow, which is not installed: "
+        "pip install tensorflow (or tensorflow-cpu, tensorflow-macos), 1.15 or newer"
+    )
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError("module {!r} has no attribute {!r}".format(__name__, name))
+    value = getattr(importlib.import_module("." + _HOMES[name], __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> List[str]:
+    return sorted(__all__)

@@ -1,0 +1,130 @@
+"""Everything that differs between TensorFlow versions, and every private import."""
+
+from __future__ import annotations
+
+import functools
+import threading
+import weakref
+from typing import Any, Callable, Optional, Tuple
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.framework import function_pb2, graph_pb2, node_def_pb2, types_pb2
+
+v1 = tf.compat.v1
+
+AttrValue = v1.AttrValue
+FunctionDef = function_pb2.FunctionDef
+GraphDef = graph_pb2.GraphDef
+NodeDef = node_def_pb2.NodeDef
+VERSION: str = tf.__version__
+
+DT_BOOL: int = types_pb2.DT_BOOL
+DT_INT32: int = types_pb2.DT_INT32
+DT_INT64: int = types_pb2.DT_INT64
+DT_STRING: int = types_pb2.DT_STRING
+DT_RESOURCE: int = types_pb2.DT_RESOURCE
+DT_VARIANT: int = types_pb2.DT_VARIANT
+
+# A 64 MiB slice is the fastest way out of a session on TensorFlow 2; on 1.x the same
+# slice is slow, while 4 MiB slices stay in the allocator's reach.
+CHUNK_BYTES: int = (64 if int(VERSION.split(".")[0]) >= 2 else 4) << 20
+
+
+@functools.lru_cache(maxsize=None)
+def op_def(name: str) -> Optional[Any]:
+    """The OpDef registered for an op type, also from loaded libraries; None if there is none."""
+    graph = tf.Graph()
+    look_up = getattr(graph, "op_def_for_type", None) or graph._get_op_def
+    try:
+        return look_up(name)
+    except (tf.errors.OpError, KeyError, ValueError, RuntimeError):
+        return None
+
+
+def numpy_dtype(enum: int) -> Any:
+    """The numpy dtype that TensorFlow uses for a DataType number."""
+    return tf.as_dtype(enum).as_numpy_dtype
+
+
+def itemsize(enum: int) -> int:
+    """Bytes that one element takes in a tensor's buffer."""
+    return int(np.dtype(numpy_dtype(enum)).itemsize)
+
+
+def dtype_name(enum: int) -> str:
+    """"float32" for DT_FLOAT; "unknown(200)" for a number this TensorFlow does not know."""
+    try:
+        return tf.as_dtype(enum).base_dtype.name
+    except TypeError:
+        return "unknown({})".format(enum)
+
+
+def info(message: str) -> None:
+    """Log a line as TensorFlow's own hooks do."""
+    v1.logging.info("%s", message)
+
+
+def warn(message: str) -> None:
+    """Log a warning as TensorFlow's own hooks do."""
+    v1.logging.warning("%s", message)
+
+
+def static_shape(graph: Any, tensor: str) -> Optional[Tuple[Optional[int], ...]]:
+    """The dimensions of a graph's tensor, None for an unknown one; None for an unknown rank."""
+    shape = graph.get_tensor_by_name(tensor).shape
+    return None if shape.rank is None else tuple(shape.as_list())
+
+
+_lock = threading.RLock()  # a finalizer may run while this thread holds it
+_listeners: Any = weakref.WeakKeyDictionary()
+_intercepting: Optional[Callable[..., Any]] = None
+
+
+def on_save(graph: Any, listener: Any) -> None:
+    """Call `listener.after_save(saver, session, prefix)` after each Saver.save on `graph`.
+
+    The listener is held weakly: the interception lives as long as the listener does, and
+    Saver.save is put back once nobody listens.
+    """
+    with _lock:
+        _listeners.setdefault(graph, weakref.WeakSet()).add(listener)
+        _install()
+    weakref.finalize(listener, _uninstall_if_idle)
+
+
+def off_save(listener: Any) -> None:
+    """Stop calling `listener`."""
+    with _lock:
+        for listening in list(_listeners.values()):
+            listening.discard(listener)
+    _uninstall_if_idle()
+
+
+def _install() -> None:
+    global _intercepting
+    if _intercepting is not None:
+        return
+    original = v1.train.Saver.save
+
+    @functools.wraps(original)
+    def save(self: Any, sess: Any, *args: Any, **kwargs: Any) -> Any:
+        prefix = original(self, sess, *args, **kwargs)
+        if prefix is not None:
+            with _lock:
+                listening = list(_listeners.get(getattr(sess, "graph", None), ()))
+            for listener in listening:
+                listener.after_save(self, sess, prefix)
+        return prefix
+
+    v1.train.Saver.save = _intercepting = save
+
+
+def _uninstall_if_idle() -> None:
+    global _intercepting
+    with _lock:
+        if _intercepting is None or any(list(_listeners.values())):
+            return
+        if v1.train.Saver.save is _intercepting:  # else another library wrapped ours: leave it
+            v1.train.Saver.save = _intercepting.__wrapped__  # type: ignore[attr-defined]
+            _intercepting = None

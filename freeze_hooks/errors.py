@@ -1,0 +1,23 @@
+"""What can go wrong, as exceptions a caller can tell apart."""
+
+from __future__ import annotations
+
+
+class FreezeError(ValueError):
+    """Catch this to catch every error that freeze_hooks raises on its own account."""
+
+
+class UnknownNameError(FreezeError):
+    """An operation or tensor name is not in the graph; the message lists near matches."""
+
+
+class NotFreezableError(FreezeError):
+    """The wanted outputs need something a frozen file cannot hold, such as an assignment."""
+
+
+class TooLargeError(FreezeError):
+    """The file would pass 2 GiB, the most a protocol buffer parser accepts."""
+
+
+class InvalidFileError(FreezeError):
+    """A file is truncated, not a GraphDef, or contradicts itself."""

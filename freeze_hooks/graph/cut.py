@@ -1,0 +1,189 @@
+"""Where a frozen graph begins and ends: cut and bound tensors, and the names of both ends."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Callable, Container, Dict, List, Mapping, Optional, Sequence, Tuple
+
+from .._tf import DT_RESOURCE, DT_VARIANT, AttrValue, dtype_name, v1
+from ..errors import FreezeError, NotFreezableError, UnknownNameError
+from .body import Body, output_type
+from .names import join, split, unique, unknown
+
+PLACEHOLDERS = frozenset(("Placeholder", "PlaceholderV2", "PlaceholderWithDefault"))
+Shape = Optional[Tuple[Optional[int], ...]]
+
+
+@dataclasses.dataclass(frozen=True)
+class End:
+    """A tensor at an end of the graph, and the node name it shall have in the file."""
+
+    key: str
+    wanted: str
+    tensor: str
+    dtype: int
+    shape: Shape
+
+
+def resolve(nodes: Mapping[str, Any], argument: str, tensor: str) -> Tuple[str, int]:
+    """(node spelling of the tensor, dtype), after making sure that the graph has it.
+
+    Raises:
+      UnknownNameError: with near matches, or with the outputs that the operation has.
+    """
+    name, port = split(tensor)
+    if name not in nodes:
+        raise unknown("{}=:".format(argument), name, nodes)
+    dtype = output_type(nodes[name], port)
+    if dtype is None:
+        count = 0
+        while output_type(nodes[name], count) is not None:
+            count += 1
+        has = ", ".join("{}:{}".format(name, i) for i in range(count)) or "none"
+        raise UnknownNameError(
+            "{}=: {!r} is not an output of {} {!r}; its outputs: {}".format(
+                argument, tensor, nodes[name].op, name, has
+            )
+        )
+    return join(name, port), dtype
+
+
+def bind(
+    body: Body, values: Sequence[Tuple[str, Any]], shape_of: Callable[[str], Shape]
+) -> Dict[str, str]:
+    """Add a constant for each bound tensor; returns {tensor: its constant}.
+
+    Raises:
+      FreezeError: a value does not fit its tensor's dtype or shape.
+    """
+    moved = {}
+    for tensor, value in values:
+        text, dtype = resolve(body.nodes, "bind", tensor)
+        try:
+            proto = v1.make_tensor_proto(value, dtype=dtype)
+        except (TypeError, ValueError) as error:
+            raise FreezeError("bind=: {!r} cannot hold {!r}: {}".format(tensor, value, error)) from None
+        given, shape = [d.size for d in proto.tensor_shape.dim], shape_of(tensor)
+        if shape is not None and not _fits(given, shape):
+            raise FreezeError(
+                "bind=: {!r} has shape {}, its value {}".format(tensor, list(shape), given)
+            )
+        const = AttrValue(tensor=proto)
+        name = split(text)[0] + "/bound"
+        moved[text] = body.add("Const", name, value=const, dtype=AttrValue(type=dtype)).name
+    return moved
+
+
+def _fits(given: List[int], shape: Tuple[Optional[int], ...]) -> bool:
+    return len(given) == len(shape) and all(d in (None, g) for g, d in zip(given, shape))
+
+
+def cut(
+    body: Body, inputs: Any, shape_of: Callable[[str], Shape]
+) -> Tuple[List[End], Dict[str, str]]:
+    """Add a placeholder for each input tensor; returns the ends and {tensor: its placeholder}."""
+    ends: List[End] = []
+    moved: Dict[str, str] = {}
+    for key, tensor in inputs:
+        text, dtype = resolve(body.nodes, "inputs", tensor)
+        if dtype in (DT_RESOURCE, DT_VARIANT):
+            raise NotFreezableError(
+                "inputs=: {!r} is a {}, which cannot be fed".format(tensor, dtype_name(dtype))
+            )
+        name, port = split(text)
+        shape = shape_of(tensor)
+        placeholder = name
+        if body.nodes[name].op not in PLACEHOLDERS:
+            attrs = {"dtype": AttrValue(type=dtype), "shape": _shape_attr(shape)}
+            placeholder = body.add("Placeholder", name + "/cut", **attrs).name
+            moved[text] = placeholder
+        wanted = key or (name if port == 0 else "{}_{}".format(name, port))
+        ends.append(End(key or wanted, wanted, placeholder, dtype, shape))
+    return ends, moved
+
+
+def _shape_attr(shape: Shape) -> Any:
+    value = AttrValue()
+    if shape is None:
+        value.shape.unknown_rank = True
+    else:
+        value.shape.SetInParent()
+        for dim in shape:
+            value.shape.dim.add(size=-1 if dim is None else dim)
+    return value
+
+
+def placeholders(body: Body, known: Sequence[End]) -> List[End]:
+    """The placeholders of a graph that are not among the known ends."""
+    named = {end.tensor for end in known}
+    found = []
+    for node in body.nodes.values():
+        if node.op in PLACEHOLDERS and node.name not in named:
+            proto = node.attr["shape"].shape
+            shape: Shape = tuple(None if d.size < 0 else d.size for d in proto.dim)
+            shape = None if proto.unknown_rank else shape
+            dtype = output_type(node, 0)
+            assert dtype is not None
+            found.append(End(node.name, node.name, node.name, dtype, shape))
+    return found
+
+
+def name_ends(
+    body: Body, inputs: Sequence[End], outputs: Sequence[End], slots: Container[str]
+) -> Dict[str, str]:
+    """Give both ends of the graph the names they shall have; other nodes step aside.
+
+    An output keeps its node where that is still what it was; else an Identity takes the name,
+    also where the output is a slot, since the file's description stands on the first output.
+
+    Returns:
+      {old: new} of every node that was renamed.
+    """
+    claims: Dict[str, str] = {end.tensor: end.wanted for end in inputs}
+    groups: Dict[str, Dict[int, str]] = {}
+    for end, text in zip(outputs, body.outputs):
+        wanted, port = split(end.wanted)
+        groups.setdefault(wanted, {})[port] = text
+    for wanted, ports in groups.items():
+        kept = all(text == join(wanted, port) for port, text in ports.items())
+        if not kept or wanted in slots or claims.get(wanted, wanted) != wanted:
+            claims[_alias(body, wanted, ports)] = wanted
+    body.outputs = [end.wanted for end in outputs]
+    return _rename(body, claims)
+
+
+def _alias(body: Body, wanted: str, ports: Mapping[int, str]) -> str:
+    texts = [ports.get(port, next(iter(ports.values()))) for port in range(max(ports) + 1)]
+    types = []
+    for text in texts:
+        name, port = split(text)
+        types.append(output_type(body.nodes[name], port))
+    value = AttrValue()
+    if len(texts) == 1:
+        value.type = types[0]
+        return str(body.add("Identity", wanted, texts, T=value).name)
+    value.list.type.extend(types)
+    return str(body.add("IdentityN", wanted, texts, T=value).name)
+
+
+def _rename(body: Body, claims: Mapping[str, str]) -> Dict[str, str]:
+    wanted = list(claims.values())
+    for name in wanted:
+        if wanted.count(name) > 1:
+            raise FreezeError("two inputs or outputs would both be named {!r} in the file".format(name))
+    new = {old: name for old, name in claims.items() if old != name}
+    taken = set(body.nodes) | set(wanted)
+    for name in wanted:
+        if name in body.nodes and name not in claims:
+            new[name] = unique(name, taken)
+            taken.add(new[name])
+    if not new:
+        return {}
+    for node in body.nodes.values():
+        node.name = new.get(node.name, node.name)
+        for i, text in enumerate(node.input):
+            name, port = split(text)
+            if name in new:
+                node.input[i] = join(new[name], port)
+    body.nodes = {node.name: node for node in body.nodes.values()}
+    return new

@@ -1,0 +1,237 @@
+"""Folding conditionals whose predicate is known: what a bound `is_training` makes dead goes."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Callable, Dict, List, Mapping, Optional, Set, Tuple
+
+import numpy as np
+
+from .._tf import DT_INT32, AttrValue, v1
+from ..errors import NotFreezableError
+from .body import (
+    ENTERS,
+    MERGES,
+    NEXT_ITERATIONS,
+    SWITCHES,
+    Body,
+    data_inputs,
+    prune,
+    topological,
+)
+from .functions import Library, Trail, inline_calls
+from .known import truth, value_of
+from .names import CONTROL, join, split
+
+IFS = frozenset(("If", "StatelessIf"))
+CASES = frozenset(("Case", "StatelessCase"))
+WHILES = frozenset(("While", "StatelessWhile"))
+BRANCHING = IFS | CASES | WHILES
+
+
+def simplify(body: Body, library: Library, path: Tuple[str, ...] = ()) -> Body:
+    """Inline calls, fold conditionals with known predicates and prune, until nothing is left to do.
+
+    Branches and loop bodies that stay are simplified too, as new functions of the library;
+    `path` names the functions that led to this body.
+
+    Raises:
+      NotFreezableError: a wanted output can never be computed, or a function is recursive.
+    """
+    trail = Trail(path)
+    body = prune(body)
+    while True:
+        inlined = inline_calls(body, library, trail)
+        folded = _fold_switches(body)
+        chosen = _fold_branching(body)
+        if not (inlined or folded or chosen):
+            break
+        body = prune(body)
+    if any([_simplify_branches(node, body, library, trail) for node in list(body.nodes.values())]):
+        body = prune(body)
+    return body
+
+
+def _fold_switches(body: Body) -> bool:
+    """Fold v1 conditionals: Switch and Merge with a known predicate."""
+    switches = {}
+    for node in body.nodes.values():
+        if node.op in SWITCHES:
+            known = truth(value_of(body, node.input[1]))
+            if known is not None:
+                switches[node.name] = int(known)
+    if not switches:
+        return False
+    dead = _dead_tensors(body, switches)
+    for text in body.outputs:
+        if split(text) in dead:
+            raise NotFreezableError(
+                "output {!r} is in a branch that the bound values never take".format(text)
+            )
+    moved: Dict[str, str] = {}
+    for node in list(body.nodes.values()):
+        if (node.name, CONTROL) in dead:
+            del body.nodes[node.name]
+        elif node.name in switches:
+            moved[join(node.name, 1)] = node.name
+            _become_identity(node, [node.input[0]])
+        elif node.op in MERGES:
+            _shrink_merge(body, node, dead, moved)
+    body.rewire(moved)
+    return True
+
+
+def _dead_tensors(body: Body, switches: Mapping[str, int]) -> Set[Tuple[str, int]]:
+    """(node, port) of every tensor that is never computed; port CONTROL: the node never runs."""
+    consumers = body.consumers()
+    dead: Set[Tuple[str, int]] = {(name, 1 - port) for name, port in switches.items()}
+    stack = list(dead)
+    while stack:
+        name, port = stack.pop()
+        for user, index in consumers.get(name, ()):
+            if (user.name, CONTROL) in dead or split(user.input[index])[1] != port:
+                continue
+            if user.op in MERGES and not _merge_dies(body, user, dead):
+                continue
+            ports = {split(text)[1] for node, i in consumers.get(user.name, ()) for text in [node.input[i]]}
+            wanted = {p for n, p in map(split, body.outputs) if n == user.name}
+            fresh = {(user.name, p) for p in ports | wanted | {0, CONTROL}} - dead
+            dead |= fresh
+            stack.extend(fresh)
+    return dead
+
+
+def _merge_dies(body: Body, merge: Any, dead: Set[Tuple[str, int]]) -> bool:
+    inputs = list(data_inputs(merge))
+    loop = [text for text in inputs if body.nodes[split(text)[0]].op in ENTERS]
+    looping = any(body.nodes[split(text)[0]].op in NEXT_ITERATIONS for text in inputs)
+    return all(split(text) in dead for text in (loop if looping and loop else inputs))
+
+
+def _shrink_merge(
+    body: Body, merge: Any, dead: Set[Tuple[str, int]], moved: Dict[str, str]
+) -> None:
+    inputs = list(data_inputs(merge))
+    alive = [i for i, text in enumerate(inputs) if split(text) not in dead]
+    if len(alive) == len(inputs):
+        return
+    index = join(merge.name, 1)
+    if len(alive) == 1:
+        value = AttrValue(tensor=v1.make_tensor_proto(alive[0], dtype=DT_INT32))
+        which = body.add("Const", merge.name + "/value_index", value=value, dtype=AttrValue(type=DT_INT32))
+        moved[index] = which.name
+        _become_identity(merge, [inputs[alive[0]]])
+        return
+    if index in body.outputs or any(index in node.input for node in body.nodes.values()):
+        raise NotFreezableError(
+            "{!r} loses some of its inputs, but its value_index is needed".format(merge.name)
+        )
+    del merge.input[:]
+    merge.input.extend(inputs[i] for i in alive)
+    merge.attr["N"].i = len(alive)
+
+
+def _become_identity(node: Any, inputs: List[str]) -> None:
+    controls = [text for text in node.input if text.startswith("^")]
+    node.op = "Identity"
+    del node.input[:]
+    node.input.extend(inputs + controls)
+    if "N" in node.attr:
+        del node.attr["N"]
+
+
+def _fold_branching(body: Body) -> bool:
+    """Turn If and Case with a known selector into a call of the chosen branch."""
+    changed = False
+    for node in body.nodes.values():
+        if node.op in IFS or node.op in CASES:
+            branch = _chosen(node, value_of(body, node.input[0]))
+            if branch is not None:
+                node.op = "PartitionedCall"
+                del node.input[0]
+                node.attr["f"].func.CopyFrom(branch)
+                changed = True
+    return changed
+
+
+def _chosen(node: Any, selector: Any) -> Optional[Any]:
+    if node.op in IFS:
+        known = truth(selector)
+        return None if known is None else node.attr["then_branch" if known else "else_branch"].func
+    if selector is None or np.size(selector) != 1:
+        return None
+    branches = node.attr["branches"].list.func
+    index = int(np.reshape(selector, ()))
+    return branches[index if 0 <= index < len(branches) else len(branches) - 1]
+
+
+def branches_of(node: Any) -> List[Any]:
+    """The function references (NameAttrList) of an If, Case or While."""
+    if node.op in IFS:
+        return [node.attr["then_branch"].func, node.attr["else_branch"].func]
+    if node.op in CASES:
+        return list(node.attr["branches"].list.func)
+    return [node.attr["cond"].func, node.attr["body"].func]
+
+
+def _simplify_branches(
+    node: Any, body: Body, library: Library, trail: Trail
+) -> bool:
+    if node.op not in BRANCHING:
+        return False
+    funcs = branches_of(node)
+    paths = [trail.through(node.name, func.name) for func in funcs]
+    branches = [library.body(func.name, func.attr) for func in funcs]
+    offset = 0 if node.op in WHILES else 1
+    inputs = list(data_inputs(node))[offset:]
+    fixed = _fixed_args(node, branches, len(inputs))
+    known = {i: body.nodes[split(inputs[i])[0]] for i in fixed if value_of(body, inputs[i]) is not None}
+    known = {i: const for i, const in known.items() if const.op == "Const"}
+    branches = [
+        simplify(_with_known(branch, known), library, path)
+        for branch, path in zip(branches, paths)
+    ]
+    if node.op not in WHILES:
+        _drop_unused(node, branches)
+    for func, branch in zip(funcs, branches):
+        func.name = library.add(branch.name, branch)
+        func.attr.clear()
+    return True
+
+
+def _fixed_args(node: Any, branches: List[Body], count: int) -> List[int]:
+    """Arguments that are the same in every run of a branch: in a loop, those it hands on."""
+    if node.op not in WHILES:
+        return list(range(count))
+    args, outputs = list(branches[1].args), branches[1].outputs
+    return [i for i in range(count) if outputs[i] == args[i]]
+
+
+def _with_known(branch: Body, known: Mapping[int, Any]) -> Body:
+    outputs = list(branch.outputs)  # a loop must go on handing its arguments on
+    moved = {}
+    for i, arg in enumerate(branch.args):
+        if i in known:
+            const = known[i]
+            moved[arg] = branch.add("Const", arg + "/known", **dict(const.attr)).name
+    branch.rewire(moved)
+    return dataclasses.replace(branch, outputs=outputs)
+
+
+def _drop_unused(node: Any, branches: List[Body]) -> None:
+    """Take arguments that no branch uses from an If or Case, and their variables with them."""
+    inputs = list(node.input)
+    types = list(node.attr["Tin"].list.type)
+    names = list(zip(*(b.args for b in branches)))
+    used = [
+        any(arg in b.nodes and b.nodes[arg].op == "_Arg" for arg, b in zip(args, branches))
+        for args in names
+    ]
+    if all(used):
+        return
+    del node.input[:]
+    node.input.extend(inputs[:1] + [text for text, keep in zip(inputs[1:], used) if keep])
+    node.attr["Tin"].list.type[:] = [t for t, keep in zip(types, used) if keep]
+    for position, branch in enumerate(branches):
+        kept = {args[position] for args, keep in zip(names, used) if keep}
+        branch.args = {arg: dtype for arg, dtype in branch.args.items() if arg in kept}

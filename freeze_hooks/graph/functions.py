@@ -1,0 +1,249 @@
+"""Functions of a GraphDef's library, to and from the working form, and inlining of calls."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Set, Tuple
+
+from .._tf import FunctionDef, NodeDef, op_def
+from ..errors import NotFreezableError
+from .body import (
+    ARG,
+    Body,
+    follow,
+    has_frames,
+    output_groups,
+    output_type,
+    prune,
+    topological,
+    widths,
+)
+from .names import join, split, unique
+
+CALLS = frozenset(("PartitionedCall", "StatefulPartitionedCall"))
+
+
+class Library:
+    """The functions of one GraphDef: parsed on demand, grown by specialised copies."""
+
+    def __init__(self, library: Any) -> None:
+        self._defs: Dict[str, Any] = {f.signature.name: f for f in library.function}
+        self._bodies: Dict[str, Body] = {}
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._defs
+
+    def signature(self, name: str) -> Any:
+        """The OpDef of an op type: a registered one, or that of a function called as an op."""
+        return self._defs[name].signature if name in self._defs else op_def(name)
+
+    def body(self, name: str, attrs: Optional[Mapping[str, Any]] = None) -> Body:
+        """The named function's body, pruned; callers may change the copy they get."""
+        if name not in self._defs:
+            raise NotFreezableError("function {!r} is not in the graph's library".format(name))
+        definition = self._defs[name]
+        if definition.signature.attr:  # polymorphic: its types are the caller's attributes
+            return prune(_to_body(definition, attrs or {}, self))
+        if name not in self._bodies:
+            self._bodies[name] = prune(_to_body(definition, {}, self))
+        return prune(self._bodies[name])
+
+    def named_body(self, name: str) -> Body:
+        """The body with its function's name before its nodes', for messages."""
+        return dataclasses.replace(self.body(name), name=name + "/")
+
+    def add(self, name: str, body: Body) -> str:
+        """Store a body under `name`, or a near name if taken; returns the name it got."""
+        definition = _to_def(dataclasses.replace(body, name=unique(name, self._defs)), self)
+        self._defs[definition.signature.name] = definition
+        return str(definition.signature.name)
+
+    def used_by(self, nodes: Iterable[Any]) -> List[Any]:
+        """The FunctionDefs that nodes need, directly or through other functions, by name."""
+        found: Dict[str, Any] = {}
+        stack = list(nodes)
+        while stack:
+            for name in referenced(stack.pop()):
+                if name in self._defs and name not in found:
+                    found[name] = self._defs[name]
+                    stack.extend(self._defs[name].node_def)
+        return [found[name] for name in sorted(found)]
+
+
+def referenced(node: Any) -> Iterator[str]:
+    """Names of the functions a node refers to (its own op may be one)."""
+    yield node.op
+    for value in node.attr.values():
+        if value.HasField("func"):
+            yield value.func.name
+        for func in value.list.func:
+            yield func.name
+
+
+def callee(node: Any, library: Library) -> Optional[str]:
+    """The function a node simply calls, or None."""
+    if node.op in CALLS:
+        return str(node.attr["f"].func.name)
+    return str(node.op) if node.op in library else None
+
+
+class Trail:
+    """Through which functions each inlined node came, so that recursion is seen and refused."""
+
+    def __init__(self, path: Tuple[str, ...]) -> None:
+        self._start = path
+        self._paths: Dict[str, Tuple[str, ...]] = {}
+
+    def through(self, node: str, function: str) -> Tuple[str, ...]:
+        """The path of what comes from `function`, called by `node`."""
+        path = self._paths.get(node, self._start)
+        if function in path:
+            raise NotFreezableError(
+                "function {!r} calls itself (through {}): recursion cannot be frozen".format(
+                    function, " -> ".join(path)
+                )
+            )
+        return path + (function,)
+
+    def note(self, nodes: Iterable[str], path: Tuple[str, ...]) -> None:
+        """Remember the path of nodes that were inlined."""
+        self._paths.update((node, path) for node in nodes)
+
+
+def inline_calls(body: Body, library: Library, trail: Trail) -> bool:
+    """Put the body of every called function in place of its call; says whether it did any."""
+    calls = [node for node in topological(body) if callee(node, library)]
+    moved: Dict[str, str] = {}
+    framed = has_frames(body.nodes)
+    for call in calls:
+        name = callee(call, library)
+        assert name is not None
+        path = trail.through(call.name, name)
+        attrs = call.attr["f"].func.attr if call.op in CALLS else call.attr
+        inner = library.body(name, attrs)
+        added = _inline(body, call, inner, moved, framed or has_frames(inner.nodes))
+        trail.note(added, path)
+    body.rewire(moved)
+    return bool(calls)
+
+
+def _inline(
+    body: Body, call: Any, inner: Body, moved: Dict[str, str], framed: bool
+) -> Iterable[str]:
+    del body.nodes[call.name]
+    inputs = [follow(text, moved) for text in call.input if not text.startswith("^")]
+    controls = [text for text in call.input if text.startswith("^")]
+    actual = dict(zip(inner.args, inputs))
+    inside = [node for node in inner.nodes.values() if node.op != ARG]
+    copies = {n.name: body.add(n.op, "{}/{}".format(call.name, n.name)) for n in inside}
+
+    def outer(text: str) -> str:
+        name, port = split(text)
+        if name in actual:
+            return actual[name] if port == 0 else body.pivot(actual[name])
+        return join(copies[name].name, port)
+
+    for node in inside:
+        copy = copies[node.name]
+        copy.MergeFrom(NodeDef(device=node.device, input=[outer(text) for text in node.input]))
+        for key, value in node.attr.items():
+            copy.attr[key].CopyFrom(value)
+        if framed and not node.input:
+            copy.input.extend(controls)
+            if inputs:
+                copy.input.append(body.pivot(inputs[0]))
+    for port, text in enumerate(inner.outputs):
+        moved[join(call.name, port)] = outer(text)
+    return [copy.name for copy in copies.values()]
+
+
+def _arg(name: str, index: int, dtype: int) -> Any:
+    node = NodeDef(name=name, op=ARG)
+    node.attr["T"].type = dtype
+    node.attr["index"].i = index
+    return node
+
+
+def _ports(node: Any, library: Library) -> Iterator[Tuple[str, str]]:
+    """(FunctionDef spelling, GraphDef spelling) of each output of a function's node."""
+    if node.op == ARG:
+        yield node.name, node.name
+        return
+    groups = output_groups(node, library.signature(node.op))
+    port = 0
+    for group, dtypes in groups:
+        for i in range(len(dtypes)):
+            yield "{}:{}:{}".format(node.name, group, i), join(node.name, port)
+            port += 1
+
+
+def _to_body(definition: Any, attrs: Mapping[str, Any], library: Library) -> Body:
+    signature = definition.signature
+    nodes: Dict[str, Any] = {}
+    args: Dict[str, int] = {}
+    tensors: Dict[str, str] = {}
+    for arg in signature.input_arg:
+        for i, dtype in enumerate(widths(arg, attrs)):
+            name = unique(arg.name if i == 0 else "{}_{}".format(arg.name, i), nodes)
+            nodes[name] = _arg(name, len(args), dtype)
+            args[name] = dtype
+            tensors["{}:{}".format(arg.name, i)] = name
+    for source in definition.node_def:
+        node = NodeDef()
+        node.CopyFrom(source)
+        for value in node.attr.values():
+            if value.placeholder in attrs:
+                value.CopyFrom(attrs[value.placeholder])
+        nodes[node.name] = node
+    for node in nodes.values():
+        tensors.update(_ports(node, library))
+
+    def known(text: str) -> str:
+        if text.startswith("^"):
+            return text
+        if text not in tensors:
+            raise NotFreezableError(
+                "function {!r} refers to {!r}, which it lacks".format(signature.name, text)
+            )
+        return tensors[text]
+
+    outputs, rets = [], []
+    for ret in signature.output_arg:
+        source = definition.ret[ret.name]
+        for i in range(len(widths(ret, attrs))):
+            if i:
+                stem, first = source.rsplit(":", 1)
+                outputs.append(known("{}:{}".format(stem, int(first) + i)))
+            else:
+                outputs.append(known(source))
+            rets.append(ret.name if i == 0 else "{}_{}".format(ret.name, i))
+    for node in nodes.values():
+        inputs = [known(text) for text in node.input]
+        del node.input[:]
+        node.input.extend(inputs)
+    return Body(nodes, outputs, signature.name, args, tuple(rets))
+
+
+def _to_def(body: Body, library: Library) -> Any:
+    definition = FunctionDef()
+    definition.signature.name = body.name
+    for name, dtype in body.args.items():
+        definition.signature.input_arg.add(name=name, type=dtype)
+    spelled: Dict[str, str] = {}
+    for node in body.nodes.values():
+        spelled.update((graph, function) for function, graph in _ports(node, library))
+    taken: Set[str] = set(body.args)
+    for name, text in zip(body.rets, body.outputs):
+        name = unique(name, taken)
+        taken.add(name)
+        node, port = split(text)
+        dtype = output_type(body.nodes[node], port)
+        definition.signature.output_arg.add(name=name, type=dtype)
+        definition.ret[name] = spelled[text]
+    for node in body.nodes.values():
+        if node.op != ARG:
+            copy = definition.node_def.add()
+            copy.CopyFrom(node)
+            del copy.input[:]
+            copy.input.extend(t if t.startswith("^") else spelled[t] for t in node.input)
+    return definition

@@ -1,0 +1,127 @@
+"""What in a graph makes a file that answers wrongly, or only where it was trained."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import Any, Dict, Iterable, List, Sequence, Tuple
+
+from .body import SWITCHES, Body, data_inputs
+from .cut import PLACEHOLDERS
+from .fold import BRANCHING
+from .names import split
+
+_RANDOM = re.compile(
+    r"(Stateless)?(Parameterized)?(Random(Uniform|StandardNormal|Gamma|Poisson|Shuffle|Binomial)"
+    r"|TruncatedNormal|Multinomial)(Int|FullInt)?(V\d)?$"
+)
+_PYTHON = frozenset(("PyFunc", "PyFuncStateless", "EagerPyFunc"))
+_TABLE = re.compile(r"(Lookup|Initialize)Table|^(Anonymous|Mutable)*(Dense)?HashTable")
+_PIPELINE = re.compile(
+    r"^(IteratorGetNext(Sync|AsOptional)?|OneShotIterator|Iterator(V2)?|AnonymousIterator.*"
+    r"|.*Queue(Dequeue|Enqueue).*|.*(FIFO|Shuffle|Priority)Queue(V2)?|.*Reader(V2)?|ReaderRead.*"
+    r"|Unstage|.*Dataset(V\d)?)$"
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """Something in a frozen graph to look at: which nodes, what is wrong, what mends it."""
+
+    kind: str
+    nodes: Tuple[str, ...]
+    problem: str
+    remedy: str
+
+    def __str__(self) -> str:
+        shown = ", ".join(self.nodes[:5])
+        more = " and {} more".format(len(self.nodes) - 5) if len(self.nodes) > 5 else ""
+        return "{}: {}{}; {}".format(self.problem, shown, more, self.remedy)
+
+
+def lint(
+    bodies: Iterable[Body], unasked: Iterable[str] = (), unused: Sequence[str] = ()
+) -> List[Finding]:
+    """Findings in the graph (the first body) and in the functions it uses.
+
+    Args:
+      bodies: the graph, whose name is empty, then its functions' bodies.
+      unasked: placeholders that are in the graph though inputs= does not name them.
+      unused: inputs that the outputs do not need.
+    """
+    found: Dict[str, List[str]] = {}
+    switches: List[str] = []
+    for body in bodies:
+        for node in body.nodes.values():
+            for kind in _kinds(node):
+                found.setdefault(kind, []).append(body.name + node.name)
+        switches += _switching_placeholders(body) if not body.name else []
+    how = _binding(switches)
+    findings = [
+        Finding(kind, tuple(nodes), *_SAID[kind](how)) for kind, nodes in sorted(found.items())
+    ]
+    if switches:
+        findings.append(
+            Finding("switch", tuple(switches), "a placeholder chooses between branches", how)
+        )
+    missing = tuple(name for name in unasked if name not in switches)
+    if missing:
+        remedy = "name them in inputs=, or fix them with bind="
+        findings.append(Finding("unfed", missing, "placeholders that inputs= leaves out", remedy))
+    if unused:
+        remedy = "leave them out of inputs=, or name an output that needs them"
+        findings.append(Finding("unused", tuple(unused), "inputs that no output needs", remedy))
+    return findings
+
+
+def _kinds(node: Any) -> Iterable[str]:
+    if node.op.startswith("FusedBatchNorm") and node.attr["is_training"].b:
+        if "Grad" not in node.op:
+            yield "training_batch_norm"
+    if _RANDOM.match(node.op):
+        yield "random"
+    if node.op in _PYTHON:
+        yield "python"
+    if _TABLE.search(node.op):
+        yield "table"
+    if _PIPELINE.match(node.op):
+        yield "pipeline"
+
+
+def _switching_placeholders(body: Body) -> List[str]:
+    found: Dict[str, None] = {}
+    for node in body.nodes.values():
+        if node.op in SWITCHES or node.op in BRANCHING:
+            index = 1 if node.op in SWITCHES else 0
+            source = split(list(data_inputs(node))[index])[0]
+            while body.nodes[source].op in ("Identity", "LogicalNot", "Cast"):
+                source = split(body.nodes[source].input[0])[0]
+            if body.nodes[source].op in PLACEHOLDERS:
+                found[source] = None
+    return list(found)
+
+
+def _binding(switches: List[str]) -> str:
+    if switches:
+        return "fix it for inference, as in bind={{'{}:0': False}}".format(switches[0])
+    return "build the inference graph (is_training=False) beside the training one and name its outputs"
+
+
+_SAID = {
+    "training_batch_norm": lambda how: (
+        "batch normalization in training mode uses the statistics of each batch", how
+    ),
+    "random": lambda how: ("random ops change the answer from run to run (dropout left on?)", how),
+    "python": lambda how: (
+        "Python functions run only in the process that made them",
+        "cut behind them with inputs=",
+    ),
+    "table": lambda how: (
+        "lookup tables are empty in a new process",
+        "cut behind the look-up with inputs=",
+    ),
+    "pipeline": lambda how: (
+        "an input pipeline cannot travel in the file",
+        "feed its elements instead: inputs={'x': 'IteratorGetNext:0'}",
+    ),
+}

@@ -1,0 +1,59 @@
+"""Names of nodes and tensors, as GraphDef spells them."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Container, Iterable, List, Tuple
+
+from ..errors import UnknownNameError
+
+CONTROL = -1
+
+
+def split(text: str) -> Tuple[str, int]:
+    """("node", port) of "node", "node:1" or "^node", whose port is CONTROL."""
+    if text.startswith("^"):
+        return text[1:], CONTROL
+    node, colon, port = text.rpartition(":")
+    return (node, int(port)) if colon else (text, 0)
+
+
+def join(node: str, port: int) -> str:
+    """The spelling of a node's input: the inverse of `split`."""
+    if port == CONTROL:
+        return "^" + node
+    return node if port == 0 else "{}:{}".format(node, port)
+
+
+def tensor_name(text: str) -> str:
+    """The full name of a tensor: "x" is "x:0"."""
+    return "{}:{}".format(*split(text))
+
+
+def unique(name: str, taken: Container[str]) -> str:
+    """`name`, or `name_1`, `name_2`... where it is taken."""
+    candidate, count = name, 0
+    while candidate in taken:
+        count += 1
+        candidate = "{}_{}".format(name, count)
+    return candidate
+
+
+def near(name: str, candidates: Iterable[str], most: int = 5) -> List[str]:
+    """The candidates a person who typed `name` may have meant, best first."""
+    pool = list(candidates)
+    lowered = name.lower()
+    tail = lowered.rsplit("/", 1)[-1]
+    scored = [c for c in pool if c.lower().rsplit("/", 1)[-1] == tail]
+    scored += [c for c in pool if lowered in c.lower()]
+    scored += difflib.get_close_matches(name, pool, n=most, cutoff=0.6)
+    return list(dict.fromkeys(scored))[:most]
+
+
+def unknown(kind: str, name: str, candidates: Iterable[str], more: str = "") -> UnknownNameError:
+    """The error to raise for a name that is not there."""
+    close = near(name, candidates)
+    hint = "did you mean {}?".format(", ".join(repr(c) for c in close)) if close else (
+        "nothing in the graph has a similar name."
+    )
+    return UnknownNameError("{} {!r} is not in the graph: {}{}".format(kind, name, hint, more))

@@ -1,0 +1,199 @@
+"""From variables to constants: every use of a variable becomes the use of a plain tensor."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
+
+from .._tf import DT_BOOL, DT_INT32, AttrValue, op_def, v1
+from ..errors import NotFreezableError
+from .body import Body, data_inputs, has_frames, topological, widths
+from .fold import BRANCHING, WHILES, branches_of
+from .functions import Library
+from .names import split
+
+REF_VARIABLES = frozenset(("Variable", "VariableV2"))
+HANDLES = frozenset(("VarHandleOp",))
+VARIABLES = REF_VARIABLES | HANDLES
+_HANDING_ON = frozenset(("Identity", "Switch", "Merge", "Enter", "Exit", "NextIteration"))
+
+
+@dataclasses.dataclass(frozen=True)
+class Variable:
+    """A variable that a frozen graph needs: its node in the training graph and its value's type."""
+
+    node: str
+    dtype: int
+    shape: Optional[Tuple[int, ...]]  # None where the graph does not say
+    resource: bool
+
+
+Carried = Dict[Tuple[str, int], Variable]
+
+
+def freeze_variables(body: Body, library: Library) -> Dict[str, Variable]:
+    """Make slots of the variables in `body`, and plain tensor ops of all that uses them.
+
+    A slot is a Const that lacks its value.
+
+    Returns:
+      The variable of each slot, by the slot's name.
+
+    Raises:
+      NotFreezableError: an op that the outputs need changes a variable, or uses it in a way
+        that a constant does not allow; the op and the variable are named.
+    """
+    slots = {}
+    for node in body.nodes.values():
+        if node.op in VARIABLES:
+            dtype, shape = node.attr["dtype"].type, node.attr["shape"].shape
+            slots[node.name] = Variable(node.name, dtype, static(shape), node.op in HANDLES)
+            node.op = "Const"
+            node.attr.clear()
+            node.attr["dtype"].type = dtype
+    _make_plain(body, library, {(name, 0): variable for name, variable in slots.items()})
+    return slots
+
+
+def static(shape: Any) -> Optional[Tuple[int, ...]]:
+    """The dimensions of a TensorShapeProto, None unless all are known."""
+    if shape.unknown_rank or any(dim.size < 0 for dim in shape.dim):
+        return None
+    return tuple(dim.size for dim in shape.dim)
+
+
+def _make_plain(body: Body, library: Library, carried: Carried) -> None:
+    """Rewrite what uses a carried variable, in order; `carried` grows to all tensors that do."""
+    for node in topological(body):
+        given = {
+            i: carried[split(text)] for i, text in enumerate(node.input) if split(text) in carried
+        }
+        if not given:
+            continue
+        variable = next(iter(given.values()))
+        plain = node.op[3:] if node.op.startswith("Ref") else node.op
+        if node.op in BRANCHING:
+            _branch(node, library, given, carried)
+        elif plain in _HANDING_ON and (variable.resource or plain != node.op):
+            node.op = plain
+            node.attr["T"].type = variable.dtype
+            for port in (0, 1) if plain == "Switch" else (0,):
+                carried[node.name, port] = variable
+        elif node.op in _READS:
+            _READS[node.op](body, node, variable)
+        elif variable.resource or any(_wants_ref(node, i) for i in given):
+            raise NotFreezableError(_refusal(node, variable))
+
+
+def _wants_ref(node: Any, index: int) -> bool:
+    definition = op_def(node.op)
+    for arg in definition.input_arg if definition else ():
+        index -= len(widths(arg, node.attr))
+        if index < 0:
+            return bool(arg.is_ref)
+    return False
+
+
+def _refusal(node: Any, variable: Variable) -> str:
+    return (
+        "{} {!r} is needed by the outputs, but changes variable {!r} or needs more of it than its "
+        "value, so it cannot be frozen; choose an output before it, cut it off with inputs=, or "
+        "bind= the placeholder that switches training off".format(node.op, node.name, variable.node)
+    )
+
+
+def _branch(node: Any, library: Library, given: Mapping[int, Variable], carried: Carried) -> None:
+    """Give an If, Case or While its variables as plain tensors, in copies of its functions."""
+    loop = node.op in WHILES
+    offset = 0 if loop else 1
+    types = node.attr["T" if loop else "Tin"].list.type
+    resources = {i - offset: v for i, v in given.items() if v.resource and i >= offset}
+    results: Dict[int, Variable] = dict(resources) if loop else {}
+    for i, variable in resources.items():
+        types[i] = variable.dtype
+    for func in branches_of(node):
+        branch = library.body(func.name, func.attr)
+        _refuse_own_variables(branch)
+        inner: Carried = {}
+        for i, arg in enumerate(branch.args):
+            if i in resources:
+                branch.args[arg] = resources[i].dtype
+                inner[arg, 0] = resources[i]
+                if arg in branch.nodes:
+                    branch.nodes[arg].attr["T"].type = resources[i].dtype
+        _make_plain(branch, library, inner)
+        if not loop:
+            returned = enumerate(branch.outputs)
+            results.update((i, inner[split(text)]) for i, text in returned if split(text) in inner)
+        func.name = library.add(branch.name, branch)
+    for i, variable in results.items():
+        if not loop:
+            node.attr["Tout"].list.type[i] = variable.dtype
+        if i < len(node.attr["output_shapes"].list.shape):
+            node.attr["output_shapes"].list.shape[i].Clear()
+            node.attr["output_shapes"].list.shape[i].unknown_rank = True
+        carried[node.name, i] = variable
+
+
+def _refuse_own_variables(branch: Body) -> None:
+    for node in branch.nodes.values():
+        if node.op in VARIABLES:
+            raise NotFreezableError(
+                "variable {!r} is created inside function {!r}, where no value of it can be read: "
+                "create it outside the conditional or loop".format(node.name, branch.name)
+            )
+
+
+def _identity(body: Body, node: Any, variable: Variable) -> None:
+    _become(node, "Identity", T=variable.dtype)
+
+
+def _gather(body: Body, node: Any, variable: Variable) -> None:
+    batch_dims, indices = node.attr["batch_dims"].i, node.attr["Tindices"].type
+    # ResourceGather has no axis: it gathers along the first dimension after the batch's
+    axis = _const(body, node.name + "/axis", batch_dims, DT_INT32, node)
+    node.input.insert(2, axis)
+    _become(node, "GatherV2", Tparams=variable.dtype, Tindices=indices, Taxis=DT_INT32)
+    node.attr["batch_dims"].i = batch_dims
+
+
+def _gather_nd(body: Body, node: Any, variable: Variable) -> None:
+    _become(node, "GatherNd", Tparams=variable.dtype, Tindices=node.attr["Tindices"].type)
+
+
+def _shape(body: Body, node: Any, variable: Variable) -> None:
+    _become(node, "Shape", T=variable.dtype, out_type=node.attr["out_type"].type or DT_INT32)
+
+
+def _initialized(body: Body, node: Any, variable: Variable) -> None:
+    true = _const(body, node.name + "/true", True, DT_BOOL, node)
+    node.input[0] = true
+    _become(node, "Identity", T=DT_BOOL)
+
+
+_READS: Dict[str, Callable[[Body, Any, Variable], None]] = {
+    "ReadVariableOp": _identity,
+    "ResourceGather": _gather,
+    "ResourceGatherNd": _gather_nd,
+    "VariableShape": _shape,
+    "VarIsInitializedOp": _initialized,
+    "IsVariableInitialized": _initialized,
+}
+
+
+def _become(node: Any, op: str, **types: int) -> None:
+    node.op = op
+    node.attr.clear()
+    for key, dtype in types.items():
+        node.attr[key].type = dtype
+
+
+def _const(body: Body, name: str, value: Any, dtype: int, beside: Any) -> str:
+    """A scalar constant in the branch or frame of the node `beside`."""
+    pivots: List[str] = []
+    if has_frames(body.nodes):
+        pivots = [body.pivot(next(data_inputs(beside)))]
+    tensor = AttrValue(tensor=v1.make_tensor_proto(value, dtype=dtype))
+    const = body.add("Const", name, pivots, value=tensor, dtype=AttrValue(type=dtype))
+    return str(const.name)
+

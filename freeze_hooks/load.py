@@ -1,0 +1,264 @@
+"""Reading frozen files: what is in one, and running it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from typing import Any, Dict, Mapping, Optional, Tuple
+
+import numpy as np
+import tensorflow as tf
+from google.protobuf.message import DecodeError
+
+from ._tf import GraphDef, v1
+from .errors import FreezeError, InvalidFileError, UnknownNameError
+from .freezer import plan_graph
+from .graph.body import Body, output_type
+from .graph.cut import PLACEHOLDERS, End, placeholders
+from .graph.functions import Library
+from .graph.lint import Finding, lint
+from .graph.names import near, split, tensor_name
+from .plan import Signature, TensorInfo, histogram, tensor_info
+from .spec import FreezeSpec, Names
+from .wire import DESCRIPTION
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What is, or would be, in a frozen file.
+
+    Attributes:
+      signature: its inputs and outputs.
+      bytes: its length (of a plan: at least, where shapes are unknown).
+      weight_bytes: the length of its constants' values (of a plan: of the variables' values).
+      ops: {op type: count}, functions included.
+      findings: training-mode ops and others to look at.
+      metadata: how the file describes itself; empty for a foreign file or a plan.
+    """
+
+    signature: Signature
+    bytes: int
+    weight_bytes: int
+    ops: Mapping[str, int]
+    findings: Tuple[Finding, ...]
+    metadata: Mapping[str, Any]
+
+
+class FrozenModel:
+    """A frozen file ready to run: `model(x=array)` gives {output name: array}.
+
+    Inputs are keyword arguments by name, or one dict where a name is no Python identifier:
+    `model({"scope/x": array})`. Use it in a `with` block, or `close()` it, to free its session.
+
+    Attributes:
+      inputs, outputs: {name: TensorInfo}.
+      graph_def: the file's GraphDef.
+      metadata: how the file describes itself; empty for a foreign file.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.graph_def = read_graph_def(path)
+        self.metadata = _description(self.graph_def, path)
+        signature = _signature(self.graph_def, self.metadata, path)
+        self.inputs: Dict[str, TensorInfo] = {info.name: info for info in signature.inputs}
+        self.outputs: Dict[str, TensorInfo] = {info.name: info for info in signature.outputs}
+        self._path = path
+        self._optional = {
+            tensor_name(node.name)
+            for node in self.graph_def.node
+            if node.op == "PlaceholderWithDefault"
+        }
+        graph = tf.Graph()
+        try:
+            with graph.as_default():
+                v1.import_graph_def(self.graph_def, name="")
+            self._fetches = {
+                name: graph.get_tensor_by_name(info.tensor) for name, info in self.outputs.items()
+            }
+            self._feeds = {
+                name: graph.get_tensor_by_name(info.tensor) for name, info in self.inputs.items()
+            }
+        except (ValueError, KeyError, tf.errors.OpError) as error:
+            raise InvalidFileError("{} cannot be imported: {}".format(path, error)) from error
+        self._session = v1.Session(graph=graph)
+
+    def __call__(
+        self, feeds: Optional[Mapping[str, Any]] = None, **more: Any
+    ) -> Dict[str, np.ndarray]:
+        """Run the model.
+
+        Raises:
+          UnknownNameError: an input is missing, or is none of the model's.
+          FreezeError: a value does not fit its input.
+        """
+        given = dict(feeds or {}, **more)
+        for name in given:
+            if name not in self._feeds:
+                close = near(name, self._feeds) or sorted(self._feeds)
+                raise UnknownNameError(
+                    "{} has no input {!r}: did you mean {}?".format(
+                        self._path, name, ", ".join(map(repr, close)) or "none at all"
+                    )
+                )
+        missing = [
+            name
+            for name, tensor in self._feeds.items()
+            if name not in given and tensor.name not in self._optional
+        ]
+        if missing:
+            raise UnknownNameError("{} needs a value for {}".format(self._path, ", ".join(missing)))
+        try:
+            feed_dict = {self._feeds[name]: value for name, value in given.items()}
+            return dict(self._session.run(self._fetches, feed_dict))
+        except (TypeError, ValueError) as error:
+            raise FreezeError("{}: {}".format(self._path, error)) from error
+
+    def close(self) -> None:
+        """Free the session."""
+        self._session.close()
+
+    def __enter__(self) -> FrozenModel:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.close()
+
+
+def load_frozen(path: str) -> FrozenModel:
+    """Load a frozen file to try it: `load_frozen("model.pb")(x=array)["probs"]`.
+
+    A file that freeze_hooks did not write works too: its placeholders are the inputs, and the
+    tensors nobody uses are the outputs.
+
+    Raises:
+      InvalidFileError: the file is truncated or no GraphDef.
+      OSError: it cannot be read.
+    """
+    return FrozenModel(os.fspath(path))
+
+
+def inspect(path: str) -> Report:
+    """Say what is in a frozen file, without running any of it.
+
+    Raises:
+      InvalidFileError: the file is truncated or no GraphDef.
+      OSError: it cannot be read.
+    """
+    path = os.fspath(path)
+    graph_def = read_graph_def(path)
+    metadata = _description(graph_def, path)
+    library = Library(graph_def.library)
+    bodies = [Body({node.name: node for node in graph_def.node}, [])]
+    bodies += [library.named_body(f.signature.name) for f in graph_def.library.function]
+    weights = sum(
+        len(node.attr["value"].tensor.tensor_content)
+        for body in bodies
+        for node in body.nodes.values()
+        if node.op == "Const"
+    )
+    return Report(
+        _signature(graph_def, metadata, path),
+        os.path.getsize(path),
+        weights,
+        histogram(bodies),
+        tuple(lint(bodies)),
+        metadata,
+    )
+
+
+def check(graph: Any, outputs: Names, *, inputs: Names = None, bind: Any = None) -> Report:
+    """Say what FreezeHook would say in `begin()` of a tf.Graph, without training.
+
+    The arguments, and the errors, are those of FreezeHook.
+    """
+    plan = plan_graph(graph, FreezeSpec.make(outputs, inputs, bind))
+    return Report(
+        plan.signature,
+        plan.graph_bytes + plan.weight_bytes,
+        plan.weight_bytes,
+        plan.ops,
+        plan.findings,
+        {},
+    )
+
+
+def read_graph_def(path: str) -> Any:
+    """The GraphDef in a file.
+
+    Raises:
+      InvalidFileError: the file is truncated or no GraphDef.
+      OSError: it cannot be read.
+    """
+    with open(path, "rb") as file:
+        data = file.read()
+    try:
+        graph_def = GraphDef.FromString(data)
+    except DecodeError as error:
+        raise InvalidFileError(
+            "{} is truncated, or no binary GraphDef: {}".format(path, error)
+        ) from None
+    if not graph_def.node:
+        raise InvalidFileError("{} holds no graph".format(path))
+    names = {node.name for node in graph_def.node}
+    for node in graph_def.node:
+        for text in node.input:
+            if split(text)[0] not in names:
+                raise InvalidFileError(
+                    "{} is truncated or broken: node {!r} takes input {!r}, which is not "
+                    "there".format(path, node.name, text)
+                )
+    if not graph_def.HasField("versions"):
+        raise InvalidFileError("{} is truncated: it ends before the graph's version".format(path))
+    return graph_def
+
+
+def _description(graph_def: Any, path: str) -> Dict[str, Any]:
+    for node in graph_def.node:
+        if DESCRIPTION in node.attr:
+            try:
+                found = json.loads(node.attr[DESCRIPTION].s.decode())
+            except ValueError as error:
+                raise InvalidFileError(
+                    "{}: the description on node {!r} is broken: {}".format(path, node.name, error)
+                ) from None
+            if isinstance(found, dict):
+                return found
+    return {}
+
+
+def _signature(graph_def: Any, metadata: Mapping[str, Any], path: str) -> Signature:
+    described = metadata.get("signature")
+    if described is None:
+        return _guessed(graph_def)
+    try:
+        return Signature(
+            *(
+                tuple(
+                    TensorInfo(
+                        info["name"],
+                        info["tensor"],
+                        info["dtype"],
+                        None if info["shape"] is None else tuple(info["shape"]),
+                    )
+                    for info in described[side]
+                )
+                for side in ("inputs", "outputs")
+            )
+        )
+    except (KeyError, TypeError) as error:
+        raise InvalidFileError("{}: its description lacks {}".format(path, error)) from None
+
+
+def _guessed(graph_def: Any) -> Signature:
+    body = Body({node.name: node for node in graph_def.node}, [])
+    used = {split(text)[0] for node in graph_def.node for text in node.input}
+    quiet = PLACEHOLDERS | {"NoOp", "Const", "Assert"}
+    ends = []
+    for node in graph_def.node:
+        if node.name not in used and node.op not in quiet:
+            dtype = output_type(node, 0)
+            if dtype is not None:
+                ends.append(End(node.name, node.name, node.name, dtype, None))
+    inputs = tuple(tensor_info(end) for end in placeholders(body, []))
+    return Signature(inputs, tuple(tensor_info(end) for end in ends))

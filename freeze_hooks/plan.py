@@ -1,0 +1,251 @@
+"""A FreezePlan: the structure of a frozen graph, compiled once into bytes with gaps for values."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+from typing import (
+    Any,
+    Callable,
+    Container,
+    Dict,
+    Iterator,
+    List,
+    Mapping,
+    Optional,
+    Sequence,
+    Tuple,
+    Union,
+)
+
+from . import wire
+from ._tf import DT_STRING, GraphDef, dtype_name, itemsize
+from .errors import NotFreezableError, TooLargeError, UnknownNameError
+from .graph.body import ARG, Body, prune, topological
+from .graph.cut import End, Shape, bind, cut, name_ends, placeholders, resolve
+from .graph.fold import simplify
+from .graph.functions import Library
+from .graph.lint import Finding, lint
+from .graph.names import split, tensor_name
+from .graph.suggest import no_outputs
+from .graph.variables import Variable, freeze_variables
+from .spec import FreezeSpec
+
+LIMIT = 2**31 - 1  # bytes: protocol buffer parsers refuse a longer message
+_DESCRIPTION = 1 << 16  # bytes kept free for the description, whose length varies
+_KEPT_ATTRS = frozenset(("_lower_using_switch_merge",))
+
+
+@dataclasses.dataclass(frozen=True)
+class TensorInfo:
+    """One input or output of a frozen file.
+
+    Attributes:
+      name: its key in `load_frozen(path)(key=...)` and in what that returns.
+      tensor: its full name in the file, such as "probs:0".
+      dtype: TensorFlow's name of its dtype, such as "float32".
+      shape: its dimensions, None for an unknown one; None for an unknown rank.
+    """
+
+    name: str
+    tensor: str
+    dtype: str
+    shape: Shape
+
+
+@dataclasses.dataclass(frozen=True)
+class Signature:
+    """What a frozen file is fed and what it answers."""
+
+    inputs: Tuple[TensorInfo, ...]
+    outputs: Tuple[TensorInfo, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Slot:
+    """A gap in a plan: a Const node that lacks the value of one variable.
+
+    Attributes:
+      variable: whose value it takes.
+      node: the serialized NodeDef without its value.
+    """
+
+    variable: Variable
+    node: bytes
+
+
+@dataclasses.dataclass(frozen=True)
+class Described:
+    """The node, serialized, that carries the file's description: known only when it is written."""
+
+    node: bytes
+
+
+@dataclasses.dataclass(frozen=True)
+class FreezePlan:
+    """Write a frozen file from this and the variables' values alone, as often as wanted.
+
+    Attributes:
+      pieces: bytes, slots and the described node in file order.
+      signature: inputs and outputs of the file.
+      findings: what `lint` has to say of the graph.
+      ops: {op type: count} in the file, functions included.
+    """
+
+    pieces: Tuple[Union[bytes, Slot, Described], ...]
+    signature: Signature
+    findings: Tuple[Finding, ...]
+    ops: Mapping[str, int]
+
+    @property
+    def slots(self) -> Tuple[Slot, ...]:
+        """The slots in file order."""
+        return tuple(piece for piece in self.pieces if isinstance(piece, Slot))
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of all values whose shapes are known (strings count as nothing)."""
+        return sum(value_bytes(slot.variable) or 0 for slot in self.slots)
+
+    @property
+    def graph_bytes(self) -> int:
+        """Bytes of the structure: all but the values and the description."""
+        return sum(
+            len(piece if isinstance(piece, bytes) else piece.node) for piece in self.pieces
+        )
+
+
+def value_bytes(variable: Variable) -> Optional[int]:
+    """Length of a variable's value; None where the graph does not tell."""
+    if variable.shape is None or variable.dtype == DT_STRING:
+        return None
+    count = 1
+    for size in variable.shape:
+        count *= size
+    return count * itemsize(variable.dtype)
+
+
+def compile_plan(graph_def: Any, spec: FreezeSpec, shape_of: Callable[[str], Shape]) -> FreezePlan:
+    """Compile what `spec` asks of a training graph.
+
+    Args:
+      graph_def: the graph's GraphDef; it is left as it is.
+      spec: outputs, inputs and bound values.
+      shape_of: gives the static shape of a tensor of the graph by its full name.
+
+    Raises:
+      UnknownNameError: spec names a tensor the graph lacks.
+      NotFreezableError: the outputs need something that a frozen file cannot hold.
+      TooLargeError: the file would pass 2 GiB.
+    """
+    library = Library(graph_def.library)
+    body = Body({node.name: node for node in graph_def.node}, [])
+    outputs = _outputs(body, spec, shape_of)
+    body.outputs = [end.tensor for end in outputs]
+    inputs, moved = cut(body, spec.inputs or (), shape_of)
+    moved.update(bind(body, spec.bind, shape_of))
+    body = simplify(prune(body, moved), library)
+    slots = freeze_variables(body, library)
+    _originals(slots, {node.name for node in graph_def.node})
+    body = prune(body)
+    left = placeholders(body, inputs)
+    unused = [end.key for end in inputs if end.tensor not in body.nodes]
+    inputs = [end for end in inputs if end.tensor in body.nodes]
+    unasked = [end.key for end in left] if spec.inputs is not None else []
+    inputs += [] if spec.inputs is not None else left
+    renamed = name_ends(body, inputs, outputs, slots)
+    slots = {renamed.get(name, name): variable for name, variable in slots.items()}
+    functions = library.used_by(body.nodes.values())
+    bodies = [body] + [library.named_body(f.signature.name) for f in functions]
+    plan = FreezePlan(
+        tuple(_pieces(body, slots, functions, graph_def)),
+        Signature(
+            tuple(tensor_info(end) for end in inputs),
+            tuple(tensor_info(end) for end in outputs),
+        ),
+        tuple(lint(bodies, unasked, unused)),
+        histogram(bodies),
+    )
+    _check_size(plan)
+    return plan
+
+
+def _outputs(body: Body, spec: FreezeSpec, shape_of: Callable[[str], Shape]) -> List[End]:
+    if not spec.outputs:
+        raise UnknownNameError(no_outputs(body.nodes, shape_of))
+    ends = []
+    for key, tensor in spec.outputs:
+        text, dtype = resolve(body.nodes, "outputs", tensor)
+        ends.append(End(key or text, key or text, text, dtype, shape_of(tensor)))
+    return ends
+
+
+def _originals(slots: Mapping[str, Variable], nodes: Container[str]) -> None:
+    for variable in slots.values():
+        if variable.node not in nodes:
+            raise NotFreezableError(
+                "variable {!r} is created inside a function, where no value of it can be read: "
+                "create it outside".format(variable.node)
+            )
+
+
+def _pieces(
+    body: Body, slots: Mapping[str, Variable], functions: Sequence[Any], graph_def: Any
+) -> Iterator[Union[bytes, Slot, Described]]:
+    described = split(body.outputs[0])[0]
+    run: List[bytes] = []
+    for node in topological(body):
+        _clean(node)
+        data = node.SerializeToString(deterministic=True)
+        if node.name in slots or node.name == described:
+            yield b"".join(run)
+            run = []
+            yield Slot(slots[node.name], data) if node.name in slots else Described(data)
+        else:
+            run.append(wire.field(wire.NODE, data))
+    tail = GraphDef(versions=graph_def.versions)
+    tail.library.function.extend(functions)
+    for function in tail.library.function:
+        function.attr.clear()
+        function.arg_attr.clear()
+        for node in function.node_def:
+            _clean(node)
+    yield b"".join(run) + tail.SerializeToString(deterministic=True)
+
+
+def _clean(node: Any) -> None:
+    for field in ("device", "experimental_debug_info", "experimental_type"):
+        if field in node.DESCRIPTOR.fields_by_name:
+            node.ClearField(field)
+    for key in [k for k in node.attr if k.startswith("_") and k not in _KEPT_ATTRS]:
+        del node.attr[key]
+
+
+def tensor_info(end: End) -> TensorInfo:
+    """How a signature describes an end of the graph."""
+    return TensorInfo(end.key, tensor_name(end.wanted), dtype_name(end.dtype), end.shape)
+
+
+def histogram(bodies: Sequence[Body]) -> Dict[str, int]:
+    """{op type: count} over a graph and its functions."""
+    ops = collections.Counter(
+        node.op for body in bodies for node in body.nodes.values() if node.op != ARG
+    )
+    return dict(sorted(ops.items()))
+
+
+def _check_size(plan: FreezePlan) -> None:
+    size = plan.graph_bytes + plan.weight_bytes + _DESCRIPTION
+    if size <= LIMIT:
+        return
+    largest = sorted(plan.slots, key=lambda s: value_bytes(s.variable) or 0, reverse=True)[:3]
+    named = ", ".join(
+        "{!r} ({:.2f} GB)".format(s.variable.node, (value_bytes(s.variable) or 0) / 1e9)
+        for s in largest
+    )
+    raise TooLargeError(
+        "the frozen file would be {:.2f} GB, over the 2.15 GB (2 GiB) that a GraphDef can hold; "
+        "largest variables: {}; choose outputs that need less, or inputs= behind them".format(
+            size / 1e9, named
+        )
+    )

@@ -1,0 +1,80 @@
+"""What to freeze, as every adapter and function understands it."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import Any, Mapping, Optional, Sequence, Tuple, Union
+
+from .errors import FreezeError
+from .graph.names import tensor_name
+
+_NODE_NAME = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*\Z")  # as tf.Operation names are checked
+
+Names = Union[None, str, Sequence[Any], Mapping[str, Any]]
+Wanted = Tuple[Tuple[Optional[str], str], ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class FreezeSpec:
+    """Which tensors a frozen file answers with, which it is fed, and what is fixed in it.
+
+    Attributes:
+      outputs: pairs (friendly name or None, full tensor name such as "probs:0").
+      inputs: the same for the tensors to cut at; None keeps the placeholders there are.
+      bind: pairs (full tensor name, value) of tensors to replace by constants.
+    """
+
+    outputs: Wanted
+    inputs: Optional[Wanted] = None
+    bind: Tuple[Tuple[str, Any], ...] = ()
+
+    @classmethod
+    def make(cls, outputs: Names, inputs: Names = None, bind: Any = None) -> FreezeSpec:
+        """A spec of what users write: names, tensors, lists of them, or dicts by friendly name.
+
+        Raises:
+          FreezeError: an argument is of another kind, or names one tensor twice.
+        """
+        bound = tuple((_tensor("bind", t), value) for t, value in dict(bind or {}).items())
+        cut = None if inputs is None else _wanted("inputs", inputs)
+        spec = cls(_wanted("outputs", outputs), cut, bound)
+        both = {t for t, _ in spec.bind} & {t for _, t in spec.inputs or ()}
+        if both:
+            raise FreezeError("{} stand both in inputs= and in bind=".format(sorted(both)))
+        return spec
+
+
+def _wanted(argument: str, names: Names) -> Wanted:
+    if names is None:
+        return ()
+    if isinstance(names, Mapping):
+        for key in names:
+            if not _is_node_name(key):
+                raise FreezeError("{}=: {!r} cannot be a node's name".format(argument, key))
+        return tuple((key, _tensor(argument, value)) for key, value in names.items())
+    if isinstance(names, str) or hasattr(names, "op") or hasattr(names, "outputs"):
+        names = [names]
+    tensors = [_tensor(argument, value) for value in names]
+    twice = sorted({t for t in tensors if tensors.count(t) > 1})
+    if twice:
+        raise FreezeError("{}= names {} twice".format(argument, ", ".join(twice)))
+    return tuple((None, tensor) for tensor in tensors)
+
+
+def _tensor(argument: str, value: Any) -> str:
+    name = value if isinstance(value, str) else getattr(value, "name", None)
+    if not isinstance(name, str) or not name or name.startswith("^"):
+        raise FreezeError(
+            "{}= takes names of tensors or operations, or tensors of the graph, not {!r}".format(
+                argument, value
+            )
+        )
+    try:
+        return tensor_name(name)
+    except ValueError:
+        raise FreezeError("{}=: {!r} is not a tensor's name".format(argument, name)) from None
+
+
+def _is_node_name(name: Any) -> bool:
+    return isinstance(name, str) and _NODE_NAME.match(name) is not None

@@ -1,0 +1,67 @@
+"""Writes a plan and the values of its slots as one GraphDef, never holding more than a chunk."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Iterator, List, Mapping, Optional, Tuple
+
+from . import wire
+from .errors import FreezeError
+from .plan import Described, FreezePlan, Slot
+
+
+@dataclasses.dataclass(frozen=True)
+class Value:
+    """What fills one slot.
+
+    Attributes:
+      shape: the value's dimensions.
+      nbytes: its length, row-major.
+      chunks: its bytes, in order, as buffers.
+      strings: its elements instead, where its dtype is string.
+    """
+
+    shape: Tuple[int, ...]
+    nbytes: int
+    chunks: Iterator[Any] = iter(())
+    strings: Optional[List[bytes]] = None
+
+
+def write(
+    plan: FreezePlan, values: Iterator[Value], description: Mapping[str, Any], file: Any
+) -> None:
+    """Write a whole frozen file.
+
+    Args:
+      plan: the structure.
+      values: one Value for each of `plan.slots`, in their order.
+      description: what the file says of itself; JSON types only.
+      file: has `write(buffer)`.
+
+    Raises:
+      FreezeError: a value's shape is not what the graph declares.
+    """
+    for piece in plan.pieces:
+        if isinstance(piece, bytes):
+            file.write(piece)
+        elif isinstance(piece, Described):
+            file.write(wire.described(piece.node, description))
+        else:
+            _write_value(piece, next(values), file)
+
+
+def _write_value(slot: Slot, value: Value, file: Any) -> None:
+    variable = slot.variable
+    if variable.shape is not None and value.shape != variable.shape:
+        raise FreezeError(
+            "variable {!r} has shape {} now, but the graph declares {}".format(
+                variable.node, list(value.shape), list(variable.shape)
+            )
+        )
+    if value.strings is not None:
+        file.write(wire.string_const(slot.node, variable.dtype, value.shape, value.strings))
+        return
+    file.write(wire.const_header(slot.node, variable.dtype, value.shape, value.nbytes))
+    for chunk in value.chunks:
+        file.write(chunk)
+        del chunk  # else it stays alive while the next one is fetched

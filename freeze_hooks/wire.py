@@ -1,0 +1,86 @@
+"""The protocol buffer wire format of a GraphDef, written piece by piece.
+
+A GraphDef is a sequence of fields, and the last field of a Const node can be its tensor's
+`tensor_content`: a short header followed by the variable's own memory is the whole node.
+Sources: protobuf.dev/programming-guides/encoding, graph.proto, node_def.proto, tensor.proto.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Iterable, Sequence
+
+NODE = 1  # GraphDef.node
+_NODE_ATTR = 5  # NodeDef.attr, a map: entries of key = 1, value = 2
+_ATTR_STRING = 2  # AttrValue.s
+_ATTR_TENSOR = 8  # AttrValue.tensor
+_TENSOR_DTYPE, _TENSOR_SHAPE, _TENSOR_CONTENT, _TENSOR_STRINGS = 1, 2, 4, 8
+_SHAPE_DIM, _DIM_SIZE = 2, 1
+DESCRIPTION = "_freeze_hooks"
+
+
+def varint(number: int) -> bytes:
+    """A number >= 0 in base 128, least significant group first."""
+    groups = bytearray()
+    while number > 0x7F:
+        groups.append(number & 0x7F | 0x80)
+        number >>= 7
+    groups.append(number)
+    return bytes(groups)
+
+
+def prefix(field_number: int, length: int) -> bytes:
+    """What stands before a length-delimited field."""
+    return varint(field_number << 3 | 2) + varint(length)
+
+
+def field(field_number: int, data: bytes) -> bytes:
+    """A whole length-delimited field."""
+    return prefix(field_number, len(data)) + data
+
+
+def _number(field_number: int, value: int) -> bytes:
+    return varint(field_number << 3) + varint(value)
+
+
+def _enclose(inner: bytes, more: int, *field_numbers: int) -> bytes:
+    """`inner` and `more` bytes that will follow it, inside nested fields (innermost first)."""
+    for number in field_numbers:
+        inner = prefix(number, len(inner) + more) + inner
+    return inner
+
+
+def _tensor(dtype: int, shape: Sequence[int]) -> bytes:
+    dims = b"".join(field(_SHAPE_DIM, _number(_DIM_SIZE, size)) for size in shape)
+    return _number(_TENSOR_DTYPE, dtype) + field(_TENSOR_SHAPE, dims)
+
+
+def const_header(node: bytes, dtype: int, shape: Sequence[int], length: int) -> bytes:
+    """All of a Const's field in a GraphDef but the `length` bytes of its value, which follow.
+
+    Args:
+      node: the serialized NodeDef without its "value" attribute.
+      dtype: a DataType number; not DT_STRING.
+      shape: the value's dimensions.
+      length: the value's bytes, row-major and little-endian.
+    """
+    return _const(node, _tensor(dtype, shape) + prefix(_TENSOR_CONTENT, length), length)
+
+
+def string_const(node: bytes, dtype: int, shape: Sequence[int], values: Iterable[bytes]) -> bytes:
+    """A whole Const's field in a GraphDef, of strings."""
+    strings = b"".join(field(_TENSOR_STRINGS, value) for value in values)
+    return _const(node, _tensor(dtype, shape) + strings, 0)
+
+
+def _const(node: bytes, tensor: bytes, more: int) -> bytes:
+    value = _enclose(tensor, more, _ATTR_TENSOR, 2)
+    attr = _enclose(field(1, b"value") + value, more, _NODE_ATTR)
+    return _enclose(node + attr, more, NODE)
+
+
+def described(node: bytes, description: Any) -> bytes:
+    """A node's field in a GraphDef, with a description as JSON in its `_freeze_hooks` attribute."""
+    text = json.dumps(description, sort_keys=True, allow_nan=False).encode()
+    entry = field(1, DESCRIPTION.encode()) + field(2, field(_ATTR_STRING, text))
+    return field(NODE, node + field(_NODE_ATTR, entry))
