@@ -219,6 +219,10 @@ def _clean(node: Any) -> None:
             node.ClearField(field)
     for key in [k for k in node.attr if k.startswith("_") and k not in _KEPT_ATTRS]:
         del node.attr[key]
+    if node.op == "Switch":
+        # Grappler would merge equal Switches of two branches, and then lose a value where their
+        # input is constant (seen on 1.15 and 2.21); an attribute of its own keeps each apart.
+        node.attr["_switch"].s = node.name.encode()
 
 
 def tensor_info(end: End) -> TensorInfo:

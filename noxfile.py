@@ -1,0 +1,33 @@
+"""All checks: `nox`. One of them: `nox -s lint`. Some tests: `nox -s tests -- -k name`."""
+
+import os
+import sys
+
+import nox
+
+nox.options.default_venv_backend = "venv"  # virtualenv no longer makes Python 3.7 environments
+nox.options.reuse_venv = "yes"
+nox.options.download_python = "never"
+# CI must run everything; elsewhere a Python that is not there is reported and skipped.
+nox.options.error_on_missing_interpreters = "CI" in os.environ
+
+HERE = "{}.{}".format(*sys.version_info)  # the newest TensorFlow, on the Python that runs nox
+OLD = "3.7"  # TensorFlow 1.15
+
+
+@nox.session
+def lint(session):
+    session.install("-q", ".[lint]")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("mypy")
+
+
+@nox.session(python=[OLD, HERE])
+def tests(session):
+    session.install("-q", ".[tensorflow,slim,consumers,test]")
+    session.run(
+        "pytest",
+        *session.posargs,
+        env={"TF_CPP_MIN_LOG_LEVEL": "2", "CUDA_VISIBLE_DEVICES": "-1"},
+    )

@@ -1,0 +1,70 @@
+"""What the tests share: a clean process to run frozen files in, and small training graphs."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+v1 = tf.compat.v1
+
+
+class CleanProcess:
+    """Runs a frozen file's tensors in another process, which never imports freeze_hooks."""
+
+    def __init__(self, directory):
+        self._directory = directory
+        self._process = subprocess.Popen(
+            [sys.executable, os.path.join(os.path.dirname(__file__), "clean_process.py")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            cwd=str(directory),
+        )
+
+    def run(self, path, feeds, fetches):
+        """The values of `fetches` (tensor names), as arrays, in their order."""
+        inputs, out = str(self._directory / "feeds.npz"), str(self._directory / "out.npz")
+        np.savez(inputs, **feeds)
+        task = {"path": str(path), "feeds": inputs, "fetches": list(fetches), "out": out}
+        self._process.stdin.write((json.dumps(task) + "\n").encode())
+        self._process.stdin.flush()
+        answer = json.loads(self._process.stdout.readline().decode())
+        if answer != "ok":
+            raise RuntimeError(answer)
+        with np.load(out) as values:
+            return [values["v{}".format(i)] for i in range(len(values.files))]
+
+    def close(self):
+        self._process.stdin.close()
+        self._process.wait(60)
+
+
+@pytest.fixture(scope="session")
+def clean(tmp_path_factory):
+    process = CleanProcess(tmp_path_factory.mktemp("clean"))
+    yield process
+    process.close()
+
+
+@pytest.fixture
+def graph():
+    """A fresh default graph with a fixed seed."""
+    with tf.Graph().as_default() as fresh:
+        v1.set_random_seed(7)
+        yield fresh
+
+
+def read_graph_def(path):
+    graph_def = v1.GraphDef()
+    with open(str(path), "rb") as file:
+        graph_def.ParseFromString(file.read())
+    return graph_def
+
+
+def constants(path):
+    """{node: value} of every Const in a frozen file."""
+    nodes = read_graph_def(path).node
+    return {n.name: tf.make_ndarray(n.attr["value"].tensor) for n in nodes if n.op == "Const"}
