@@ -76,6 +76,12 @@ def static_shape(graph: Any, tensor: str) -> Optional[Tuple[Optional[int], ...]]
     return None if shape.rank is None else tuple(shape.as_list())
 
 
+def checkpoint_exists(prefix: str) -> bool:
+    """Whether a checkpoint of either format is there (tf.train's own function is deprecated)."""
+    exists, shards = tf.io.gfile.exists, prefix + "-?????-of-?????"
+    return exists(prefix + ".index") or exists(prefix) or bool(tf.io.gfile.glob(shards))
+
+
 _lock = threading.RLock()  # a finalizer may run while this thread holds it
 _listeners: Any = weakref.WeakKeyDictionary()
 _intercepting: Optional[Callable[..., Any]] = None
@@ -123,7 +129,8 @@ def _install() -> None:
 def _uninstall_if_idle() -> None:
     global _intercepting
     with _lock:
-        if _intercepting is None or any(list(_listeners.values())):
+        # list() leaves out the dead, which len() may still count while finalizers run
+        if _intercepting is None or any(list(listening) for listening in _listeners.values()):
             return
         if v1.train.Saver.save is _intercepting:  # else another library wrapped ours: leave it
             v1.train.Saver.save = _intercepting.__wrapped__  # type: ignore[attr-defined]

@@ -5,23 +5,23 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from typing import Any, Dict, Mapping, Optional, Tuple
+from typing import Any, Container, Dict, Iterable, Mapping, Optional, Tuple
 
 import numpy as np
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
-from ._tf import GraphDef, v1
+from ._tf import GraphDef, op_def, v1
 from .errors import FreezeError, InvalidFileError, UnknownNameError
 from .freezer import plan_graph
-from .graph.body import Body, output_type
+from .graph.body import MERGES, NEXT_ITERATIONS, Body, output_type, topological
 from .graph.cut import PLACEHOLDERS, End, placeholders
 from .graph.functions import Library
 from .graph.lint import Finding, lint
 from .graph.names import near, split, tensor_name
 from .plan import Signature, TensorInfo, histogram, tensor_info
 from .spec import FreezeSpec, Names
-from .wire import DESCRIPTION
+from .wire import DESCRIPTION, START
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,6 +92,12 @@ class FrozenModel:
           UnknownNameError: an input is missing, or is none of the model's.
           FreezeError: a value does not fit its input.
         """
+        if feeds is not None and not isinstance(feeds, Mapping):
+            raise FreezeError(
+                "{} takes its inputs by name: model({}=array)".format(
+                    self._path, next(iter(self._feeds), "x")
+                )
+            )
         given = dict(feeds or {}, **more)
         for name in given:
             if name not in self._feeds:
@@ -110,8 +116,10 @@ class FrozenModel:
             raise UnknownNameError("{} needs a value for {}".format(self._path, ", ".join(missing)))
         try:
             feed_dict = {self._feeds[name]: value for name, value in given.items()}
+            for tensor, value in feed_dict.items():
+                _check_whole(tensor, value)
             return dict(self._session.run(self._fetches, feed_dict))
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, tf.errors.InvalidArgumentError) as error:
             raise FreezeError("{}: {}".format(self._path, error)) from error
 
     def close(self) -> None:
@@ -150,7 +158,11 @@ def inspect(path: str) -> Report:
     metadata = _description(graph_def, path)
     library = Library(graph_def.library)
     bodies = [Body({node.name: node for node in graph_def.node}, [])]
-    bodies += [library.named_body(f.signature.name) for f in graph_def.library.function]
+    try:
+        bodies += [library.named_body(f.signature.name) for f in graph_def.library.function]
+        findings = lint(bodies)
+    except (LookupError, ValueError) as error:
+        raise InvalidFileError("{} is broken: {}".format(path, error)) from error
     weights = sum(
         len(node.attr["value"].tensor.tensor_content)
         for body in bodies
@@ -162,7 +174,7 @@ def inspect(path: str) -> Report:
         os.path.getsize(path),
         weights,
         histogram(bodies),
-        tuple(lint(bodies)),
+        tuple(findings),
         metadata,
     )
 
@@ -184,13 +196,15 @@ def check(graph: Any, outputs: Names, *, inputs: Names = None, bind: Any = None)
 
 
 def read_graph_def(path: str) -> Any:
-    """The GraphDef in a file.
+    """The GraphDef in a file, with the attributes filled in that were left at their defaults.
 
     Raises:
       InvalidFileError: the file is truncated or no GraphDef.
       OSError: it cannot be read.
     """
     with open(path, "rb") as file:
+        ours = file.read(len(START)) == START
+        file.seek(len(START) if ours else 0)
         data = file.read()
     try:
         graph_def = GraphDef.FromString(data)
@@ -200,17 +214,42 @@ def read_graph_def(path: str) -> Any:
         ) from None
     if not graph_def.node:
         raise InvalidFileError("{} holds no graph".format(path))
-    names = {node.name for node in graph_def.node}
+    if ours and not graph_def.HasField("versions"):
+        raise InvalidFileError("{} is truncated: it ends before the graph's version".format(path))
+    try:
+        _check_edges(graph_def)
+    except ValueError as error:
+        raise InvalidFileError("{} is truncated or broken: {}".format(path, error)) from None
+    _add_defaults(graph_def.node)
+    for function in graph_def.library.function:
+        _add_defaults(function.node_def)
+    return graph_def
+
+
+def _check_edges(graph_def: Any) -> None:
+    body = Body({node.name: node for node in graph_def.node}, [])
+    if len(body.nodes) < len(graph_def.node):
+        raise ValueError("nodes share a name")
     for node in graph_def.node:
         for text in node.input:
-            if split(text)[0] not in names:
-                raise InvalidFileError(
-                    "{} is truncated or broken: node {!r} takes input {!r}, which is not "
-                    "there".format(path, node.name, text)
+            if split(text)[0] not in body.nodes:
+                raise ValueError(
+                    "node {!r} takes input {!r}, which is not there".format(node.name, text)
                 )
-    if not graph_def.HasField("versions"):
-        raise InvalidFileError("{} is truncated: it ends before the graph's version".format(path))
-    return graph_def
+    place = {node.name: i for i, node in enumerate(topological(body))}
+    for node in graph_def.node:
+        for above in (split(text)[0] for text in node.input):
+            loop = node.op in MERGES and body.nodes[above].op in NEXT_ITERATIONS
+            if place[above] >= place[node.name] and not loop:
+                raise ValueError("nodes {!r} and {!r} wait for each other".format(above, node.name))
+
+
+def _add_defaults(nodes: Iterable[Any]) -> None:
+    for node in nodes:
+        definition = op_def(node.op)
+        for attr in definition.attr if definition is not None else ():
+            if attr.HasField("default_value") and attr.name not in node.attr:
+                node.attr[attr.name].CopyFrom(attr.default_value)
 
 
 def _description(graph_def: Any, path: str) -> Dict[str, Any]:
@@ -218,36 +257,44 @@ def _description(graph_def: Any, path: str) -> Dict[str, Any]:
         if DESCRIPTION in node.attr:
             try:
                 found = json.loads(node.attr[DESCRIPTION].s.decode())
-            except ValueError as error:
-                raise InvalidFileError(
-                    "{}: the description on node {!r} is broken: {}".format(path, node.name, error)
-                ) from None
-            if isinstance(found, dict):
-                return found
+                if found and isinstance(found, dict):
+                    return found
+                error: Any = "it is {}, not an object".format(type(found).__name__)
+            except (ValueError, RecursionError) as broken:
+                error = broken
+            raise InvalidFileError(
+                "{}: the description on node {!r} is broken: {}".format(path, node.name, error)
+            )
     return {}
 
 
 def _signature(graph_def: Any, metadata: Mapping[str, Any], path: str) -> Signature:
-    described = metadata.get("signature")
-    if described is None:
+    if not metadata:
         return _guessed(graph_def)
+    nodes = {node.name for node in graph_def.node}
     try:
-        return Signature(
-            *(
-                tuple(
-                    TensorInfo(
-                        info["name"],
-                        info["tensor"],
-                        info["dtype"],
-                        None if info["shape"] is None else tuple(info["shape"]),
-                    )
-                    for info in described[side]
-                )
-                for side in ("inputs", "outputs")
-            )
+        inputs, outputs = (
+            tuple(_info(end, nodes) for end in metadata["signature"][side])
+            for side in ("inputs", "outputs")
         )
-    except (KeyError, TypeError) as error:
+        return Signature(inputs, outputs)
+    except KeyError as error:
         raise InvalidFileError("{}: its description lacks {}".format(path, error)) from None
+    except (TypeError, ValueError) as error:
+        raise InvalidFileError("{}: its description is broken: {}".format(path, error)) from None
+
+
+def _info(end: Any, nodes: Container[str]) -> TensorInfo:
+    name, tensor, dtype, shape = (end[key] for key in ("name", "tensor", "dtype", "shape"))
+    if not all(isinstance(text, str) for text in (name, tensor, dtype)):
+        raise TypeError("name, tensor and dtype are strings, unlike in {}".format(end))
+    if split(tensor)[0] not in nodes:
+        raise ValueError("it names {!r}, which is not there".format(tensor))
+    if shape is not None:
+        if not all(dim is None or type(dim) is int for dim in shape):
+            raise TypeError("a shape is a list of integers, not {!r}".format(shape))
+        shape = tuple(shape)
+    return TensorInfo(name, tensor, dtype, shape)
 
 
 def _guessed(graph_def: Any) -> Signature:

@@ -124,9 +124,7 @@ class FreezeHook(v1.train.SessionRunHook):
             base = "{}.{}.pb".format(os.path.basename(prefix), self._name)
         path = os.path.join(directory, base)
         artifact = freezer.freeze(session, path, _step(session, prefix))
-        gone = publish.retain(
-            directory, self._name, base, prefix, v1.train.checkpoint_exists
-        )
+        gone = publish.retain(directory, self._name, base, prefix, _tf.checkpoint_exists)
         self._artifacts = [a for a in self._artifacts if a.path != path and a.path not in gone]
         self._artifacts.append(artifact)
         _tf.info(str(artifact))

@@ -11,6 +11,7 @@ import json
 from typing import Any, Iterable, Sequence
 
 NODE = 1  # GraphDef.node
+_VERSIONS = 4  # GraphDef.versions
 _NODE_ATTR = 5  # NodeDef.attr, a map: entries of key = 1, value = 2
 _ATTR_STRING = 2  # AttrValue.s
 _ATTR_TENSOR = 8  # AttrValue.tensor
