@@ -79,10 +79,12 @@ def network(images, is_training):
     """Class probabilities and logits of 8x8x1 images."""
     x = images
     for i, width in enumerate([16, 32]):
-        with v1.variable_scope("block{}".format(i)):
+        with v1.variable_scope(f"block{i}"):
             kernel = weights("kernel", [3, 3, int(x.shape[-1]), width], 0.1)
             x = v1.nn.conv2d(x, kernel, strides=[1, 1, 1, 1], padding="SAME")
-            x = v1.nn.max_pool(tf.nn.relu(batch_norm(x, is_training)), [1, 2, 2, 1], [1, 2, 2, 1], "SAME")
+            x = v1.nn.max_pool(
+                tf.nn.relu(batch_norm(x, is_training)), [1, 2, 2, 1], [1, 2, 2, 1], "SAME"
+            )
     x = tf.reshape(x, [-1, 2 * 2 * 32])
     x = tf.cond(is_training, lambda: tf.nn.dropout(x, rate=0.3), lambda: tf.identity(x))
     logits = tf.matmul(x, weights("dense", [128, 10], 0.1)) + weights("bias", [10], 0.01)
@@ -131,13 +133,14 @@ def main():
     frozen = score_elsewhere(newest.path, directory, x_test)
 
     for artifact in hook.artifacts:
-        print("step {:4d}  {:7.3f} s  {:7d} bytes  {}".format(
-            artifact.step, artifact.seconds, artifact.bytes, artifact.path
-        ))
-    print("accuracy, live session:  {:.4f}".format(np.mean(live.argmax(1) == y_test)))
-    print("accuracy, frozen file:   {:.4f}".format(np.mean(frozen.argmax(1) == y_test)))
-    print("greatest difference of probabilities: {:.1e}".format(np.abs(live - frozen).max()))
-    assert sorted(glob.glob(os.path.join(directory, "*.pb"))) == sorted(a.path for a in hook.artifacts)
+        print(f"step {artifact.step:4d}  {artifact.seconds:7.3f} s  {artifact.bytes:7d} bytes  ", end="")
+        print(artifact.path)
+    print(f"accuracy, live session:  {np.mean(live.argmax(1) == y_test):.4f}")
+    print(f"accuracy, frozen file:   {np.mean(frozen.argmax(1) == y_test):.4f}")
+    print(f"greatest difference of probabilities: {np.abs(live - frozen).max():.1e}")
+    assert sorted(glob.glob(os.path.join(directory, "*.pb"))) == sorted(
+        a.path for a in hook.artifacts
+    )
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ _HOMES = {
     "inspect": "load",
     "load_frozen": "load",
 }
-__all__ = ["__version__", *_HOMES]  # noqa: PLE0604
+__all__ = ["__version__", *_HOMES]
 
 if importlib.util.find_spec("tensorflow") is None:
     raise ImportError(
@@ -56,7 +56,7 @@ if importlib.util.find_spec("tensorflow") is None:
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
-        raise AttributeError("module {!r} has no attribute {!r}".format(__name__, name))
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(importlib.import_module("." + _HOMES[name], __name__), name)
     globals()[name] = value
     return value

@@ -53,11 +53,11 @@ def itemsize(enum: int) -> int:
 
 
 def dtype_name(enum: int) -> str:
-    """"float32" for DT_FLOAT; "unknown(200)" for a number this TensorFlow does not know."""
+    """ "float32" for DT_FLOAT; "unknown(200)" for a number this TensorFlow does not know."""
     try:
         return tf.as_dtype(enum).base_dtype.name
     except TypeError:
-        return "unknown({})".format(enum)
+        return f"unknown({enum})"
 
 
 def info(message: str) -> None:
@@ -133,5 +133,5 @@ def _uninstall_if_idle() -> None:
         if _intercepting is None or any(list(listening) for listening in _listeners.values()):
             return
         if v1.train.Saver.save is _intercepting:  # else another library wrapped ours: leave it
-            v1.train.Saver.save = _intercepting.__wrapped__  # type: ignore[attr-defined]
+            v1.train.Saver.save = _intercepting.__wrapped__
             _intercepting = None

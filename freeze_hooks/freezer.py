@@ -39,10 +39,8 @@ class Artifact:
     hash: str
 
     def __str__(self) -> str:
-        step = "" if self.step is None else " step {}".format(self.step)
-        return "Froze{} -> {} ({:.1f} MB, {:.2f} s)".format(
-            step, self.path, self.bytes / 1e6, self.seconds
-        )
+        step = "" if self.step is None else f" step {self.step}"
+        return f"Froze{step} -> {self.path} ({self.bytes / 1e6:.1f} MB, {self.seconds:.2f} s)"
 
 
 def plan_graph(graph: Any, spec: FreezeSpec) -> FreezePlan:
@@ -76,7 +74,7 @@ class Freezer:
         written = publish.publish(path, fill, expected)
         if written.bytes > LIMIT:
             os.unlink(path)
-            raise FreezeError("{} would pass 2 GiB and could not be read".format(path))
+            raise FreezeError(f"{path} would pass 2 GiB and could not be read")
         digest = {"algorithm": "xxh3_64", "value": written.hash}
         publish.publish_json(path + ".json", dict(description, hash=digest))
         seconds = time.perf_counter() - start

@@ -80,7 +80,7 @@ class FrozenModel:
                 name: graph.get_tensor_by_name(info.tensor) for name, info in self.inputs.items()
             }
         except (ValueError, KeyError, tf.errors.OpError) as error:
-            raise InvalidFileError("{} cannot be imported: {}".format(path, error)) from error
+            raise InvalidFileError(f"{path} cannot be imported: {error}") from error
         self._session = v1.Session(graph=graph)
 
     def __call__(
@@ -115,12 +115,12 @@ class FrozenModel:
         if missing:
             raise UnknownNameError("{} needs a value for {}".format(self._path, ", ".join(missing)))
         try:
-            feed_dict = {self._feeds[name]: value for name, value in given.items()}
-            for tensor, value in feed_dict.items():
-                _check_whole(tensor, value)
+            feed_dict = {}
+            for name, value in given.items():
+                feed_dict[self._feeds[name]] = _fit(self._feeds[name], value)
             return dict(self._session.run(self._fetches, feed_dict))
-        except (TypeError, ValueError, tf.errors.InvalidArgumentError) as error:
-            raise FreezeError("{}: {}".format(self._path, error)) from error
+        except _UNFIT as error:
+            raise FreezeError(f"{self._path}: {error}") from error
 
     def close(self) -> None:
         """Free the session."""
@@ -131,6 +131,24 @@ class FrozenModel:
 
     def __exit__(self, *error: Any) -> None:
         self.close()
+
+
+_UNFIT = (
+    TypeError,
+    ValueError,
+    OverflowError,
+    NotImplementedError,  # what NumPy gets of a symbolic tensor
+    tf.errors.InvalidArgumentError,
+)
+
+
+def _fit(tensor: Any, value: Any) -> Any:
+    if not (tensor.dtype.is_integer or tensor.dtype.is_bool):
+        return value
+    array = np.asarray(value, tensor.dtype.as_numpy_dtype)
+    if not np.array_equal(array, np.asarray(value)):  # session.run takes 1.7 for 1, and 300 for 44
+        raise ValueError(f"{tensor.name} is {tensor.dtype.name}, unlike {value!r}")
+    return array
 
 
 def load_frozen(path: str) -> FrozenModel:
@@ -162,7 +180,7 @@ def inspect(path: str) -> Report:
         bodies += [library.named_body(f.signature.name) for f in graph_def.library.function]
         findings = lint(bodies)
     except (LookupError, ValueError) as error:
-        raise InvalidFileError("{} is broken: {}".format(path, error)) from error
+        raise InvalidFileError(f"{path} is broken: {error}") from error
     weights = sum(
         len(node.attr["value"].tensor.tensor_content)
         for body in bodies
@@ -209,17 +227,15 @@ def read_graph_def(path: str) -> Any:
     try:
         graph_def = GraphDef.FromString(data)
     except DecodeError as error:
-        raise InvalidFileError(
-            "{} is truncated, or no binary GraphDef: {}".format(path, error)
-        ) from None
+        raise InvalidFileError(f"{path} is truncated, or no binary GraphDef: {error}") from None
     if not graph_def.node:
-        raise InvalidFileError("{} holds no graph".format(path))
+        raise InvalidFileError(f"{path} holds no graph")
     if ours and not graph_def.HasField("versions"):
-        raise InvalidFileError("{} is truncated: it ends before the graph's version".format(path))
+        raise InvalidFileError(f"{path} is truncated: it ends before the graph's version")
     try:
         _check_edges(graph_def)
     except ValueError as error:
-        raise InvalidFileError("{} is truncated or broken: {}".format(path, error)) from None
+        raise InvalidFileError(f"{path} is truncated or broken: {error}") from None
     _add_defaults(graph_def.node)
     for function in graph_def.library.function:
         _add_defaults(function.node_def)
@@ -233,15 +249,13 @@ def _check_edges(graph_def: Any) -> None:
     for node in graph_def.node:
         for text in node.input:
             if split(text)[0] not in body.nodes:
-                raise ValueError(
-                    "node {!r} takes input {!r}, which is not there".format(node.name, text)
-                )
+                raise ValueError(f"node {node.name!r} takes input {text!r}, which is not there")
     place = {node.name: i for i, node in enumerate(topological(body))}
     for node in graph_def.node:
         for above in (split(text)[0] for text in node.input):
             loop = node.op in MERGES and body.nodes[above].op in NEXT_ITERATIONS
             if place[above] >= place[node.name] and not loop:
-                raise ValueError("nodes {!r} and {!r} wait for each other".format(above, node.name))
+                raise ValueError(f"nodes {above!r} and {node.name!r} wait for each other")
 
 
 def _add_defaults(nodes: Iterable[Any]) -> None:
@@ -259,11 +273,11 @@ def _description(graph_def: Any, path: str) -> Dict[str, Any]:
                 found = json.loads(node.attr[DESCRIPTION].s.decode())
                 if found and isinstance(found, dict):
                     return found
-                error: Any = "it is {}, not an object".format(type(found).__name__)
+                error: Any = f"it is {type(found).__name__}, not an object"
             except (ValueError, RecursionError) as broken:
                 error = broken
             raise InvalidFileError(
-                "{}: the description on node {!r} is broken: {}".format(path, node.name, error)
+                f"{path}: the description on node {node.name!r} is broken: {error}"
             )
     return {}
 
@@ -279,20 +293,20 @@ def _signature(graph_def: Any, metadata: Mapping[str, Any], path: str) -> Signat
         )
         return Signature(inputs, outputs)
     except KeyError as error:
-        raise InvalidFileError("{}: its description lacks {}".format(path, error)) from None
+        raise InvalidFileError(f"{path}: its description lacks {error}") from None
     except (TypeError, ValueError) as error:
-        raise InvalidFileError("{}: its description is broken: {}".format(path, error)) from None
+        raise InvalidFileError(f"{path}: its description is broken: {error}") from None
 
 
 def _info(end: Any, nodes: Container[str]) -> TensorInfo:
     name, tensor, dtype, shape = (end[key] for key in ("name", "tensor", "dtype", "shape"))
     if not all(isinstance(text, str) for text in (name, tensor, dtype)):
-        raise TypeError("name, tensor and dtype are strings, unlike in {}".format(end))
+        raise TypeError(f"name, tensor and dtype are strings, unlike in {end}")
     if split(tensor)[0] not in nodes:
-        raise ValueError("it names {!r}, which is not there".format(tensor))
+        raise ValueError(f"it names {tensor!r}, which is not there")
     if shape is not None:
         if not all(dim is None or type(dim) is int for dim in shape):
-            raise TypeError("a shape is a list of integers, not {!r}".format(shape))
+            raise TypeError(f"a shape is a list of integers, not {shape!r}")
         shape = tuple(shape)
     return TensorInfo(name, tensor, dtype, shape)
 

@@ -27,6 +27,7 @@ from .graph.fold import simplify
 from .graph.functions import Library
 from .graph.lint import Finding, lint
 from .graph.names import split, tensor_name
+from .graph.order import refuse_reads_after_writes
 from .graph.suggest import no_outputs
 from .graph.variables import Variable, freeze_variables
 from .spec import FreezeSpec
@@ -110,9 +111,7 @@ class FreezePlan:
     @property
     def graph_bytes(self) -> int:
         """Bytes of the structure: all but the values and the description."""
-        return sum(
-            len(piece if isinstance(piece, bytes) else piece.node) for piece in self.pieces
-        )
+        return sum(len(piece if isinstance(piece, bytes) else piece.node) for piece in self.pieces)
 
 
 def value_bytes(variable: Variable) -> Optional[int]:
@@ -144,7 +143,9 @@ def compile_plan(graph_def: Any, spec: FreezeSpec, shape_of: Callable[[str], Sha
     body.outputs = [end.tensor for end in outputs]
     inputs, moved = cut(body, spec.inputs or (), shape_of)
     moved.update(bind(body, spec.bind, shape_of))
-    body = simplify(prune(body, moved), library)
+    body = simplify(prune(body, moved, keep_order=True), library)
+    refuse_reads_after_writes(body, library)
+    body = prune(body)
     slots = freeze_variables(body, library)
     _originals(slots, {node.name for node in graph_def.node})
     body = prune(body)
@@ -184,8 +185,8 @@ def _originals(slots: Mapping[str, Variable], nodes: Container[str]) -> None:
     for variable in slots.values():
         if variable.node not in nodes:
             raise NotFreezableError(
-                "variable {!r} is created inside a function, where no value of it can be read: "
-                "create it outside".format(variable.node)
+                f"variable {variable.node!r} is created inside a function, where no value of it "
+                "can be read: create it outside"
             )
 
 
@@ -244,12 +245,10 @@ def _check_size(plan: FreezePlan) -> None:
         return
     largest = sorted(plan.slots, key=lambda s: value_bytes(s.variable) or 0, reverse=True)[:3]
     named = ", ".join(
-        "{!r} ({:.2f} GB)".format(s.variable.node, (value_bytes(s.variable) or 0) / 1e9)
-        for s in largest
+        f"{s.variable.node!r} ({(value_bytes(s.variable) or 0) / 1e9:.2f} GB)" for s in largest
     )
     raise TooLargeError(
-        "the frozen file would be {:.2f} GB, over the 2.15 GB (2 GiB) that a GraphDef can hold; "
-        "largest variables: {}; choose outputs that need less, or inputs= behind them".format(
-            size / 1e9, named
-        )
+        f"the frozen file would be {size / 1e9:.2f} GB, over the 2.15 GB (2 GiB) that a "
+        f"GraphDef can hold; largest variables: {named}; choose outputs that need less, or "
+        "inputs= behind them"
     )

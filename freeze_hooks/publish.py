@@ -32,7 +32,7 @@ class _HashedFile:
     def write(self, data: Any) -> None:
         self._hash.update(data)
         self._file.write(data)
-        self._bytes += len(data)
+        self._bytes += memoryview(data).nbytes
 
     def result(self) -> Written:
         return Written(self._bytes, self._hash.hexdigest())
@@ -53,7 +53,7 @@ def publish(path: str, write: Callable[[Any], None], expected: int = 0) -> Writt
       OSError: from the file system, among them ENOSPC.
     """
     directory, base = os.path.split(os.path.abspath(path))
-    temporary = os.path.join(directory, ".{}.{}.tmp".format(base, uuid.uuid4().hex[:12]))
+    temporary = os.path.join(directory, f".{base}.{uuid.uuid4().hex[:12]}.tmp")
     try:
         with open(temporary, "xb", buffering=_BUFFER) as file:
             _reserve(file, expected)
@@ -83,7 +83,7 @@ def _reserve(file: Any, size: int) -> None:
     try:
         os.posix_fallocate(file.fileno(), 0, size)
     except OSError as error:
-        if error.errno == errno.ENOSPC:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise
 
 
@@ -125,24 +125,53 @@ def retain(
     """
     path = os.path.join(directory, STATE_FILE)
     state = _load(path)
-    files = state.setdefault(name, {}).setdefault("files", {})
+    own = _dict(state.get(name))
+    files = _ours(_dict(own.get("files")))
     before = dict(files)
     files[file] = os.path.relpath(checkpoint, directory)
-    gone = [f for f in files if not exists(os.path.normpath(os.path.join(directory, files[f])))]
-    for outlived in gone:
-        del files[outlived]
-        for suffix in ("", ".json"):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(os.path.join(directory, os.path.basename(outlived) + suffix))
+    gone = []
+    for known in [f for f in files if f != file]:
+        prefix = os.path.normpath(os.path.join(directory, files[known]))
+        if not exists(prefix) and _delete(os.path.join(directory, known)):
+            gone.append(os.path.join(directory, known))
+            del files[known]
     if files != before:
-        publish_json(path, state)
-    return [os.path.join(directory, outlived) for outlived in gone]
+        publish_json(path, {**state, name: {**own, "files": files}})
+    return gone
+
+
+def _dict(value: Any) -> Dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _ours(files: Dict[str, Any]) -> Dict[str, str]:
+    """What can be ours of a state's files: frozen files in this very directory."""
+    return {
+        file: checkpoint
+        for file, checkpoint in files.items()
+        if isinstance(checkpoint, str)
+        and file == os.path.basename(file)
+        and file.endswith(".pb")
+        and "\0" not in file + checkpoint
+    }
+
+
+def _delete(path: str) -> bool:
+    """Delete a frozen file and its description; False if the system refuses for now."""
+    try:
+        for doomed in (path, path + ".json"):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(doomed)
+    except OSError:  # Windows: somebody reads it
+        return False
+    return True
 
 
 def _load(path: str) -> Dict[str, Any]:
     try:
         with open(path, encoding="utf-8") as file:
             state = json.load(file)
-    except (FileNotFoundError, ValueError):
+        json.dumps(state, allow_nan=False, ensure_ascii=False).encode()  # else it is none of ours
+    except (FileNotFoundError, ValueError, RecursionError):
         return {}
-    return state if isinstance(state, dict) else {}
+    return _dict(state)

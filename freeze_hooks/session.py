@@ -55,7 +55,7 @@ class FreezeHook(v1.train.SessionRunHook):
         output_dir: Optional[str] = None,
         name: Optional[str] = None,
         is_chief: Union[bool, Callable[[], bool]] = True,
-        strict: bool = False
+        strict: bool = False,
     ) -> None:
         self._spec = FreezeSpec.make(outputs, inputs, bind)
         self._output_dir = None if output_dir is None else os.fspath(output_dir)
@@ -112,16 +112,16 @@ class FreezeHook(v1.train.SessionRunHook):
             raise  # the session recovers by seeing these
         except Exception as error:
             if isinstance(error, OSError):
-                error = FreezeError("cannot write a frozen file beside {}: {}".format(prefix, error))
+                error = FreezeError(f"cannot write a frozen file beside {prefix}: {error}")
             if self._strict or not self._stepped:
                 raise error
-            _tf.warn("FreezeHook: no frozen file for {}: {}".format(prefix, error))
+            _tf.warn(f"FreezeHook: no frozen file for {prefix}: {error}")
 
     def _freeze(self, freezer: Freezer, session: Any, prefix: str) -> None:
         directory = self._output_dir or os.path.dirname(prefix) or "."
         base = os.path.basename(prefix) + ".pb"
         if self._name:
-            base = "{}.{}.pb".format(os.path.basename(prefix), self._name)
+            base = f"{os.path.basename(prefix)}.{self._name}.pb"
         path = os.path.join(directory, base)
         artifact = freezer.freeze(session, path, _step(session, prefix))
         gone = publish.retain(directory, self._name, base, prefix, _tf.checkpoint_exists)
@@ -134,14 +134,14 @@ class FreezeHook(v1.train.SessionRunHook):
         try:
             publish.ensure_writable(directory)
         except OSError as error:
-            raise FreezeError("output_dir= cannot be written to: {}".format(error)) from error
+            raise FreezeError(f"output_dir= cannot be written to: {error}") from error
 
 
 def _checked_name(name: Optional[str]) -> str:
     if name is None:
         return ""
     if not re.match(r"[A-Za-z0-9_-]+\Z", name):
-        raise FreezeError("name= takes letters, digits, - and _, not {!r}".format(name))
+        raise FreezeError(f"name= takes letters, digits, - and _, not {name!r}")
     return name
 
 

@@ -41,7 +41,7 @@ class FreezeSpec:
         spec = cls(_wanted("outputs", outputs), cut, bound)
         both = {t for t, _ in spec.bind} & {t for _, t in spec.inputs or ()}
         if both:
-            raise FreezeError("{} stand both in inputs= and in bind=".format(sorted(both)))
+            raise FreezeError(f"{sorted(both)} stand both in inputs= and in bind=")
         return spec
 
 
@@ -51,7 +51,7 @@ def _wanted(argument: str, names: Names) -> Wanted:
     if isinstance(names, Mapping):
         for key in names:
             if not _is_node_name(key):
-                raise FreezeError("{}=: {!r} cannot be a node's name".format(argument, key))
+                raise FreezeError(f"{argument}=: {key!r} cannot be a node's name")
         return tuple((key, _tensor(argument, value)) for key, value in names.items())
     if isinstance(names, str) or hasattr(names, "op") or hasattr(names, "outputs"):
         names = [names]
@@ -66,14 +66,13 @@ def _tensor(argument: str, value: Any) -> str:
     name = value if isinstance(value, str) else getattr(value, "name", None)
     if not isinstance(name, str) or not name or name.startswith("^"):
         raise FreezeError(
-            "{}= takes names of tensors or operations, or tensors of the graph, not {!r}".format(
-                argument, value
-            )
+            f"{argument}= takes tensors of the graph, or names of tensors or operations, "
+            f"not {value!r}"
         )
     try:
         return tensor_name(name)
     except ValueError:
-        raise FreezeError("{}=: {!r} is not a tensor's name".format(argument, name)) from None
+        raise FreezeError(f"{argument}=: {name!r} is not a tensor's name") from None
 
 
 def _is_node_name(name: Any) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Iterator, List, Mapping, Optional, Tuple
+from typing import Any, Iterable, Iterator, List, Mapping, Optional, Tuple
 
 from . import wire
 from .errors import FreezeError
@@ -23,7 +23,7 @@ class Value:
 
     shape: Tuple[int, ...]
     nbytes: int
-    chunks: Iterator[Any] = iter(())
+    chunks: Iterable[Any] = ()
     strings: Optional[List[bytes]] = None
 
 
@@ -41,6 +41,7 @@ def write(
     Raises:
       FreezeError: a value's shape is not what the graph declares.
     """
+    file.write(wire.START)
     for piece in plan.pieces:
         if isinstance(piece, bytes):
             file.write(piece)
@@ -54,9 +55,8 @@ def _write_value(slot: Slot, value: Value, file: Any) -> None:
     variable = slot.variable
     if variable.shape is not None and value.shape != variable.shape:
         raise FreezeError(
-            "variable {!r} has shape {} now, but the graph declares {}".format(
-                variable.node, list(value.shape), list(variable.shape)
-            )
+            f"variable {variable.node!r} has shape {list(value.shape)} now, "
+            f"but the graph declares {list(variable.shape)}"
         )
     if value.strings is not None:
         file.write(wire.string_const(slot.node, variable.dtype, value.shape, value.strings))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Callable, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Iterator, List, Optional, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -15,10 +15,9 @@ from .plan import value_bytes
 from .stream import Value
 
 _SCOPE = "freeze_hooks"
-_SLICEABLE = frozenset(
-    "float16 bfloat16 float32 float64 int8 int16 int32 int64 uint8 uint16 uint32 uint64 bool "
-    "complex64 complex128".split()
-)
+_FLOATING = ("float16", "bfloat16", "float32", "float64", "complex64", "complex128")
+_INTEGER = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool")
+_SLICEABLE = frozenset(_FLOATING + _INTEGER)  # dtypes with a Slice kernel in every version
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,8 +79,10 @@ class SessionValues:
                 yield from _fetch(session, group)
                 group, pending = [], 0
             if alone:
-                yield self._large(session, source) if source.part is not None else next(
-                    _fetch(session, [source])
+                yield (
+                    self._large(session, source)
+                    if source.part is not None
+                    else next(_fetch(session, [source]))
                 )
             else:
                 group.append(source)
@@ -110,6 +111,8 @@ def _fetch(session: Any, sources: Sequence[_Source]) -> Iterator[Value]:
 
 def as_value(array: Any) -> Value:
     """A whole array (or a string scalar's bytes) as a Value; its memory is shared."""
+    if isinstance(array, bytes):  # a NumPy array of them would drop zero bytes at the end
+        return Value((), 0, strings=[array])
     array = np.asarray(array, order="C")
     if array.dtype.kind in "OSU":
         flat = [s if isinstance(s, bytes) else str(s).encode() for s in array.reshape(-1).tolist()]
@@ -138,8 +141,8 @@ def _reader(graph: Any, variable: Variable) -> Any:
         if user.type == "ReadVariableOp" and not user.control_inputs:
             return user.outputs[0]
     raise FreezeError(
-        "variable {!r} has no read op, and the graph is finalized so that none can be added; "
-        "freeze it once (or call fh.check) before the graph is finalized".format(variable.node)
+        f"variable {variable.node!r} has no read op, and none can be added to a finalized graph; "
+        "freeze a session of the graph once before it is finalized"
     )
 
 
@@ -148,11 +151,11 @@ def _once(graph: Any, name: str, make: Callable[[str], Any]) -> Any:
     if found is not None:
         return found
     with graph.as_default(), graph.control_dependencies(None), graph.name_scope(None):
-        return make("{}/{}".format(_SCOPE, name))
+        return make(f"{_SCOPE}/{name}")
 
 
 def _existing(graph: Any, name: str) -> Optional[Any]:
     try:
-        return graph.get_tensor_by_name("{}/{}:0".format(_SCOPE, name))
+        return graph.get_tensor_by_name(f"{_SCOPE}/{name}:0")
     except KeyError:
         return None

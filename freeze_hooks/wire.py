@@ -40,6 +40,11 @@ def field(field_number: int, data: bytes) -> bytes:
     return prefix(field_number, len(data)) + data
 
 
+START = field(_VERSIONS, b"")
+"""How each file begins: a field that adds nothing to the `versions` at its end, but tells that a
+file without them is cut short. (In the files of other writers they may rightly be missing.)"""
+
+
 def _number(field_number: int, value: int) -> bytes:
     return varint(field_number << 3) + varint(value)
 

@@ -29,10 +29,10 @@ def main():
         try:
             with np.load(task["feeds"]) as feeds:
                 values = run(task["path"], dict(feeds), task["fetches"])
-            np.savez(task["out"], **{"v{}".format(i): v for i, v in enumerate(values)})
+            np.savez(task["out"], **{f"v{i}": v for i, v in enumerate(values)})
             answer = "ok"
         except Exception as error:
-            answer = "{}: {}".format(type(error).__name__, error)
+            answer = f"{type(error).__name__}: {error}"
         assert "freeze_hooks" not in sys.modules
         answers.write(json.dumps(answer) + "\n")
         answers.flush()

@@ -35,7 +35,7 @@ class CleanProcess:
         if answer != "ok":
             raise RuntimeError(answer)
         with np.load(out) as values:
-            return [values["v{}".format(i)] for i in range(len(values.files))]
+            return [values[f"v{i}"] for i in range(len(values.files))]
 
     def close(self):
         self._process.stdin.close()

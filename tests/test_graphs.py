@@ -167,9 +167,7 @@ def gathered():
 
 def gathered_in_loop():
     ids, table = v1.placeholder(tf.int64, [None, None], name="ids"), var("table", [10, 6])
-    tf.identity(
-        v1.map_fn(lambda row: tf.gather(table, row), ids, dtype=tf.float32), name="y"
-    )
+    tf.identity(v1.map_fn(lambda row: tf.gather(table, row), ids, dtype=tf.float32), name="y")
     return {"outputs": ["y"]}, [{"ids:0": IDS}]
 
 
@@ -232,7 +230,11 @@ def batch_norm_updates():
     y = tf.cond(on, train, lambda: (x - mean) / tf.sqrt(var_ + 1e-3))
     with tf.control_dependencies([v1.assign_add(var("count", []), 1.0), v1.print("step")]):
         tf.identity(y, name="y")
-    return {"outputs": ["y"], "bind": {"is_training:0": False}}, [{"x:0": X}], {"is_training:0": False}
+    return (
+        {"outputs": ["y"], "bind": {"is_training:0": False}},
+        [{"x:0": X}],
+        {"is_training:0": False},
+    )
 
 
 def shapes_of_variables():

@@ -35,7 +35,9 @@ FEEDS = {"net/x:0": X, "net/y:0": Y, "net/is_training:0": True}
 FREEZE = {"outputs": ["probs"], "bind": {"net/is_training:0": False}}
 
 
-def train(directory, hook, steps=50, every=10, max_to_keep=2, place="hooks", each_step=None, **kind):
+def train(
+    directory, hook, steps=50, every=10, max_to_keep=2, place="hooks", each_step=None, **kind
+):
     """Train for real; returns the live probabilities at the end."""
     train_op = build(**kind)
     scaffold = v1.train.Scaffold(saver=v1.train.Saver(max_to_keep=max_to_keep, sharded=False))
@@ -44,7 +46,7 @@ def train(directory, hook, steps=50, every=10, max_to_keep=2, place="hooks", eac
         scaffold=scaffold,
         save_checkpoint_steps=every,
         save_summaries_steps=None,
-        **{place: [hook] if hook else []}
+        **{place: [hook] if hook else []},
     ) as session:
         for i in range(steps):
             session.run(train_op, FEEDS)
@@ -90,7 +92,7 @@ def test_every_kept_checkpoint_has_its_file(place, resource, graph, clean, tmp_p
     (probs,) = clean.run(hook.artifacts[-1].path, {"net/x:0": X}, ["probs:0"])
     np.testing.assert_allclose(probs, live, atol=1e-6)
     left = {n for n in os.listdir(str(tmp_path)) if n.endswith((".pb", ".pb.json"))}
-    assert left == {"model.ckpt-{}.pb{}".format(s, e) for s in (30, 40, 45) for e in ("", ".json")}
+    assert left == {f"model.ckpt-{s}.pb{e}" for s in (30, 40, 45) for e in ("", ".json")}
 
 
 def test_partitioned_variables(graph, clean, tmp_path):
@@ -102,7 +104,7 @@ def test_partitioned_variables(graph, clean, tmp_path):
     parts = {name: c for name, c in constants(path).items() if "/part_" in name and c.ndim == 2}
     reader = v1.train.NewCheckpointReader(path[: -len(".pb")])
     for name in ("w", "v"):
-        ours = [parts["net/{}/part_{}".format(name, i)] for i in range(2)]
+        ours = [parts[f"net/{name}/part_{i}"] for i in range(2)]
         saved = reader.get_tensor("net/" + name)
         assert np.concatenate(ours).tobytes() == saved.tobytes()
 
@@ -137,7 +139,11 @@ def test_nothing_is_restored_imported_or_compiled_again(graph, tmp_path, monkeyp
 
 def test_graph_does_not_grow_while_training(graph, tmp_path):
     sizes = []
-    train(tmp_path, fh.FreezeHook(**FREEZE), each_step=lambda i: sizes.append(len(graph.get_operations())))
+    train(
+        tmp_path,
+        fh.FreezeHook(**FREEZE),
+        each_step=lambda i: sizes.append(len(graph.get_operations())),
+    )
     assert len(set(sizes)) == 1
 
 
@@ -157,7 +163,7 @@ def test_training_is_the_same_with_and_without(tmp_path):
 def test_large_variables_come_in_slices(graph, tmp_path):
     rows = CHUNK_BYTES // 400 + 3  # a chunk and a bit, of 100 columns
     tables = [
-        v1.get_variable("table{}".format(i), shape, initializer=v1.random_normal_initializer())
+        v1.get_variable(f"table{i}", shape, initializer=v1.random_normal_initializer())
         for i, shape in enumerate([[rows, 100], [1, rows * 100], [2, rows, 100]])
     ]
     total = tf.add_n([tf.reduce_sum(t) for t in tables], name="total")
@@ -207,7 +213,7 @@ def test_two_hooks_share_a_directory(graph, tmp_path):
     kept = saved_steps(tmp_path)
     names = {n for n in os.listdir(str(tmp_path)) if n.endswith(".pb")}
     assert len(kept) == 5
-    assert names == {"model.ckpt-{}{}.pb".format(s, h) for s in kept for h in ("", ".hidden")}
+    assert names == {f"model.ckpt-{s}{h}.pb" for s in kept for h in ("", ".hidden")}
 
 
 def test_output_dir(graph, tmp_path):
@@ -290,5 +296,5 @@ def test_a_failing_save_warns_and_training_goes_on(graph, tmp_path, warnings_log
 def test_a_failing_save_is_raised_if_strict(graph, tmp_path):
     out = tmp_path / "out"
     hook = fh.FreezeHook(output_dir=str(out), strict=True, **FREEZE)
-    with pytest.raises(fh.FreezeError, match="model.ckpt-20"):
+    with pytest.raises(fh.FreezeError, match=r"model\.ckpt-20"):
         train(tmp_path / "ckpt", hook, each_step=break_directory(out, 15))

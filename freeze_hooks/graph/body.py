@@ -5,16 +5,20 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
 
-from .._tf import NodeDef, op_def
+from .._tf import DT_RESOURCE, AttrValue, NodeDef, op_def
 from ..errors import NotFreezableError
 from .names import split, unique
 
 ARG = "_Arg"
+UNSET = AttrValue()  # for attr.get(): a protobuf map makes an entry of whatever [] asks for
 SWITCHES = ("Switch", "RefSwitch")
 MERGES = ("Merge", "RefMerge")
 ENTERS = ("Enter", "RefEnter")
 EXITS = ("Exit", "RefExit")
 NEXT_ITERATIONS = ("NextIteration", "RefNextIteration")
+REF_VARIABLES = frozenset(("Variable", "VariableV2"))
+HANDLES = frozenset(("VarHandleOp",))
+VARIABLES = REF_VARIABLES | HANDLES
 _CONTEXT_MAKERS = frozenset(SWITCHES + ENTERS)
 
 
@@ -31,6 +35,7 @@ class Body:
     name: str = ""
     args: Dict[str, int] = dataclasses.field(default_factory=dict)  # a function's: name to dtype
     rets: Tuple[str, ...] = ()
+    effects: Tuple[str, ...] = ()  # a function's: nodes that run though no output needs them
 
     def add(self, op: str, name: str, inputs: Iterable[str] = (), **attrs: Any) -> Any:
         """Append a node under `name`, or a near name if taken; attrs are AttrValues."""
@@ -83,39 +88,64 @@ def has_frames(nodes: Mapping[str, Any]) -> bool:
     return any(node.op in _CONTEXT_MAKERS for node in nodes.values())
 
 
-def prune(body: Body, moved: Optional[Mapping[str, str]] = None) -> Body:
+def takes_variable(node: Any, nodes: Mapping[str, Any]) -> bool:
+    """Whether a node is given a variable itself: a reference or a handle, not its value."""
+    for text in data_inputs(node):
+        source = nodes.get(split(text)[0])
+        if source is not None and (
+            source.op in VARIABLES
+            or source.op.startswith("Ref")
+            or source.attr.get("T", UNSET).type == DT_RESOURCE
+        ):
+            return True
+    return False
+
+
+def prune(body: Body, moved: Optional[Mapping[str, str]] = None, keep_order: bool = False) -> Body:
     """A copy that holds only what the outputs need, with tensors in `moved` replaced.
 
     Control inputs are dropped: in a file for inference they would only run updates, summaries,
     savers and asserts. They stay on a node without data inputs inside a v1 conditional or loop,
-    where they say to which branch or frame the node belongs (ControlFlowContext pivots).
+    where they say to which branch or frame the node belongs (ControlFlowContext pivots), and
+    with `keep_order` on nodes that take a variable, whose value may depend on what ran before.
     """
-    pivots = _Pivots(body) if has_frames(body.nodes) else None
-    kept: Dict[str, Any] = {}
     moved = moved or {}
     outputs = [follow(text, moved) for text in body.outputs]
-    stack = [split(text)[0] for text in reversed(outputs)]
+    effects = body.effects if keep_order else ()
+    pivots = _Pivots(body) if has_frames(body.nodes) else None
+    wanted: Dict[str, List[str]] = {}  # inputs to keep, by node
+    stack = [(split(text)[0], False) for text in reversed(outputs)]
+    stack += [(name, True) for name in effects]
+    whole = set()  # nodes that keep all their inputs, since a read may wait for them
     while stack:
-        name = stack.pop()
-        if name in kept:
+        name, waited_for = stack.pop()
+        if name in whole or (name in wanted and not waited_for):
             continue
-        source = body.nodes.get(name)
-        if source is None:
-            raise NotFreezableError("the graph is broken: a node needs {!r}, which it lacks".format(name))
-        node = NodeDef()
-        node.CopyFrom(source)
-        kept[name] = node
-        wanted = list(data_inputs(source))
-        if not wanted and pivots is not None:
-            wanted = pivots.of(source)
-        if moved:
-            wanted = [follow(text, moved) for text in wanted]
-        if moved or len(wanted) != len(node.input):
-            del node.input[:]
-            node.input.extend(wanted)
-        stack.extend(split(text)[0] for text in wanted)
-    ordered = {name: kept[name] for name in body.nodes if name in kept}
-    return dataclasses.replace(body, nodes=ordered, outputs=outputs)
+        node = body.nodes.get(name)
+        if node is None:
+            raise NotFreezableError(f"the graph is broken: a node needs {name!r}, which it lacks")
+        inputs = list(data_inputs(node))
+        if waited_for:
+            whole.add(name)
+            inputs = list(node.input)
+        elif keep_order and takes_variable(node, body.nodes):
+            inputs = list(node.input)
+        elif not inputs and pivots is not None:
+            inputs = pivots.of(node)
+        wanted[name] = [follow(text, moved) for text in inputs]
+        for text in wanted[name]:
+            stack.append((split(text)[0], waited_for or (text.startswith("^") and keep_order)))
+    nodes = {name: _copy(body.nodes[name], wanted[name]) for name in body.nodes if name in wanted}
+    return dataclasses.replace(body, nodes=nodes, outputs=outputs, effects=effects)
+
+
+def _copy(node: Any, inputs: List[str]) -> Any:
+    copy = NodeDef()
+    copy.CopyFrom(node)
+    if list(node.input) != inputs:
+        del copy.input[:]
+        copy.input.extend(inputs)
+    return copy
 
 
 class _Pivots:
@@ -213,7 +243,7 @@ def output_groups(node: Any, definition: Any) -> List[Tuple[str, List[int]]]:
 def widths(arg: Any, attrs: Mapping[str, Any]) -> List[int]:
     """The dtypes of one argument of an OpDef, one for each tensor it stands for."""
     if arg.type_list_attr:
-        return list(attrs[arg.type_list_attr].list.type)
-    dtype = arg.type or attrs[arg.type_attr].type
-    count = attrs[arg.number_attr].i if arg.number_attr else 1
+        return list(attrs.get(arg.type_list_attr, UNSET).list.type)
+    dtype = arg.type or attrs.get(arg.type_attr, UNSET).type
+    count = attrs.get(arg.number_attr, UNSET).i if arg.number_attr else 1
     return [dtype] * count

@@ -33,17 +33,16 @@ def resolve(nodes: Mapping[str, Any], argument: str, tensor: str) -> Tuple[str, 
     """
     name, port = split(tensor)
     if name not in nodes:
-        raise unknown("{}=:".format(argument), name, nodes)
+        raise unknown(f"{argument}=:", name, nodes)
     dtype = output_type(nodes[name], port)
     if dtype is None:
         count = 0
         while output_type(nodes[name], count) is not None:
             count += 1
-        has = ", ".join("{}:{}".format(name, i) for i in range(count)) or "none"
+        has = ", ".join(f"{name}:{i}" for i in range(count)) or "none"
         raise UnknownNameError(
-            "{}=: {!r} is not an output of {} {!r}; its outputs: {}".format(
-                argument, tensor, nodes[name].op, name, has
-            )
+            f"{argument}=: {tensor!r} is not an output of {nodes[name].op} {name!r}, "
+            f"whose outputs are: {has}"
         )
     return join(name, port), dtype
 
@@ -62,12 +61,10 @@ def bind(
         try:
             proto = v1.make_tensor_proto(value, dtype=dtype)
         except (TypeError, ValueError) as error:
-            raise FreezeError("bind=: {!r} cannot hold {!r}: {}".format(tensor, value, error)) from None
+            raise FreezeError(f"bind=: {tensor!r} cannot hold {value!r}: {error}") from None
         given, shape = [d.size for d in proto.tensor_shape.dim], shape_of(tensor)
         if shape is not None and not _fits(given, shape):
-            raise FreezeError(
-                "bind=: {!r} has shape {}, its value {}".format(tensor, list(shape), given)
-            )
+            raise FreezeError(f"bind=: {tensor!r} has shape {list(shape)}, its value {given}")
         const = AttrValue(tensor=proto)
         name = split(text)[0] + "/bound"
         moved[text] = body.add("Const", name, value=const, dtype=AttrValue(type=dtype)).name
@@ -88,7 +85,7 @@ def cut(
         text, dtype = resolve(body.nodes, "inputs", tensor)
         if dtype in (DT_RESOURCE, DT_VARIANT):
             raise NotFreezableError(
-                "inputs=: {!r} is a {}, which cannot be fed".format(tensor, dtype_name(dtype))
+                f"inputs=: {tensor!r} is a {dtype_name(dtype)}, which cannot be fed"
             )
         name, port = split(text)
         shape = shape_of(tensor)
@@ -97,7 +94,7 @@ def cut(
             attrs = {"dtype": AttrValue(type=dtype), "shape": _shape_attr(shape)}
             placeholder = body.add("Placeholder", name + "/cut", **attrs).name
             moved[text] = placeholder
-        wanted = key or (name if port == 0 else "{}_{}".format(name, port))
+        wanted = key or (name if port == 0 else f"{name}_{port}")
         ends.append(End(key or wanted, wanted, placeholder, dtype, shape))
     return ends, moved
 
@@ -119,9 +116,10 @@ def placeholders(body: Body, known: Sequence[End]) -> List[End]:
     found = []
     for node in body.nodes.values():
         if node.op in PLACEHOLDERS and node.name not in named:
-            proto = node.attr["shape"].shape
-            shape: Shape = tuple(None if d.size < 0 else d.size for d in proto.dim)
-            shape = None if proto.unknown_rank else shape
+            shape: Shape = None
+            if "shape" in node.attr and not node.attr["shape"].shape.unknown_rank:
+                dims = node.attr["shape"].shape.dim
+                shape = tuple(None if d.size < 0 else d.size for d in dims)
             dtype = output_type(node, 0)
             assert dtype is not None
             found.append(End(node.name, node.name, node.name, dtype, shape))
@@ -170,7 +168,7 @@ def _rename(body: Body, claims: Mapping[str, str]) -> Dict[str, str]:
     wanted = list(claims.values())
     for name in wanted:
         if wanted.count(name) > 1:
-            raise FreezeError("two inputs or outputs would both be named {!r} in the file".format(name))
+            raise FreezeError(f"two inputs or outputs would both be named {name!r} in the file")
     new = {old: name for old, name in claims.items() if old != name}
     taken = set(body.nodes) | set(wanted)
     for name in wanted:

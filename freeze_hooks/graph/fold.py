@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Callable, Dict, List, Mapping, Optional, Set, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Set, Tuple
 
 import numpy as np
 
@@ -17,7 +17,6 @@ from .body import (
     Body,
     data_inputs,
     prune,
-    topological,
 )
 from .functions import Library, Trail, inline_calls
 from .known import truth, value_of
@@ -39,16 +38,19 @@ def simplify(body: Body, library: Library, path: Tuple[str, ...] = ()) -> Body:
       NotFreezableError: a wanted output can never be computed, or a function is recursive.
     """
     trail = Trail(path)
-    body = prune(body)
+    body = prune(body, keep_order=True)
     while True:
         inlined = inline_calls(body, library, trail)
         folded = _fold_switches(body)
         chosen = _fold_branching(body)
         if not (inlined or folded or chosen):
             break
-        body = prune(body)
-    if any([_simplify_branches(node, body, library, trail) for node in list(body.nodes.values())]):
-        body = prune(body)
+        body = prune(body, keep_order=True)
+    branching = [node for node in body.nodes.values() if node.op in BRANCHING]
+    for node in branching:
+        _simplify_branches(node, body, library, trail)
+    if branching:
+        body = prune(body, keep_order=True)
     return body
 
 
@@ -66,7 +68,7 @@ def _fold_switches(body: Body) -> bool:
     for text in body.outputs:
         if split(text) in dead:
             raise NotFreezableError(
-                "output {!r} is in a branch that the bound values never take".format(text)
+                f"output {text!r} is in a branch that the bound values never take"
             )
     moved: Dict[str, str] = {}
     for node in list(body.nodes.values()):
@@ -78,7 +80,18 @@ def _fold_switches(body: Body) -> bool:
         elif node.op in MERGES:
             _shrink_merge(body, node, dead, moved)
     body.rewire(moved)
+    _forget_dead_controls(body)
     return True
+
+
+def _forget_dead_controls(body: Body) -> None:
+    """A Merge runs though a node it waits for is dead, and so do a function's other effects."""
+    body.effects = tuple(name for name in body.effects if name in body.nodes)
+    for node in body.nodes.values():
+        inputs = [t for t in node.input if not t.startswith("^") or t[1:] in body.nodes]
+        if len(inputs) != len(node.input):
+            del node.input[:]
+            node.input.extend(inputs)
 
 
 def _dead_tensors(body: Body, switches: Mapping[str, int]) -> Set[Tuple[str, int]]:
@@ -93,7 +106,11 @@ def _dead_tensors(body: Body, switches: Mapping[str, int]) -> Set[Tuple[str, int
                 continue
             if user.op in MERGES and not _merge_dies(body, user, dead):
                 continue
-            ports = {split(text)[1] for node, i in consumers.get(user.name, ()) for text in [node.input[i]]}
+            ports = {
+                split(text)[1]
+                for node, i in consumers.get(user.name, ())
+                for text in [node.input[i]]
+            }
             wanted = {p for n, p in map(split, body.outputs) if n == user.name}
             fresh = {(user.name, p) for p in ports | wanted | {0, CONTROL}} - dead
             dead |= fresh
@@ -118,13 +135,15 @@ def _shrink_merge(
     index = join(merge.name, 1)
     if len(alive) == 1:
         value = AttrValue(tensor=v1.make_tensor_proto(alive[0], dtype=DT_INT32))
-        which = body.add("Const", merge.name + "/value_index", value=value, dtype=AttrValue(type=DT_INT32))
+        which = body.add(
+            "Const", merge.name + "/value_index", value=value, dtype=AttrValue(type=DT_INT32)
+        )
         moved[index] = which.name
         _become_identity(merge, [inputs[alive[0]]])
         return
     if index in body.outputs or any(index in node.input for node in body.nodes.values()):
         raise NotFreezableError(
-            "{!r} loses some of its inputs, but its value_index is needed".format(merge.name)
+            f"{merge.name!r} loses some of its inputs, but its value_index is needed"
         )
     del merge.input[:]
     merge.input.extend(inputs[i] for i in alive)
@@ -174,29 +193,25 @@ def branches_of(node: Any) -> List[Any]:
     return [node.attr["cond"].func, node.attr["body"].func]
 
 
-def _simplify_branches(
-    node: Any, body: Body, library: Library, trail: Trail
-) -> bool:
-    if node.op not in BRANCHING:
-        return False
+def _simplify_branches(node: Any, body: Body, library: Library, trail: Trail) -> None:
     funcs = branches_of(node)
     paths = [trail.through(node.name, func.name) for func in funcs]
     branches = [library.body(func.name, func.attr) for func in funcs]
     offset = 0 if node.op in WHILES else 1
     inputs = list(data_inputs(node))[offset:]
     fixed = _fixed_args(node, branches, len(inputs))
-    known = {i: body.nodes[split(inputs[i])[0]] for i in fixed if value_of(body, inputs[i]) is not None}
+    known = {
+        i: body.nodes[split(inputs[i])[0]] for i in fixed if value_of(body, inputs[i]) is not None
+    }
     known = {i: const for i, const in known.items() if const.op == "Const"}
     branches = [
-        simplify(_with_known(branch, known), library, path)
-        for branch, path in zip(branches, paths)
+        simplify(_with_known(branch, known), library, path) for branch, path in zip(branches, paths)
     ]
     if node.op not in WHILES:
         _drop_unused(node, branches)
     for func, branch in zip(funcs, branches):
         func.name = library.add(branch.name, branch)
         func.attr.clear()
-    return True
 
 
 def _fixed_args(node: Any, branches: List[Body], count: int) -> List[int]:

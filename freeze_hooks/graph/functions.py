@@ -15,6 +15,7 @@ from .body import (
     output_groups,
     output_type,
     prune,
+    takes_variable,
     topological,
     widths,
 )
@@ -40,13 +41,13 @@ class Library:
     def body(self, name: str, attrs: Optional[Mapping[str, Any]] = None) -> Body:
         """The named function's body, pruned; callers may change the copy they get."""
         if name not in self._defs:
-            raise NotFreezableError("function {!r} is not in the graph's library".format(name))
+            raise NotFreezableError(f"function {name!r} is not in the graph's library")
         definition = self._defs[name]
         if definition.signature.attr:  # polymorphic: its types are the caller's attributes
-            return prune(_to_body(definition, attrs or {}, self))
+            return prune(_to_body(definition, attrs or {}, self), keep_order=True)
         if name not in self._bodies:
-            self._bodies[name] = prune(_to_body(definition, {}, self))
-        return prune(self._bodies[name])
+            self._bodies[name] = prune(_to_body(definition, {}, self), keep_order=True)
+        return prune(self._bodies[name], keep_order=True)
 
     def named_body(self, name: str) -> Body:
         """The body with its function's name before its nodes', for messages."""
@@ -114,6 +115,7 @@ def inline_calls(body: Body, library: Library, trail: Trail) -> bool:
     """Put the body of every called function in place of its call; says whether it did any."""
     calls = [node for node in topological(body) if callee(node, library)]
     moved: Dict[str, str] = {}
+    effects: Dict[str, List[str]] = {}
     framed = has_frames(body.nodes)
     for call in calls:
         name = callee(call, library)
@@ -122,20 +124,33 @@ def inline_calls(body: Body, library: Library, trail: Trail) -> bool:
         attrs = call.attr["f"].func.attr if call.op in CALLS else call.attr
         inner = library.body(name, attrs)
         added = _inline(body, call, inner, moved, framed or has_frames(inner.nodes))
-        trail.note(added, path)
+        trail.note(added.values(), path)
+        effects["^" + call.name] = ["^" + added[name] for name in inner.effects]
     body.rewire(moved)
+    _wait_for_effects(body, effects)
     return bool(calls)
+
+
+def _wait_for_effects(body: Body, effects: Mapping[str, List[str]]) -> None:
+    """What waited for a call now waits for the effects of its function."""
+    left = (new[1:] for name in body.effects for new in effects.get("^" + name, ["^" + name]))
+    body.effects = tuple(left)
+    for node in body.nodes.values() if effects else ():
+        if any(text in effects for text in node.input):
+            inputs = [new for text in node.input for new in effects.get(text, [text])]
+            del node.input[:]
+            node.input.extend(inputs)
 
 
 def _inline(
     body: Body, call: Any, inner: Body, moved: Dict[str, str], framed: bool
-) -> Iterable[str]:
+) -> Dict[str, str]:
     del body.nodes[call.name]
     inputs = [follow(text, moved) for text in call.input if not text.startswith("^")]
     controls = [text for text in call.input if text.startswith("^")]
     actual = dict(zip(inner.args, inputs))
     inside = [node for node in inner.nodes.values() if node.op != ARG]
-    copies = {n.name: body.add(n.op, "{}/{}".format(call.name, n.name)) for n in inside}
+    copies = {n.name: body.add(n.op, f"{call.name}/{n.name}") for n in inside}
 
     def outer(text: str) -> str:
         name, port = split(text)
@@ -152,9 +167,11 @@ def _inline(
             copy.input.extend(controls)
             if inputs:
                 copy.input.append(body.pivot(inputs[0]))
+        elif takes_variable(node, inner.nodes):
+            copy.input.extend(controls)
     for port, text in enumerate(inner.outputs):
         moved[join(call.name, port)] = outer(text)
-    return [copy.name for copy in copies.values()]
+    return {name: copy.name for name, copy in copies.items()}
 
 
 def _arg(name: str, index: int, dtype: int) -> Any:
@@ -173,7 +190,7 @@ def _ports(node: Any, library: Library) -> Iterator[Tuple[str, str]]:
     port = 0
     for group, dtypes in groups:
         for i in range(len(dtypes)):
-            yield "{}:{}:{}".format(node.name, group, i), join(node.name, port)
+            yield f"{node.name}:{group}:{i}", join(node.name, port)
             port += 1
 
 
@@ -184,10 +201,10 @@ def _to_body(definition: Any, attrs: Mapping[str, Any], library: Library) -> Bod
     tensors: Dict[str, str] = {}
     for arg in signature.input_arg:
         for i, dtype in enumerate(widths(arg, attrs)):
-            name = unique(arg.name if i == 0 else "{}_{}".format(arg.name, i), nodes)
+            name = unique(arg.name if i == 0 else f"{arg.name}_{i}", nodes)
             nodes[name] = _arg(name, len(args), dtype)
             args[name] = dtype
-            tensors["{}:{}".format(arg.name, i)] = name
+            tensors[f"{arg.name}:{i}"] = name
     for source in definition.node_def:
         node = NodeDef()
         node.CopyFrom(source)
@@ -203,7 +220,7 @@ def _to_body(definition: Any, attrs: Mapping[str, Any], library: Library) -> Bod
             return text
         if text not in tensors:
             raise NotFreezableError(
-                "function {!r} refers to {!r}, which it lacks".format(signature.name, text)
+                f"function {signature.name!r} refers to {text!r}, which it lacks"
             )
         return tensors[text]
 
@@ -213,15 +230,16 @@ def _to_body(definition: Any, attrs: Mapping[str, Any], library: Library) -> Bod
         for i in range(len(widths(ret, attrs))):
             if i:
                 stem, first = source.rsplit(":", 1)
-                outputs.append(known("{}:{}".format(stem, int(first) + i)))
+                outputs.append(known(f"{stem}:{int(first) + i}"))
             else:
                 outputs.append(known(source))
-            rets.append(ret.name if i == 0 else "{}_{}".format(ret.name, i))
+            rets.append(ret.name if i == 0 else f"{ret.name}_{i}")
     for node in nodes.values():
         inputs = [known(text) for text in node.input]
         del node.input[:]
         node.input.extend(inputs)
-    return Body(nodes, outputs, signature.name, args, tuple(rets))
+    effects = tuple(definition.control_ret.values())
+    return Body(nodes, outputs, signature.name, args, tuple(rets), effects)
 
 
 def _to_def(body: Body, library: Library) -> Any:
@@ -237,8 +255,9 @@ def _to_def(body: Body, library: Library) -> Any:
         name = unique(name, taken)
         taken.add(name)
         node, port = split(text)
-        dtype = output_type(body.nodes[node], port)
-        definition.signature.output_arg.add(name=name, type=dtype)
+        returned = output_type(body.nodes[node], port)
+        assert returned is not None, body.nodes[node].op
+        definition.signature.output_arg.add(name=name, type=returned)
         definition.ret[name] = spelled[text]
     for node in body.nodes.values():
         if node.op != ARG:

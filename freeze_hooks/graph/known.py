@@ -59,7 +59,7 @@ def value_of(body: Body, tensor: str, depth: int = 0) -> Optional[Any]:
 
 
 def truth(value: Any) -> Optional[bool]:
-    """How If and Switch understand a predicate: a number is true unless 0, a string unless empty."""
+    """How If and Switch read a predicate: a number is true unless 0, a string unless empty."""
     if value is None or np.size(value) != 1:
         return None
     return bool(np.reshape(value, ())[()])

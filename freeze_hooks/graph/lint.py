@@ -35,8 +35,8 @@ class Finding:
 
     def __str__(self) -> str:
         shown = ", ".join(self.nodes[:5])
-        more = " and {} more".format(len(self.nodes) - 5) if len(self.nodes) > 5 else ""
-        return "{}: {}{}; {}".format(self.problem, shown, more, self.remedy)
+        more = f" and {len(self.nodes) - 5} more" if len(self.nodes) > 5 else ""
+        return f"{self.problem}: {shown}{more}; {self.remedy}"
 
 
 def lint(
@@ -75,9 +75,10 @@ def lint(
 
 
 def _kinds(node: Any) -> Iterable[str]:
-    if node.op.startswith("FusedBatchNorm") and node.attr["is_training"].b:
-        if "Grad" not in node.op:
-            yield "training_batch_norm"
+    if re.match(r"FusedBatchNorm(?!Grad)", node.op) and (
+        "is_training" not in node.attr or node.attr["is_training"].b  # true by default
+    ):
+        yield "training_batch_norm"
     if _RANDOM.match(node.op):
         yield "random"
     if node.op in _PYTHON:
@@ -103,13 +104,16 @@ def _switching_placeholders(body: Body) -> List[str]:
 
 def _binding(switches: List[str]) -> str:
     if switches:
-        return "fix it for inference, as in bind={{'{}:0': False}}".format(switches[0])
-    return "build the inference graph (is_training=False) beside the training one and name its outputs"
+        return f"fix it for inference, as in bind={{'{switches[0]}:0': False}}"
+    return (
+        "build the inference graph (is_training=False) beside the training one and name its outputs"
+    )
 
 
 _SAID = {
     "training_batch_norm": lambda how: (
-        "batch normalization in training mode uses the statistics of each batch", how
+        "batch normalization in training mode uses the statistics of each batch",
+        how,
     ),
     "random": lambda how: ("random ops change the answer from run to run (dropout left on?)", how),
     "python": lambda how: (

@@ -22,7 +22,7 @@ def join(node: str, port: int) -> str:
     """The spelling of a node's input: the inverse of `split`."""
     if port == CONTROL:
         return "^" + node
-    return node if port == 0 else "{}:{}".format(node, port)
+    return node if port == 0 else f"{node}:{port}"
 
 
 def tensor_name(text: str) -> str:
@@ -35,7 +35,7 @@ def unique(name: str, taken: Container[str]) -> str:
     candidate, count = name, 0
     while candidate in taken:
         count += 1
-        candidate = "{}_{}".format(name, count)
+        candidate = f"{name}_{count}"
     return candidate
 
 
@@ -53,7 +53,9 @@ def near(name: str, candidates: Iterable[str], most: int = 5) -> List[str]:
 def unknown(kind: str, name: str, candidates: Iterable[str], more: str = "") -> UnknownNameError:
     """The error to raise for a name that is not there."""
     close = near(name, candidates)
-    hint = "did you mean {}?".format(", ".join(repr(c) for c in close)) if close else (
-        "nothing in the graph has a similar name."
+    hint = (
+        "did you mean {}?".format(", ".join(repr(c) for c in close))
+        if close
+        else ("nothing in the graph has a similar name.")
     )
-    return UnknownNameError("{} {!r} is not in the graph: {}{}".format(kind, name, hint, more))
+    return UnknownNameError(f"{kind} {name!r} is not in the graph: {hint}{more}")

@@ -22,7 +22,9 @@ def no_outputs(nodes: Mapping[str, Any], shape_of: Callable[[str], Shape]) -> st
     found = likely_outputs(nodes, shape_of)
     if not found:
         return "name the tensors to freeze with outputs=; the graph has none that look like answers"
-    lines = ["  {!r}  {} {}".format(n, t, "unknown shape" if s is None else list(s)) for n, t, s in found]
+    lines = [
+        "  {!r}  {} {}".format(n, t, "unknown shape" if s is None else list(s)) for n, t, s in found
+    ]
     return "name the tensors to freeze with outputs=; likely ones are\n" + "\n".join(lines)
 
 

@@ -7,14 +7,21 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
 from .._tf import DT_BOOL, DT_INT32, AttrValue, op_def, v1
 from ..errors import NotFreezableError
-from .body import Body, data_inputs, has_frames, topological, widths
+from .body import (
+    HANDLES,
+    UNSET,
+    VARIABLES,
+    Body,
+    data_inputs,
+    has_frames,
+    prune,
+    topological,
+    widths,
+)
 from .fold import BRANCHING, WHILES, branches_of
 from .functions import Library
 from .names import split
 
-REF_VARIABLES = frozenset(("Variable", "VariableV2"))
-HANDLES = frozenset(("VarHandleOp",))
-VARIABLES = REF_VARIABLES | HANDLES
 _HANDING_ON = frozenset(("Identity", "Switch", "Merge", "Enter", "Exit", "NextIteration"))
 
 
@@ -43,16 +50,25 @@ def freeze_variables(body: Body, library: Library) -> Dict[str, Variable]:
       NotFreezableError: an op that the outputs need changes a variable, or uses it in a way
         that a constant does not allow; the op and the variable are named.
     """
-    slots = {}
-    for node in body.nodes.values():
-        if node.op in VARIABLES:
-            dtype, shape = node.attr["dtype"].type, node.attr["shape"].shape
-            slots[node.name] = Variable(node.name, dtype, static(shape), node.op in HANDLES)
-            node.op = "Const"
-            node.attr.clear()
-            node.attr["dtype"].type = dtype
+    slots = variables_of(body)
+    for name, variable in slots.items():
+        node = body.nodes[name]
+        node.op = "Const"
+        node.attr.clear()
+        node.attr["dtype"].type = variable.dtype
     _make_plain(body, library, {(name, 0): variable for name, variable in slots.items()})
     return slots
+
+
+def variables_of(body: Body) -> Dict[str, Variable]:
+    """The variables among a graph's nodes, by name."""
+    return {
+        node.name: Variable(
+            node.name, node.attr["dtype"].type, static(node.attr["shape"].shape), node.op in HANDLES
+        )
+        for node in body.nodes.values()
+        if node.op in VARIABLES
+    }
 
 
 def static(shape: Any) -> Optional[Tuple[int, ...]]:
@@ -71,18 +87,38 @@ def _make_plain(body: Body, library: Library, carried: Carried) -> None:
         if not given:
             continue
         variable = next(iter(given.values()))
-        plain = node.op[3:] if node.op.startswith("Ref") else node.op
         if node.op in BRANCHING:
             _branch(node, library, given, carried)
-        elif plain in _HANDING_ON and (variable.resource or plain != node.op):
-            node.op = plain
+        elif hands_on(node, variable):
+            node.op = plain_op(node)
             node.attr["T"].type = variable.dtype
-            for port in (0, 1) if plain == "Switch" else (0,):
-                carried[node.name, port] = variable
+            carried.update(dict.fromkeys(handed(node), variable))
         elif node.op in _READS:
             _READS[node.op](body, node, variable)
-        elif variable.resource or any(_wants_ref(node, i) for i in given):
+        elif changes(node, given):
             raise NotFreezableError(_refusal(node, variable))
+
+
+def plain_op(node: Any) -> str:
+    """What a node's op is called once its variable is a plain tensor."""
+    return str(node.op[3:] if node.op.startswith("Ref") else node.op)
+
+
+def hands_on(node: Any, variable: Variable) -> bool:
+    """Whether a node only passes the variable itself (not its value) to its outputs."""
+    return plain_op(node) in _HANDING_ON and (variable.resource or node.op.startswith("Ref"))
+
+
+def handed(node: Any) -> List[Tuple[str, int]]:
+    """The outputs by which a node hands a variable on."""
+    return [(node.name, port) for port in ((0, 1) if plain_op(node) == "Switch" else (0,))]
+
+
+def changes(node: Any, given: Mapping[int, Variable]) -> bool:
+    """Whether a node does more with the variables it is given, by input, than reading them."""
+    if node.op in _READS:
+        return False
+    return any(variable.resource or _wants_ref(node, i) for i, variable in given.items())
 
 
 def _wants_ref(node: Any, index: int) -> bool:
@@ -96,9 +132,10 @@ def _wants_ref(node: Any, index: int) -> bool:
 
 def _refusal(node: Any, variable: Variable) -> str:
     return (
-        "{} {!r} is needed by the outputs, but changes variable {!r} or needs more of it than its "
-        "value, so it cannot be frozen; choose an output before it, cut it off with inputs=, or "
-        "bind= the placeholder that switches training off".format(node.op, node.name, variable.node)
+        f"{node.op} {node.name!r} is needed by the outputs, but changes variable "
+        f"{variable.node!r} or needs more of it than its value, so it cannot be frozen; "
+        "choose an output before it, cut it off with inputs=, or "
+        "bind= the placeholder that switches training off"
     )
 
 
@@ -112,7 +149,7 @@ def _branch(node: Any, library: Library, given: Mapping[int, Variable], carried:
     for i, variable in resources.items():
         types[i] = variable.dtype
     for func in branches_of(node):
-        branch = library.body(func.name, func.attr)
+        branch = prune(library.body(func.name, func.attr))
         _refuse_own_variables(branch)
         inner: Carried = {}
         for i, arg in enumerate(branch.args):
@@ -129,9 +166,10 @@ def _branch(node: Any, library: Library, given: Mapping[int, Variable], carried:
     for i, variable in results.items():
         if not loop:
             node.attr["Tout"].list.type[i] = variable.dtype
-        if i < len(node.attr["output_shapes"].list.shape):
-            node.attr["output_shapes"].list.shape[i].Clear()
-            node.attr["output_shapes"].list.shape[i].unknown_rank = True
+        shapes = node.attr.get("output_shapes", UNSET).list.shape
+        if i < len(shapes):
+            shapes[i].Clear()
+            shapes[i].unknown_rank = True
         carried[node.name, i] = variable
 
 
@@ -139,8 +177,8 @@ def _refuse_own_variables(branch: Body) -> None:
     for node in branch.nodes.values():
         if node.op in VARIABLES:
             raise NotFreezableError(
-                "variable {!r} is created inside function {!r}, where no value of it can be read: "
-                "create it outside the conditional or loop".format(node.name, branch.name)
+                f"variable {node.name!r} is created inside function {branch.name!r}, where no "
+                "value of it can be read: create it outside the conditional or loop"
             )
 
 
@@ -149,7 +187,7 @@ def _identity(body: Body, node: Any, variable: Variable) -> None:
 
 
 def _gather(body: Body, node: Any, variable: Variable) -> None:
-    batch_dims, indices = node.attr["batch_dims"].i, node.attr["Tindices"].type
+    batch_dims, indices = node.attr.get("batch_dims", UNSET).i, node.attr["Tindices"].type
     # ResourceGather has no axis: it gathers along the first dimension after the batch's
     axis = _const(body, node.name + "/axis", batch_dims, DT_INT32, node)
     node.input.insert(2, axis)
@@ -162,7 +200,9 @@ def _gather_nd(body: Body, node: Any, variable: Variable) -> None:
 
 
 def _shape(body: Body, node: Any, variable: Variable) -> None:
-    _become(node, "Shape", T=variable.dtype, out_type=node.attr["out_type"].type or DT_INT32)
+    _become(
+        node, "Shape", T=variable.dtype, out_type=node.attr.get("out_type", UNSET).type or DT_INT32
+    )
 
 
 def _initialized(body: Body, node: Any, variable: Variable) -> None:
@@ -196,4 +236,3 @@ def _const(body: Body, name: str, value: Any, dtype: int, beside: Any) -> str:
     tensor = AttrValue(tensor=v1.make_tensor_proto(value, dtype=dtype))
     const = body.add("Const", name, pivots, value=tensor, dtype=AttrValue(type=dtype))
     return str(const.name)
-

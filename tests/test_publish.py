@@ -1,0 +1,373 @@
+"""Files are complete or not there at all, and go with their checkpoints."""
+
+import errno
+import json
+import os
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import xxhash
+
+from freeze_hooks import publish
+
+OLD, NEW = b"old" * 1000, b"new" * 2000
+
+
+def names(directory):
+    return sorted(os.listdir(str(directory)))
+
+
+def read(path):
+    with open(str(path), "rb") as file:
+        return file.read()
+
+
+def write(path, data=b""):
+    with open(str(path), "wb") as file:
+        file.write(data)
+
+
+# publish
+
+
+@pytest.mark.parametrize("expected", [0, 1, len(NEW), 10 * len(NEW)])
+@pytest.mark.parametrize("there", [False, True])
+@pytest.mark.parametrize("name", ["m.pb", "модель 模型.pb"])
+def test_publish(tmp_path, name, there, expected):
+    path = tmp_path / name
+    if there:
+        write(path, OLD)
+    written = publish.publish(str(path), lambda file: file.write(NEW), expected)
+    assert read(path) == NEW
+    assert names(tmp_path) == [name]
+    assert written == (len(NEW), xxhash.xxh3_64_hexdigest(NEW))
+
+
+def test_publish_nothing(tmp_path):
+    written = publish.publish(str(tmp_path / "empty"), lambda file: None, 100)
+    assert read(tmp_path / "empty") == b""
+    assert written == (0, xxhash.xxh3_64_hexdigest(b""))
+
+
+def test_pieces_of_all_sizes_and_kinds(tmp_path):
+    """Buffers are counted in bytes, whatever their items are."""
+    doubles = np.arange(300000.0)
+    pieces = [b"", b"a", bytearray(b"bc"), memoryview(b"def"), doubles.data, doubles.astype("f4")]
+    pieces += [np.ones((3, 5), np.int16).data, b"z" * (3 << 20)]
+    whole = b"".join(bytes(piece) for piece in pieces)
+
+    def fill(file):
+        for piece in pieces:
+            file.write(piece)
+
+    written = publish.publish(str(tmp_path / "f"), fill, 5)
+    assert read(tmp_path / "f") == whole
+    assert written == (len(whole), xxhash.xxh3_64_hexdigest(whole))
+
+
+def test_readers_see_the_old_file_until_the_new_is_whole(tmp_path):
+    path = tmp_path / "m.pb"
+    write(path, OLD)
+
+    def fill(file):
+        file.write(NEW)
+        assert read(path) == OLD
+        file.write(NEW)
+        (temporary,) = set(names(tmp_path)) - {"m.pb"}
+        assert not temporary.endswith(".pb")  # nobody takes it for a frozen file
+
+    publish.publish(str(path), fill)
+    assert read(path) == NEW + NEW
+
+
+def test_is_on_disk_before_it_is_renamed(tmp_path, monkeypatch):
+    done = []
+    replace, fsync = os.replace, os.fsync
+    monkeypatch.setattr(os, "fsync", lambda fd: done.append("sync") or fsync(fd))
+    monkeypatch.setattr(os, "replace", lambda a, b: done.append(read(a)) or replace(a, b))
+    publish.publish(str(tmp_path / "m.pb"), lambda file: file.write(NEW))
+    assert done[:2] == ["sync", NEW]
+
+
+@pytest.mark.parametrize("error", [ValueError, OSError, KeyboardInterrupt, MemoryError])
+@pytest.mark.parametrize("there", [False, True])
+def test_failing_write_leaves_the_old_file(tmp_path, there, error):
+    path = tmp_path / "m.pb"
+    if there:
+        write(path, OLD)
+
+    def fill(file):
+        file.write(NEW)
+        raise error("in the midst of it")
+
+    with pytest.raises(error, match="in the midst"):
+        publish.publish(str(path), fill, 12345)
+    assert names(tmp_path) == ["m.pb"] * there
+    assert not there or read(path) == OLD
+
+
+def test_failing_rename_leaves_no_temporary_file(tmp_path):
+    (tmp_path / "m.pb").mkdir()
+    with pytest.raises(OSError):
+        publish.publish(str(tmp_path / "m.pb"), lambda file: file.write(NEW))
+    assert names(tmp_path) == ["m.pb"]
+
+
+@pytest.mark.parametrize("directory", ["missing", "file", os.path.join("file", "below")])
+def test_publish_where_there_is_no_directory(tmp_path, directory):
+    write(tmp_path / "file")
+    with pytest.raises(OSError):
+        publish.publish(str(tmp_path / directory / "m.pb"), lambda file: file.write(NEW))
+    assert names(tmp_path) == ["file"]
+
+
+FULL = """
+import resource, signal, sys
+from freeze_hooks import publish
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100000, resource.RLIM_INFINITY))
+path, thousands, expected = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+written = []
+
+def fill(file):
+    for _ in range(thousands):
+        file.write(b"n" * 1000)
+        written.append(1000)
+
+try:
+    publish.publish(path, fill, expected)
+except OSError as error:
+    print(error.errno, sum(written))
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="only POSIX limits the length of files")
+@pytest.mark.parametrize("expected", [0, 300000])
+def test_no_room_for_the_file(tmp_path, expected):
+    """The system itself refuses bytes from some length on, as on a full disk."""
+    path = tmp_path / "m.pb"
+    write(path, OLD)
+
+    def publish_thousands(count):
+        command = [
+            sys.executable,
+            "-c",
+            FULL,
+            str(path),
+            str(count),
+            str(expected and count * 1000),
+        ]
+        return subprocess.check_output(command, timeout=60).decode().split()
+
+    reserved = expected and hasattr(os, "posix_fallocate")
+    assert publish_thousands(300) == [str(errno.EFBIG), "0" if reserved else "300000"]
+    assert (names(tmp_path), read(path)) == (["m.pb"], OLD)
+    assert publish_thousands(90) == []
+    assert (names(tmp_path), read(path)) == (["m.pb"], b"n" * 90000)
+
+
+def test_publish_json(tmp_path):
+    path = tmp_path / "s.json"
+    publish.publish_json(str(path), {"b": [1, None], "a": "é"})
+    assert json.loads(read(path).decode()) == {"b": [1, None], "a": "é"}
+    assert read(path).index(b'"a"') < read(path).index(b'"b"')
+    for bad in ({"a": float("nan")}, {"a": object()}):
+        with pytest.raises((ValueError, TypeError)):
+            publish.publish_json(str(path), bad)
+    assert names(tmp_path) == ["s.json"]
+    assert json.loads(read(path).decode())["a"] == "é"
+
+
+# ensure_writable
+
+
+def test_ensure_writable_makes_directories(tmp_path):
+    directory = tmp_path / "a" / "ж"
+    publish.ensure_writable(str(directory))
+    publish.ensure_writable(str(directory))
+    assert names(directory) == []
+
+
+@pytest.mark.parametrize("directory", ["file", os.path.join("file", "below")])
+def test_ensure_writable_under_a_file(tmp_path, directory):
+    write(tmp_path / "file", OLD)
+    with pytest.raises(OSError):
+        publish.ensure_writable(str(tmp_path / directory))
+    assert read(tmp_path / "file") == OLD
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="needs a place where root cannot write")
+@pytest.mark.parametrize("directory", ["/proc/self", "/proc/self/new"])
+def test_ensure_writable_where_nobody_can_write(directory):
+    with pytest.raises(OSError):
+        publish.ensure_writable(directory)
+
+
+# retain
+
+
+class Run:
+    """A directory of checkpoints and frozen files, and `retain` in it."""
+
+    def __init__(self, directory, name=""):
+        self.directory, self.name, self.checkpoints = directory, name, set()
+
+    def save(self, step, keep=2, name=None):
+        name = self.name if name is None else name
+        self.checkpoints.add(step)
+        base = f"модель-{step}.{name}.pb" if name else f"модель-{step}.pb"
+        for suffix in ("", ".json"):
+            write(self.directory / (base + suffix))
+        self.checkpoints = set(sorted(self.checkpoints)[-keep:])
+        prefix = str(self.directory / f"модель-{step}")
+        return publish.retain(str(self.directory), name, base, prefix, self.exists)
+
+    def exists(self, prefix):
+        assert os.path.dirname(prefix) == str(self.directory)
+        return int(re.search(r"модель-(\d+)$", prefix).group(1)) in self.checkpoints
+
+    def files(self):
+        return [name for name in names(self.directory) if name != publish.STATE_FILE]
+
+
+def both(*bases):
+    return sorted(base + suffix for base in bases for suffix in ("", ".json"))
+
+
+def test_files_go_with_their_checkpoints(tmp_path):
+    run = Run(tmp_path)
+    assert run.save(1) == run.save(2) == []
+    assert run.save(3) == [str(tmp_path / "модель-1.pb")]
+    assert run.files() == both("модель-2.pb", "модель-3.pb")
+    assert run.save(3) == []  # the same checkpoint again
+    assert run.files() == both("модель-2.pb", "модель-3.pb")
+    again = Run(tmp_path)  # a later process
+    again.checkpoints = {3}
+    assert again.save(4) == [str(tmp_path / "модель-2.pb")]
+    assert again.files() == both("модель-3.pb", "модель-4.pb")
+
+
+def test_files_of_other_names_stay(tmp_path):
+    run = Run(tmp_path)
+    write(tmp_path / "foreign-1.pb")
+    for step in (1, 2):
+        run.save(step, 9, name="ema")
+    for step in (1, 2, 3):
+        run.save(step, 1)
+    ema = both("модель-1.ema.pb", "модель-2.ema.pb")
+    assert run.files() == sorted(both("модель-3.pb") + ema + ["foreign-1.pb"])
+    assert len(run.save(4, 1, name="ema")) == 2  # though the state was rewritten meanwhile
+
+
+def test_new_file_stays_even_if_its_checkpoint_cannot_be_seen(tmp_path):
+    write(tmp_path / "m-1.pb")
+    publish.retain(str(tmp_path), "", "m-1.pb", str(tmp_path / "m-1"), lambda prefix: False)
+    assert "m-1.pb" in names(tmp_path)
+
+
+def test_checkpoints_elsewhere(tmp_path, monkeypatch):
+    """Prefixes are kept relative to the files, so that both may be moved together."""
+    out, run = tmp_path / "a" / "out", tmp_path / "a" / "run"
+    out.mkdir(parents=True)
+    run.mkdir()
+    monkeypatch.chdir(str(tmp_path))
+    asked = []
+    for step in ("1", "2"):
+        prefix = os.path.join("a", "run", step)
+        publish.retain(os.path.join("a", "out"), "", step + ".pb", prefix, lambda p: True)
+    os.rename("a", "b")
+    publish.retain("b/out", "", "3.pb", "b/run/3", lambda p: asked.append(p) or True)
+    assert sorted(asked) == [os.path.join("b", "run", "1"), os.path.join("b", "run", "2")]
+
+
+def test_files_already_gone(tmp_path):
+    run = Run(tmp_path)
+    run.save(1, 1)
+    os.unlink(str(tmp_path / "модель-1.pb"))
+    assert run.save(2, 1) == [str(tmp_path / "модель-1.pb")]
+    assert run.files() == both("модель-2.pb")
+
+
+def test_file_that_cannot_be_deleted_now_is_deleted_later(tmp_path, monkeypatch):
+    run, unlink = Run(tmp_path), os.unlink
+
+    def refuse(path, **more):
+        if path.endswith("1.pb"):
+            raise PermissionError(path)
+        unlink(path, **more)
+
+    run.save(1, 1)
+    monkeypatch.setattr(os, "unlink", refuse)
+    assert run.save(2, 1) == []
+    assert run.files() == both("модель-1.pb", "модель-2.pb")
+    monkeypatch.setattr(os, "unlink", unlink)
+    run.save(3, 1)
+    assert run.files() == both("модель-3.pb")
+
+
+BROKEN = [
+    b"",
+    b"{",
+    b"\xff\xfe",
+    b"null",
+    b"7",
+    b"[]",
+    b'"text"',
+    b"[" * 100000,
+    b'{"": []}',
+    b'{"": 3}',
+    b'{"": {"files": []}}',
+    b'{"": {"files": "m.pb"}}',
+    b'{"": {"files": {"m.pb": null}}}',
+    b'{"": {"files": {"m.pb": ["x"]}}}',
+    b'{"": {"files": {"m.pb": {"x": 1}}}}',
+    b'{"": {"files": {"\\u0000.pb": "gone", "\\ud800.pb": "gone", "m.pb": "\\u0000"}}}',
+    b'{"": {"files": {"": "gone", ".": "gone", "..": "gone", "/": "gone"}}}',
+    b'{"": {"files": {"sub.pb": "gone"}}}',
+    b'{"other": NaN, "": {"files": {}}}',
+    b'{"other": 1e999}',
+]
+
+
+@pytest.mark.parametrize("state", BROKEN, ids=lambda state: ascii(state[:60]))
+def test_broken_state(tmp_path, state):
+    """A state that makes no sense costs what it knew, never a save or somebody's file."""
+    (tmp_path / "sub.pb").mkdir()
+    write(tmp_path / "m.pb", OLD)
+    write(tmp_path / publish.STATE_FILE, state)
+    files = []
+    for step in ("1", "2"):
+        files = [step + ".pb"]
+        write(tmp_path / files[0])
+        prefix = str(tmp_path / step)
+        publish.retain(str(tmp_path), "", files[0], prefix, lambda p, last=prefix: p == last)
+    assert names(tmp_path) == sorted(files + ["m.pb", "sub.pb", publish.STATE_FILE])
+    kept = json.loads(read(tmp_path / publish.STATE_FILE).decode())
+    assert "1.pb" not in kept[""]["files"]
+    assert kept[""]["files"]["2.pb"] == "2"
+
+
+def test_only_frozen_files_of_the_directory_are_deleted(tmp_path):
+    inside = tmp_path / "a" / "inside"
+    inside.mkdir(parents=True)
+    victims = [tmp_path / "x.pb", inside / "x.pb", inside / "checkpoint", inside / "m.index"]
+    for victim in victims:
+        write(victim, OLD)
+    keys = ["../../x.pb", "../inside/x.pb", str(tmp_path / "x.pb"), "./x.pb", "checkpoint"]
+    keys += ["m.index", "..\\..\\x.pb"]
+    state = {"": {"files": dict.fromkeys(keys, "gone")}}
+    write(inside / publish.STATE_FILE, json.dumps(state).encode())
+    publish.retain(str(inside), "", "m.pb", str(inside / "m"), lambda prefix: False)
+    assert [read(victim) for victim in victims] == [OLD] * 4
+
+
+def test_what_others_keep_in_the_state_stays(tmp_path):
+    state = {"": {"best": 0.5, "files": {}}, "ema": {"files": {"e.pb": "e"}}, "later": [1, "ü"]}
+    write(tmp_path / publish.STATE_FILE, json.dumps(state).encode())
+    publish.retain(str(tmp_path), "", "m.pb", str(tmp_path / "m"), lambda prefix: True)
+    state[""]["files"]["m.pb"] = "m"
+    assert json.loads(read(tmp_path / publish.STATE_FILE).decode()) == state
