@@ -153,15 +153,9 @@ def test_no_room_for_the_file(tmp_path, expected):
     write(path, OLD)
 
     def publish_thousands(count):
-        command = [
-            sys.executable,
-            "-c",
-            FULL,
-            str(path),
-            str(count),
-            str(expected and count * 1000),
-        ]
-        return subprocess.check_output(command, timeout=60).decode().split()
+        task = [str(path), str(count), str(expected and count * 1000)]
+        printed = subprocess.check_output([sys.executable, "-c", FULL] + task, timeout=60)
+        return printed.decode().split()
 
     reserved = expected and hasattr(os, "posix_fallocate")
     assert publish_thousands(300) == [str(errno.EFBIG), "0" if reserved else "300000"]

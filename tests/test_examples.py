@@ -1,0 +1,48 @@
+"""The examples and the README's blocks run as they stand."""
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+def run(arguments, directory):
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=str(directory),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout.decode()
+
+
+def test_digits_monitored_session(tmp_path):
+    script = os.path.join(ROOT, "examples", "digits_monitored_session.py")
+    out = run([script, str(tmp_path / "digits")], tmp_path)
+    live, frozen = (
+        float(re.search(rf"accuracy, {what}: +([\d.]+)", out).group(1))
+        for what in ("live session", "frozen file")
+    )
+    difference = float(re.search(r"greatest difference of probabilities: (\S+)", out).group(1))
+    assert live == frozen > 0.95
+    assert difference < 1e-5
+    assert out.count("model.ckpt-") == 4
+
+
+def readme_blocks():
+    with open(os.path.join(ROOT, "README.md"), encoding="utf-8") as file:
+        return re.findall(r"```python\n(.*?)```", file.read(), re.DOTALL)
+
+
+@pytest.mark.parametrize("number", range(len(readme_blocks())))
+def test_readme(number, tmp_path):
+    """Each block runs alone, or after the blocks before it where it goes on from them."""
+    blocks = readme_blocks()[: number + 1]
+    alone = "import " in blocks[-1]
+    (tmp_path / "block.py").write_text(blocks[-1] if alone else "\n".join(blocks))
+    run(["block.py"], tmp_path)
