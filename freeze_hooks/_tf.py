@@ -26,10 +26,6 @@ DT_STRING: int = types_pb2.DT_STRING
 DT_RESOURCE: int = types_pb2.DT_RESOURCE
 DT_VARIANT: int = types_pb2.DT_VARIANT
 
-# A 64 MiB slice is the fastest way out of a session on TensorFlow 2; on 1.x the same
-# slice is slow, while 4 MiB slices stay in the allocator's reach.
-CHUNK_BYTES: int = (64 if int(VERSION.split(".")[0]) >= 2 else 4) << 20
-
 
 @functools.lru_cache(maxsize=None)
 def op_def(name: str) -> Optional[Any]:

@@ -302,7 +302,8 @@ def _info(end: Any, nodes: Container[str]) -> TensorInfo:
     name, tensor, dtype, shape = (end[key] for key in ("name", "tensor", "dtype", "shape"))
     if not all(isinstance(text, str) for text in (name, tensor, dtype)):
         raise TypeError(f"name, tensor and dtype are strings, unlike in {end}")
-    if split(tensor)[0] not in nodes:
+    node, port = split(tensor)
+    if node not in nodes or port < 0:
         raise ValueError(f"it names {tensor!r}, which is not there")
     if shape is not None:
         if not all(dim is None or type(dim) is int for dim in shape):

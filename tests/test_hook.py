@@ -10,7 +10,7 @@ import tensorflow as tf
 from conftest import constants
 
 import freeze_hooks as fh
-from freeze_hooks._tf import CHUNK_BYTES
+from freeze_hooks.values import CHUNK_BYTES
 
 v1 = tf.compat.v1
 RNG = np.random.RandomState(0)
