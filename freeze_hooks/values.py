@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from typing import Any, Callable, Iterator, List, Optional, Sequence
 
 import numpy as np
@@ -18,6 +19,8 @@ from .stream import Value
 # hashed and written, and small enough that malloc hands out the same pages again.
 CHUNK_BYTES = 8 << 20
 _SCOPE = "freeze_hooks"
+_SPARSE = re.compile(r"Resource(Gather|Scatter|Sparse|StridedSlice)")
+_HANDING_ON = ("Identity", "Switch", "Enter", "Merge")
 _FLOATING = ("float16", "bfloat16", "float32", "float64", "complex64", "complex128")
 _INTEGER = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool")
 _SLICEABLE = frozenset(_FLOATING + _INTEGER)  # dtypes with a Slice kernel in every version
@@ -27,8 +30,9 @@ _SLICEABLE = frozenset(_FLOATING + _INTEGER)  # dtypes with a Slice kernel in ev
 class _Source:
     variable: Variable
     whole: Any  # the tensor to fetch
-    part: Optional[Any]  # the same, flat, from `begin` on for `size` elements
     nbytes: Optional[int]
+    part: Optional[Any] = None  # `size` units of the same, from `begin` on
+    unit: int = 0  # bytes
 
 
 class SessionValues:
@@ -43,31 +47,35 @@ class SessionValues:
     """
 
     def __init__(self, graph: Any, variables: Sequence[Variable]) -> None:
-        self._begin, self._size = None, None
-        if not graph.finalized:
-            self._begin = _once(graph, "begin", lambda name: v1.placeholder(tf.int64, [1], name))
-            self._size = _once(graph, "size", lambda name: v1.placeholder(tf.int64, [1], name))
-        self._sources = [self._source(graph, variable) for variable in variables]
+        self._graph = graph
+        self._begin = self._vector("begin")
+        self._size = self._vector("size")
+        self._sources = [self._source(variable) for variable in variables]
 
-    def _source(self, graph: Any, variable: Variable) -> _Source:
-        whole = _reader(graph, variable)
+    def _vector(self, name: str) -> Any:
+        return _once(self._graph, name, lambda full: v1.placeholder(tf.int64, [1], full))
+
+    def _source(self, variable: Variable) -> _Source:
+        handle = self._graph.get_tensor_by_name(variable.node + ":0")
+        whole = _reader(self._graph, handle, variable)
         nbytes = value_bytes(variable)
-        part = None
-        dtype = whole.dtype.base_dtype.name
-        if nbytes is not None and nbytes > CHUNK_BYTES and dtype in _SLICEABLE:
-            part = self._slice(graph, variable, whole)
-        return _Source(variable, whole, part, nbytes)
+        dtype = whole.dtype.base_dtype
+        if nbytes is None or nbytes <= CHUNK_BYTES or dtype.name not in _SLICEABLE:
+            return _Source(variable, whole, nbytes)
+        assert variable.shape is not None
+        row = nbytes // variable.shape[0]
+        if row <= CHUNK_BYTES and _is_sparse(handle):
+            rows = _colocated(self._graph, handle, "rows", lambda n: self._gather(handle, dtype, n))
+            return _Source(variable, whole, nbytes, rows, row)
+        part = _colocated(self._graph, handle, "part", lambda n: self._slice(whole, n))
+        return _Source(variable, whole, nbytes, part, dtype.size)
 
-    def _slice(self, graph: Any, variable: Variable, whole: Any) -> Optional[Any]:
-        if graph.finalized:
-            return _existing(graph, variable.node + "/part")
+    def _slice(self, whole: Any, name: str) -> Any:
+        return tf.slice(tf.reshape(whole, [-1]), self._begin, self._size, name)
 
-        def make(name: str) -> Any:
-            flat = tf.reshape(whole, [-1])
-            return tf.slice(flat, self._begin, self._size, name)
-
-        with graph.colocate_with(whole.op, ignore_existing=True):
-            return _once(graph, variable.node + "/part", make)
+    def _gather(self, handle: Any, dtype: Any, name: str) -> Any:
+        rows = tf.range(self._begin[0], self._begin[0] + self._size[0])
+        return tf.raw_ops.ResourceGather(resource=handle, indices=rows, dtype=dtype, name=name)
 
     def read(self, session: Any) -> Iterator[Value]:
         """The values, in the order of the variables; each must be used before the next is asked.
@@ -81,25 +89,19 @@ class SessionValues:
             if group and (alone or pending + (source.nbytes or 0) > CHUNK_BYTES):
                 yield from _fetch(session, group)
                 group, pending = [], 0
-            if alone:
-                yield (
-                    self._large(session, source)
-                    if source.part is not None
-                    else next(_fetch(session, [source]))
-                )
+            if source.part is not None:
+                assert source.nbytes is not None and source.variable.shape is not None
+                yield Value(source.variable.shape, source.nbytes, self._parts(session, source))
+            elif alone:
+                yield from _fetch(session, [source])
             else:
                 group.append(source)
                 pending += source.nbytes or 0
         if group:
             yield from _fetch(session, group)
 
-    def _large(self, session: Any, source: _Source) -> Value:
-        assert source.nbytes is not None and source.variable.shape is not None
-        return Value(source.variable.shape, source.nbytes, self._parts(session, source))
-
     def _parts(self, session: Any, source: _Source) -> Iterator[Any]:
-        width = source.whole.dtype.base_dtype.size
-        total, step = (source.nbytes or 0) // width, CHUNK_BYTES // width
+        total, step = (source.nbytes or 0) // source.unit, CHUNK_BYTES // source.unit
         for begin in range(0, total, step):
             feeds = {self._begin: [begin], self._size: [min(step, total - begin)]}
             yield as_bytes(session.run(source.part, feeds))
@@ -128,18 +130,17 @@ def as_bytes(array: Any) -> Any:
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
 
 
-def _reader(graph: Any, variable: Variable) -> Any:
-    handle = graph.get_tensor_by_name(variable.node + ":0")
+def _reader(graph: Any, handle: Any, variable: Variable) -> Any:
     if not variable.resource:
         return handle
     dtype = tf.as_dtype(variable.dtype)
-    if not graph.finalized:
-        with graph.colocate_with(handle.op, ignore_existing=True):
-            return _once(
-                graph,
-                variable.node + "/read",
-                lambda name: tf.raw_ops.ReadVariableOp(resource=handle, dtype=dtype, name=name),
-            )
+
+    def read(name: str) -> Any:
+        return tf.raw_ops.ReadVariableOp(resource=handle, dtype=dtype, name=name)
+
+    added = _colocated(graph, handle, "read", read)
+    if added is not None:
+        return added
     for user in handle.consumers():
         if user.type == "ReadVariableOp" and not user.control_inputs:
             return user.outputs[0]
@@ -149,16 +150,38 @@ def _reader(graph: Any, variable: Variable) -> Any:
     )
 
 
+def _is_sparse(handle: Any) -> bool:
+    """Whether the graph gathers or scatters rows of a resource variable.
+
+    Its first such op makes TensorFlow copy the whole variable at each dense read from then on
+    (copy_on_read_mode in resource_variable_ops.cc), so it is cheaper to gather it; the others
+    must not be gathered, or they would be switched to that mode too.
+    """
+    stack, seen = [handle], {handle.name}
+    while stack:
+        for user in stack.pop().consumers():
+            if _SPARSE.match(user.type):
+                return True
+            if user.type in _HANDING_ON:
+                fresh = [tensor for tensor in user.outputs if tensor.name not in seen]
+                seen.update(tensor.name for tensor in fresh)
+                stack.extend(fresh)
+    return False
+
+
+def _colocated(graph: Any, handle: Any, name: str, make: Callable[[str], Any]) -> Any:
+    with graph.colocate_with(handle.op, ignore_existing=True):
+        return _once(graph, f"{handle.op.name}/{name}", make)
+
+
 def _once(graph: Any, name: str, make: Callable[[str], Any]) -> Any:
-    found = _existing(graph, name)
-    if found is not None:
-        return found
-    with graph.as_default(), graph.control_dependencies(None), graph.name_scope(None):
-        return make(f"{_SCOPE}/{name}")
-
-
-def _existing(graph: Any, name: str) -> Optional[Any]:
+    """The graph's own tensor of this name, made if need be; None in a finalized graph without."""
+    full = f"{_SCOPE}/{name}"
     try:
-        return graph.get_tensor_by_name(f"{_SCOPE}/{name}:0")
+        return graph.get_tensor_by_name(full + ":0")
     except KeyError:
+        pass
+    if graph.finalized:
         return None
+    with graph.as_default(), graph.control_dependencies(None), graph.name_scope(None):
+        return make(full)

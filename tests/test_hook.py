@@ -160,19 +160,24 @@ def test_training_is_the_same_with_and_without(tmp_path):
     assert all(values[0][n].tobytes() == values[1][n].tobytes() for n in values[0])
 
 
-def test_large_variables_come_in_slices(graph, tmp_path):
+@pytest.mark.parametrize("resource", [False, True], ids=["ref", "resource"])
+def test_large_variables_come_in_slices(resource, graph, tmp_path):
     rows = CHUNK_BYTES // 400 + 3  # a chunk and a bit, of 100 columns
-    tables = [
-        v1.get_variable(f"table{i}", shape, initializer=v1.random_normal_initializer())
-        for i, shape in enumerate([[rows, 100], [1, rows * 100], [2, rows, 100]])
-    ]
-    total = tf.add_n([tf.reduce_sum(t) for t in tables], name="total")
+    normal = v1.random_normal_initializer()
+    with v1.variable_scope("", use_resource=resource):
+        tables = [
+            v1.get_variable(f"table{i}", shape, initializer=normal)
+            for i, shape in enumerate([[rows, 100], [1, rows * 100], [2, rows, 100]])
+        ]
+        sparse = v1.get_variable("sparse", [rows, 100], initializer=normal)
+    looked_up = tf.nn.embedding_lookup(sparse, [3, rows - 1, 3])
+    total = tf.add_n([tf.reduce_sum(t) for t in [*tables, looked_up]], name="total")
     step = v1.train.get_or_create_global_step()
     train_op = v1.train.GradientDescentOptimizer(0.1).minimize(total, global_step=step)
     hook = fh.FreezeHook(outputs=["total"])
     with v1.train.MonitoredTrainingSession(checkpoint_dir=str(tmp_path), hooks=[hook]) as session:
         session.run(train_op)
-    assert_bit_equal(hook.artifacts[-1].path, tmp_path / "model.ckpt-1", least=3)
+    assert_bit_equal(hook.artifacts[-1].path, tmp_path / "model.ckpt-1", least=4)
 
 
 def test_every_dtype_and_unknown_shapes(graph, tmp_path):
