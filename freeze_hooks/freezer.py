@@ -102,7 +102,8 @@ def freeze_session(
         fh.freeze_session(sess, "model.pb", ["probs"], bind={"is_training:0": False})
 
     Args:
-      sess: a tf.compat.v1.Session, or a session that has one's `graph` and `run`.
+      sess: a tf.compat.v1.Session, or a session that has one's `graph` and `run`. Unless the
+        graph is finalized, ops that read its variables are added to it, once.
       path: the file to write; its directory must exist. `path + ".json"` describes it.
       outputs: tensors or names, in a list or in a dict by the name they shall have in the file.
       inputs: the same, of the tensors to cut the graph at; they become placeholders. None keeps
