@@ -28,12 +28,14 @@ if TYPE_CHECKING:
     from .load import check as check
     from .load import inspect as inspect
     from .load import load_frozen as load_frozen
+    from .saver import FreezingSaver as FreezingSaver
     from .session import FreezeHook as FreezeHook
 
 _HOMES = {
     "Artifact": "freezer",
     "FreezeError": "errors",
     "FreezeHook": "session",
+    "FreezingSaver": "saver",
     "FrozenModel": "load",
     "InvalidFileError": "errors",
     "NotFreezableError": "errors",

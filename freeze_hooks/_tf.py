@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import threading
 import weakref
-from typing import Any, Callable, Optional, Tuple
+from typing import Any, Callable, Dict, NamedTuple, Optional, Tuple
 
 import numpy as np
 import tensorflow as tf
@@ -70,6 +70,51 @@ def static_shape(graph: Any, tensor: str) -> Optional[Tuple[Optional[int], ...]]
     """The dimensions of a graph's tensor, None for an unknown one; None for an unknown rank."""
     shape = graph.get_tensor_by_name(tensor).shape
     return None if shape.rank is None else tuple(shape.as_list())
+
+
+def variables_by_name(graph: Any) -> Dict[str, Any]:
+    """The variables in a graph's collections, slices of partitioned ones one by one."""
+    found: Dict[str, Any] = {}
+    for collection in (v1.GraphKeys.GLOBAL_VARIABLES, v1.GraphKeys.LOCAL_VARIABLES):
+        found.update((v.op.name, v) for v in graph.get_collection(collection))
+    return found
+
+
+class SavedKey(NamedTuple):
+    """Where a Saver puts a variable: the checkpoint's key, and the slice of it if partitioned."""
+
+    key: str
+    begin: Optional[Tuple[int, ...]] = None
+    size: Optional[Tuple[int, ...]] = None
+
+
+def saved_keys(saver: Any) -> Dict[str, SavedKey]:
+    """{variable's op name: its place in the saver's checkpoints}."""
+    listed = saver._var_list
+    named = listed.items() if isinstance(listed, dict) else ((None, v) for v in listed or ())
+    found = {}
+    for key, entry in named:
+        for variable in entry if isinstance(entry, (list, tuple)) else _slices(entry):
+            info = getattr(variable, "_save_slice_info", None)
+            operation = getattr(variable, "op", None)
+            if operation is None:
+                continue
+            if info is None:
+                found[operation.name] = SavedKey(key or operation.name)
+            else:
+                place = SavedKey(key or info.full_name, info.var_offset, info.var_shape)
+                found[operation.name] = place
+    return found
+
+
+def _slices(entry: Any) -> Any:
+    """A PartitionedVariable's slices; any other variable alone."""
+    return list(entry) if hasattr(entry, "_get_partitions") else [entry]
+
+
+def is_remote(session: Any) -> bool:
+    """Whether a session runs in another process, where others may run steps."""
+    return bool(getattr(session, "sess_str", b""))
 
 
 def checkpoint_exists(prefix: str) -> bool:

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import os
+import re
 import time
-from typing import Any, Dict, Mapping, Optional
+from typing import Any, Callable, Dict, Mapping, Optional, Tuple
+
+import tensorflow as tf
 
 from . import _tf, publish, stream
+from ._tf import v1
 from ._version import __version__
-from .errors import FreezeError
+from .errors import FreezeError, TooLargeError
 from .plan import LIMIT, FreezePlan, Signature, compile_plan
+from .sources import Renaming, find_sources
 from .spec import FreezeSpec, Names
-from .values import SessionValues
+from .values import CheckpointValues, SessionValues
+
+_STEP = re.compile(r"-(\d+)$")  # how Saver.save appends the global step
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,15 +57,49 @@ def plan_graph(graph: Any, spec: FreezeSpec) -> FreezePlan:
     return compile_plan(graph.as_graph_def(), spec, shape_of)
 
 
+def inference_plan(spec: FreezeSpec) -> FreezePlan:
+    """Compile the graph that `spec.inference_fn` builds; what it returns may name both ends."""
+    assert spec.inference_fn is not None
+    with tf.Graph().as_default() as graph:
+        ends = spec.inference_fn()
+    if spec.outputs:
+        return plan_graph(graph, spec)
+    if not (isinstance(ends, tuple) and len(ends) == 2):
+        raise FreezeError(
+            "inference_fn= must return (inputs, outputs), two dicts of tensors by name, "
+            "where outputs= names none"
+        )
+    made = FreezeSpec.make(ends[1], ends[0] or None, None)
+    return plan_graph(graph, dataclasses.replace(spec, outputs=made.outputs, inputs=made.inputs))
+
+
 class Freezer:
     """Compiles a live graph once, and then streams the values of a session into the plan."""
 
     def __init__(self, graph: Any, spec: FreezeSpec) -> None:
-        self.plan = plan_graph(graph, spec)
-        self._values = SessionValues(graph, [slot.variable for slot in self.plan.slots])
+        self.spec = spec
+        self.plan = inference_plan(spec) if spec.inference_fn else plan_graph(graph, spec)
+        needed = [slot.variable for slot in self.plan.slots]
+        variables = find_sources(graph, needed, spec.variable_map, spec.ema)
+        self._live = SessionValues(graph, variables)
+        self._saved = CheckpointValues(variables, self._live)
 
-    def freeze(self, session: Any, path: str, step: Optional[int]) -> Artifact:
-        """Write the session's values as a frozen file at `path`, and its description beside it.
+    def freeze(
+        self,
+        session: Any,
+        path: str,
+        step: Optional[int],
+        metrics: Optional[Mapping[str, float]] = None,
+        saved: Optional[Tuple[str, Mapping[str, _tf.SavedKey]]] = None,
+    ) -> Artifact:
+        """Write variables' values as a frozen file at `path`, and its description beside it.
+
+        Args:
+          session: gives the values.
+          path: the file to write.
+          step: the global step of the values.
+          metrics: what was measured at that step.
+          saved: (prefix, keys) of a checkpoint that gives the values it has, instead.
 
         Raises:
           FreezeError: a variable's shape is not the declared one, or the file passes 2 GiB.
@@ -65,37 +107,56 @@ class Freezer:
           tf.errors.OpError: the session does.
         """
         start = time.perf_counter()
-        description = describe(self.plan.signature, step, "live")
+        signature, metrics = self.plan.signature, dict(metrics or {})
+        description = describe(signature, step, metrics, "checkpoint" if saved else "live")
 
         def fill(file: Any) -> None:
-            stream.write(self.plan, self._values.read(session), description, file)
+            values = self._saved.read(session, *saved) if saved else self._live.read(session)
+            stream.write(self.plan, values, description, file)
+            if file.bytes > LIMIT:
+                raise TooLargeError(f"{path} would pass 2 GiB and could not be read")
 
-        expected = self.plan.graph_bytes + self.plan.weight_bytes
-        written = publish.publish(path, fill, expected)
-        if written.bytes > LIMIT:
-            os.unlink(path)
-            raise FreezeError(f"{path} would pass 2 GiB and could not be read")
+        written = publish.publish(path, fill, self.plan.graph_bytes + self.plan.weight_bytes)
         digest = {"algorithm": "xxh3_64", "value": written.hash}
         publish.publish_json(path + ".json", dict(description, hash=digest))
         seconds = time.perf_counter() - start
-        signature = self.plan.signature
-        return Artifact(path, step, signature, {}, written.bytes, seconds, written.hash)
+        return Artifact(path, step, signature, metrics, written.bytes, seconds, written.hash)
 
 
-def describe(signature: Signature, step: Optional[int], values: str) -> Dict[str, Any]:
+def step_of(session: Any, prefix: str) -> Optional[int]:
+    """The global step of a checkpoint: from its name, or else the session's."""
+    found = _STEP.search(prefix)
+    if found:
+        return int(found.group(1))
+    global_step = v1.train.get_global_step(session.graph)
+    return None if global_step is None else int(session.run(global_step))
+
+
+def describe(
+    signature: Signature, step: Optional[int], metrics: Mapping[str, float], values: str
+) -> Dict[str, Any]:
     """What a frozen file says of itself, as JSON types."""
     return {
         "format": 1,
         "signature": dataclasses.asdict(signature),
         "step": step,
-        "metrics": {},
+        # JSON has no NaN and no infinities: those are strings
+        "metrics": {k: v if math.isfinite(v) else repr(v) for k, v in metrics.items()},
         "values": values,
         "versions": {"freeze_hooks": __version__, "tensorflow": _tf.VERSION},
     }
 
 
 def freeze_session(
-    sess: Any, path: str, outputs: Names, *, inputs: Names = None, bind: Any = None
+    sess: Any,
+    path: str,
+    outputs: Names = None,
+    *,
+    inputs: Names = None,
+    bind: Any = None,
+    inference_fn: Optional[Callable[[], Any]] = None,
+    variable_map: Renaming = None,
+    ema: Any = None,
 ) -> Artifact:
     """Freeze what a session holds now to one `.pb` file.
 
@@ -110,6 +171,7 @@ def freeze_session(
         the placeholders that the outputs need.
       bind: {tensor or name: value} of tensors to fix, such as `is_training`; conditionals that
         this decides are folded.
+      inference_fn, variable_map, ema: as in FreezeHook.
 
     Returns:
       The Artifact that was written.
@@ -119,5 +181,7 @@ def freeze_session(
         the file would pass 2 GiB. Nothing is written then.
       OSError: the file cannot be written; what was at `path` stays.
     """
-    spec = FreezeSpec.make(outputs, inputs, bind)
+    spec = FreezeSpec.make(
+        outputs, inputs, bind, inference_fn=inference_fn, variable_map=variable_map, ema=ema
+    )
     return Freezer(sess.graph, spec).freeze(sess, os.fspath(path), step=None)

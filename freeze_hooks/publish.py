@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import math
 import os
+import shutil
 import tempfile
 import uuid
-from typing import Any, Callable, Dict, List, NamedTuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
 import xxhash
 
@@ -27,15 +29,15 @@ class _HashedFile:
     def __init__(self, file: Any) -> None:
         self._file = file
         self._hash = xxhash.xxh3_64()
-        self._bytes = 0
+        self.bytes = 0
 
     def write(self, data: Any) -> None:
         self._hash.update(data)
         self._file.write(data)
-        self._bytes += memoryview(data).nbytes
+        self.bytes += memoryview(data).nbytes
 
     def result(self) -> Written:
-        return Written(self._bytes, self._hash.hexdigest())
+        return Written(self.bytes, self._hash.hexdigest())
 
 
 def publish(path: str, write: Callable[[Any], None], expected: int = 0) -> Written:
@@ -73,7 +75,7 @@ def publish(path: str, write: Callable[[Any], None], expected: int = 0) -> Writt
 
 def publish_json(path: str, content: Any) -> None:
     """Publish `content` as indented JSON."""
-    text = json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n"
+    text = json.dumps(content, indent=1, allow_nan=False) + "\n"
     publish(path, lambda file: file.write(text.encode()))
 
 
@@ -108,17 +110,40 @@ def ensure_writable(directory: str) -> None:
         pass
 
 
+def publish_link(source: str, path: str) -> None:
+    """Make `path` another name of `source`'s content, or a copy where links are not to be had."""
+    directory, base = os.path.split(os.path.abspath(path))
+    temporary = os.path.join(directory, f".{base}.{uuid.uuid4().hex[:12]}.tmp")
+    try:
+        try:
+            os.link(source, temporary)
+        except OSError:
+            shutil.copyfile(source, temporary)
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+    _sync_directory(directory)
+
+
 def retain(
-    directory: str, name: str, file: str, checkpoint: str, exists: Callable[[str], bool]
+    directory: str,
+    name: str,
+    file: str,
+    checkpoint: str,
+    exists: Callable[[str], bool],
+    keep: Optional[int] = None,
 ) -> List[str]:
-    """Keep `file` as long as its checkpoint is there, and delete those that outlived theirs.
+    """Note a new file, and delete those that outlived their checkpoint or their turn.
 
     Args:
       directory: where the files and their state are.
       name: whose files to look at; others are left alone.
-      file: the base name of a new file.
-      checkpoint: the prefix of its checkpoint.
+      file: the base name of the new file.
+      checkpoint: the prefix of its checkpoint; "" for a file that has none.
       exists: whether a checkpoint of such a prefix is there.
+      keep: keep the newest so many files instead, whatever becomes of their checkpoints.
 
     Returns:
       The paths of the deleted files.
@@ -127,17 +152,60 @@ def retain(
     state = _load(path)
     own = _dict(state.get(name))
     files = _ours(_dict(own.get("files")))
-    before = dict(files)
-    files[file] = os.path.relpath(checkpoint, directory)
-    gone = []
-    for known in [f for f in files if f != file]:
-        prefix = os.path.normpath(os.path.join(directory, files[known]))
-        if not exists(prefix) and _delete(os.path.join(directory, known)):
-            gone.append(os.path.join(directory, known))
-            del files[known]
-    if files != before:
+    before = list(files.items())
+    files.pop(file, None)  # the newest comes last
+    files[file] = checkpoint and os.path.relpath(checkpoint, directory)
+
+    def outlived(known: str) -> bool:
+        prefix = files[known]
+        return bool(prefix) and not exists(os.path.normpath(os.path.join(directory, prefix)))
+
+    others = [known for known in files if known != file]
+    over = [f for f in others if outlived(f)] if keep is None else others[: len(files) - keep]
+    gone = [known for known in over if _delete(os.path.join(directory, known))]
+    for known in gone:
+        del files[known]
+    if list(files.items()) != before:
         publish_json(path, {**state, name: {**own, "files": files}})
-    return gone
+    return [os.path.join(directory, known) for known in gone]
+
+
+class Best:
+    """Whether a metric is the best so far; NaN never is.
+
+    Args:
+      monitor: the metric's name.
+      mode: "min" or "max".
+      threshold: what the first value must beat; None lets any number be the first best.
+    """
+
+    def __init__(self, monitor: str, mode: str, threshold: Optional[float] = None) -> None:
+        self.monitor = monitor
+        self.mode = mode
+        self.value = threshold
+
+    def beaten_by(self, value: float) -> bool:
+        """Whether `value` is better than the best so far."""
+        if math.isnan(value):
+            return False
+        if self.value is None:
+            return True
+        return value < self.value if self.mode == "min" else value > self.value
+
+
+def load_best(directory: str, name: str, monitor: str) -> Optional[float]:
+    """The best value of a metric that the directory's state remembers."""
+    own = _dict(_load(os.path.join(directory, STATE_FILE)).get(name))
+    value = _dict(own.get("best")).get(monitor)
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
+def save_best(directory: str, name: str, best: Best) -> None:
+    """Remember the best value of a metric in the directory's state."""
+    path = os.path.join(directory, STATE_FILE)
+    state = _load(path)
+    own = _dict(state.get(name))
+    publish_json(path, {**state, name: {**own, "best": {best.monitor: best.value}}})
 
 
 def _dict(value: Any) -> Dict[str, Any]:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import os
-import re
 import weakref
-from typing import Any, Callable, List, Optional, Tuple, Union
+from typing import Any, Callable, Optional, Tuple, Union
 
-import tensorflow as tf
-
-from . import _tf, publish
+from . import _tf
 from ._tf import v1
+from .deliver import Delivery, Evaluate, Options
 from .errors import FreezeError
-from .freezer import Artifact, Freezer
+from .freezer import Artifact, Freezer, step_of
+from .sources import Renaming
 from .spec import FreezeSpec, Names
-
-_STEP = re.compile(r"-(\d+)$")  # how Saver.save appends the global step
 
 
 class FreezeHook(v1.train.SessionRunHook):
@@ -35,9 +32,33 @@ class FreezeHook(v1.train.SessionRunHook):
         become placeholders. None keeps the placeholders that the outputs need.
       bind: {tensor or name: value} of tensors to fix, such as {"is_training:0": False};
         conditionals that this decides are folded.
+      inference_fn: builds the inference graph, where that is not the training graph: called once
+        in `begin()`, in a fresh tf.Graph, it uses the same variable names. It may return
+        `(inputs, outputs)`, two dicts of tensors by name, in place of `outputs`.
+      variable_map: a dict or function from the inference graph's variable names to the training
+        graph's, where they differ.
+      ema: a tf.train.ExponentialMovingAverage whose averages are frozen instead of the variables
+        they average, or a function from a variable's name to the name of the one to take.
+      values: "live" takes the session's values, "checkpoint" those of the checkpoint that was just
+        written. "auto" is "checkpoint" where steps may run while values are read (another
+        process's session, SyncReplicasOptimizer, a Supervisor's timer), else "live".
       output_dir: where the files go, instead of beside the checkpoints.
       name: tells several hooks' files in one directory apart: `PREFIX.name.pb`.
+      save_steps, save_secs: write every so many global steps or seconds into `output_dir`, as
+        `model-STEP.pb`, whether or not there are checkpoints.
+      save_at_end: with save_steps or save_secs, write once more when training ends.
+      keep: keep the newest so many files, instead of those whose checkpoints are there; without
+        checkpoints, 5.
+      latest: also make `latest.pb` the newest file's other name.
       is_chief: whether this process writes; a bool, or a function called in `begin()`.
+      save_best_only: write only `best.pb`, when the monitored metric is better than ever before.
+      evaluate: `evaluate(session, step) -> {metric: value}`, called at each save; the metrics
+        are written into the file.
+      monitor: the metric that decides, with save_best_only.
+      mode: "min" or "max": what is better. NaN never is.
+      threshold: what the first value must beat.
+      resume: whether the best value of an earlier run in this directory counts: "auto" if this
+        one goes on from a checkpoint (its first save is at a step over 0).
       strict: raise what is only warned of otherwise: findings in the graph, and a save that
         fails once training has begun.
 
@@ -52,28 +73,64 @@ class FreezeHook(v1.train.SessionRunHook):
         *,
         inputs: Names = None,
         bind: Any = None,
+        inference_fn: Optional[Callable[[], Any]] = None,
+        variable_map: Renaming = None,
+        ema: Any = None,
+        values: str = "auto",
         output_dir: Optional[str] = None,
         name: Optional[str] = None,
+        save_steps: Optional[int] = None,
+        save_secs: Optional[float] = None,
+        save_at_end: bool = True,
+        keep: Optional[int] = None,
+        latest: bool = False,
         is_chief: Union[bool, Callable[[], bool]] = True,
+        save_best_only: bool = False,
+        evaluate: Optional[Evaluate] = None,
+        monitor: Optional[str] = None,
+        mode: str = "min",
+        threshold: Optional[float] = None,
+        resume: Union[bool, str] = "auto",
         strict: bool = False,
     ) -> None:
-        self._spec = FreezeSpec.make(outputs, inputs, bind)
-        self._output_dir = None if output_dir is None else os.fspath(output_dir)
-        self._name = _checked_name(name)
+        self._spec = FreezeSpec.make(
+            outputs,
+            inputs,
+            bind,
+            inference_fn=inference_fn,
+            variable_map=variable_map,
+            ema=ema,
+            values=values,
+        )
+        self._options = Options(
+            output_dir=output_dir,
+            name=name or "",
+            keep=keep,
+            latest=latest,
+            save_best_only=save_best_only,
+            evaluate=evaluate,
+            monitor=monitor,
+            mode=mode,
+            threshold=threshold,
+            resume=resume,
+            strict=strict,
+        )
+        self._every = _schedule(save_steps, save_secs, output_dir)
+        self._save_at_end = save_at_end
         self._is_chief = is_chief
-        self._strict = strict
         self._reset()
 
     def _reset(self) -> None:
-        self._freezer: Optional[Freezer] = None
+        self._delivery: Optional[Delivery] = None
         self._stepped = False
         self._last_session: Any = None
-        self._artifacts: List[Artifact] = []
+        self._global_step: Any = None
+        self._last_step: Optional[int] = None
 
     @property
     def artifacts(self) -> Tuple[Artifact, ...]:
         """The files of this training that are still kept, oldest first."""
-        return tuple(self._artifacts)
+        return tuple(self._delivery.artifacts) if self._delivery else ()
 
     def begin(self) -> None:
         """Compile the graph, so that all that can be known to fail does so before training."""
@@ -81,73 +138,70 @@ class FreezeHook(v1.train.SessionRunHook):
         self._reset()
         if not (self._is_chief() if callable(self._is_chief) else self._is_chief):
             return
-        if self._output_dir is not None:
-            self._check_writable(self._output_dir)
+        self._options.check()
         graph = v1.get_default_graph()
-        self._freezer = Freezer(graph, self._spec)
-        findings = [str(finding) for finding in self._freezer.plan.findings]
-        if findings and self._strict:
-            raise FreezeError("strict=True, and the frozen graph has\n  " + "\n  ".join(findings))
-        for finding in findings:
-            _tf.warn("FreezeHook: " + finding)
-        _tf.on_save(graph, self)
+        freezer = Freezer(graph, self._spec)
+        self._delivery = Delivery(graph, freezer, self._options, "FreezeHook")
+        self._delivery.report()
+        if self._every is None:
+            _tf.on_save(graph, self)
+            return
+        self._every.reset()
+        self._global_step = v1.train.get_global_step(graph)
+        if self._global_step is None:
+            raise FreezeError(
+                "save_steps= and save_secs= need a global step: "
+                "tf.compat.v1.train.get_or_create_global_step()"
+            )
 
-    def before_run(self, run_context: Any) -> None:
-        """Note that training has begun; asks for nothing."""
+    def before_run(self, run_context: Any) -> Any:
+        """Note that training has begun; asks for the global step only on a schedule of its own."""
         self._stepped = True
+        if self._global_step is None:
+            return None
+        return v1.train.SessionRunArgs(self._global_step)
+
+    def after_run(self, run_context: Any, run_values: Any) -> None:
+        """Save if the hook's own schedule says so."""
+        if self._global_step is None or self._every is None:
+            return
+        # what the step fetched may be the value before it
+        if self._every.should_trigger_for_step(run_values.results + 1):
+            step = int(run_context.session.run(self._global_step))
+            if self._every.should_trigger_for_step(step):
+                self._every.update_last_triggered_step(step)
+                self._save_scheduled(run_context.session, step)
 
     def end(self, session: Any) -> None:
-        """Go on listening to this session alone: hooks after this one may still save it."""
+        """Save a last time on a schedule; else go on listening to this session alone, since hooks
+        after this one may still save it."""
         self._last_session = weakref.ref(session)
+        if self._global_step is not None and self._save_at_end:
+            step = int(session.run(self._global_step))
+            if step != self._last_step:
+                self._save_scheduled(session, step)
 
     def after_save(self, saver: Any, session: Any, prefix: str) -> None:
         """Freeze `session`, which `saver` just saved as `prefix`; called at each Saver.save."""
-        if self._freezer is None:
+        if self._delivery is None:
             return
         if self._last_session is not None and self._last_session() is not session:
             return
-        try:
-            self._freeze(self._freezer, session, prefix)
-        except (tf.errors.AbortedError, tf.errors.UnavailableError):
-            raise  # the session recovers by seeing these
-        except Exception as error:
-            if isinstance(error, OSError):
-                error = FreezeError(f"cannot write a frozen file beside {prefix}: {error}")
-            if self._strict or not self._stepped:
-                raise error
-            _tf.warn(f"FreezeHook: no frozen file for {prefix}: {error}")
+        step = step_of(session, prefix)
+        self._delivery.save(session, prefix, step, (prefix, saver), raising=not self._stepped)
 
-    def _freeze(self, freezer: Freezer, session: Any, prefix: str) -> None:
-        directory = self._output_dir or os.path.dirname(prefix) or "."
-        base = os.path.basename(prefix) + ".pb"
-        if self._name:
-            base = f"{os.path.basename(prefix)}.{self._name}.pb"
-        path = os.path.join(directory, base)
-        artifact = freezer.freeze(session, path, _step(session, prefix))
-        gone = publish.retain(directory, self._name, base, prefix, _tf.checkpoint_exists)
-        self._artifacts = [a for a in self._artifacts if a.path != path and a.path not in gone]
-        self._artifacts.append(artifact)
-        _tf.info(str(artifact))
-
-    @staticmethod
-    def _check_writable(directory: str) -> None:
-        try:
-            publish.ensure_writable(directory)
-        except OSError as error:
-            raise FreezeError(f"output_dir= cannot be written to: {error}") from error
+    def _save_scheduled(self, session: Any, step: int) -> None:
+        assert self._delivery is not None and self._options.output_dir is not None
+        self._last_step = step
+        stem = os.path.join(self._options.output_dir, f"model-{step}")
+        self._delivery.save(session, stem, step)
 
 
-def _checked_name(name: Optional[str]) -> str:
-    if name is None:
-        return ""
-    if not re.match(r"[A-Za-z0-9_-]+\Z", name):
-        raise FreezeError(f"name= takes letters, digits, - and _, not {name!r}")
-    return name
-
-
-def _step(session: Any, prefix: str) -> Optional[int]:
-    found = _STEP.search(prefix)
-    if found:
-        return int(found.group(1))
-    global_step = v1.train.get_global_step(session.graph)
-    return None if global_step is None else int(session.run(global_step))
+def _schedule(steps: Optional[int], secs: Optional[float], output_dir: Optional[str]) -> Any:
+    if steps is None and secs is None:
+        return None
+    if steps is not None and secs is not None:
+        raise FreezeError("save_steps= and save_secs= are two schedules: give one of them")
+    if output_dir is None:
+        raise FreezeError("save_steps= and save_secs= need output_dir=: where the files go")
+    return v1.train.SecondOrStepTimer(every_steps=steps, every_secs=secs)

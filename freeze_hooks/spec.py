@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from typing import Any, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Mapping, Optional, Sequence, Tuple, Union
 
 from .errors import FreezeError
 from .graph.names import tensor_name
@@ -23,14 +23,24 @@ class FreezeSpec:
       outputs: pairs (friendly name or None, full tensor name such as "probs:0").
       inputs: the same for the tensors to cut at; None keeps the placeholders there are.
       bind: pairs (full tensor name, value) of tensors to replace by constants.
+      inference_fn: builds the graph to freeze, where that is not the training graph.
+      variable_map: from its variables' names to the training graph's.
+      ema: whose averages to take instead of variables.
+      values: "live", "checkpoint" or "auto".
     """
 
     outputs: Wanted
     inputs: Optional[Wanted] = None
     bind: Tuple[Tuple[str, Any], ...] = ()
+    inference_fn: Optional[Callable[[], Any]] = None
+    variable_map: Any = None
+    ema: Any = None
+    values: str = "auto"
 
     @classmethod
-    def make(cls, outputs: Names, inputs: Names = None, bind: Any = None) -> FreezeSpec:
+    def make(
+        cls, outputs: Names, inputs: Names = None, bind: Any = None, **more: Any
+    ) -> FreezeSpec:
         """A spec of what users write: names, tensors, lists of them, or dicts by friendly name.
 
         Raises:
@@ -38,7 +48,9 @@ class FreezeSpec:
         """
         bound = tuple((_tensor("bind", t), value) for t, value in dict(bind or {}).items())
         cut = None if inputs is None else _wanted("inputs", inputs)
-        spec = cls(_wanted("outputs", outputs), cut, bound)
+        spec = cls(_wanted("outputs", outputs), cut, bound, **more)
+        if spec.values not in ("auto", "live", "checkpoint"):
+            raise FreezeError(f'values= is "auto", "live" or "checkpoint", not {spec.values!r}')
         both = {t for t, _ in spec.bind} & {t for _, t in spec.inputs or ()}
         if both:
             raise FreezeError(f"{sorted(both)} stand both in inputs= and in bind=")

@@ -212,7 +212,7 @@ def test_a_directory_that_takes_the_checkpoint_but_not_the_file(tmp_path):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )
-    assert b"REFUSED cannot write a frozen file beside" in run.stdout, run.stdout
+    assert b"REFUSED cannot write a frozen file for" in run.stdout, run.stdout
     assert sorted(p.name for p in tmp_path.iterdir() if "pb" in p.name) == []
     assert (tmp_path / "model.index").exists()
 

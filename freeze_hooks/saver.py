@@ -1,0 +1,106 @@
+"""FreezingSaver: a Saver whose every checkpoint has a frozen file beside it."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Optional, Tuple
+
+from ._tf import v1
+from .deliver import Delivery, Evaluate, Options
+from .freezer import Artifact, Freezer, step_of
+from .sources import Renaming
+from .spec import FreezeSpec, Names
+
+
+class FreezingSaver(v1.train.Saver):
+    """Use it wherever a tf.compat.v1.train.Saver goes: a loop of your own, a Supervisor,
+    `tf_slim.learning.train(saver=...)`, a Scaffold.
+
+        saver = fh.FreezingSaver(outputs=["probs"], bind={"is_training:0": False}, max_to_keep=3)
+        saver.save(session, "run/model.ckpt", global_step=step)  # and run/model.ckpt-STEP.pb
+
+    The default graph is compiled where the saver is built: when it is made, or in `build()` with
+    `defer_build=True`. So the outputs must be there, and the graph not yet be finalized.
+
+    Args:
+      outputs, inputs, bind, inference_fn, variable_map, ema, values, output_dir, name, keep,
+      latest, save_best_only, evaluate, monitor, mode, threshold, resume, strict: as in FreezeHook
+        (the file's name is `freeze_name` here, since a Saver has a `name`).
+      **saver: the arguments of tf.compat.v1.train.Saver, by name.
+
+    Raises:
+      FreezeError: as FreezeHook in `begin()`. A save that fails is a warning, unless `strict`.
+    """
+
+    def __init__(
+        self,
+        outputs: Names = None,
+        *,
+        inputs: Names = None,
+        bind: Any = None,
+        inference_fn: Optional[Callable[[], Any]] = None,
+        variable_map: Renaming = None,
+        ema: Any = None,
+        values: str = "auto",
+        output_dir: Optional[str] = None,
+        freeze_name: Optional[str] = None,
+        keep: Optional[int] = None,
+        latest: bool = False,
+        save_best_only: bool = False,
+        evaluate: Optional[Evaluate] = None,
+        monitor: Optional[str] = None,
+        mode: str = "min",
+        threshold: Optional[float] = None,
+        resume: Any = "auto",
+        strict: bool = False,
+        **saver: Any,
+    ) -> None:
+        self._spec = FreezeSpec.make(
+            outputs,
+            inputs,
+            bind,
+            inference_fn=inference_fn,
+            variable_map=variable_map,
+            ema=ema,
+            values=values,
+        )
+        self._options = Options(
+            output_dir=output_dir,
+            name=freeze_name or "",
+            keep=keep,
+            latest=latest,
+            save_best_only=save_best_only,
+            evaluate=evaluate,
+            monitor=monitor,
+            mode=mode,
+            threshold=threshold,
+            resume=resume,
+            strict=strict,
+        )
+        self._delivery: Optional[Delivery] = None
+        super().__init__(**saver)
+
+    @property
+    def artifacts(self) -> Tuple[Artifact, ...]:
+        """The files of this saver that are still kept, oldest first."""
+        return tuple(self._delivery.artifacts) if self._delivery else ()
+
+    def _compile(self) -> None:
+        self._options.check()
+        graph = v1.get_default_graph()
+        self._delivery = Delivery(graph, Freezer(graph, self._spec), self._options, "FreezingSaver")
+        self._delivery.report()
+
+    def build(self) -> None:
+        """Add the ops that save and restore, and compile what is to be frozen."""
+        super().build()
+        if self._delivery is None:
+            self._compile()
+
+    def save(
+        self, sess: Any, save_path: str, global_step: Any = None, *args: Any, **more: Any
+    ) -> Any:
+        """Save a checkpoint as tf.compat.v1.train.Saver.save does, and a frozen file beside it."""
+        prefix = super().save(sess, *args, **more)
+        if prefix is not None and self._delivery is not None:
+            self._delivery.save(sess, prefix, step_of(sess, prefix), (prefix, self))
+        return prefix

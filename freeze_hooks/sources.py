@@ -1,0 +1,95 @@
+"""Which variable of the training graph fills which slot: by name, by averages, from where."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Union
+
+from ._tf import dtype_name, variables_by_name
+from .errors import FreezeError, UnknownNameError
+from .graph.body import HANDLES, VARIABLES
+from .graph.names import near
+from .graph.variables import Variable
+
+Renaming = Union[None, Mapping[str, str], Callable[[str], str]]
+
+
+def find_sources(
+    graph: Any, variables: Sequence[Variable], variable_map: Renaming, ema: Any
+) -> List[Variable]:
+    """The variables of the training graph that give `variables` of a plan their values.
+
+    Args:
+      graph: the training graph.
+      variables: the plan's, perhaps of another graph.
+      variable_map: a dict or function from a plan's variable name to the training graph's.
+      ema: an ExponentialMovingAverage, or a function from a variable's name to the name of the
+        variable to take instead; variables without an average stay themselves.
+
+    Raises:
+      UnknownNameError: the training graph lacks a variable; near matches are listed.
+      FreezeError: it has another dtype or shape.
+    """
+    if variable_map is None and ema is None and all(_in(graph, v.node) for v in variables):
+        return list(variables)
+    named = _renamer(variable_map)
+    averaged = _averages(graph, ema)
+    return [_source(graph, variable, averaged(named(variable.node))) for variable in variables]
+
+
+def _in(graph: Any, name: str) -> bool:
+    return _operation(graph, name) is not None
+
+
+def _operation(graph: Any, name: str) -> Optional[Any]:
+    try:
+        operation = graph.get_operation_by_name(name)
+    except (KeyError, ValueError):
+        return None
+    return operation if operation.type in VARIABLES else None
+
+
+def _renamer(variable_map: Renaming) -> Callable[[str], str]:
+    if variable_map is None:
+        return lambda name: name
+    if callable(variable_map):
+        return variable_map
+    names = dict(variable_map)
+    return lambda name: names.get(name, name)
+
+
+def _averages(graph: Any, ema: Any) -> Callable[[str], str]:
+    if ema is None:
+        return lambda name: name
+    if hasattr(ema, "average"):  # a tf.train.ExponentialMovingAverage
+        shadows: Dict[str, str] = {}
+        for name, variable in variables_by_name(graph).items():
+            shadow = ema.average(variable)
+            if shadow is not None:
+                shadows[name] = shadow.op.name
+        if not shadows:
+            raise FreezeError("ema= has no averages: call its apply() before training begins")
+        return lambda name: shadows.get(name, name)
+    if not callable(ema):
+        raise FreezeError(f"ema= takes an ExponentialMovingAverage or a function, not {ema!r}")
+    return lambda name: ema(name) if _in(graph, ema(name)) else name
+
+
+def _source(graph: Any, wanted: Variable, name: str) -> Variable:
+    operation = _operation(graph, name)
+    if operation is None:
+        known = [op.name for op in graph.get_operations() if op.type in VARIABLES]
+        close = ", ".join(map(repr, near(name, known))) or "nothing alike"
+        raise UnknownNameError(
+            f"the inference graph needs variable {wanted.node!r}, but the training graph has no "
+            f"variable {name!r}; it has {close}; variable_map= says which one to take"
+        )
+    dtype, shape = operation.get_attr("dtype"), operation.get_attr("shape")
+    dims = None if shape.unknown_rank else tuple(dim.size for dim in shape.dim)
+    known_shape = dims is not None and all(size >= 0 for size in dims)
+    if int(dtype) != wanted.dtype or (known_shape and wanted.shape not in (None, dims)):
+        raise FreezeError(
+            f"variable {wanted.node!r} is {dtype_name(wanted.dtype)} {wanted.shape} in the "
+            f"inference graph, but {name!r} is {dtype_name(int(dtype))} {dims} in the training graph"
+        )
+    return dataclasses.replace(wanted, node=name, resource=operation.type in HANDLES)
