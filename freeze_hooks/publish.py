@@ -161,7 +161,9 @@ def retain(
         return bool(prefix) and not exists(os.path.normpath(os.path.join(directory, prefix)))
 
     others = [known for known in files if known != file]
-    over = [f for f in others if outlived(f)] if keep is None else others[: len(files) - keep]
+    over = (
+        [f for f in others if outlived(f)] if keep is None else others[: max(0, len(files) - keep)]
+    )
     gone = [known for known in over if _delete(os.path.join(directory, known))]
     for known in gone:
         del files[known]

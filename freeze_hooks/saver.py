@@ -96,9 +96,7 @@ class FreezingSaver(v1.train.Saver):
         if self._delivery is None:
             self._compile()
 
-    def save(
-        self, sess: Any, save_path: str, global_step: Any = None, *args: Any, **more: Any
-    ) -> Any:
+    def save(self, sess: Any, *args: Any, **more: Any) -> Any:
         """Save a checkpoint as tf.compat.v1.train.Saver.save does, and a frozen file beside it."""
         prefix = super().save(sess, *args, **more)
         if prefix is not None and self._delivery is not None:

@@ -90,6 +90,7 @@ def _source(graph: Any, wanted: Variable, name: str) -> Variable:
     if int(dtype) != wanted.dtype or (known_shape and wanted.shape not in (None, dims)):
         raise FreezeError(
             f"variable {wanted.node!r} is {dtype_name(wanted.dtype)} {wanted.shape} in the "
-            f"inference graph, but {name!r} is {dtype_name(int(dtype))} {dims} in the training graph"
+            f"inference graph, but {name!r}, whose value it takes, is {dtype_name(int(dtype))} "
+            f"{dims} in the training graph"
         )
     return dataclasses.replace(wanted, node=name, resource=operation.type in HANDLES)

@@ -8,31 +8,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import constants
+from small import FEEDS, FREEZE, X, assert_bit_equal, build, frozen_steps, saved_steps
 
 import freeze_hooks as fh
 from freeze_hooks.values import CHUNK_BYTES
 
 v1 = tf.compat.v1
-RNG = np.random.RandomState(0)
-X, Y = RNG.randn(16, 8).astype(np.float32), RNG.randint(0, 3, 16)
-
-
-def build(resource=None, partitioner=None):
-    """A small classifier under an is_training placeholder; returns its train op."""
-    with v1.variable_scope("net", use_resource=resource, partitioner=partitioner):
-        x, y = v1.placeholder(tf.float32, [None, 8], "x"), v1.placeholder(tf.int64, [None], "y")
-        training = v1.placeholder(tf.bool, [], "is_training")
-        h = tf.nn.relu(tf.matmul(x, v1.get_variable("w", [8, 6])))
-        h = tf.cond(training, lambda: tf.nn.dropout(h, rate=0.5), lambda: tf.identity(h))
-        logits = tf.matmul(h, v1.get_variable("v", [6, 3]))
-    tf.nn.softmax(logits, name="probs")
-    loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels=y, logits=logits))
-    step = v1.train.get_or_create_global_step()
-    return v1.train.AdamOptimizer(0.01).minimize(loss, global_step=step)
-
-
-FEEDS = {"net/x:0": X, "net/y:0": Y, "net/is_training:0": True}
-FREEZE = {"outputs": ["probs"], "bind": {"net/is_training:0": False}}
 
 
 def train(
@@ -53,30 +34,6 @@ def train(
             if each_step:
                 each_step(i)
         return session.run("probs:0", dict(FEEDS, **{"net/is_training:0": False}))
-
-
-def frozen_steps(directory):
-    names = [n for n in os.listdir(str(directory)) if n.endswith(".pb")]
-    return sorted(int(n[len("model.ckpt-") : -len(".pb")]) for n in names)
-
-
-def saved_steps(directory):
-    names = [n for n in os.listdir(str(directory)) if n.endswith(".index")]
-    return sorted(int(n[len("model.ckpt-") : -len(".index")]) for n in names)
-
-
-def assert_bit_equal(path, checkpoint, least=2):
-    """Every constant named after a variable is that variable in the checkpoint, bit for bit."""
-    reader = v1.train.NewCheckpointReader(str(checkpoint))
-    found = {n: c for n, c in constants(path).items() if reader.has_tensor(n)}
-    assert len(found) >= least
-    for name, value in found.items():
-        saved = reader.get_tensor(name)
-        assert value.dtype == saved.dtype
-        if value.dtype == object:  # strings, of which the array holds only pointers
-            assert value.tolist() == saved.tolist()
-        else:
-            assert value.tobytes() == saved.tobytes()
 
 
 @pytest.mark.parametrize("place", ["hooks", "chief_only_hooks"])
