@@ -6,20 +6,21 @@ import threading
 from typing import Any
 
 from . import _tf
-from ._tf import v1
 
 
-def updates_meanwhile(graph: Any, session: Any) -> bool:
+def updates_meanwhile(session: Any) -> bool:
     """Whether a second read of the session may see other values than the checkpoint has.
 
-    So it is where the session is another process's, whose other clients run steps too; where a
-    queue runner's thread applies updates (SyncReplicasOptimizer); and off the main thread, where
-    a Supervisor's timer saves while the main thread trains.
+    So it is where the session is another process's, whose other clients run steps too, and off
+    the main thread, where a Supervisor's timer saves while the main thread trains.
     """
-    if _tf.is_remote(session) or threading.current_thread() is not threading.main_thread():
-        return True
-    runners = graph.get_collection(v1.GraphKeys.QUEUE_RUNNERS)
-    return any(_changes_variables(op) for runner in runners for op in runner.enqueue_ops)
+    return _tf.is_remote(session) or threading.current_thread() is not threading.main_thread()
+
+
+def queues_update(graph: Any) -> bool:
+    """Whether filling a queue applies updates, as the thread of a SyncReplicasOptimizer does."""
+    fills = (op for op in graph.get_operations() if "QueueEnqueue" in op.type)
+    return any(_changes_variables(op) for op in fills)
 
 
 def _changes_variables(operation: Any) -> bool:

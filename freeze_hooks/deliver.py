@@ -10,7 +10,7 @@ from typing import Any, Callable, List, Mapping, Optional, Tuple, Union
 import tensorflow as tf
 
 from . import _tf, publish
-from .concurrency import updates_meanwhile
+from .concurrency import queues_update, updates_meanwhile
 from .errors import FreezeError, UnknownNameError
 from .freezer import Artifact, Freezer
 from .graph.names import near
@@ -76,6 +76,7 @@ class Delivery:
         self._options = options
         self._who = who
         self._best: Optional[publish.Best] = None
+        self._queues_update: Optional[bool] = None
         self.artifacts: List[Artifact] = []
 
     def report(self) -> None:
@@ -153,7 +154,9 @@ class Delivery:
         values = self._freezer.spec.values
         if checkpoint is None or values == "live":
             return None
-        if values == "auto" and not updates_meanwhile(self._graph, session):
+        if self._queues_update is None:
+            self._queues_update = queues_update(self._graph)
+        if values == "auto" and not (self._queues_update or updates_meanwhile(session)):
             return None
         prefix, saver = checkpoint
         return prefix, _tf.saved_keys(saver)
