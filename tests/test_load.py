@@ -1,18 +1,15 @@
-"""Reading frozen files, ours and others', whole and broken."""
+"""Reading whole frozen files, ours and others': signatures, answers, what is fed, findings."""
 
-import json
+import contextlib
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import read_graph_def
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 import freeze_hooks as fh
 
 v1 = tf.compat.v1
-DESCRIPTION = "_freeze_hooks"
 X = np.random.RandomState(0).randn(6, 4).astype(np.float32)
 
 
@@ -39,6 +36,12 @@ def trained(tmp_path_factory):
             fh.freeze_session(session, str(path), outputs)
             answers = [session.run(outputs, {x: X, scale: factor}) for factor in (1.0, 3.0)]
     return path, answers[0], answers[1]
+
+
+def save(graph, directory):
+    path = directory / "graph.pb"
+    path.write_bytes(graph.as_graph_def().SerializeToString())
+    return path
 
 
 def same(got, expected):
@@ -87,9 +90,7 @@ def test_inspect(trained):
     assert report.bytes == path.stat().st_size
     nodes = read_graph_def(path).node
     assert sum(report.ops.values()) == len(nodes)
-    assert {op: report.ops[op] for op in ("MatMul", "Placeholder", "Softmax", "ArgMax")} == dict(
-        MatMul=1, Placeholder=1, Softmax=1, ArgMax=1
-    )
+    assert [report.ops[op] for op in ("MatMul", "Placeholder", "Softmax", "ArgMax")] == [1] * 4
     assert not any("Variable" in op or "VarHandle" in op for op in report.ops)
     contents = [len(node.attr["value"].tensor.tensor_content) for node in nodes]
     assert report.weight_bytes == sum(contents) == (4 * 3 + 3) * 4
@@ -163,8 +164,9 @@ def test_inputs_without_a_name(trained, feeds):
 )
 def test_whole_numbers_are_never_cut(tmp_path, dtype, good, bad):
     """session.run makes 1 of 1.5 and 0 of 256."""
-    nodes = [placeholder("x", dtype, ()), identity("y", "x", dtype)]
-    with fh.load_frozen(save(tmp_path, nodes)) as model:
+    with tf.Graph().as_default() as graph:
+        tf.identity(v1.placeholder(dtype, [], name="x"), name="y")
+    with fh.load_frozen(save(graph, tmp_path)) as model:
         for value in good:
             assert model(x=value)["y"] == value
             assert model(x=np.asarray(value))["y"] == value
@@ -176,62 +178,27 @@ def test_whole_numbers_are_never_cut(tmp_path, dtype, good, bad):
 
 
 def test_shapes_that_only_the_ops_refuse(tmp_path):
-    nodes = [placeholder("x", "float32", None), const("w", X), node("MatMul", "y", "x", "w")]
-    nodes[2].attr["T"].type = 1
-    with fh.load_frozen(save(tmp_path, nodes)) as model:
+    with tf.Graph().as_default() as graph:
+        tf.matmul(v1.placeholder(tf.float32, name="x"), X, name="y")
+    with fh.load_frozen(save(graph, tmp_path)) as model:
         np.testing.assert_allclose(model(x=np.eye(6))["y"], X, rtol=1e-6)
         with pytest.raises(fh.FreezeError):
             model(x=np.eye(5))
 
 
-def test_tensors_are_no_values(trained):
+def test_tensors_are_no_values(trained, tmp_path):
     with tf.Graph().as_default():
-        tensor, number = tf.constant(X), tf.constant(3)
-    with fh.load_frozen(trained[0]) as model, pytest.raises(fh.FreezeError):
-        model({"in/x": tensor})
-    assert number.graph is tensor.graph
+        tensors = {"in/x": tf.constant(X)}, {"in/x": X, "scale": tf.constant(1.0)}
+        integer = v1.placeholder(tf.int32, [], name="i")
+        tf.identity(integer, name="y")
+    for feeds in tensors:
+        with fh.load_frozen(trained[0]) as model, pytest.raises(fh.FreezeError):
+            model(feeds)
+    with fh.load_frozen(save(integer.graph, tmp_path)) as model, pytest.raises(fh.FreezeError):
+        model(i=integer)
 
 
-# graphs made by hand
-
-
-def node(op, name, *inputs, **attrs):
-    made = v1.NodeDef(op=op, name=name, input=inputs)
-    for key, value in attrs.items():
-        made.attr[key].CopyFrom(value)
-    return made
-
-
-def placeholder(name, dtype, shape):
-    made = node("Placeholder", name)
-    made.attr["dtype"].type = tf.as_dtype(dtype).as_datatype_enum
-    made.attr["shape"].shape.CopyFrom(tf.TensorShape(shape).as_proto())
-    return made
-
-
-def identity(name, above, dtype="float32"):
-    made = node("Identity", name, above)
-    made.attr["T"].type = tf.as_dtype(dtype).as_datatype_enum
-    return made
-
-
-def const(name, value):
-    made = node("Const", name)
-    made.attr["value"].tensor.CopyFrom(v1.make_tensor_proto(value))
-    made.attr["dtype"].type = made.attr["value"].tensor.dtype
-    return made
-
-
-def save(directory, nodes, description=None):
-    """The path of a file of these nodes; the description, if any, is on the last of them."""
-    graph_def = v1.GraphDef(node=nodes)
-    if description is not None:
-        raw = isinstance(description, bytes)
-        text = description if raw else json.dumps(description).encode()
-        graph_def.node[-1].attr[DESCRIPTION].s = text
-    path = directory / "hand.pb"
-    path.write_bytes(graph_def.SerializeToString())
-    return path
+# files of other writers
 
 
 def freeze_foreign(directory, build, outputs, feeds):
@@ -285,16 +252,80 @@ def test_foreign_file(tmp_path, stripped):
     assert report.bytes == path.stat().st_size
 
 
-def test_foreign_loop(tmp_path):
-    """The cycle of a while loop is none to complain of."""
+@contextlib.contextmanager
+def control_flow(v2):
+    was = v1.control_flow_v2_enabled()
+    (v1.enable_control_flow_v2 if v2 else v1.disable_control_flow_v2)()
+    yield
+    (v1.enable_control_flow_v2 if was else v1.disable_control_flow_v2)()
 
-    def build():
-        x = v1.placeholder(tf.float32, [], name="x")
-        _, y = v1.while_loop(lambda i, y: i < 3, lambda i, y: (i + 1, y * x), [0, x])
-        tf.identity(y, name="y")
 
-    v1.disable_control_flow_v2()
-    path, expected = freeze_foreign(tmp_path, build, ["y"], {"x:0": 3.0})
+def build_loop():
+    x = v1.placeholder(tf.float32, [], name="x")
+    _, y = v1.while_loop(
+        lambda i, y: i < 3, lambda i, y: (i + 1, y * x + v1.random_uniform([], 1.0, 1.0)), [0, x]
+    )
+    tf.identity(y, name="y")
+
+
+@pytest.mark.parametrize("v2", [False, True])
+def test_foreign_loop(tmp_path, v2):
+    """The cycle of a loop is none to complain of, and its body is looked into."""
+    with control_flow(v2):
+        path, expected = freeze_foreign(tmp_path, build_loop, ["y"], {"x:0": 3.0})
     with fh.load_frozen(path) as model:
-        same(model(x=3.0), expected)
-    assert fh.inspect(path).ops["NextIteration"] == 2
+        assert model(x=3.0)["y"] == expected["y"]
+    report = fh.inspect(path)
+    assert report.ops["RandomUniform"] == 1
+    assert report.ops.get("NextIteration", 0) == (0 if v2 else 2)
+    (finding,) = report.findings
+    assert finding.kind == "random"
+    assert len(finding.nodes) == 1
+
+
+def test_findings(tmp_path):
+    with tf.Graph().as_default() as graph:
+        x = v1.placeholder(tf.float32, [None, 2, 2, 3], name="x")
+        ones, zeros = np.ones(3, np.float32), np.zeros(3, np.float32)
+        for training in (True, False):
+            moving = {} if training else {"mean": zeros, "variance": ones}
+            v1.nn.fused_batch_norm(
+                x, ones, zeros, is_training=training, name=f"norm_{training}", **moving
+            )
+        tf.nn.dropout(x, rate=0.5, name="dropout")
+        v1.py_func(lambda a: a, [x], tf.float32, name="python")
+        v1.data.make_one_shot_iterator(tf.data.Dataset.range(3)).get_next("element")
+        table = tf.lookup.StaticHashTable(
+            tf.lookup.KeyValueTensorInitializer(["a"], [1]), -1, name="table"
+        )
+        table.lookup(tf.constant(["a"]), name="looked_up")
+    path = save(graph, tmp_path)
+    nodes = {finding.kind: finding.nodes for finding in fh.inspect(path).findings}
+    assert nodes["training_batch_norm"] == ("norm_True",)
+    assert [name.split("/")[0] for name in nodes["random"]] == ["dropout"]
+    assert nodes["python"] == ("python",)
+    assert "element" in nodes["pipeline"]
+    assert "table" in nodes["table"]
+    assert set(nodes) == {"training_batch_norm", "random", "python", "pipeline", "table"}
+
+
+def test_training_is_the_default_of_batch_norm(tmp_path):
+    """Files whose defaults were stripped are looked at as if they had them, functions too."""
+    ones = np.ones(3, np.float32)
+
+    def norm(x):
+        return v1.nn.fused_batch_norm(x, ones, ones, name="norm")[0]
+
+    with control_flow(v2=True), tf.Graph().as_default() as graph:
+        x = v1.placeholder(tf.float32, [1, 2, 2, 3], name="x")
+        tf.identity(v1.while_loop(lambda y: y[0, 0, 0, 0] < 3, norm, [norm(x)]), name="y")
+    graph_def = graph.as_graph_def()
+    for nodes in [graph_def.node] + [f.node_def for f in graph_def.library.function]:
+        for made in nodes:
+            if made.op.startswith("FusedBatchNorm"):
+                del made.attr["is_training"]
+    path = tmp_path / "stripped.pb"
+    path.write_bytes(graph_def.SerializeToString())
+    (finding,) = fh.inspect(path).findings
+    assert finding.kind == "training_batch_norm"
+    assert len(finding.nodes) == 2

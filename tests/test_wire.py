@@ -118,6 +118,12 @@ def same(got, array):
     assert got.tobytes() == array.tobytes()
 
 
+def test_start_is_an_empty_versions():
+    start = GraphDef()
+    start.versions.SetInParent()
+    assert start.SerializeToString() == wire.START
+
+
 def test_every_dtype_is_covered():
     assert set(DTYPES) - set(NUMERIC) == {STRING, types_pb2.DT_RESOURCE, types_pb2.DT_VARIANT}
 
