@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
 import os
 import re
 import time
@@ -79,8 +78,9 @@ class Freezer:
     def __init__(self, graph: Any, spec: FreezeSpec) -> None:
         self.spec = spec
         self.plan = inference_plan(spec) if spec.inference_fn else plan_graph(graph, spec)
-        needed = [slot.variable for slot in self.plan.slots]
-        variables = find_sources(graph, needed, spec.variable_map, spec.ema)
+        variables = [slot.variable for slot in self.plan.slots]
+        if spec.inference_fn or spec.variable_map or spec.ema:
+            variables = find_sources(graph, variables, spec.variable_map, spec.ema)
         self._live = SessionValues(graph, variables)
         self._saved = CheckpointValues(variables, self._live)
 
@@ -140,8 +140,7 @@ def describe(
         "format": 1,
         "signature": dataclasses.asdict(signature),
         "step": step,
-        # JSON has no NaN and no infinities: those are strings
-        "metrics": {k: v if math.isfinite(v) else repr(v) for k, v in metrics.items()},
+        "metrics": {name: publish.json_number(value) for name, value in metrics.items()},
         "values": values,
         "versions": {"freeze_hooks": __version__, "tensorflow": _tf.VERSION},
     }

@@ -10,7 +10,7 @@ import os
 import shutil
 import tempfile
 import uuid
-from typing import Any, Callable, Dict, List, NamedTuple, Optional
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Union
 
 import xxhash
 
@@ -195,11 +195,18 @@ class Best:
         return value < self.value if self.mode == "min" else value > self.value
 
 
+def json_number(value: Optional[float]) -> Union[None, float, str]:
+    """A number as JSON allows it: NaN and infinities are strings, which float() reads."""
+    return value if value is None or math.isfinite(value) else repr(value)
+
+
 def load_best(directory: str, name: str, monitor: str) -> Optional[float]:
     """The best value of a metric that the directory's state remembers."""
     own = _dict(_load(os.path.join(directory, STATE_FILE)).get(name))
-    value = _dict(own.get("best")).get(monitor)
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+    try:
+        return float(_dict(own.get("best"))[monitor])
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def save_best(directory: str, name: str, best: Best) -> None:
@@ -207,7 +214,7 @@ def save_best(directory: str, name: str, best: Best) -> None:
     path = os.path.join(directory, STATE_FILE)
     state = _load(path)
     own = _dict(state.get(name))
-    publish_json(path, {**state, name: {**own, "best": {best.monitor: best.value}}})
+    publish_json(path, {**state, name: {**own, "best": {best.monitor: json_number(best.value)}}})
 
 
 def _dict(value: Any) -> Dict[str, Any]:

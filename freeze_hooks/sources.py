@@ -30,8 +30,6 @@ def find_sources(
       UnknownNameError: the training graph lacks a variable; near matches are listed.
       FreezeError: it has another dtype or shape.
     """
-    if variable_map is None and ema is None and all(_in(graph, v.node) for v in variables):
-        return list(variables)
     named = _renamer(variable_map)
     averaged = _averages(graph, ema)
     return [_source(graph, variable, averaged(named(variable.node))) for variable in variables]
@@ -84,13 +82,14 @@ def _source(graph: Any, wanted: Variable, name: str) -> Variable:
             f"the inference graph needs variable {wanted.node!r}, but the training graph has no "
             f"variable {name!r}; it has {close}; variable_map= says which one to take"
         )
-    dtype, shape = operation.get_attr("dtype"), operation.get_attr("shape")
+    dtype = operation.get_attr("dtype").as_datatype_enum
+    shape = operation.get_attr("shape")
     dims = None if shape.unknown_rank else tuple(dim.size for dim in shape.dim)
     known_shape = dims is not None and all(size >= 0 for size in dims)
-    if int(dtype) != wanted.dtype or (known_shape and wanted.shape not in (None, dims)):
+    if dtype != wanted.dtype or (known_shape and wanted.shape not in (None, dims)):
         raise FreezeError(
             f"variable {wanted.node!r} is {dtype_name(wanted.dtype)} {wanted.shape} in the "
-            f"inference graph, but {name!r}, whose value it takes, is {dtype_name(int(dtype))} "
+            f"inference graph, but {name!r}, whose value it takes, is {dtype_name(dtype)} "
             f"{dims} in the training graph"
         )
     return dataclasses.replace(wanted, node=name, resource=operation.type in HANDLES)
