@@ -154,6 +154,8 @@ def compile_plan(graph_def: Any, spec: FreezeSpec, shape_of: Callable[[str], Sha
     inputs = [end for end in inputs if end.tensor in body.nodes]
     unasked = [end.key for end in left] if spec.inputs is not None else []
     inputs += [] if spec.inputs is not None else left
+    batches = {end.batch for end in inputs if end.batch}
+    outputs = [_freed(end, batches) for end in outputs]
     renamed = name_ends(body, inputs, outputs, slots)
     slots = {renamed.get(name, name): variable for name, variable in slots.items()}
     functions = library.used_by(body.nodes.values())
@@ -164,7 +166,7 @@ def compile_plan(graph_def: Any, spec: FreezeSpec, shape_of: Callable[[str], Sha
             tuple(tensor_info(end) for end in inputs),
             tuple(tensor_info(end) for end in outputs),
         ),
-        tuple(lint(bodies, unasked, unused)),
+        tuple(lint(bodies, unasked, unused, batches)),
         histogram(bodies),
     )
     _check_size(plan)
@@ -179,6 +181,13 @@ def _outputs(body: Body, spec: FreezeSpec, shape_of: Callable[[str], Shape]) -> 
         text, dtype = resolve(body.nodes, "outputs", tensor)
         ends.append(End(key or text, key or text, text, dtype, shape_of(tensor)))
     return ends
+
+
+def _freed(end: End, batches: Container[int]) -> End:
+    """An output whose first dimension was a batch size that inputs= made free."""
+    if not end.shape or end.shape[0] not in batches:
+        return end
+    return dataclasses.replace(end, shape=(None,) + end.shape[1:])
 
 
 def _originals(slots: Mapping[str, Variable], nodes: Container[str]) -> None:

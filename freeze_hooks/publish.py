@@ -195,7 +195,7 @@ class Best:
         return value < self.value if self.mode == "min" else value > self.value
 
 
-def json_number(value: Optional[float]) -> Union[None, float, str]:
+def json_number(value: Optional[float]) -> Union[float, str, None]:
     """A number as JSON allows it: NaN and infinities are strings, which float() reads."""
     return value if value is None or math.isfinite(value) else repr(value)
 

@@ -163,3 +163,42 @@ def test_freeze_session_takes_an_inference_graph_too(graph, tmp_path):
         artifact = fh.freeze_session(session, str(tmp_path / "a.pb"), inference_fn=inference)
     with fh.load_frozen(artifact.path) as model:
         assert model(image=X)["probs"].shape == (len(Y), 3)
+
+
+def fixed_batch(op):
+    """A graph over a pipeline whose batches have a static size of 16."""
+    data = tf.data.Dataset.from_tensor_slices(X).repeat().batch(16, drop_remainder=True)
+    x = v1.data.make_one_shot_iterator(data).get_next()
+    assert x.shape.as_list() == [16, 8]
+    w = v1.get_variable("w", [8, 4], initializer=v1.ones_initializer())
+    return tf.identity(op(tf.matmul(x, w)), name="y")
+
+
+def test_the_batch_size_of_the_pipeline_does_not_bind_the_file(graph, tmp_path):
+    fixed_batch(tf.nn.relu)
+    arguments = {"outputs": ["y"], "inputs": {"x": "IteratorGetNext"}}
+    report = fh.check(graph, **arguments)
+    assert report.findings == ()
+    assert report.signature.inputs[0].shape == (None, 8)
+    assert report.signature.outputs[0].shape == (None, 4)
+    with v1.Session() as session:
+        session.run(v1.global_variables_initializer())
+        path = fh.freeze_session(session, str(tmp_path / "a.pb"), **arguments).path
+    with fh.load_frozen(path) as model:
+        assert model(x=X[:3])["y"].shape == (3, 4)
+
+
+@pytest.mark.parametrize(
+    "op",
+    [
+        lambda x: tf.reshape(x, [16, 2, 2]),
+        lambda x: x + tf.zeros([16, 4]),
+        lambda x: x + tf.broadcast_to(tf.reduce_sum(x), [16, 4]),
+    ],
+    ids=["reshape", "state", "broadcast"],
+)
+def test_a_batch_size_baked_into_the_graph_is_reported(op, graph):
+    fixed_batch(op)
+    report = fh.check(graph, ["y"], inputs={"x": "IteratorGetNext"})
+    assert [f.kind for f in report.findings] == ["batch"]
+    assert "batch size" in str(report.findings[0])

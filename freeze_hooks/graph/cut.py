@@ -16,13 +16,17 @@ Shape = Optional[Tuple[Optional[int], ...]]
 
 @dataclasses.dataclass(frozen=True)
 class End:
-    """A tensor at an end of the graph, and the node name it shall have in the file."""
+    """A tensor at an end of the graph, and the node name it shall have in the file.
+
+    `batch` is the static first dimension that a cut made free, if it did.
+    """
 
     key: str
     wanted: str
     tensor: str
     dtype: int
     shape: Shape
+    batch: Optional[int] = None
 
 
 def resolve(nodes: Mapping[str, Any], argument: str, tensor: str) -> Tuple[str, int]:
@@ -78,7 +82,11 @@ def _fits(given: List[int], shape: Tuple[Optional[int], ...]) -> bool:
 def cut(
     body: Body, inputs: Any, shape_of: Callable[[str], Shape]
 ) -> Tuple[List[End], Dict[str, str]]:
-    """Add a placeholder for each input tensor; returns the ends and {tensor: its placeholder}."""
+    """Add a placeholder for each input tensor; returns the ends and {tensor: its placeholder}.
+
+    A pipeline's batch size does not bind the file: the first dimension is left open, except
+    where the tensor is a placeholder already, whose shape somebody chose.
+    """
     ends: List[End] = []
     moved: Dict[str, str] = {}
     for key, tensor in inputs:
@@ -88,14 +96,16 @@ def cut(
                 f"inputs=: {tensor!r} is a {dtype_name(dtype)}, which cannot be fed"
             )
         name, port = split(text)
-        shape = shape_of(tensor)
+        shape, batch = shape_of(tensor), None
         placeholder = name
         if body.nodes[name].op not in PLACEHOLDERS:
+            if shape:
+                shape, batch = (None,) + shape[1:], shape[0]
             attrs = {"dtype": AttrValue(type=dtype), "shape": _shape_attr(shape)}
             placeholder = body.add("Placeholder", name + "/cut", **attrs).name
             moved[text] = placeholder
         wanted = key or (name if port == 0 else f"{name}_{port}")
-        ends.append(End(key or wanted, wanted, placeholder, dtype, shape))
+        ends.append(End(key or wanted, wanted, placeholder, dtype, shape, batch))
     return ends, moved
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from typing import Any, Dict, Iterable, List, Sequence, Tuple
+from typing import Any, Container, Dict, Iterable, List, Sequence, Tuple
 
+from .._tf import v1
 from .body import SWITCHES, Body, data_inputs
 from .cut import PLACEHOLDERS
 from .fold import BRANCHING
@@ -15,6 +16,7 @@ _RANDOM = re.compile(
     r"(Stateless)?(Parameterized)?(Random(Uniform|StandardNormal|Gamma|Poisson|Shuffle|Binomial)"
     r"|TruncatedNormal|Multinomial)(Int|FullInt)?(V\d)?$"
 )
+_SHAPE_INPUT = {"Reshape": 1, "Fill": 0, "BroadcastTo": 1, "RandomUniform": 0}
 _PYTHON = frozenset(("PyFunc", "PyFuncStateless", "EagerPyFunc"))
 _TABLE = re.compile(r"(Lookup|Initialize)Table|^(Anonymous|Mutable)*(Dense)?HashTable")
 _PIPELINE = re.compile(
@@ -40,7 +42,10 @@ class Finding:
 
 
 def lint(
-    bodies: Iterable[Body], unasked: Iterable[str] = (), unused: Sequence[str] = ()
+    bodies: Iterable[Body],
+    unasked: Iterable[str] = (),
+    unused: Sequence[str] = (),
+    batches: Container[int] = (),
 ) -> List[Finding]:
     """Findings in the graph (the first body) and in the functions it uses.
 
@@ -48,6 +53,7 @@ def lint(
       bodies: the graph, whose name is empty, then its functions' bodies.
       unasked: placeholders that are in the graph though inputs= does not name them.
       unused: inputs that the outputs do not need.
+      batches: batch sizes of the training that inputs= made free.
     """
     found: Dict[str, List[str]] = {}
     switches: List[str] = []
@@ -56,9 +62,13 @@ def lint(
             for kind in _kinds(node):
                 found.setdefault(kind, []).append(body.name + node.name)
         switches += _switching_placeholders(body) if not body.name else []
+        if batches:
+            found.setdefault("batch", []).extend(body.name + n for n in _baked(body, batches))
     how = _binding(switches)
     findings = [
-        Finding(kind, tuple(nodes), *_SAID[kind](how)) for kind, nodes in sorted(found.items())
+        Finding(kind, tuple(nodes), *_SAID[kind](how))
+        for kind, nodes in sorted(found.items())
+        if nodes
     ]
     if switches:
         findings.append(
@@ -89,6 +99,28 @@ def _kinds(node: Any) -> Iterable[str]:
         yield "pipeline"
 
 
+def _baked(body: Body, batches: Container[int]) -> List[str]:
+    """Constants that hold the training's batch size: shapes that begin with it, and states of it."""
+    found: Dict[str, None] = {}
+    for node in body.nodes.values():
+        index = _SHAPE_INPUT.get(node.op)
+        if index is None:
+            continue
+        name = split(node.input[index])[0]
+        if body.nodes[name].op == "Const" and "value" in body.nodes[name].attr:
+            shape = v1.make_ndarray(body.nodes[name].attr["value"].tensor).reshape(-1)
+            if shape.size and int(shape[0]) in batches:
+                found[name] = None
+    for node in body.nodes.values():
+        if node.op == "Const" and "value" in node.attr:
+            tensor = node.attr["value"].tensor
+            dims = [dim.size for dim in tensor.tensor_shape.dim]
+            # a state of zeros has a single value for all its elements
+            if len(dims) > 1 and dims[0] in batches and len(tensor.tensor_content) == 0:
+                found[node.name] = None
+    return list(found)
+
+
 def _switching_placeholders(body: Body) -> List[str]:
     found: Dict[str, None] = {}
     for node in body.nodes.values():
@@ -111,6 +143,10 @@ def _binding(switches: List[str]) -> str:
 
 
 _SAID = {
+    "batch": lambda how: (
+        "the training's batch size is a constant in the graph, and no other may work",
+        "build these with tf.shape(x)[0] instead of a static size, or use inference_fn=",
+    ),
     "training_batch_norm": lambda how: (
         "batch normalization in training mode uses the statistics of each batch",
         how,
