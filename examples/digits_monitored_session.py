@@ -133,8 +133,8 @@ def main():
     frozen = score_elsewhere(newest.path, directory, x_test)
 
     for artifact in hook.artifacts:
-        print(f"step {artifact.step:4d}  {artifact.seconds:7.3f} s  {artifact.bytes:7d} bytes  ", end="")
-        print(artifact.path)
+        cost = f"{artifact.seconds:7.3f} s  {artifact.bytes:7d} bytes"
+        print(f"step {artifact.step:4d}  {cost}  {artifact.path}")
     print(f"accuracy, live session:  {np.mean(live.argmax(1) == y_test):.4f}")
     print(f"accuracy, frozen file:   {np.mean(frozen.argmax(1) == y_test):.4f}")
     print(f"greatest difference of probabilities: {np.abs(live - frozen).max():.1e}")

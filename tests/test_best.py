@@ -60,7 +60,7 @@ def test_best_only(losses, mode, threshold, best, graph, tmp_path):
         monitor="loss",
         mode=mode,
         threshold=threshold,
-        **FREEZE
+        **FREEZE,
     )
     train(tmp_path, hook)
     assert steps == saved_steps(tmp_path)
@@ -109,7 +109,7 @@ def test_a_metric_that_is_not_there_is_an_error_before_the_first_step(graph, tmp
     hook = fh.FreezeHook(
         save_best_only=True, evaluate=lambda s, i: {"val_loss": 1.0}, monitor="los", **FREEZE
     )
-    with pytest.raises(fh.UnknownNameError, match="'los'.*'val_loss'"):
+    with pytest.raises(fh.UnknownNameError, match=r"'los'.*'val_loss'"):
         train(tmp_path, hook)
 
 

@@ -11,12 +11,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 def run(arguments, directory):
-    done = subprocess.run(
-        [sys.executable, *arguments],
-        cwd=str(directory),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
+    done = subprocess.run([sys.executable, *arguments], cwd=str(directory), capture_output=True)
     assert done.returncode == 0, done.stderr.decode()
     return done.stdout.decode()
 
@@ -34,6 +29,16 @@ def test_digits_monitored_session(tmp_path):
     assert out.count("model.ckpt-") == 4
 
 
+def test_slim_digits(tmp_path):
+    script = os.path.join(ROOT, "examples", "slim_digits.py")
+    out = run([script, str(tmp_path / "digits")], tmp_path)
+    accuracies = re.findall(r"accuracy, frozen file: ([\d.]+)", out)
+    differences = re.findall(r"difference to the restored net: (\S+)", out)
+    assert len(accuracies) == len(differences) == 2
+    assert all(float(accuracy) > 0.95 for accuracy in accuracies)
+    assert all(float(difference) < 1e-5 for difference in differences)
+
+
 def readme_blocks():
     with open(os.path.join(ROOT, "README.md"), encoding="utf-8") as file:
         return re.findall(r"```python\n(.*?)```", file.read(), re.DOTALL)
@@ -41,8 +46,10 @@ def readme_blocks():
 
 @pytest.mark.parametrize("number", range(len(readme_blocks())))
 def test_readme(number, tmp_path):
-    """Each block runs alone, or after the blocks before it where it goes on from them."""
-    blocks = readme_blocks()[: number + 1]
-    alone = "import " in blocks[-1]
-    (tmp_path / "block.py").write_text(blocks[-1] if alone else "\n".join(blocks))
+    """Each block runs alone, or after the first where it says that it goes on from that."""
+    blocks = readme_blocks()
+    script = blocks[number]
+    if script.startswith("# goes on from the first block"):
+        script = blocks[0] + script
+    (tmp_path / "block.py").write_text(script)
     run(["block.py"], tmp_path)

@@ -114,7 +114,7 @@ def test_recovery_after_an_aborted_step(place, graph, tmp_path):
         checkpoint_dir=str(tmp_path),
         save_checkpoint_steps=10,
         save_summaries_steps=None,
-        **{place: [hook, *others]}
+        **{place: [hook, *others]},
     ) as session:
         run(session, train_op, 30)
     assert len(seen) == 2

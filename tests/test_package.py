@@ -11,9 +11,7 @@ PACKAGE = os.path.dirname(os.path.abspath(fh.__file__))
 
 
 def python(*arguments, **more):
-    run = subprocess.run(
-        [sys.executable, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, **more
-    )
+    run = subprocess.run([sys.executable, *arguments], capture_output=True, **more)
     return run.returncode, run.stdout.decode(), run.stderr.decode()
 
 

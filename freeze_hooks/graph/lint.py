@@ -100,7 +100,7 @@ def _kinds(node: Any) -> Iterable[str]:
 
 
 def _baked(body: Body, batches: Container[int]) -> List[str]:
-    """Constants that hold the training's batch size: shapes that begin with it, and states of it."""
+    """Constants that hold the training's batch size: shapes and states that begin with it."""
     found: Dict[str, None] = {}
     for node in body.nodes.values():
         index = _SHAPE_INPUT.get(node.op)
