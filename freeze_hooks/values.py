@@ -18,6 +18,10 @@ from .stream import Value
 # The fastest of 1 to 64 MiB on TensorFlow 1.15 and 2.21: still in the processor's cache when it is
 # hashed and written, and small enough that malloc hands out the same pages again.
 CHUNK_BYTES = 8 << 20
+# Smaller variables are fetched together, since each new set of fetches makes TensorFlow optimize
+# the whole graph once more (0.4 s for 24,000 nodes).
+SLICED_BYTES = 16 << 20
+GROUP_BYTES = 48 << 20
 _SCOPE = "freeze_hooks"
 _SPARSE = re.compile(r"Resource(Gather|Scatter|Sparse|StridedSlice)")
 _HANDING_ON = ("Identity", "Switch", "Enter", "Merge")
@@ -60,7 +64,7 @@ class SessionValues:
         whole = _reader(self._graph, handle, variable)
         nbytes = value_bytes(variable)
         dtype = whole.dtype.base_dtype
-        if nbytes is None or nbytes <= CHUNK_BYTES or dtype.name not in _SLICEABLE:
+        if nbytes is None or nbytes <= SLICED_BYTES or dtype.name not in _SLICEABLE:
             return _Source(variable, whole, nbytes)
         assert variable.shape is not None
         row = nbytes // variable.shape[0]
@@ -80,13 +84,13 @@ class SessionValues:
     def read(self, session: Any, which: slice = slice(None)) -> Iterator[Value]:
         """The values, in the order of the variables; each must be used before the next is asked.
 
-        Holds at most CHUNK_BYTES at once, or the largest variable that cannot be sliced.
+        Holds at most GROUP_BYTES at once, or the largest variable that cannot be sliced.
         """
         group: List[_Source] = []
         pending = 0
         for source in self._sources[which]:
-            alone = source.nbytes is None or source.nbytes > CHUNK_BYTES
-            if group and (alone or pending + (source.nbytes or 0) > CHUNK_BYTES):
+            alone = source.nbytes is None or source.nbytes > SLICED_BYTES
+            if group and (alone or pending + (source.nbytes or 0) > GROUP_BYTES):
                 yield from _fetch(session, group)
                 group, pending = [], 0
             if source.part is not None:

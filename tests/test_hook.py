@@ -11,7 +11,7 @@ from conftest import constants
 from small import FEEDS, FREEZE, X, assert_bit_equal, build, frozen_steps, saved_steps
 
 import freeze_hooks as fh
-from freeze_hooks.values import CHUNK_BYTES
+from freeze_hooks.values import SLICED_BYTES
 
 v1 = tf.compat.v1
 
@@ -119,7 +119,7 @@ def test_training_is_the_same_with_and_without(tmp_path):
 
 @pytest.mark.parametrize("resource", [False, True], ids=["ref", "resource"])
 def test_large_variables_come_in_slices(resource, graph, tmp_path):
-    rows = CHUNK_BYTES // 400 + 3  # a chunk and a bit, of 100 columns
+    rows = SLICED_BYTES // 400 + 3  # just enough to be sliced, of 100 columns
     normal = v1.random_normal_initializer()
     with v1.variable_scope("", use_resource=resource):
         tables = [
