@@ -1,6 +1,7 @@
 """One training session, and the ways to write its model: each returns its wall seconds."""
 
 import ctypes
+import functools
 import gc
 import glob
 import os
@@ -92,11 +93,16 @@ class Session:
         self._save(self.saver.save)
         return self.hook.artifacts[-1].seconds
 
+    def raw_after_checkpoint(self):
+        """The raw write, straight after a Saver.save of all variables."""
+        self._plain_save()
+        return self.raw()
+
     def saver_save(self):
         """Saver.save of all variables and the meta graph, on disk."""
 
         def save():
-            prefix = self._save(lambda *args, **kwargs: PLAIN_SAVE(self.saver, *args, **kwargs))
+            prefix = self._plain_save()
             for path in glob.glob(prefix + ".*"):
                 with open(path, "rb") as file:
                     os.fsync(file.fileno())
@@ -143,6 +149,9 @@ class Session:
                 got = frozen.run(wanted, self.model.inputs)
         return max(float(abs(a - b).max()) for a, b in zip(got, live))
 
+    def _plain_save(self):
+        return self._save(functools.partial(PLAIN_SAVE, self.saver))
+
     def _save(self, save, **kwargs):
         self.saves += 1
         with self.model.graph.as_default():
@@ -163,6 +172,7 @@ PEERS = {
     "saver": Session.saver_save,
     "converter": Session.converter,
     "raw": Session.raw,
+    "raw_after_checkpoint": Session.raw_after_checkpoint,
     "raw_at_once": Session.raw_at_once,
 }
 

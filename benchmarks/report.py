@@ -14,6 +14,8 @@ BARS = [
     ("converter", "convert_variables_to_constants"),
     ("raw", "raw write"),
 ]
+COLUMNS = ["freeze", "saver", "converter", "raw", "raw_at_once"]
+COLUMNS += ["freeze_after_checkpoint", "raw_after_checkpoint"]
 
 
 def later(result, peer):
@@ -21,41 +23,41 @@ def later(result, peer):
     return statistics.median(result["seconds"][peer]["later"])
 
 
-def ratio(result, peer, to):
-    """Ratio of two peers' medians."""
-    return later(result, peer) / later(result, to)
+def ratio(result, peer, to, take=statistics.median):
+    """Ratio of two peers' medians; with take=min, of their fastest calls."""
+    seconds = result["seconds"]
+    return take(seconds[peer]["later"]) / take(seconds[to]["later"])
 
 
 def checks(numbers):
-    """Yields (target, what was measured, whether it holds)."""
+    """Yields (target, ratio of medians or MiB, ratio of the fastest calls or None, holds)."""
     models = numbers["models"]
     for name, result in models.items():
         slower = ratio(result, "freeze", "raw")
-        yield name + ": a later save / raw write <= 1.5", f"{slower:.2f}", slower <= 1.5
+        least = ratio(result, "freeze", "raw", min)
+        yield name + ": a later save / raw write <= 1.5", slower, least, slower <= 1.5
         faster = ratio(result, "converter", "freeze")
-        yield name + ": converter / a later save >= 8", f"{faster:.1f}", faster >= 8
+        least = ratio(result, "converter", "freeze", min)
+        yield name + ": converter / a later save >= 8", faster, least, faster >= 8
         allowed = 64 + result["small_variables_mib"]
         used = result["memory_mib"]["freeze"]["later"]
-        what = f"{name}: memory <= {allowed:.0f} MiB (64 + all variables below 1 MiB)"
-        yield what, f"{used:.0f} MiB", used <= allowed
+        what = f"{name}: MiB above training <= {allowed:.0f} (64 + all variables below 1 MiB)"
+        yield what, used, None, used <= allowed
     few, many = models["nodes_1k"], models["nodes_20k"]
-    value = ratio(many, "freeze", "raw") / ratio(few, "freeze", "raw")
-    yield (
-        "{} nodes cost what {} do (to 10 %, both over the raw write)".format(
-            many["nodes"], few["nodes"]
-        ),
-        f"{value:.2f}",
-        value <= 1.1,
+    grown, least = (
+        ratio(many, "freeze", "raw", take) / ratio(few, "freeze", "raw", take)
+        for take in (statistics.median, min)
     )
+    what = "a later save with {:,} nodes / with {:,}, each over its raw write <= 1.1"
+    yield what.format(many["nodes"], few["nodes"]), grown, least, grown <= 1.1
 
 
 def targets(numbers):
     """The targets as Markdown, each with its number and whether it holds."""
-    lines = ["| target | measured | holds |", "|---|---|---|"]
-    lines += [
-        "| {} | {} | {} |".format(what, value, "yes" if holds else "**no**")
-        for what, value, holds in checks(numbers)
-    ]
+    lines = ["| target | by medians | by the fastest calls | holds |", "|---|--:|--:|---|"]
+    for what, value, least, holds in checks(numbers):
+        fastest = "" if least is None else f"{least:.2f}"
+        lines.append(f"| {what} | {value:.2f} | {fastest} | {'yes' if holds else '**no**'} |")
     return "\n".join(lines) + "\n"
 
 
@@ -63,8 +65,9 @@ def table(numbers):
     """Times and memory as Markdown tables."""
     times = [
         "| model | file, MiB | nodes: training, saved | set-up | first save | later save "
-        "| straight after the checkpoint | Saver.save | converter | raw write | raw, one write |",
-        "|---|" + "--:|" * 10,
+        "| Saver.save | converter | raw write | raw, one write "
+        "| after the checkpoint: later save | raw write |",
+        "|---|" + "--:|" * 11,
     ]
     memory = [
         "| model | FreezeHook: set-up keeps | first save | later save "
@@ -72,17 +75,7 @@ def table(numbers):
         "|---|" + "--:|" * 6,
     ]
     for name, result in numbers["models"].items():
-        medians = [
-            later(result, peer)
-            for peer in (
-                "freeze",
-                "freeze_after_checkpoint",
-                "saver",
-                "converter",
-                "raw",
-                "raw_at_once",
-            )
-        ]
+        medians = [later(result, peer) for peer in COLUMNS]
         seconds = [result["setup_seconds"], result["seconds"]["freeze"]["first"]] + medians
         times.append(
             "| {} | {:.0f} | {:,} / {:,} | {} |".format(
@@ -154,12 +147,17 @@ def publish(numbers):
         json.dump(numbers, file, indent=1, sort_keys=True)
     figure(numbers, os.path.join(RESULTS, "session_freeze.png"))
     picture = "![Time of a later save over the raw write](results/session_freeze.png)"
-    parts = [BEGIN + "\n" + numbers["machine"], picture, table(numbers), targets(numbers) + END]
+    parts = [
+        BEGIN + "\n" + numbers["machine"],
+        picture,
+        table(numbers),
+        targets(numbers) + "\n" + END,
+    ]
     readme = os.path.join(HERE, "README.md")
     with open(readme) as file:
         before, rest = file.read().split(BEGIN)
     with open(readme, "w") as file:
-        file.write(before + "\n\n".join(parts) + rest.split(END)[1])
+        file.write(before + "\n\n".join(part.rstrip() for part in parts) + rest.split(END)[1])
 
 
 def machine(directory):
