@@ -9,7 +9,7 @@ from typing import Any, Container, Dict, Iterable, List, Sequence, Tuple
 from .._tf import v1
 from .body import SWITCHES, Body, data_inputs
 from .cut import PLACEHOLDERS
-from .fold import BRANCHING
+from .fold import CASES, IFS
 from .names import split
 
 _RANDOM = re.compile(
@@ -124,7 +124,7 @@ def _baked(body: Body, batches: Container[int]) -> List[str]:
 def _switching_placeholders(body: Body) -> List[str]:
     found: Dict[str, None] = {}
     for node in body.nodes.values():
-        if node.op in SWITCHES or node.op in BRANCHING:
+        if node.op in SWITCHES or node.op in IFS or node.op in CASES:
             index = 1 if node.op in SWITCHES else 0
             source = split(list(data_inputs(node))[index])[0]
             while body.nodes[source].op in ("Identity", "LogicalNot", "Cast"):
@@ -137,9 +137,7 @@ def _switching_placeholders(body: Body) -> List[str]:
 def _binding(switches: List[str]) -> str:
     if switches:
         return f"fix it for inference, as in bind={{'{switches[0]}:0': False}}"
-    return (
-        "build the inference graph (is_training=False) beside the training one and name its outputs"
-    )
+    return "build the net once more with is_training=False, in inference_fn="
 
 
 _SAID = {
