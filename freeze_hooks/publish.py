@@ -12,7 +12,7 @@ import os
 import shutil
 import tempfile
 import uuid
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Union
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Union
 
 import xxhash
 
@@ -77,23 +77,29 @@ def publish(path: str, write: Callable[[Any], None], expected: int = 0) -> Writt
     Raises:
       OSError: from the file system, among them ENOSPC.
     """
+    with _replacing(path) as temporary, open(temporary, "xb", buffering=_BUFFER) as file:
+        _reserve(file, expected)
+        hashed = _HashedFile(file)
+        write(hashed)
+        file.truncate()
+        file.flush()
+        os.fsync(file.fileno())
+    return hashed.result()
+
+
+@contextlib.contextmanager
+def _replacing(path: str) -> Iterator[str]:
+    """A temporary name that becomes `path` if all goes well, and goes if not."""
     directory, base = os.path.split(os.path.abspath(path))
     temporary = os.path.join(directory, f".{base}.{uuid.uuid4().hex[:12]}.tmp")
     try:
-        with open(temporary, "xb", buffering=_BUFFER) as file:
-            _reserve(file, expected)
-            hashed = _HashedFile(file)
-            write(hashed)
-            file.truncate()
-            file.flush()
-            os.fsync(file.fileno())
+        yield temporary
         os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
     _sync_directory(directory)
-    return hashed.result()
 
 
 def publish_json(path: str, content: Any) -> None:
@@ -135,19 +141,11 @@ def ensure_writable(directory: str) -> None:
 
 def publish_link(source: str, path: str) -> None:
     """Make `path` another name of `source`'s content, or a copy where links are not to be had."""
-    directory, base = os.path.split(os.path.abspath(path))
-    temporary = os.path.join(directory, f".{base}.{uuid.uuid4().hex[:12]}.tmp")
-    try:
+    with _replacing(path) as temporary:
         try:
             os.link(source, temporary)
         except OSError:
             shutil.copyfile(source, temporary)
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
-    _sync_directory(directory)
 
 
 def retain(

@@ -1,6 +1,7 @@
 """What the tests share: a clean process to run frozen files in, and small training graphs."""
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -55,6 +56,17 @@ def graph():
     with tf.Graph().as_default() as fresh:
         v1.set_random_seed(7)
         yield fresh
+
+
+@pytest.fixture
+def warnings_logged():
+    """What TensorFlow's logger is told to warn of, as a list that grows."""
+    messages = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: messages.append(record.getMessage())
+    logging.getLogger("tensorflow").addHandler(handler)
+    yield messages
+    logging.getLogger("tensorflow").removeHandler(handler)
 
 
 def read_graph_def(path):

@@ -1,6 +1,5 @@
 """What is wrong is said before the first step, with names and remedies."""
 
-import logging
 import os
 import subprocess
 import sys
@@ -215,16 +214,6 @@ def test_a_directory_that_takes_the_checkpoint_but_not_the_file(tmp_path):
     assert b"REFUSED cannot write a frozen file for" in run.stdout, run.stdout
     assert sorted(p.name for p in tmp_path.iterdir() if "pb" in p.name) == []
     assert (tmp_path / "model.index").exists()
-
-
-@pytest.fixture
-def warnings_logged():
-    messages = []
-    handler = logging.Handler(logging.WARNING)
-    handler.emit = lambda record: messages.append(record.getMessage())
-    logging.getLogger("tensorflow").addHandler(handler)
-    yield messages
-    logging.getLogger("tensorflow").removeHandler(handler)
 
 
 def py_func(x):

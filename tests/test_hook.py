@@ -1,7 +1,6 @@
 """FreezeHook in real trainings: a file beside every checkpoint, and nothing else changed."""
 
 import gc
-import logging
 import os
 
 import numpy as np
@@ -222,16 +221,6 @@ def test_saver_is_itself_again_when_the_hook_is_gone(graph, tmp_path):
     del hook
     gc.collect()
     assert v1.train.Saver.save is before
-
-
-@pytest.fixture
-def warnings_logged():
-    messages = []
-    handler = logging.Handler(logging.WARNING)
-    handler.emit = lambda record: messages.append(record.getMessage())
-    logging.getLogger("tensorflow").addHandler(handler)
-    yield messages
-    logging.getLogger("tensorflow").removeHandler(handler)
 
 
 def break_directory(directory, at):
