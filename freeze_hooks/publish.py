@@ -3,64 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
-import functools
 import json
 import math
 import os
 import shutil
 import tempfile
 import uuid
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Union
+from typing import Any, Callable, Dict, Iterator, List, Optional, Union
 
-import xxhash
+from .sink import Written, open_sink
 
 STATE_FILE = "frozen_state.json"
-_SYNC_FILE_RANGE_WRITE = 2
-_WRITEBACK = 16 << 20  # bytes to gather before the disk is told to begin
-_BUFFER = 1 << 20  # smaller writes are gathered, larger ones go straight to the file
-
-
-class Written(NamedTuple):
-    """What was written: length in bytes, and the xxh3_64 hash of it in hexadecimal."""
-
-    bytes: int
-    hash: str
-
-
-class _HashedFile:
-    def __init__(self, file: Any) -> None:
-        self._file = file
-        self._hash = xxhash.xxh3_64()
-        self._sent = 0
-        self.bytes = 0
-
-    def write(self, data: Any) -> None:
-        self._hash.update(data)
-        self._file.write(data)
-        self.bytes += memoryview(data).nbytes
-        if self.bytes - self._sent >= _WRITEBACK:
-            _start_writeback(self._file.fileno(), self._sent, self.bytes - self._sent)
-            self._sent = self.bytes
-
-    def result(self) -> Written:
-        return Written(self.bytes, self._hash.hexdigest())
-
-
-def _start_writeback(descriptor: int, offset: int, length: int) -> None:
-    """Let the disk begin, so that fsync need not wait for all of it (sync_file_range(2))."""
-    start = getattr(_libc(), "sync_file_range", None)  # Linux alone has it
-    if start is not None:
-        start(descriptor, ctypes.c_int64(offset), ctypes.c_int64(length), _SYNC_FILE_RANGE_WRITE)
-
-
-@functools.lru_cache(maxsize=None)
-def _libc() -> Any:
-    try:
-        return ctypes.CDLL(None)
-    except (OSError, TypeError):  # Windows
-        return None
 
 
 def publish(path: str, write: Callable[[Any], None], expected: int = 0) -> Written:
@@ -77,14 +31,14 @@ def publish(path: str, write: Callable[[Any], None], expected: int = 0) -> Writt
     Raises:
       OSError: from the file system, among them ENOSPC.
     """
-    with _replacing(path) as temporary, open(temporary, "xb", buffering=_BUFFER) as file:
+    with _replacing(path) as temporary, open(temporary, "xb", buffering=0) as file:
         _reserve(file, expected)
-        hashed = _HashedFile(file)
-        write(hashed)
+        with open_sink(file.fileno()) as sink:
+            write(sink)
+            written = sink.result()
         file.truncate()
-        file.flush()
         os.fsync(file.fileno())
-    return hashed.result()
+    return written
 
 
 @contextlib.contextmanager

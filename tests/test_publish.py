@@ -6,12 +6,13 @@ import os
 import re
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
 import xxhash
 
-from freeze_hooks import publish
+from freeze_hooks import publish, sink
 
 OLD, NEW = b"old" * 1000, b"new" * 2000
 
@@ -162,6 +163,32 @@ def test_no_room_for_the_file(tmp_path, expected):
     assert (names(tmp_path), read(path)) == (["m.pb"], OLD)
     assert publish_thousands(90) == []
     assert (names(tmp_path), read(path)) == (["m.pb"], b"n" * 90000)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="only Linux has /dev/full")
+def test_a_disk_that_fills_up_while_a_large_file_is_written():
+    """What the writing thread meets reaches the writer, at the latest in the end."""
+    with open("/dev/full", "wb", buffering=0) as full:
+        with sink.open_sink(full.fileno()) as file:
+            with pytest.raises(OSError) as raised:
+                for _ in range(100):
+                    file.write(b"n" * (4 << 20))
+            assert raised.value.errno == errno.ENOSPC
+            with pytest.raises(OSError):
+                file.result()
+
+
+def test_a_writer_that_fails_leaves_no_thread(tmp_path):
+    def fill(file):
+        for _ in range(4):
+            file.write(b"n" * (4 << 20))
+        raise KeyError("while reading")
+
+    before = threading.active_count()
+    with pytest.raises(KeyError):
+        publish.publish(str(tmp_path / "m.pb"), fill)
+    assert threading.active_count() == before
+    assert names(tmp_path) == []
 
 
 def test_publish_json(tmp_path):

@@ -1,0 +1,146 @@
+"""A file that is written in a thread of its own, while the next values are read and hashed."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import functools
+import os
+import queue
+import threading
+from typing import Any, Iterator, NamedTuple, Optional
+
+import xxhash
+
+_SYNC_FILE_RANGE_WRITE = 2
+_WRITEBACK = 8 << 20  # bytes to gather before the disk is told to begin
+_GATHER = 1 << 20  # smaller writes are gathered, larger ones go straight to the file
+_WAITING = 1  # chunks that may wait beside the one being written
+
+
+class Written(NamedTuple):
+    """What was written: length in bytes, and the xxh3_64 hash of it in hexadecimal."""
+
+    bytes: int
+    hash: str
+
+
+class Sink:
+    """Takes bytes for an open file descriptor; see `open_sink`."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._hash = xxhash.xxh3_64()
+        self._sent = 0
+        self._done = 0
+        self._gathered = bytearray()
+        self._chunks: Any = queue.Queue(_WAITING)
+        self._error: Optional[BaseException] = None
+        self._thread: Optional[threading.Thread] = None
+        self.bytes = 0
+
+    def write(self, data: Any) -> None:
+        """Take a buffer, which must not change any more.
+
+        Raises:
+          OSError: an earlier one could not be written.
+        """
+        if self._error is not None:
+            raise self._error
+        size = memoryview(data).nbytes
+        self.bytes += size
+        if size < _GATHER:
+            self._gathered += data
+            if len(self._gathered) >= _GATHER:
+                self._flush()
+        else:
+            self._flush()
+            self._pass_on(data)
+
+    def result(self) -> Written:
+        """Wait until all is written.
+
+        Raises:
+          OSError: it could not be.
+        """
+        self._flush()
+        self.stop()
+        if self._error is not None:
+            raise self._error
+        return Written(self.bytes, self._hash.hexdigest())
+
+    def stop(self) -> None:
+        """End the thread after what it was given."""
+        if self._thread is not None:
+            self._chunks.put(None)
+            self._thread.join()
+            self._thread = None
+
+    def _flush(self) -> None:
+        if self._gathered:
+            gathered, self._gathered = self._gathered, bytearray()
+            self._pass_on(gathered)
+
+    def _pass_on(self, data: Any) -> None:
+        self._hash.update(data)
+        if self._thread is None and not self._start():
+            self._put(data)
+        else:
+            self._chunks.put(data)
+
+    def _start(self) -> bool:
+        if self.bytes < _WRITEBACK:  # nothing to gain
+            return False
+        thread = threading.Thread(target=self._run, name="freeze_hooks writer", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # the interpreter is about to end
+            return False
+        self._thread = thread
+        return True
+
+    def _run(self) -> None:
+        while True:
+            data = self._chunks.get()
+            if data is None:
+                return
+            try:
+                if self._error is None:
+                    self._put(data)
+            except BaseException as error:
+                self._error = error
+            del data  # else it stays alive while the next one is awaited
+
+    def _put(self, data: Any) -> None:
+        view = memoryview(data).cast("B")
+        while view:
+            view = view[os.write(self._descriptor, view) :]
+        self._done += memoryview(data).nbytes
+        if self._done - self._sent >= _WRITEBACK:
+            _start_writeback(self._descriptor, self._sent, self._done - self._sent)
+            self._sent = self._done
+
+
+@contextlib.contextmanager
+def open_sink(descriptor: int) -> Iterator[Sink]:
+    """A Sink for a file descriptor, whose thread ends with the block."""
+    sink = Sink(descriptor)
+    try:
+        yield sink
+    finally:
+        sink.stop()
+
+
+def _start_writeback(descriptor: int, offset: int, length: int) -> None:
+    """Let the disk begin, so that fsync need not wait for all of it (sync_file_range(2))."""
+    start = getattr(_libc(), "sync_file_range", None)  # Linux alone has it
+    if start is not None:
+        start(descriptor, ctypes.c_int64(offset), ctypes.c_int64(length), _SYNC_FILE_RANGE_WRITE)
+
+
+@functools.lru_cache(maxsize=None)
+def _libc() -> Any:
+    try:
+        return ctypes.CDLL(None)
+    except (OSError, TypeError):  # Windows
+        return None
