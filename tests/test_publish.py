@@ -168,14 +168,14 @@ def test_no_room_for_the_file(tmp_path, expected):
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="only Linux has /dev/full")
 def test_a_disk_that_fills_up_while_a_large_file_is_written():
     """What the writing thread meets reaches the writer, at the latest in the end."""
-    with open("/dev/full", "wb", buffering=0) as full:
-        with sink.open_sink(full.fileno()) as file:
-            with pytest.raises(OSError) as raised:
-                for _ in range(100):
-                    file.write(b"n" * (4 << 20))
-            assert raised.value.errno == errno.ENOSPC
-            with pytest.raises(OSError):
-                file.result()
+    data = b"n" * (16 << 20)
+    with open("/dev/full", "wb", buffering=0) as full, sink.open_sink(full.fileno()) as file:
+        with pytest.raises(OSError) as raised:
+            for _ in range(100):
+                file.write(data)
+        assert raised.value.errno == errno.ENOSPC
+        with pytest.raises(OSError):
+            file.result()
 
 
 def test_a_writer_that_fails_leaves_no_thread(tmp_path):
