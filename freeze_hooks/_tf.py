@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
+import sys
 import threading
 import weakref
-from typing import Any, Callable, Dict, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 import tensorflow as tf
@@ -70,6 +71,58 @@ def static_shape(graph: Any, tensor: str) -> Optional[Tuple[Optional[int], ...]]
     """The dimensions of a graph's tensor, None for an unknown one; None for an unknown rank."""
     shape = graph.get_tensor_by_name(tensor).shape
     return None if shape.rank is None else tuple(shape.as_list())
+
+
+def captures(func_graph: Any) -> List[Tuple[Any, Any]]:
+    """(captured tensor, its placeholder) of each thing a traced function takes from outside."""
+    return list(func_graph.captures)
+
+
+def handle_type(handle: Any) -> Optional[Tuple[int, Any]]:
+    """(DataType number, TensorShapeProto) of the variable behind an eager resource handle.
+
+    None for another resource, such as a lookup table.
+    """
+    data = handle._handle_data
+    if data is None or not data.is_set:
+        return None
+    return data.shape_and_type[0].dtype, data.shape_and_type[0].shape
+
+
+def shared_array(tensor: Any) -> Any:
+    """An eager tensor's value as an array that shares its memory; `numpy()` would copy it.
+
+    It stays as it is: TensorFlow moves a variable to a new buffer rather than change one that is
+    held elsewhere.
+    """
+    return tensor._numpy()
+
+
+def graph_mode() -> bool:
+    """Whether Keras works on a graph and a session, as it does by default on TensorFlow 1."""
+    with tf.init_scope():
+        return not tf.executing_eagerly()
+
+
+def keras_backend(model: Any) -> Any:
+    """The backend module of the tf.keras or tf_keras that a model is of: sessions, phases."""
+    for kind in type(model).__mro__:
+        package, engine, _ = kind.__module__.partition(".engine.")
+        if engine:
+            return sys.modules[package + ".backend"]
+    raise TypeError(f"{model!r} is not a Keras model")
+
+
+def optimizer_averages(model: Any) -> Optional[List[Tuple[Any, Any]]]:
+    """(variable, moving average) pairs of a model's optimizer; None if it keeps none (yet)."""
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    averages = getattr(optimizer, "_model_variables_moving_average", None)
+    if not getattr(optimizer, "use_ema", False) or not averages:
+        return None
+    if hasattr(optimizer, "_index_dict"):  # tf_keras
+        index, key = optimizer._index_dict, optimizer._var_key
+        return [(v, averages[index[key(v)]]) for v in model.trainable_variables]
+    return list(zip(optimizer._trainable_variables, averages))
 
 
 def variables_by_name(graph: Any) -> Dict[str, Any]:

@@ -7,7 +7,7 @@ import functools
 import os
 import re
 import time
-from typing import Any, Callable, Dict, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Tuple
 
 import tensorflow as tf
 
@@ -84,6 +84,10 @@ class Freezer:
         self._live = SessionValues(graph, variables)
         self._saved = CheckpointValues(variables, self._live)
 
+    def read(self, session: Any) -> Iterator[stream.Value]:
+        """One live value for each of the plan's slots."""
+        return self._live.read(session)
+
     def freeze(
         self,
         session: Any,
@@ -106,21 +110,34 @@ class Freezer:
           OSError: the file system refuses.
           tf.errors.OpError: the session does.
         """
-        start = time.perf_counter()
-        signature, metrics = self.plan.signature, dict(metrics or {})
-        description = describe(signature, step, metrics, "checkpoint" if saved else "live")
+        values = self._saved.read(session, *saved) if saved else self.read(session)
+        source = "checkpoint" if saved else "live"
+        return write_frozen(self.plan, values, path, step, metrics, source)
 
-        def fill(file: Any) -> None:
-            values = self._saved.read(session, *saved) if saved else self._live.read(session)
-            stream.write(self.plan, values, description, file)
-            if file.bytes > LIMIT:
-                raise TooLargeError(f"{path} would pass 2 GiB and could not be read")
 
-        written = publish.publish(path, fill, self.plan.graph_bytes + self.plan.weight_bytes)
-        digest = {"algorithm": "xxh3_64", "value": written.hash}
-        publish.publish_json(path + ".json", dict(description, hash=digest))
-        seconds = time.perf_counter() - start
-        return Artifact(path, step, signature, metrics, written.bytes, seconds, written.hash)
+def write_frozen(
+    plan: FreezePlan,
+    values: Iterator[stream.Value],
+    path: str,
+    step: Optional[int],
+    metrics: Optional[Mapping[str, float]],
+    source: str,
+) -> Artifact:
+    """Publish a plan with one value for each of its slots; `source` says where they are from."""
+    start = time.perf_counter()
+    signature, metrics = plan.signature, dict(metrics or {})
+    description = describe(signature, step, metrics, source)
+
+    def fill(file: Any) -> None:
+        stream.write(plan, values, description, file)
+        if file.bytes > LIMIT:
+            raise TooLargeError(f"{path} would pass 2 GiB and could not be read")
+
+    written = publish.publish(path, fill, plan.graph_bytes + plan.weight_bytes)
+    digest = {"algorithm": "xxh3_64", "value": written.hash}
+    publish.publish_json(path + ".json", dict(description, hash=digest))
+    seconds = time.perf_counter() - start
+    return Artifact(path, step, signature, metrics, written.bytes, seconds, written.hash)
 
 
 def step_of(session: Any, prefix: str) -> Optional[int]:

@@ -36,6 +36,7 @@ class FreezeSpec:
     variable_map: Any = None
     ema: Any = None
     values: str = "auto"
+    lower_control_flow: bool = False
 
     @classmethod
     def make(

@@ -51,6 +51,18 @@ def write(
             _write_value(piece, next(values), file)
 
 
+def held(values: Iterator[Value]) -> Iterator[Value]:
+    """Take all values now, to be used later; each is let go as the next is asked for."""
+    taken = [dataclasses.replace(value, chunks=list(value.chunks)) for value in values]
+    taken.reverse()
+
+    def release() -> Iterator[Value]:
+        while taken:
+            yield taken.pop()
+
+    return release()
+
+
 def _write_value(slot: Slot, value: Value, file: Any) -> None:
     variable = slot.variable
     if variable.shape is not None and value.shape != variable.shape:

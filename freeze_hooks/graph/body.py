@@ -19,6 +19,7 @@ NEXT_ITERATIONS = ("NextIteration", "RefNextIteration")
 REF_VARIABLES = frozenset(("Variable", "VariableV2"))
 HANDLES = frozenset(("VarHandleOp",))
 VARIABLES = REF_VARIABLES | HANDLES
+TABLE_INITS = frozenset(("InitializeTable", "InitializeTableV2"))
 _CONTEXT_MAKERS = frozenset(SWITCHES + ENTERS)
 
 
@@ -108,6 +109,7 @@ def prune(body: Body, moved: Optional[Mapping[str, str]] = None, keep_order: boo
     savers and asserts. They stay on a node without data inputs inside a v1 conditional or loop,
     where they say to which branch or frame the node belongs (ControlFlowContext pivots), and
     with `keep_order` on nodes that take a variable, whose value may depend on what ran before.
+    What waits for the initialization of a lookup table goes on waiting.
     """
     moved = moved or {}
     outputs = [follow(text, moved) for text in body.outputs]
@@ -132,11 +134,18 @@ def prune(body: Body, moved: Optional[Mapping[str, str]] = None, keep_order: boo
             inputs = list(node.input)
         elif not inputs and pivots is not None:
             inputs = pivots.of(node)
+        else:
+            inputs += _initializations(node, body.nodes)
         wanted[name] = [follow(text, moved) for text in inputs]
         for text in wanted[name]:
             stack.append((split(text)[0], waited_for or (text.startswith("^") and keep_order)))
     nodes = {name: _copy(body.nodes[name], wanted[name]) for name in body.nodes if name in wanted}
     return dataclasses.replace(body, nodes=nodes, outputs=outputs, effects=effects)
+
+
+def _initializations(node: Any, nodes: Mapping[str, Any]) -> List[str]:
+    controls = (text for text in node.input if text.startswith("^"))
+    return [text for text in controls if text[1:] in nodes and nodes[text[1:]].op in TABLE_INITS]
 
 
 def _copy(node: Any, inputs: List[str]) -> Any:

@@ -193,6 +193,12 @@ def branches_of(node: Any) -> List[Any]:
     return [node.attr["cond"].func, node.attr["body"].func]
 
 
+def _roles(node: Any) -> List[str]:
+    if node.op in CASES:
+        return [f"branch_{i}" for i in range(len(node.attr["branches"].list.func))]
+    return ["then", "else"] if node.op in IFS else ["cond", "body"]
+
+
 def _simplify_branches(node: Any, body: Body, library: Library, trail: Trail) -> None:
     funcs = branches_of(node)
     paths = [trail.through(node.name, func.name) for func in funcs]
@@ -209,8 +215,9 @@ def _simplify_branches(node: Any, body: Body, library: Library, trail: Trail) ->
     ]
     if node.op not in WHILES:
         _drop_unused(node, branches)
-    for func, branch in zip(funcs, branches):
-        func.name = library.add(branch.name, branch)
+    for role, func, branch in zip(_roles(node), funcs, branches):
+        # a name of its own, since traces number their functions
+        func.name = library.add(f"{node.name.rsplit('/', 1)[-1]}_{role}", branch)
         func.attr.clear()
 
 

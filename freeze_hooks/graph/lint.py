@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from typing import Any, Container, Dict, Iterable, List, Sequence, Tuple
+from typing import Any, Container, Dict, Iterable, List, Sequence, Set, Tuple
 
 from .._tf import v1
-from .body import SWITCHES, Body, data_inputs
+from .body import SWITCHES, TABLE_INITS, Body, data_inputs
 from .cut import PLACEHOLDERS
 from .fold import CASES, IFS
 from .names import split
@@ -18,7 +18,7 @@ _RANDOM = re.compile(
 )
 _SHAPE_INPUT = {"Reshape": 1, "Fill": 0, "BroadcastTo": 1, "RandomUniform": 0}
 _PYTHON = frozenset(("PyFunc", "PyFuncStateless", "EagerPyFunc"))
-_TABLE = re.compile(r"(Lookup|Initialize)Table|^(Anonymous|Mutable)*(Dense)?HashTable")
+_TABLE = re.compile(r"^(Anonymous|Mutable)*(Dense)?HashTable")
 _PIPELINE = re.compile(
     r"^(IteratorGetNext(Sync|AsOptional)?|OneShotIterator|Iterator(V2)?|AnonymousIterator.*"
     r"|.*Queue(Dequeue|Enqueue).*|.*(FIFO|Shuffle|Priority)Queue(V2)?|.*Reader(V2)?|ReaderRead.*"
@@ -58,8 +58,9 @@ def lint(
     found: Dict[str, List[str]] = {}
     switches: List[str] = []
     for body in bodies:
+        filled = _filled_tables(body)
         for node in body.nodes.values():
-            for kind in _kinds(node):
+            for kind in [] if node.name in filled else _kinds(node):
                 found.setdefault(kind, []).append(body.name + node.name)
         switches += _switching_placeholders(body) if not body.name else []
         if batches:
@@ -82,6 +83,11 @@ def lint(
         remedy = "leave them out of inputs=, or name an output that needs them"
         findings.append(Finding("unused", tuple(unused), "inputs that no output needs", remedy))
     return findings
+
+
+def _filled_tables(body: Body) -> Set[str]:
+    inits = (node for node in body.nodes.values() if node.op in TABLE_INITS)
+    return {split(node.input[0])[0] for node in inits}
 
 
 def _kinds(node: Any) -> Iterable[str]:

@@ -1,0 +1,158 @@
+"""What a traced function captures, put into its graph: variables, constants and lookup tables."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Callable, Dict, Iterable, Iterator, Mapping, Set, Tuple, Union
+
+from .._tf import DT_RESOURCE, AttrValue, GraphDef, NodeDef
+from .names import join, split, unique
+from .variables import Variable
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """The content of a lookup table, as two TensorProtos of one row per entry."""
+
+    keys: Any
+    values: Any
+
+
+Capture = Union[Variable, Table, Any]  # anything else is a TensorProto
+
+
+def embed(graph_def: Any, captures: Mapping[str, Capture]) -> Any:
+    """A copy of the graph in which each captured placeholder is what was captured.
+
+    A variable becomes a VarHandleOp named `Variable.node`; a tensor a Const; a table one that
+    initializes itself: filling a filled table again only compares the number of entries
+    (InitializableLookupTable::Initialize), so later runs cost nothing.
+    """
+    copy = GraphDef()
+    copy.CopyFrom(graph_def)
+    taken = {node.name for node in copy.node}
+    renamed: Dict[str, str] = {}
+    for node in copy.node:
+        captured = captures.get(node.name)
+        if captured is None:
+            continue
+        if isinstance(captured, Variable):
+            renamed[node.name] = captured.node
+            _become_handle(node, captured)
+        elif isinstance(captured, Table):
+            copy.node.extend(_table(node, captured, taken))
+        else:
+            node.op = "Const"
+            node.attr.clear()
+            node.attr["dtype"].type = captured.dtype
+            node.attr["value"].tensor.CopyFrom(captured)
+    _rename(copy.node, renamed)
+    return copy
+
+
+def _become_handle(node: Any, variable: Variable) -> None:
+    node.op = "VarHandleOp"
+    node.attr.clear()
+    node.attr["dtype"].type = variable.dtype
+    if variable.shape is None:
+        node.attr["shape"].shape.unknown_rank = True
+        return
+    node.attr["shape"].shape.SetInParent()
+    for size in variable.shape:
+        node.attr["shape"].shape.dim.add(size=size)
+
+
+def _table(ready: Any, table: Table, taken: Set[str]) -> Iterator[Any]:
+    """The nodes that make and fill a table; `ready` becomes the handle of the filled one.
+
+    It has no shared_name: two graphs in one session would share the first one's content.
+    """
+
+    def node(name: str, op: str, *inputs: str, **attrs: Any) -> Any:
+        made = NodeDef(name=unique(f"{ready.name}/{name}", taken), op=op, input=inputs)
+        taken.add(made.name)
+        for key, value in attrs.items():
+            made.attr[key].CopyFrom(value)
+        return made
+
+    def constant(name: str, proto: Any) -> Any:
+        return node(name, "Const", dtype=AttrValue(type=proto.dtype), value=AttrValue(tensor=proto))
+
+    types = {"key": AttrValue(type=table.keys.dtype), "value": AttrValue(type=table.values.dtype)}
+    keys, values = constant("keys", table.keys), constant("values", table.values)
+    handle = node(
+        "table", "HashTableV2", **{f"{name}_dtype": value for name, value in types.items()}
+    )
+    types = {f"T{name[:3]}": value for name, value in types.items()}  # Tkey, Tval
+    init = node("init", "InitializeTableV2", handle.name, keys.name, values.name, **types)
+    yield from (handle, keys, values, init)
+    ready.op = "Identity"
+    ready.attr.clear()
+    ready.attr["T"].type = DT_RESOURCE
+    ready.input.extend([handle.name, "^" + init.name])
+
+
+def lookup_types(graph_def: Any) -> Set[Tuple[int, int]]:
+    """(key, value) dtypes of all look-ups in a graph and its functions."""
+    nodes = list(graph_def.node) + [n for f in graph_def.library.function for n in f.node_def]
+    return {
+        (n.attr["Tin"].type, n.attr["Tout"].type) for n in nodes if n.op == "LookupTableFindV2"
+    }
+
+
+def strip_scopes(graph_def: Any, is_scope: Callable[[str], bool]) -> Dict[str, str]:
+    """Take the leading name scopes for which `is_scope` holds from all nodes, in place.
+
+    Keras puts the model's name there, which counts the models of a process.
+
+    Returns:
+      {old: new} of the graph's nodes (those of functions are not told).
+    """
+    new = _stripped((node.name for node in graph_def.node), is_scope)
+    _rename(graph_def.node, new)
+    for function in graph_def.library.function:
+        _strip_function(function, is_scope)
+    return new
+
+
+def _stripped(
+    names: Iterable[str], is_scope: Callable[[str], bool], used: Iterable[str] = ()
+) -> Dict[str, str]:
+    new: Dict[str, str] = {}
+    taken = set(used)
+    for name in names:
+        parts = name.split("/")
+        while len(parts) > 1 and is_scope(parts[0]):
+            del parts[0]
+        new[name] = unique("/".join(parts), taken)
+        taken.add(new[name])
+    return new
+
+
+def _rename(nodes: Iterable[Any], new: Mapping[str, str]) -> None:
+    for node in nodes:
+        node.name = new.get(node.name, node.name)
+        for i, text in enumerate(node.input):
+            name, port = split(text)
+            if name in new:
+                node.input[i] = join(new[name], port)
+
+
+def _strip_function(function: Any, is_scope: Callable[[str], bool]) -> None:
+    args = [arg.name for arg in function.signature.input_arg]
+    new = {name: f"arg_{i}" for i, name in enumerate(args)}
+    new.update(_stripped((node.name for node in function.node_def), is_scope, new.values()))
+
+    def spelled(text: str) -> str:
+        control, text = ("^", text[1:]) if text.startswith("^") else ("", text)
+        name, colon, rest = text.partition(":")
+        return control + new.get(name, name) + colon + rest
+
+    for arg in function.signature.input_arg:
+        arg.name = new[arg.name]
+    for node in function.node_def:
+        node.name = new[node.name]
+        node.input[:] = [spelled(text) for text in node.input]
+    for returned in (function.ret, function.control_ret):
+        for key in list(returned):
+            returned[key] = spelled(returned[key])

@@ -1,0 +1,279 @@
+"""What is frozen of a Keras model: its call for inference, under Keras's own names."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence
+
+import tensorflow as tf
+
+from . import _tf
+from .errors import FreezeError, NotFreezableError
+from .freezer import Artifact, Freezer
+from .spec import FreezeSpec
+from .traced import FunctionPlan, Naming, apart, keys_of, plan_concrete
+
+_AUTO_INPUT = re.compile(r"(input_layer|keras_tensor|input)(_\d+)?$")
+_AUTO_MODEL = re.compile(r"(functional|sequential|model)(_\d+)*$")
+
+
+def plan_keras_model(
+    model: Any,
+    *,
+    input_signature: Any = None,
+    ema: Optional[str] = None,
+    lower_control_flow: bool = False,
+) -> FunctionPlan:
+    """Plan a Keras model's inference once, for files of it to be written as often as wanted.
+
+        plan = fh.plan_keras_model(model)
+        plan.write("model.pb", step=100)
+
+    Args:
+      model: a built model of Keras 3, tf_keras or TensorFlow 1.15's tf.keras. It is traced with
+        training=False; on Keras's JAX and PyTorch backends, in a process of its own.
+      input_signature: for a subclassed model, a tf.TensorSpec (or a nested structure of them, as
+        its call takes) that says shapes, dtypes and names of its inputs.
+      ema: "optimizer" freezes the averages that an optimizer with use_ema=True keeps.
+      lower_control_flow: write conditionals and loops as Switch, Merge, Enter... (TensorFlow 1's)
+        instead of functions.
+
+    Returns:
+      The plan. Inputs are called as the model's Input layers or the keys of its inputs, outputs
+      as its output layers or the keys of its outputs; where there is neither, "inputs" and
+      "output_0".
+
+    Raises:
+      FreezeError: the model is not built, or it cannot be frozen.
+    """
+    if ema not in (None, "optimizer"):
+        raise FreezeError(f'ema= is "optimizer" or None for a Keras model, not {ema!r}')
+    if _tf.graph_mode():
+        return _plan_graph_model(model, ema, lower_control_flow)
+    if backend_of(model) != "tensorflow":
+        from .other_backends import plan_elsewhere
+
+        return plan_elsewhere(model, input_signature, ema, lower_control_flow)
+    specs = _signature(model, input_signature)
+    concrete = _traced(model, specs)
+    inputs = apart(_input_names(model, specs))
+    outputs = apart(_output_names(model, concrete.structured_outputs), inputs)
+    naming = Naming(inputs, outputs, _variable_names(model), scopes_of(model))
+    replaced = _averages(model) if ema else (lambda handle: handle)
+    return plan_concrete(concrete, naming, replaced, lower_control_flow=lower_control_flow)
+
+
+def freeze_keras_model(
+    model: Any,
+    path: str,
+    *,
+    input_signature: Any = None,
+    ema: Optional[str] = None,
+    lower_control_flow: bool = False,
+) -> Artifact:
+    """Freeze a Keras model with its present weights to one `.pb` file.
+
+        fh.freeze_keras_model(model, "model.pb")
+
+    Args:
+      path: the file to write; its directory must exist. `path + ".json"` describes it.
+      model, input_signature, ema, lower_control_flow: as in `plan_keras_model`.
+
+    Raises:
+      FreezeError: the model is not built, or it cannot be frozen. Nothing is written then.
+      OSError: the file cannot be written; what was at `path` stays.
+    """
+    plan = plan_keras_model(
+        model, input_signature=input_signature, ema=ema, lower_control_flow=lower_control_flow
+    )
+    return plan.write(os.fspath(path))
+
+
+def is_built(model: Any) -> bool:
+    """Whether a model can be planned without an input_signature."""
+    return bool(getattr(model, "built", False)) and _own_signature(model) is not None
+
+
+def backend_of(model: Any) -> str:
+    """The Keras backend that a model computes on: "tensorflow", "jax", "torch"..."""
+    keras = next((k for k in type(model).__mro__ if k.__module__.startswith("keras.src.")), None)
+    if keras is None:
+        return "tensorflow"
+    return str(__import__("keras").backend.backend())
+
+
+def _functional(model: Any) -> Any:
+    """The functional model inside a Sequential of Keras 3; else the model."""
+    return getattr(model, "_functional", None) or model
+
+
+def _signature(model: Any, given: Any) -> Any:
+    specs = given if given is not None else _own_signature(model)
+    if specs is None:
+        raise FreezeError(
+            f"what {model.name!r} takes is not known yet: call it once, or give input_signature=, "
+            "such as tf.TensorSpec([None, 28, 28, 1], tf.float32)"
+        )
+    return specs
+
+
+def _own_signature(model: Any) -> Any:
+    try:
+        inputs = _functional(model).input
+    except (AttributeError, ValueError, RuntimeError):
+        inputs = None
+    if inputs is not None:
+        return tf.nest.map_structure(_spec_of, inputs)
+    if hasattr(model, "save_spec") and model.save_spec() is not None:  # tf_keras
+        args, _ = model.save_spec()
+        return args[0]
+    return _built_signature(model)
+
+
+def _built_signature(model: Any) -> Any:
+    """What a subclassed model of Keras 3 remembers of its inputs: their shapes alone."""
+    shapes = getattr(model, "_build_shapes_dict", None)
+    if not shapes or len(shapes) != 1:
+        return None
+    return _specs_of_shapes(next(iter(shapes.values())))
+
+
+def _specs_of_shapes(shapes: Any) -> Any:
+    if isinstance(shapes, Mapping):
+        return {key: _specs_of_shapes(value) for key, value in shapes.items()}
+    if shapes and not all(size is None or isinstance(size, int) for size in shapes):
+        return type(shapes)(_specs_of_shapes(value) for value in shapes)
+    return tf.TensorSpec([None] + list(shapes[1:]), tf.float32)
+
+
+def _spec_of(tensor: Any) -> Any:
+    if getattr(tensor, "sparse", False) or getattr(tensor, "ragged", False):
+        raise NotFreezableError(f"input {tensor.name!r} is sparse or ragged: give dense tensors")
+    spec = getattr(tensor, "type_spec", None)
+    if spec is not None and not isinstance(spec, tf.TensorSpec):
+        raise NotFreezableError(f"input {tensor.name!r} is a {type(spec).__name__}, not a tensor")
+    return tf.TensorSpec(tensor.shape, tf.as_dtype(tensor.dtype))
+
+
+def _traced(model: Any, specs: Any) -> Any:
+    takes_training = "training" in inspect.signature(model.call).parameters
+
+    def serve(inputs: Any) -> Any:
+        return model(inputs, training=False) if takes_training else model(inputs)
+
+    try:
+        return tf.function(serve).get_concrete_function(specs)
+    except Exception as error:
+        raise NotFreezableError(f"{model.name!r} cannot be traced for inference: {error}") from error
+
+
+def _input_names(model: Any, specs: Any) -> List[str]:
+    """A name for each input tensor, in the order of tf.nest.flatten."""
+    flat = tf.nest.flatten(specs)
+    if isinstance(specs, Mapping):
+        return keys_of(specs, "inputs")
+    try:
+        tensors = tf.nest.flatten(_functional(model).input)
+    except (AttributeError, ValueError, RuntimeError):
+        tensors = []
+    if len(tensors) == len(flat) and tensors:
+        return _renumbered([_layer_name(tensor) for tensor in tensors])
+    if all(spec.name for spec in flat):
+        return [spec.name for spec in flat]
+    return ["inputs"] if len(flat) == 1 else keys_of(specs, "inputs")
+
+
+def _layer_name(tensor: Any) -> str:
+    """The Input layer that a symbolic tensor of any Keras comes from."""
+    history = tensor._keras_history
+    return str((getattr(history, "operation", None) or history[0]).name)
+
+
+def _renumbered(names: Sequence[str]) -> List[str]:
+    """Names that Keras counted up over a process, counted as in a fresh one."""
+    found: List[str] = []
+    counts: Dict[str, int] = {}
+    for name in names:
+        automatic = _AUTO_INPUT.match(name)
+        if automatic:
+            name = automatic.group(1)
+            counts[name] = counts.get(name, 0) + 1
+            if name == "input":  # tf.keras counts from 1
+                name = f"input_{counts[name]}"
+        found.append(name)
+    return found
+
+
+def _output_names(model: Any, structure: Any) -> List[str]:
+    """A name for each output tensor, in the order of tf.nest.flatten."""
+    keys = keys_of(structure, "output")
+    names = getattr(_functional(model), "output_names", None)
+    if isinstance(structure, Mapping) or not names or len(names) != len(keys):
+        return keys
+    return [key if _AUTO_MODEL.match(name) else name for key, name in zip(keys, names)]
+
+
+def scopes_of(model: Any) -> Callable[[str], bool]:
+    """Which leading name scopes are only a model's name, which Keras counts up."""
+    own = {model.name, _functional(model).name}
+
+    def is_scope(scope: str) -> bool:
+        return re.sub(r"(_\d+)+$", "", scope) in own or scope in own or bool(_AUTO_MODEL.match(scope))
+
+    return is_scope
+
+
+def _handles(variable: Any) -> Iterator[Any]:
+    """The resource handles of a variable of any Keras; one a replica where it is mirrored."""
+    value = variable if callable(getattr(variable, "value", None)) else variable.value
+    for part in getattr(value, "values", [value]):
+        yield part.handle
+
+
+def _variable_names(model: Any) -> Dict[int, str]:
+    names = {}
+    for variable in model.variables:
+        if not hasattr(variable, "dtype"):  # tf_keras lists look-up layers' vocabularies too
+            continue
+        name = getattr(variable, "path", None) or variable.name.split(":")[0]
+        names.update((id(handle), apart([name])[0]) for handle in _handles(variable))
+    return names
+
+
+def _averages(model: Any) -> Callable[[Any], Any]:
+    """From a variable's handle to that of its average, as the optimizer keeps it."""
+    averages: Dict[int, Any] = {}
+
+    def average(handle: Any) -> Any:
+        if not averages:
+            pairs = _tf.optimizer_averages(model)
+            if pairs is None:
+                raise FreezeError('ema="optimizer" needs an optimizer made with use_ema=True')
+            for variable, averaged in pairs:
+                averages.update(zip(map(id, _handles(variable)), _handles(averaged)))
+        return averages.get(id(handle), handle)
+
+    return average
+
+
+def _plan_graph_model(model: Any, ema: Optional[str], lower_control_flow: bool) -> FunctionPlan:
+    backend = _tf.keras_backend(model)
+    if ema:
+        raise FreezeError("in graph mode, Keras's optimizers keep no averages: leave out ema=")
+    if not getattr(model, "outputs", None):
+        raise FreezeError(f"{model.name!r} is not built yet: call or train it once")
+    inputs = apart(_renumbered(model.input_names))
+    outputs = apart(model.output_names, inputs)
+    session = backend.get_session()
+    with session.graph.as_default():
+        phase = backend.learning_phase()
+    spec = FreezeSpec.make(
+        dict(zip(outputs, model.outputs)),
+        dict(zip(inputs, model.inputs)),
+        {phase: False} if hasattr(phase, "op") else None,
+        lower_control_flow=lower_control_flow,
+    )
+    freezer = Freezer(session.graph, spec)
+    return FunctionPlan(freezer.plan, lambda: freezer.read(backend.get_session()))

@@ -1,0 +1,353 @@
+"""Frozen files of traced functions: plan once, write the variables' values as often as wanted."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
+
+import tensorflow as tf
+
+from . import _tf
+from ._tf import v1
+from .errors import FreezeError, NotFreezableError
+from .freezer import Artifact, write_frozen
+from .graph.captured import Table, embed, lookup_types, strip_scopes
+from .graph.lint import Finding
+from .graph.names import split, tensor_name, unique
+from .graph.variables import Variable, static
+from .plan import FreezePlan, Signature, compile_plan, value_bytes
+from .spec import FreezeSpec
+from .stream import Value
+from .values import SLICED_BYTES, as_bytes, as_value, row_parts
+
+Reader = Callable[[], Value]
+
+
+class FunctionPlan:
+    """A function, planned once; each `write` streams the values its variables have then.
+
+        plan = fh.plan_function(predict)
+        plan.write("step-100.pb", step=100)
+
+    Attributes:
+      signature: inputs and outputs of the files.
+      findings: what in the graph may not work where it is deployed.
+      weight_bytes: bytes of all variables.
+    """
+
+    def __init__(self, plan: FreezePlan, values: Callable[[], Iterator[Value]]) -> None:
+        self.plan = plan
+        self.values = values  # gives one for each of the plan's slots
+
+    @property
+    def signature(self) -> Signature:
+        """Inputs and outputs of the files."""
+        return self.plan.signature
+
+    @property
+    def findings(self) -> Tuple[Finding, ...]:
+        """What in the graph may not work where it is deployed."""
+        return self.plan.findings
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of all variables that go into a file."""
+        return self.plan.weight_bytes
+
+    def write(
+        self, path: str, *, step: Optional[int] = None, metrics: Optional[Mapping[str, float]] = None
+    ) -> Artifact:
+        """Write a frozen file of the variables' present values, and its description beside it.
+
+        Args:
+          path: the file to write; its directory must exist.
+          step: the global step, to be noted in the file.
+          metrics: {name: value} to be noted in the file.
+
+        Raises:
+          FreezeError: a variable's shape has changed, or the file passes 2 GiB.
+          OSError: the file system refuses; what was at `path` stays.
+        """
+        return write_frozen(self.plan, self.values(), os.fspath(path), step, metrics, "live")
+
+
+@dataclasses.dataclass(frozen=True)
+class Naming:
+    """What the nodes of a traced function are called.
+
+    Attributes:
+      inputs: one name for each input that is a tensor, in order.
+      outputs: the same of its outputs.
+      variables: {id of a variable's handle: its name}.
+      is_scope: which leading name scopes to leave out.
+    """
+
+    inputs: Sequence[str]
+    outputs: Sequence[str]
+    variables: Mapping[int, str]
+    is_scope: Callable[[str], bool] = lambda scope: False
+
+
+def plan_concrete(
+    concrete: Any,
+    naming: Naming,
+    replaced: Callable[[Any], Any] = lambda handle: handle,
+    **options: Any,
+) -> FunctionPlan:
+    """Plan a ConcreteFunction.
+
+    Args:
+      concrete: the function, traced for inference.
+      naming: what its nodes are called.
+      replaced: from the handle of a variable to that of the one to read in its place, asked at
+        each read.
+      **options: fields of FreezeSpec.
+
+    Raises:
+      FreezeError: as `compile_plan`.
+    """
+    graph = concrete.graph
+    captures = {inner.op.name: outer for outer, inner in _tf.captures(graph)}
+    embedded = _embedded(graph.as_graph_def(), captures, naming)
+    graph_def = embed(graph.as_graph_def(), embedded)
+    moved = strip_scopes(graph_def, naming.is_scope)
+    handles = {
+        moved[found.node]: captures[name]
+        for name, found in embedded.items()
+        if isinstance(found, Variable)
+    }
+    fed = [t.op.name for t in concrete.inputs if t.op.name not in captures]
+    nodes = {node.name: node for node in graph_def.node}
+    before = {new: old for old, new in moved.items()}
+    outputs = [_source(nodes, moved[t.op.name], t.value_index) for t in graph.outputs]
+
+    def shape_of(tensor: str) -> Any:
+        name, port = split(tensor)
+        return _tf.static_shape(graph, f"{before[name]}:{port}")
+
+    spec = FreezeSpec.make(
+        dict(zip(naming.outputs, outputs)),
+        dict(zip(naming.inputs, (moved[name] for name in fed))),
+        **options,
+    )
+    plan = compile_plan(graph_def, spec, shape_of)
+    sparse = _gathered(graph_def)
+    readers = [
+        _reader(handles[slot.variable.node], slot.variable, replaced, slot.variable.node in sparse)
+        for slot in plan.slots
+    ]
+    return FunctionPlan(plan, lambda: (read() for read in readers))
+
+
+def _embedded(graph_def: Any, captures: Mapping[str, Any], naming: Naming) -> Dict[str, Any]:
+    types = lookup_types(graph_def)
+    taken = {node.name for node in graph_def.node}
+    found: Dict[str, Any] = {}
+    for name, tensor in captures.items():
+        typed = _tf.handle_type(tensor) if tensor.dtype == tf.resource else None
+        if typed is not None:
+            called = unique(naming.variables.get(id(tensor)) or _stem(name), taken)
+            taken.add(called)
+            found[name] = Variable(called, typed[0], static(typed[1]), True)
+        elif tensor.dtype == tf.resource:
+            found[name] = _table(tensor, name, types)
+        elif tensor.dtype == tf.variant or not hasattr(tensor, "numpy"):
+            raise NotFreezableError(
+                f"the function captures {tensor!r} (at {name!r}), which cannot travel in a file: "
+                "pass it as an argument"
+            )
+        else:
+            found[name] = v1.make_tensor_proto(tensor.numpy(), tensor.dtype)
+    return found
+
+
+def _stem(placeholder: str) -> str:
+    """What a captured variable is called that has no better name: after the op that reads it."""
+    return re.sub(r"(/ReadVariableOp(_\d+)?)?/resource$", "", placeholder)
+
+
+def _table(handle: Any, name: str, types: Set[Tuple[int, int]]) -> Table:
+    for keys, values in sorted(types):
+        try:
+            content = tf.raw_ops.LookupTableExportV2(
+                table_handle=handle, Tkeys=tf.as_dtype(keys), Tvalues=tf.as_dtype(values)
+            )
+        except tf.errors.OpError:
+            continue  # a table of other types
+        rows = sorted(zip(content[0].numpy().tolist(), content[1].numpy().tolist()))
+        if not rows:
+            raise NotFreezableError(f"the lookup table at {name!r} is empty: fill (adapt) it first")
+        entries = list(zip(*rows))
+        return Table(
+            v1.make_tensor_proto(list(entries[0]), keys),
+            v1.make_tensor_proto(list(entries[1]), values),
+        )
+    raise NotFreezableError(
+        f"the function captures a resource at {name!r} that is neither a variable nor a lookup "
+        "table, so it cannot travel in a file"
+    )
+
+
+def _source(nodes: Mapping[str, Any], name: str, port: int) -> str:
+    """The tensor behind the Identity nodes that tracing puts around outputs."""
+    while nodes[name].op == "Identity":
+        name, port = split(nodes[name].input[0])
+    return tensor_name(f"{name}:{port}")
+
+
+def _gathered(graph_def: Any) -> Set[str]:
+    gathers = (n for n in graph_def.node if n.op in ("ResourceGather", "ResourceGatherNd"))
+    return {split(node.input[0])[0] for node in gathers}
+
+
+def _reader(
+    handle: Any, variable: Variable, replaced: Callable[[Any], Any], sparse: bool
+) -> Reader:
+    dtype = tf.as_dtype(variable.dtype)
+    nbytes = value_bytes(variable)
+
+    def read() -> Value:
+        value = tf.raw_ops.ReadVariableOp(resource=replaced(handle), dtype=dtype)
+        return as_value(_tf.shared_array(value))
+
+    def read_rows() -> Value:
+        assert variable.shape is not None and nbytes is not None
+        source = replaced(handle)
+
+        def rows(begin: int, size: int) -> Any:
+            indices = tf.range(begin, begin + size)
+            part = tf.raw_ops.ResourceGather(resource=source, indices=indices, dtype=dtype)
+            return as_bytes(_tf.shared_array(part))
+
+        return Value(variable.shape, nbytes, row_parts(rows, nbytes, nbytes // variable.shape[0]))
+
+    return read_rows if sparse and nbytes is not None and nbytes > SLICED_BYTES else read
+
+
+def plan_function(
+    function: Any,
+    *,
+    input_signature: Any = None,
+    outputs: Optional[Sequence[str]] = None,
+    lower_control_flow: bool = False,
+) -> FunctionPlan:
+    """Plan a function once, for files of it to be written as often as wanted.
+
+        plan = fh.plan_function(predict)
+        for step in range(1000):
+            train()
+            if step % 100 == 0:
+                plan.write(f"step-{step}.pb", step=step)
+
+    Args:
+      function: a tf.function that has an input_signature or was called with one, a
+        ConcreteFunction, or any function of tensors together with `input_signature`.
+      input_signature: a list of tf.TensorSpec, one for each argument.
+      outputs: names for the outputs in the order of tf.nest.flatten; else they are called after
+        the keys of the dict that the function returns, or "output_0", "output_1"...
+      lower_control_flow: write conditionals and loops as Switch, Merge, Enter... (TensorFlow 1's)
+        instead of functions.
+
+    Returns:
+      The plan. Inputs are called as the function's arguments are (or its TensorSpecs).
+
+    Raises:
+      FreezeError: the function has several traces or none, or it cannot be frozen.
+    """
+    concrete = _concrete(function, input_signature)
+    captured = {inner.op.name for _, inner in _tf.captures(concrete.graph)}
+    fed = [t.op.name for t in concrete.inputs if t.op.name not in captured]
+    names = tuple(outputs) if outputs else keys_of(concrete.structured_outputs, "output")
+    wanted = len(tf.nest.flatten(concrete.structured_outputs, expand_composites=True))
+    if len(names) != wanted:
+        raise FreezeError(f"outputs= names {len(names)} tensors, but the function has {wanted}")
+    variables = {id(v.handle): v.name.split(":")[0] for v in concrete.graph.variables}
+    naming = Naming(fed, apart(names, fed), variables)
+    return plan_concrete(concrete, naming, lower_control_flow=lower_control_flow)
+
+
+def freeze_function(
+    function: Any,
+    path: str,
+    *,
+    input_signature: Any = None,
+    outputs: Optional[Sequence[str]] = None,
+    lower_control_flow: bool = False,
+) -> Artifact:
+    """Freeze a tf.function with its variables' present values to one `.pb` file.
+
+        fh.freeze_function(predict, "model.pb")
+
+    Args:
+      path: the file to write; its directory must exist. `path + ".json"` describes it.
+      function, input_signature, outputs, lower_control_flow: as in `plan_function`.
+
+    Raises:
+      FreezeError: the function cannot be frozen. Nothing is written then.
+      OSError: the file cannot be written; what was at `path` stays.
+    """
+    plan = plan_function(
+        function,
+        input_signature=input_signature,
+        outputs=outputs,
+        lower_control_flow=lower_control_flow,
+    )
+    return plan.write(path)
+
+
+def _concrete(function: Any, input_signature: Any) -> Any:
+    if hasattr(function, "structured_outputs") and hasattr(function, "graph"):
+        return function
+    if input_signature is not None:
+        return tf.function(getattr(function, "python_function", function)).get_concrete_function(
+            *input_signature
+        )
+    if not hasattr(function, "get_concrete_function"):
+        raise FreezeError(
+            f"{function!r} is no tf.function: give input_signature=, one tf.TensorSpec for each "
+            "argument"
+        )
+    try:
+        return function.get_concrete_function()
+    except (ValueError, TypeError) as error:
+        raise FreezeError(
+            "which trace of the function to freeze is not clear: give input_signature=, or "
+            f"function.get_concrete_function(...) ({error})"
+        ) from error
+
+
+def keys_of(structure: Any, default: str) -> List[str]:
+    """A name for each tensor of a nested structure: the keys that lead to it, joined by "_".
+
+    What has only positions is called `default_0`, `default_1`...
+    """
+    named = isinstance(structure, Mapping)
+    paths = list(_paths(structure, ()))
+    if not named:
+        return [f"{default}_{i}" for i in range(len(paths))]
+    return apart(["_".join(path) for path in paths])
+
+
+def _paths(structure: Any, path: Tuple[str, ...]) -> Iterator[Tuple[str, ...]]:
+    if isinstance(structure, Mapping):
+        for key in sorted(structure):  # the order of tf.nest.flatten
+            yield from _paths(structure[key], path + (str(key),))
+    elif isinstance(structure, (list, tuple)):
+        for i, part in enumerate(structure):
+            yield from _paths(part, path + (str(i),))
+    elif structure is not None:
+        yield path
+
+
+def apart(names: Sequence[str], taken: Sequence[str] = ()) -> List[str]:
+    """The names as node names, made different from each other and from `taken`."""
+    used = set(taken)
+    found = []
+    for name in names:
+        clean = re.sub(r"[^A-Za-z0-9_./>-]", "_", name)
+        clean = unique(clean if re.match(r"[A-Za-z0-9.]", clean) else "t" + clean, used)
+        used.add(clean)
+        found.append(clean)
+    return found
