@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from .errors import UnknownNameError as UnknownNameError
     from .freezer import Artifact as Artifact
     from .freezer import freeze_session as freeze_session
+    from .keras import FreezeCallback as FreezeCallback
+    from .keras_model import freeze_keras_model as freeze_keras_model
+    from .keras_model import plan_keras_model as plan_keras_model
     from .load import FrozenModel as FrozenModel
     from .load import Report as Report
     from .load import check as check
@@ -30,9 +33,13 @@ if TYPE_CHECKING:
     from .load import load_frozen as load_frozen
     from .saver import FreezingSaver as FreezingSaver
     from .session import FreezeHook as FreezeHook
+    from .traced import FunctionPlan as FunctionPlan
+    from .traced import freeze_function as freeze_function
+    from .traced import plan_function as plan_function
 
 _HOMES = {
     "Artifact": "freezer",
+    "FreezeCallback": "keras",
     "FreezeError": "errors",
     "FreezeHook": "session",
     "FreezingSaver": "saver",
@@ -42,10 +49,15 @@ _HOMES = {
     "Report": "load",
     "TooLargeError": "errors",
     "UnknownNameError": "errors",
+    "FunctionPlan": "traced",
     "check": "load",
+    "freeze_function": "traced",
+    "freeze_keras_model": "keras_model",
     "freeze_session": "freezer",
     "inspect": "load",
     "load_frozen": "load",
+    "plan_function": "traced",
+    "plan_keras_model": "keras_model",
 }
 __all__ = ["__version__", *_HOMES]
 

@@ -113,6 +113,14 @@ def keras_backend(model: Any) -> Any:
     raise TypeError(f"{model!r} is not a Keras model")
 
 
+def called_with(model: Any) -> Any:
+    """The TensorSpecs that a subclassed model of tf.keras or tf_keras was last called with."""
+    if hasattr(model, "save_spec"):
+        saved = model.save_spec()
+        return None if saved is None else saved[0][0]
+    return getattr(model, "_saved_model_inputs_spec", None)  # TensorFlow 1.15
+
+
 def optimizer_averages(model: Any) -> Optional[List[Tuple[Any, Any]]]:
     """(variable, moving average) pairs of a model's optimizer; None if it keeps none (yet)."""
     optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)

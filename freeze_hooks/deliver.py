@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-from typing import Any, Callable, List, Mapping, Optional, Tuple, Union
+from typing import Any, Callable, Iterable, List, Mapping, Optional, Tuple, Union
 
 import tensorflow as tf
 
@@ -21,14 +21,10 @@ SCHEDULED_KEEP = 5  # what a Saver keeps by default
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """Where frozen files go, which ones are written, and which stay; as FreezeHook documents."""
+    """Which frozen files are written, and which stay; as the adapters document."""
 
-    output_dir: Optional[str] = None
-    name: str = ""
     keep: Optional[int] = None
-    latest: bool = False
     save_best_only: bool = False
-    evaluate: Optional[Evaluate] = None
     monitor: Optional[str] = None
     mode: str = "min"
     threshold: Optional[float] = None
@@ -36,14 +32,27 @@ class Options:
     strict: bool = False
 
     def __post_init__(self) -> None:
-        if self.name and not re.match(r"[A-Za-z0-9_-]+\Z", self.name):
-            raise FreezeError(f"name= takes letters, digits, - and _, not {self.name!r}")
         if self.mode not in ("min", "max"):
             raise FreezeError(f'mode= is "min" or "max", not {self.mode!r}')
         if self.resume not in (True, False, "auto"):
             raise FreezeError(f'resume= is True, False or "auto", not {self.resume!r}')
         if self.keep is not None and self.keep < 1:
             raise FreezeError(f"keep= is a number of files from 1 on, not {self.keep!r}")
+
+
+@dataclasses.dataclass(frozen=True)
+class SessionOptions(Options):
+    """The same for a session's files, whose metrics are measured at each save."""
+
+    output_dir: Optional[str] = None
+    name: str = ""
+    latest: bool = False
+    evaluate: Optional[Evaluate] = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.name and not re.match(r"[A-Za-z0-9_-]+\Z", self.name):
+            raise FreezeError(f"name= takes letters, digits, - and _, not {self.name!r}")
         if self.save_best_only and (self.evaluate is None or self.monitor is None):
             raise FreezeError("save_best_only=True needs evaluate= and monitor=")
         if self.output_dir is not None:
@@ -68,24 +77,98 @@ class Options:
 
 
 class Delivery:
-    """One training's frozen files: one for each `save` that `options` want written."""
+    """One training's frozen files: which of them are wanted, and what becomes of the others.
 
-    def __init__(self, graph: Any, freezer: Freezer, options: Options, who: str) -> None:
-        self._graph = graph
-        self._freezer = freezer
-        self._options = options
+    Args:
+      options: what is wanted.
+      key: under which name the directory's state remembers them.
+      who: the adapter, for messages.
+    """
+
+    def __init__(self, options: Options, key: str, who: str) -> None:
+        self.options = options
+        self._key = key
         self._who = who
         self._best: Optional[publish.Best] = None
-        self._queues_update: Optional[bool] = None
         self.artifacts: List[Artifact] = []
 
-    def report(self) -> None:
-        """Warn of what the plan's findings are; raise them if `strict`."""
-        findings = [str(finding) for finding in self._freezer.plan.findings]
-        if findings and self._options.strict:
+    def report(self, found: Iterable[Any]) -> None:
+        """Warn of what a plan's findings are; raise them if `strict`."""
+        findings = [str(finding) for finding in found]
+        if findings and self.options.strict:
             raise FreezeError("strict=True, and the frozen graph has\n  " + "\n  ".join(findings))
         for finding in findings:
             _tf.warn(f"{self._who}: {finding}")
+
+    def best(self, directory: str, resumed: bool) -> Optional[publish.Best]:
+        """The best value so far, with save_best_only; an older training's if this one goes on."""
+        options = self.options
+        if options.monitor is None or not options.save_best_only:
+            return None
+        if self._best is None:  # the first save tells whether training goes on from an older one
+            resumed = resumed if options.resume == "auto" else bool(options.resume)
+            self._best = publish.Best(options.monitor, options.mode, options.threshold)
+            if resumed:
+                known = publish.load_best(directory, self._key, options.monitor)
+                if known is not None and self._best.beaten_by(known):
+                    self._best.value = known
+        return self._best
+
+    def put(
+        self,
+        freeze: Callable[[str], Artifact],
+        directory: str,
+        base: str,
+        keep: Optional[int] = None,
+        prefix: Optional[str] = None,
+        best: Optional[publish.Best] = None,
+    ) -> None:
+        """Write a file, and remember or delete others.
+
+        Args:
+          freeze: writes a path.
+          directory: where the state is.
+          base: the file's name from there.
+          keep: how many files stay; None keeps all, but those of deleted checkpoints.
+          prefix: that of the file's checkpoint, if it has one.
+          best: the claim on being the best that the file makes.
+        """
+        path = os.path.join(directory, base)
+        try:
+            artifact = freeze(path)
+        except BaseException:
+            if self._best is not None and best is not None:
+                self._best.disclaim(best)
+            raise
+        if best is not None:
+            publish.save_best(directory, self._key, best)
+        gone: List[str] = []
+        if keep is not None or prefix is not None:
+            exists = _tf.checkpoint_exists
+            gone = publish.retain(directory, self._key, base, prefix or "", exists, keep)
+        self.artifacts = [a for a in self.artifacts if a.path != path and a.path not in gone]
+        self.artifacts.append(artifact)
+        _tf.info(str(artifact))
+
+    def failed(self, error: Exception, path: str, raising: bool = False) -> None:
+        """Warn of a save that failed; raise it if `strict` or `raising`."""
+        if isinstance(error, OSError):
+            error = FreezeError(f"cannot write a frozen file for {path}: {error}")
+        if self.options.strict or raising:
+            raise error
+        _tf.warn(f"{self._who}: no frozen file for {path}: {error}")
+
+
+class SessionDelivery(Delivery):
+    """The frozen files of a training session."""
+
+    def __init__(self, graph: Any, freezer: Freezer, options: SessionOptions, who: str) -> None:
+        super().__init__(options, options.name, who)
+        self.options: SessionOptions = options
+        self._graph = graph
+        self._freezer = freezer
+        self._queues_update: Optional[bool] = None
+        self.report(freezer.plan.findings)
 
     def save(
         self,
@@ -112,43 +195,34 @@ class Delivery:
         except (tf.errors.AbortedError, tf.errors.UnavailableError):
             raise
         except Exception as error:
-            if isinstance(error, OSError):
-                error = FreezeError(f"cannot write a frozen file for {stem}: {error}")
-            if self._options.strict or raising:
-                raise error
-            _tf.warn(f"{self._who}: no frozen file for {stem}: {error}")
+            self.failed(error, stem, raising)
 
     def _save(
         self, session: Any, stem: str, step: Optional[int], checkpoint: Optional[Tuple[str, Any]]
     ) -> None:
-        options = self._options
+        options = self.options
         directory = options.output_dir or os.path.dirname(stem) or "."
         metrics = self._measure(session, step)
-        best = self._best_so_far(directory, step)
-        value = metrics[best.monitor] if best is not None else 0.0
-        improves = best is not None and best.beaten_by(value)
-        if options.save_best_only and not improves:
-            return
-        base = options.file("best" if options.save_best_only else os.path.basename(stem))
-        path = os.path.join(directory, base)
-        artifact = self._freezer.freeze(
-            session, path, step, metrics, self._saved(session, checkpoint)
-        )
-        gone: List[str] = []
-        if best is not None and improves:
-            best.value = value
-        if options.save_best_only and best is not None:
-            publish.save_best(directory, options.name, best)
-        else:
-            prefix, keep = (checkpoint[0] if checkpoint else ""), options.keep
-            keep = SCHEDULED_KEEP if keep is None and not checkpoint else keep
-            exists = _tf.checkpoint_exists
-            gone = publish.retain(directory, options.name, base, prefix, exists, keep)
+
+        def freeze(path: str) -> Artifact:
+            return self._freezer.freeze(
+                session, path, step, metrics, self._saved(session, checkpoint)
+            )
+
+        prefix = checkpoint[0] if checkpoint else None
+        keep, base, claimed = options.keep, os.path.basename(stem), None
+        best = self.best(directory, bool(step))
+        if best is not None:
+            value = metrics[best.monitor]
+            if not best.beaten_by(value):
+                return
+            keep, prefix, base, claimed = None, None, "best", best.claim(value)
+        elif keep is None and prefix is None:
+            keep = SCHEDULED_KEEP
+        self.put(freeze, directory, options.file(base), keep, prefix, claimed)
         if options.latest:
-            publish.publish_link(path, os.path.join(directory, options.file("latest")))
-        self.artifacts = [a for a in self.artifacts if a.path != path and a.path not in gone]
-        self.artifacts.append(artifact)
-        _tf.info(str(artifact))
+            source = os.path.join(directory, options.file(base))
+            publish.publish_link(source, os.path.join(directory, options.file("latest")))
 
     def _saved(self, session: Any, checkpoint: Optional[Tuple[str, Any]]) -> Any:
         values = self._freezer.spec.values
@@ -162,13 +236,13 @@ class Delivery:
         return prefix, _tf.saved_keys(saver)
 
     def _measure(self, session: Any, step: Optional[int]) -> Mapping[str, float]:
-        if self._options.evaluate is None:
+        if self.options.evaluate is None:
             return {}
-        found = self._options.evaluate(session, step)
+        found = self.options.evaluate(session, step)
         if not isinstance(found, Mapping):
             raise FreezeError(f"evaluate= must return a dict of metrics, not {found!r}")
         metrics = {str(name): float(value) for name, value in found.items()}
-        monitor = self._options.monitor
+        monitor = self.options.monitor
         if monitor is not None and monitor not in metrics:
             close = near(monitor, metrics) or sorted(metrics)
             raise UnknownNameError(
@@ -176,16 +250,3 @@ class Delivery:
                 f"{', '.join(map(repr, close)) or 'there are none'}"
             )
         return metrics
-
-    def _best_so_far(self, directory: str, step: Optional[int]) -> Optional[publish.Best]:
-        options = self._options
-        if options.monitor is None or not options.save_best_only:
-            return None
-        if self._best is None:  # the first save tells whether training goes on from an older one
-            resumed = bool(step) if options.resume == "auto" else bool(options.resume)
-            self._best = publish.Best(options.monitor, options.mode, options.threshold)
-            if resumed:
-                known = publish.load_best(directory, options.name, options.monitor)
-                if known is not None and self._best.beaten_by(known):
-                    self._best.value = known
-        return self._best

@@ -126,10 +126,7 @@ def _own_signature(model: Any) -> Any:
         inputs = None
     if inputs is not None:
         return tf.nest.map_structure(_spec_of, inputs)
-    if hasattr(model, "save_spec") and model.save_spec() is not None:  # tf_keras
-        args, _ = model.save_spec()
-        return args[0]
-    return _built_signature(model)
+    return _tf.called_with(model) or _built_signature(model)
 
 
 def _built_signature(model: Any) -> Any:
@@ -166,7 +163,9 @@ def _traced(model: Any, specs: Any) -> Any:
     try:
         return tf.function(serve).get_concrete_function(specs)
     except Exception as error:
-        raise NotFreezableError(f"{model.name!r} cannot be traced for inference: {error}") from error
+        raise NotFreezableError(
+            f"{model.name!r} cannot be traced for inference: {error}"
+        ) from error
 
 
 def _input_names(model: Any, specs: Any) -> List[str]:
@@ -220,7 +219,9 @@ def scopes_of(model: Any) -> Callable[[str], bool]:
     own = {model.name, _functional(model).name}
 
     def is_scope(scope: str) -> bool:
-        return re.sub(r"(_\d+)+$", "", scope) in own or scope in own or bool(_AUTO_MODEL.match(scope))
+        return (
+            re.sub(r"(_\d+)+$", "", scope) in own or scope in own or bool(_AUTO_MODEL.match(scope))
+        )
 
     return is_scope
 
@@ -233,7 +234,7 @@ def _handles(variable: Any) -> Iterator[Any]:
 
 
 def _variable_names(model: Any) -> Dict[int, str]:
-    names = {}
+    names: Dict[int, str] = {}
     for variable in model.variables:
         if not hasattr(variable, "dtype"):  # tf_keras lists look-up layers' vocabularies too
             continue

@@ -9,12 +9,14 @@ import math
 import os
 import shutil
 import tempfile
+import threading
 import uuid
 from typing import Any, Callable, Dict, Iterator, List, Optional, Union
 
 from .sink import Written, open_sink
 
 STATE_FILE = "frozen_state.json"
+_STATE_LOCK = threading.Lock()  # several adapters may write in one directory, in threads
 
 
 def publish(path: str, write: Callable[[Any], None], expected: int = 0) -> Written:
@@ -123,27 +125,24 @@ def retain(
     Returns:
       The paths of the deleted files.
     """
-    path = os.path.join(directory, STATE_FILE)
-    state = _load(path)
-    own = _dict(state.get(name))
-    files = _ours(_dict(own.get("files")))
-    before = list(files.items())
-    files.pop(file, None)  # the newest comes last
-    files[file] = checkpoint and os.path.relpath(checkpoint, directory)
+    with _state(directory, name) as own:
+        files = _ours(_dict(own.get("files")))
+        files.pop(file, None)  # the newest comes last
+        files[file] = checkpoint and os.path.relpath(checkpoint, directory)
 
-    def outlived(known: str) -> bool:
-        prefix = files[known]
-        return bool(prefix) and not exists(os.path.normpath(os.path.join(directory, prefix)))
+        def outlived(known: str) -> bool:
+            prefix = files[known]
+            return bool(prefix) and not exists(os.path.normpath(os.path.join(directory, prefix)))
 
-    others = [known for known in files if known != file]
-    over = (
-        [f for f in others if outlived(f)] if keep is None else others[: max(0, len(files) - keep)]
-    )
-    gone = [known for known in over if _delete(os.path.join(directory, known))]
-    for known in gone:
-        del files[known]
-    if list(files.items()) != before:
-        publish_json(path, {**state, name: {**own, "files": files}})
+        others = [known for known in files if known != file]
+        if keep is None:
+            over = [known for known in others if outlived(known)]
+        else:
+            over = others[: max(0, len(files) - keep)]
+        gone = [known for known in over if _delete(os.path.join(directory, known))]
+        for known in gone:
+            del files[known]
+        own["files"] = files
     return [os.path.join(directory, known) for known in gone]
 
 
@@ -160,6 +159,7 @@ class Best:
         self.monitor = monitor
         self.mode = mode
         self.value = threshold
+        self.before: Optional[float] = None
 
     def beaten_by(self, value: float) -> bool:
         """Whether `value` is better than the best so far."""
@@ -168,6 +168,17 @@ class Best:
         if self.value is None:
             return True
         return value < self.value if self.mode == "min" else value > self.value
+
+    def claim(self, value: float) -> Best:
+        """Take a better value as the best; returns what is to be remembered with its file."""
+        claimed = Best(self.monitor, self.mode, value)
+        claimed.before, self.value = self.value, value
+        return claimed
+
+    def disclaim(self, claimed: Best) -> None:
+        """Go back to the value before, as the file of a claimed one could not be written."""
+        if self.value == claimed.value:
+            self.value = claimed.before
 
 
 def json_number(value: Optional[float]) -> Union[float, str, None]:
@@ -186,10 +197,21 @@ def load_best(directory: str, name: str, monitor: str) -> Optional[float]:
 
 def save_best(directory: str, name: str, best: Best) -> None:
     """Remember the best value of a metric in the directory's state."""
+    with _state(directory, name) as own:
+        own["best"] = {best.monitor: json_number(best.value)}
+
+
+@contextlib.contextmanager
+def _state(directory: str, name: str) -> Iterator[Dict[str, Any]]:
+    """What the directory's state has under a name, to be changed: one thread at a time."""
     path = os.path.join(directory, STATE_FILE)
-    state = _load(path)
-    own = _dict(state.get(name))
-    publish_json(path, {**state, name: {**own, "best": {best.monitor: json_number(best.value)}}})
+    with _STATE_LOCK:
+        state = _load(path)
+        own = dict(_dict(state.get(name)))
+        before = json.dumps(own)
+        yield own
+        if json.dumps(own) != before:
+            publish_json(path, {**state, name: own})
 
 
 def _dict(value: Any) -> Dict[str, Any]:

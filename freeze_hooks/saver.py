@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Callable, Optional, Tuple
 
 from ._tf import v1
-from .deliver import Delivery, Evaluate, Options
+from .deliver import Evaluate, SessionDelivery, SessionOptions
 from .freezer import Artifact, Freezer, step_of
 from .sources import Renaming
 from .spec import FreezeSpec, Names
@@ -63,7 +63,7 @@ class FreezingSaver(v1.train.Saver):
             ema=ema,
             values=values,
         )
-        self._options = Options(
+        self._options = SessionOptions(
             output_dir=output_dir,
             name=freeze_name or "",
             keep=keep,
@@ -76,7 +76,7 @@ class FreezingSaver(v1.train.Saver):
             resume=resume,
             strict=strict,
         )
-        self._delivery: Optional[Delivery] = None
+        self._delivery: Optional[SessionDelivery] = None
         super().__init__(**saver)
 
     @property
@@ -87,8 +87,9 @@ class FreezingSaver(v1.train.Saver):
     def _compile(self) -> None:
         self._options.check()
         graph = v1.get_default_graph()
-        self._delivery = Delivery(graph, Freezer(graph, self._spec), self._options, "FreezingSaver")
-        self._delivery.report()
+        self._delivery = SessionDelivery(
+            graph, Freezer(graph, self._spec), self._options, "FreezingSaver"
+        )
 
     def build(self) -> None:
         """Add the ops that save and restore, and compile what is to be frozen."""

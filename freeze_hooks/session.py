@@ -8,7 +8,7 @@ from typing import Any, Callable, Optional, Tuple, Union
 
 from . import _tf
 from ._tf import v1
-from .deliver import Delivery, Evaluate, Options
+from .deliver import Evaluate, SessionDelivery, SessionOptions
 from .errors import FreezeError
 from .freezer import Artifact, Freezer, step_of
 from .sources import Renaming
@@ -102,7 +102,7 @@ class FreezeHook(v1.train.SessionRunHook):
             ema=ema,
             values=values,
         )
-        self._options = Options(
+        self._options = SessionOptions(
             output_dir=output_dir,
             name=name or "",
             keep=keep,
@@ -121,7 +121,7 @@ class FreezeHook(v1.train.SessionRunHook):
         self._reset()
 
     def _reset(self) -> None:
-        self._delivery: Optional[Delivery] = None
+        self._delivery: Optional[SessionDelivery] = None
         self._stepped = False
         self._last_session: Any = None
         self._global_step: Any = None
@@ -141,8 +141,7 @@ class FreezeHook(v1.train.SessionRunHook):
         self._options.check()
         graph = v1.get_default_graph()
         freezer = Freezer(graph, self._spec)
-        self._delivery = Delivery(graph, freezer, self._options, "FreezeHook")
-        self._delivery.report()
+        self._delivery = SessionDelivery(graph, freezer, self._options, "FreezeHook")
         if self._every is None:
             _tf.on_save(graph, self)
             return

@@ -57,7 +57,11 @@ class FunctionPlan:
         return self.plan.weight_bytes
 
     def write(
-        self, path: str, *, step: Optional[int] = None, metrics: Optional[Mapping[str, float]] = None
+        self,
+        path: str,
+        *,
+        step: Optional[int] = None,
+        metrics: Optional[Mapping[str, float]] = None,
     ) -> Artifact:
         """Write a frozen file of the variables' present values, and its description beside it.
 

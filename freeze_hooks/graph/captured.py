@@ -95,9 +95,7 @@ def _table(ready: Any, table: Table, taken: Set[str]) -> Iterator[Any]:
 def lookup_types(graph_def: Any) -> Set[Tuple[int, int]]:
     """(key, value) dtypes of all look-ups in a graph and its functions."""
     nodes = list(graph_def.node) + [n for f in graph_def.library.function for n in f.node_def]
-    return {
-        (n.attr["Tin"].type, n.attr["Tout"].type) for n in nodes if n.op == "LookupTableFindV2"
-    }
+    return {(n.attr["Tin"].type, n.attr["Tout"].type) for n in nodes if n.op == "LookupTableFindV2"}
 
 
 def strip_scopes(graph_def: Any, is_scope: Callable[[str], bool]) -> Dict[str, str]:

@@ -1,0 +1,62 @@
+"""One thread that writes while training goes on."""
+
+from __future__ import annotations
+
+import threading
+from typing import Callable, Dict, Optional
+
+Job = Callable[[], None]
+
+
+class Background:
+    """Runs jobs one after the other in a thread.
+
+    At most one waits: a newer job for the same path takes its place, and one for another path
+    waits until it has begun. The thread ends with its work and is no daemon, so that Python does
+    not exit before a file is whole, even after an exception.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._waiting: Dict[str, Job] = {}
+        self._thread: Optional[threading.Thread] = None
+        self._error: Optional[BaseException] = None
+
+    def submit(self, path: str, job: Job) -> None:
+        """Run `job`, which writes `path`, when those before it are done."""
+        with self._changed:
+            while self._waiting and path not in self._waiting:
+                self._changed.wait()
+            self._waiting[path] = job
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="freeze_hooks background")
+                self._thread.start()
+
+    def flush(self) -> None:
+        """Wait until nothing is left to do."""
+        with self._changed:
+            while self._thread is not None:
+                self._changed.wait()
+
+    def raise_error(self) -> None:
+        """Raise what a job raised, if one did, once."""
+        with self._changed:
+            error, self._error = self._error, None
+        if error is not None:
+            raise error
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                if not self._waiting:
+                    self._thread = None
+                    self._changed.notify_all()
+                    return
+                job = self._waiting.popitem()[1]
+                self._changed.notify_all()
+            try:
+                job()
+            except BaseException as error:
+                with self._changed:
+                    self._error = error
+            del job  # else its values stay alive while the next one is awaited

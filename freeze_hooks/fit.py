@@ -1,0 +1,82 @@
+"""What a Keras model tells while it is trained: its step, its metrics' directions, its averages."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Dict, Mapping, Optional
+
+import numpy as np
+
+from . import _tf
+from .errors import FreezeError
+
+_UP = re.compile(
+    r"acc|auc|precision|recall|f1|fbeta|f_?measure|f_?score|iou|dice|r2|cosine_similarity"
+    r"|true_|sensitivity|specificity|top_?k|map\b|bleu"
+)
+_DOWN = re.compile(
+    r"loss|err|mse|mae|mape|msle|rmse|crossentropy|divergence|hinge|perplexity|poisson|false_"
+)
+
+
+def step_of(model: Any) -> Optional[int]:
+    """How many steps a model's optimizer has made; None where it does not count them."""
+    iterations = getattr(getattr(model, "optimizer", None), "iterations", None)
+    if iterations is None:
+        return None
+    if _tf.graph_mode():
+        iterations = _tf.keras_backend(model).get_value(iterations)
+    elif hasattr(iterations, "numpy"):
+        iterations = iterations.numpy()
+    return int(np.asarray(iterations))
+
+
+def synchronize(model: Any) -> None:
+    """Have the model's variables hold what training has come to, which JAX keeps elsewhere."""
+    if hasattr(model, "jax_state_sync"):
+        model.jax_state_sync()
+
+
+def direction_of(model: Any, monitor: str) -> str:
+    """ "min" or "max": what is better of a metric, as the metric itself says or else its name.
+
+    Raises:
+      FreezeError: neither says.
+    """
+    name = monitor[4:] if monitor.startswith("val_") else monitor
+    for metric in _metrics(model):
+        said = getattr(metric, "_direction", None)  # Keras 3: "up" or "down"
+        if metric.name == name and said is not None:
+            return "max" if said == "up" else "min"
+    if _DOWN.search(name):
+        return "min"
+    if _UP.search(name):
+        return "max"
+    raise FreezeError(
+        f'whether more or less of {monitor!r} is better is not known: say mode="min" or mode="max"'
+    )
+
+
+def _metrics(model: Any) -> Any:
+    for metric in getattr(model, "metrics", ()):
+        yield from getattr(metric, "metrics", [metric])  # Keras 3 holds compiled ones together
+
+
+def check_averages(model: Any) -> None:
+    """Make sure that a model's optimizer is one that keeps averages.
+
+    Raises:
+      FreezeError: it is not.
+    """
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    if not getattr(optimizer, "use_ema", False):
+        raise FreezeError('ema="optimizer" needs an optimizer made with use_ema=True')
+
+
+def scalars(logs: Optional[Mapping[str, Any]]) -> Dict[str, float]:
+    """The metrics among Keras's logs that are single numbers."""
+    found: Dict[str, float] = {}
+    for name, value in (logs or {}).items():
+        if name not in ("batch", "size") and np.ndim(value) == 0:
+            found[name] = float(value)
+    return found

@@ -1,0 +1,348 @@
+"""FreezeCallback: a frozen file whenever Keras's fit is told to save."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from typing import Any, Dict, Mapping, Optional, Tuple, Union
+
+from . import _tf, publish
+from .background import Background
+from .beside import Beside
+from .deliver import Delivery, Options
+from .errors import FreezeError, UnknownNameError
+from .fit import check_averages, direction_of, scalars, step_of, synchronize
+from .freezer import Artifact, write_frozen
+from .graph.names import near
+from .keras_model import is_built, plan_keras_model
+from .stream import held
+from .traced import FunctionPlan
+
+
+def _nothing(self: Any, *args: Any, **kwargs: Any) -> None:
+    """Nothing to do here."""
+
+
+_nothing._is_default = True  # type: ignore[attr-defined]  # Keras 3 need not wait for it
+
+
+class FreezeCallback:
+    """Pass it to `fit`, and each epoch (or as many batches as you say) writes a frozen `.pb`.
+
+        model.fit(x, y, callbacks=[fh.FreezeCallback("best.pb", save_best_only=True)])
+
+    It is a callback of Keras 3 (on TensorFlow, JAX and PyTorch), of tf_keras and of TensorFlow
+    1.15's tf.keras. The model is traced once, with training=False, when training begins (a
+    subclassed one that is not built then, after its first batch); each save only writes the
+    weights of that moment.
+
+    Args:
+      filepath: where to write; may name `{epoch}`, `{batch}` and metrics, as in
+        "{epoch:02d}-{val_loss:.2f}.pb".
+      monitor: the metric that decides, with save_best_only.
+      verbose: 1 prints a line at each save.
+      save_best_only: write only when the monitored metric is better than ever before. NaN never
+        is. The best value is remembered beside the files and counts when training goes on from
+        an earlier one, also after an interruption (keras.callbacks.BackupAndRestore).
+      mode: "min", "max", or "auto", which knows Keras's own losses and metrics.
+      save_freq: "epoch", or a number of batches.
+      initial_value_threshold: what the first value must beat.
+      beside: a ModelCheckpoint, in place of `filepath` and of the arguments before this one:
+        it is run by this callback (do not pass it to `fit` too), and each file that it writes
+        gets a `.pb` beside it.
+      max_to_keep: how many files stay; None keeps all.
+      save_on_background: write in a thread while training goes on. The weights are those of the
+        moment of the save: TensorFlow's variables move to new memory as they are updated.
+      input_signature, ema, lower_control_flow: as in `plan_keras_model`.
+      resume: whether the best value of an earlier training in this directory counts: "auto" if
+        this one goes on from it (its first epoch is not 0, or its optimizer has made steps).
+      strict: raise what is only warned of otherwise: findings in the graph, and a save that
+        fails.
+
+    Raises (when training begins):
+      FreezeError: the model cannot be frozen, the directory cannot be written to, the file would
+        pass 2 GiB; at the first save, `monitor` or `filepath` names no metric.
+    """
+
+    _supports_tf_logs = False
+    _chief_worker_only = None
+
+    def __init__(
+        self,
+        filepath: Any = None,
+        monitor: str = "val_loss",
+        verbose: int = 0,
+        save_best_only: bool = False,
+        mode: str = "auto",
+        save_freq: Union[str, int] = "epoch",
+        initial_value_threshold: Optional[float] = None,
+        *,
+        beside: Any = None,
+        max_to_keep: Optional[int] = None,
+        save_on_background: bool = True,
+        input_signature: Any = None,
+        ema: Optional[str] = None,
+        lower_control_flow: bool = False,
+        resume: Union[bool, str] = "auto",
+        strict: bool = False,
+    ) -> None:
+        if (filepath is None) == (beside is None):
+            raise FreezeError("give filepath=, where to write, or beside= a ModelCheckpoint")
+        if beside is not None and (save_best_only or max_to_keep is not None):
+            raise FreezeError("with beside=, the ModelCheckpoint says what is saved and what stays")
+        if mode not in ("auto", "min", "max"):
+            raise FreezeError(f'mode= is "auto", "min" or "max", not {mode!r}')
+        if save_freq != "epoch" and not (isinstance(save_freq, int) and save_freq > 0):
+            raise FreezeError(f'save_freq= is "epoch" or a number of batches, not {save_freq!r}')
+        self._beside = None if beside is None else Beside(beside)
+        self._template = os.fspath(beside.filepath if filepath is None else filepath)
+        self._directory = os.path.dirname(self._template.split("{", 1)[0]) or "."
+        if max_to_keep is not None and "{" in os.path.dirname(self._template):
+            raise FreezeError(
+                "max_to_keep= needs a filepath= whose directory is the same each time"
+            )
+        self._verbose = verbose
+        self._save_freq = save_freq
+        self._mode: Optional[str] = None if mode == "auto" else mode
+        self._save_on_background = save_on_background
+        self._how = {
+            "input_signature": input_signature,
+            "ema": ema,
+            "lower_control_flow": lower_control_flow,
+        }
+        options = Options(
+            keep=max_to_keep,
+            save_best_only=save_best_only,
+            monitor=monitor,
+            mode="min" if mode == "auto" else mode,
+            threshold=initial_value_threshold,
+            resume=resume,
+            strict=strict,
+        )
+        key = os.path.relpath(self._template, self._directory)
+        self._delivery = Delivery(options, key, "FreezeCallback")
+        self._background = Background()
+        self._plan: Optional[FunctionPlan] = None
+        self._resumed: Optional[bool] = None
+        self._seen = False
+        self._epoch = 0
+        self._batches = 0
+        self._last_batch = -1
+        self.params: Any = None
+        self.model: Any = None
+        # what Keras 3 may call without waiting for the device
+        self.async_safe = save_freq == "epoch" and beside is None
+
+    @property
+    def artifacts(self) -> Tuple[Artifact, ...]:
+        """The files of this training that are still kept, oldest first."""
+        self._background.flush()
+        return tuple(self._delivery.artifacts)
+
+    def set_params(self, params: Any) -> None:
+        """Called by Keras."""
+        self.params = params
+        if self._beside:
+            self._beside.callback.set_params(params)
+
+    def set_model(self, model: Any) -> None:
+        """Called by Keras."""
+        self.model = model
+        if self._beside:
+            self._beside.callback.set_model(model)
+
+    def on_train_begin(self, logs: Optional[Mapping[str, Any]] = None) -> None:
+        """Plan the model, so that all that can be known to fail does so before training."""
+        if self._beside:
+            self._beside.callback.on_train_begin(logs)
+        try:
+            publish.ensure_writable(self._directory)
+        except OSError as error:
+            raise FreezeError(f"filepath= cannot be written to: {error}") from error
+        self._background.flush()
+        self._plan, self._resumed, self._last_batch = None, None, -1
+        if self._how["ema"]:
+            check_averages(self.model)
+        if self._how["input_signature"] is not None or is_built(self.model):
+            self._make_plan()
+
+    def _make_plan(self) -> None:
+        self._plan = plan_keras_model(self.model, **self._how)
+        self._delivery.report(self._plan.findings)
+
+    def on_epoch_begin(self, epoch: int, logs: Optional[Mapping[str, Any]] = None) -> None:
+        """Note the epoch, and whether training goes on from an earlier one."""
+        self._epoch = epoch
+        if self._resumed is None:  # only now have all callbacks restored what they would
+            self._resumed = epoch > 0 or bool(step_of(self.model))
+        if self._beside:
+            self._beside.callback.on_epoch_begin(epoch, logs)
+
+    def on_train_batch_begin(self, batch: int, logs: Optional[Mapping[str, Any]] = None) -> None:
+        """Only for the callback that `beside` names."""
+        if self._beside:
+            self._beside.callback.on_train_batch_begin(batch, logs)
+
+    on_train_batch_begin._is_default = True  # type: ignore[attr-defined]
+
+    def on_train_batch_end(self, batch: int, logs: Optional[Mapping[str, Any]] = None) -> None:
+        """Save, if as many batches have passed."""
+        self._background.raise_error()
+        if self._plan is None:
+            self._make_plan()
+        if self._beside:
+            self._save_beside(batch, logs)
+        elif self._save_freq != "epoch" and self._is_due(batch):
+            self._save(batch, logs)
+
+    def on_epoch_end(self, epoch: int, logs: Optional[Mapping[str, Any]] = None) -> None:
+        """Save, if it is done at each epoch."""
+        self._background.raise_error()
+        if self._beside:
+            self._save_beside(None, logs)
+        elif self._save_freq == "epoch":
+            self._save(None, logs)
+
+    def on_train_end(self, logs: Optional[Mapping[str, Any]] = None) -> None:
+        """Wait for the last file to be whole."""
+        if self._beside:
+            self._beside.callback.on_train_end(logs)
+        self._background.flush()
+        self._background.raise_error()
+        if self._delivery.options.save_best_only and self._resumed is not None and not self._seen:
+            raise self._no_monitor({})
+
+    on_batch_begin = on_batch_end = _nothing
+    on_test_begin = on_test_end = on_test_batch_begin = on_test_batch_end = _nothing
+    on_predict_begin = on_predict_end = on_predict_batch_begin = on_predict_batch_end = _nothing
+
+    def _implements_train_batch_hooks(self) -> bool:  # tf_keras asks
+        return True
+
+    def _implements_test_batch_hooks(self) -> bool:
+        return False
+
+    _implements_predict_batch_hooks = _implements_test_batch_hooks
+
+    def _is_due(self, batch: int) -> bool:
+        """Count batches, of which steps_per_execution reports only some."""
+        new_epoch = batch <= self._last_batch
+        self._batches += batch + 1 if new_epoch else batch - self._last_batch
+        self._last_batch = batch
+        assert isinstance(self._save_freq, int)
+        if self._batches < self._save_freq:
+            return False
+        self._batches = 0
+        return True
+
+    def _save(self, batch: Optional[int], logs: Optional[Mapping[str, Any]]) -> None:
+        metrics = scalars(logs)
+        path = self._path(batch, metrics)
+        if not self._delivery.options.save_best_only:
+            self._say(f"freezing to {path}")
+            self._write(path, metrics)
+            return
+        value = self._monitored(metrics)
+        self._settle_mode()
+        best = self._best()
+        if value is None or best is None:
+            return
+        so_far = "" if best.value is None else f" from {best.value:.5f}"
+        if best.beaten_by(value):
+            self._say(f"{best.monitor} improved{so_far} to {value:.5f}, freezing to {path}")
+            self._write(path, metrics, value)
+        else:
+            self._say(f"{best.monitor} did not improve{so_far}")
+
+    def _save_beside(self, batch: Optional[int], logs: Optional[Mapping[str, Any]]) -> None:
+        assert self._beside is not None
+        path = self._beside.run(self._epoch, batch, logs)
+        if path is not None:
+            self._say(f"freezing to {path}")
+            self._write(path, scalars(logs))
+
+    def _write(
+        self, path: str, metrics: Mapping[str, float], value: Optional[float] = None
+    ) -> None:
+        """Write a file of the present weights; `value` is its metric if it is the best."""
+        plan = self._plan
+        assert plan is not None
+        try:
+            synchronize(self.model)
+            step, values = step_of(self.model), plan.values()
+            if self._save_on_background:
+                values = held(values)
+        except Exception as error:
+            self._delivery.failed(error, path)
+            return
+        known = self._best()
+        claimed = None if value is None or known is None else known.claim(value)
+
+        def freeze(path: str) -> Artifact:
+            os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+            return write_frozen(plan.plan, values, path, step, metrics, "live")
+
+        def job() -> None:
+            base = os.path.relpath(path, self._directory)
+            try:
+                keep = self._delivery.options.keep
+                self._delivery.put(freeze, self._directory, base, keep, best=claimed)
+            except Exception as error:
+                self._delivery.failed(error, path)
+
+        if self._save_on_background:
+            self._background.submit(path, job)
+        else:
+            job()
+
+    def _path(self, batch: Optional[int], metrics: Mapping[str, float]) -> str:
+        fields: Dict[str, Any] = {"epoch": self._epoch + 1, **metrics}
+        if batch is not None:
+            fields.setdefault("batch", batch + 1)
+        try:
+            return self._template.format(**fields)
+        except (KeyError, ValueError, IndexError) as error:
+            raise UnknownNameError(
+                f"filepath={self._template!r} cannot be filled in ({error!r}); there are: "
+                + ", ".join(sorted(fields))
+            ) from error
+
+    def _monitored(self, metrics: Mapping[str, float]) -> Optional[float]:
+        """The monitored value; None where validation has not run, which may be right."""
+        monitor = self._delivery.options.monitor or ""
+        if monitor in metrics:
+            self._seen = True
+            return metrics[monitor]
+        if not monitor.startswith("val_") or any(name.startswith("val_") for name in metrics):
+            self._seen = True  # said now, and not once more in the end
+            raise self._no_monitor(metrics)
+        _tf.warn(
+            f"FreezeCallback: {monitor!r} cannot be compared, for there was no validation; "
+            f"metrics: {', '.join(sorted(metrics)) or 'none'}"
+        )
+        return None
+
+    def _no_monitor(self, metrics: Mapping[str, float]) -> UnknownNameError:
+        monitor = self._delivery.options.monitor or ""
+        known = near(monitor, metrics) + sorted(metrics)
+        there = ", ".join(dict.fromkeys(map(repr, known)))
+        return UnknownNameError(
+            f"monitor={monitor!r} is not among the metrics: {there}"
+            if there
+            else f"monitor={monitor!r}: there was no such metric in all of training, so no file "
+            "was written; give validation_data= or monitor another metric"
+        )
+
+    def _best(self) -> Optional[publish.Best]:
+        return self._delivery.best(self._directory, bool(self._resumed))
+
+    def _settle_mode(self) -> None:
+        """Find out what mode="auto" means, which Keras knows once its metrics are built."""
+        if self._mode is None:
+            self._mode = direction_of(self.model, self._delivery.options.monitor or "")
+            options = dataclasses.replace(self._delivery.options, mode=self._mode)
+            self._delivery.options = options
+
+    def _say(self, what: str) -> None:
+        if self._verbose:
+            print(f"\nEpoch {self._epoch + 1}: {what}")
