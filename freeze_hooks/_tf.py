@@ -118,7 +118,9 @@ def called_with(model: Any) -> Any:
     if hasattr(model, "save_spec"):
         saved = model.save_spec()
         return None if saved is None else saved[0][0]
-    return getattr(model, "_saved_model_inputs_spec", None)  # TensorFlow 1.15
+    inputs = getattr(model, "inputs", None) or []  # TensorFlow 1.15 has symbolic ones
+    specs = [tf.TensorSpec(t.shape, t.dtype, t.op.name) for t in inputs if hasattr(t, "op")]
+    return (specs[0] if len(specs) == 1 else specs) or None
 
 
 def optimizer_averages(model: Any) -> Optional[List[Tuple[Any, Any]]]:
