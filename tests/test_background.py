@@ -1,0 +1,71 @@
+"""One thread writes while training goes on, and never falls behind without bound."""
+
+import threading
+
+import pytest
+
+from freeze_hooks.background import Background
+
+
+def test_jobs_run_in_order_and_flush_waits():
+    background, done = Background(), []
+    for i in range(20):
+        background.submit(str(i), lambda i=i: done.append((i, threading.current_thread().name)))
+    background.flush()
+    assert [i for i, _ in done] == list(range(20))
+    assert {name for _, name in done} == {"freeze_hooks background"}
+    assert not [t for t in threading.enumerate() if t.name == "freeze_hooks background"]
+
+
+def test_a_newer_job_takes_the_place_of_one_that_waits_for_the_same_path():
+    background, go, done = Background(), threading.Event(), []
+    began = threading.Event()
+
+    def first():
+        began.set()
+        go.wait(60)
+        done.append("first")
+
+    background.submit("a", first)
+    began.wait(60)
+    for i in range(5):
+        background.submit("a", lambda i=i: done.append(i))
+    go.set()
+    background.flush()
+    assert done == ["first", 4]
+
+
+def test_a_job_for_another_path_waits_until_the_one_before_has_begun():
+    background, go, done = Background(), threading.Event(), []
+    background.submit("a", lambda: (go.wait(60), done.append("a")))
+    background.submit("b", lambda: done.append("b"))
+    submitted = threading.Event()
+
+    def third():
+        background.submit("c", lambda: done.append("c"))
+        submitted.set()
+
+    thread = threading.Thread(target=third)
+    thread.start()
+    assert not submitted.wait(0.2)  # "a" is at work and "b" waits: that is as far behind as it gets
+    go.set()
+    thread.join(60)
+    background.flush()
+    assert done == ["a", "b", "c"]
+
+
+def test_errors_are_raised_once():
+    background = Background()
+
+    def fail():
+        raise ValueError("of the job")
+
+    background.submit("a", fail)
+    background.flush()
+    with pytest.raises(ValueError, match="of the job"):
+        background.raise_error()
+    background.raise_error()
+    done = []
+    background.submit("a", lambda: done.append(1))
+    background.flush()
+    assert done == [1]
