@@ -39,6 +39,15 @@ def test_slim_digits(tmp_path):
     assert all(float(difference) < 1e-5 for difference in differences)
 
 
+def test_digits_keras(tmp_path):
+    script = os.path.join(ROOT, "examples", "digits_keras.py")
+    out = run([script, str(tmp_path)], tmp_path)
+    keras, frozen = re.findall(r"held-out accuracy, .*: ([\d.]+)", out)
+    assert keras == frozen and float(frozen) > 0.95
+    assert float(re.search(r"difference of probabilities: (\S+)", out).group(1)) < 1e-5
+    assert "improved from" in out and "best.pb" in os.listdir(str(tmp_path))
+
+
 def readme_blocks():
     with open(os.path.join(ROOT, "README.md"), encoding="utf-8") as file:
         return re.findall(r"```python\n(.*?)```", file.read(), re.DOTALL)
