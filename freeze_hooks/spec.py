@@ -27,6 +27,7 @@ class FreezeSpec:
       variable_map: from its variables' names to the training graph's.
       ema: whose averages to take instead of variables.
       values: "live", "checkpoint" or "auto".
+      lower_control_flow: whether If, Case and While become Switch, Merge and Enter.
     """
 
     outputs: Wanted
@@ -36,6 +37,7 @@ class FreezeSpec:
     variable_map: Any = None
     ema: Any = None
     values: str = "auto"
+    lower_control_flow: bool = False
 
     @classmethod
     def make(
