@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import read_graph_def
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from test_graphs import GRAPHS, X, flag, var, x_placeholder
 
 import freeze_hooks as fh
@@ -257,3 +259,71 @@ def test_they_are_functional_when_not_lowered(build, functional, graph):
         arguments = build()[0]
     ops = set(fh.check(graph, **arguments).ops)
     assert FUNCTIONAL & ops and not {"Enter", "Switch"} & ops
+
+
+LEAVES = {
+    "same": lambda x, k, i: x,
+    "other": lambda x, k, i: k,
+    "constant": lambda x, k, i: tf.constant(0.25),
+    "next": lambda x, k, i: 0.5 - x,
+    "free": lambda x, k, i: k * k,
+    "mixed": lambda x, k, i: x * 0.5 + k * tf.cast(i, tf.float32),
+}
+PREDICATES = {
+    "of x": lambda x, k, i: x > 0.0,
+    "of k": lambda x, k, i: k > 0.0,
+    "of i": lambda x, k, i: tf.equal(i % 2, 0),
+}
+PROGRAMS = st.recursive(
+    st.sampled_from(sorted(LEAVES)).map(lambda leaf: (leaf,)),
+    lambda inner: st.one_of(
+        st.tuples(st.just("seq"), inner, inner),
+        st.tuples(st.just("if"), st.sampled_from(sorted(PREDICATES)), inner, inner),
+        st.tuples(st.just("case"), inner, inner, inner),
+        st.tuples(st.just("while"), st.booleans(), inner, inner),
+    ),
+    max_leaves=6,
+)
+
+
+def execute(program, x, k, i):
+    """What a random program makes of a number, beside two more that it may use."""
+    kind, *parts = program
+    if kind in LEAVES:
+        return LEAVES[kind](x, k, i)
+    if kind == "seq":
+        return execute(parts[1], execute(parts[0], x, k, i), k, i)
+    if kind == "if":
+        predicate, *branches = parts
+        then, other = (lambda part=part: execute(part, x, k, i) for part in branches)
+        return tf.cond(PREDICATES[predicate](x, k, i), then, other)
+    if kind == "case":
+        return tf.switch_case(i, [lambda part=part: execute(part, x, k, i) for part in parts])
+    fixed, first, second = parts
+
+    def body(j, a, b):
+        return j + 1, execute(first, b, k, i if fixed else j), execute(second, a, b, j)
+
+    return v1.while_loop(lambda j, a, b: j < i, body, [0, x, k])[1]
+
+
+@settings(
+    deadline=None,
+    max_examples=25,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+@given(program=PROGRAMS)
+def test_random_programs(program, functional, tmp_path):
+    path = str(tmp_path / "random.pb")
+    feeds = [{"x": x, "k": -x / 2, "i": i} for x, i in [(1.0, 0), (-1.0, 1), (0.5, 2), (-0.5, 4)]]
+    with tf.Graph().as_default():
+        x, k, i = scalar("x"), scalar("k"), scalar("i", tf.int32)
+        wanted = outputs(execute(program, x, k, i))
+        with v1.Session() as session:
+            live = [session.run("out0:0", {n + ":0": v for n, v in f.items()}) for f in feeds]
+            fh.freeze_session(session, path, lower_control_flow=True, **wanted)
+    assert_lowered(path)
+    with fh.load_frozen(path) as model:
+        for feed, value in zip(feeds, live):
+            fed = {name: feed[name] for name in model.inputs}
+            np.testing.assert_allclose(model(fed)["out0"], value, rtol=1e-6)
