@@ -9,6 +9,7 @@ from .._tf import FunctionDef, NodeDef, op_def
 from ..errors import NotFreezableError
 from .body import (
     ARG,
+    ENTERS,
     Body,
     follow,
     has_frames,
@@ -183,6 +184,8 @@ def paste(
         copy.MergeFrom(NodeDef(device=node.device, input=[outer(text) for text in node.input]))
         for key, value in node.attr.items():
             copy.attr[key].CopyFrom(value)
+        if copy.op in ENTERS:  # each copy of a loop is a frame of its own
+            copy.attr["frame_name"].s = f"{scope}/".encode() + copy.attr["frame_name"].s
     return copies, [outer(text) for text in inner.outputs]
 
 
