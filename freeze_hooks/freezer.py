@@ -173,6 +173,7 @@ def freeze_session(
     inference_fn: Optional[Callable[[], Any]] = None,
     variable_map: Renaming = None,
     ema: Any = None,
+    lower_control_flow: bool = False,
 ) -> Artifact:
     """Freeze what a session holds now to one `.pb` file.
 
@@ -187,7 +188,7 @@ def freeze_session(
         the placeholders that the outputs need.
       bind: {tensor or name: value} of tensors to fix, such as `is_training`; conditionals that
         this decides are folded.
-      inference_fn, variable_map, ema: as in FreezeHook.
+      inference_fn, variable_map, ema, lower_control_flow: as in FreezeHook.
 
     Returns:
       The Artifact that was written.
@@ -198,6 +199,12 @@ def freeze_session(
       OSError: the file cannot be written; what was at `path` stays.
     """
     spec = FreezeSpec.make(
-        outputs, inputs, bind, inference_fn=inference_fn, variable_map=variable_map, ema=ema
+        outputs,
+        inputs,
+        bind,
+        inference_fn=inference_fn,
+        variable_map=variable_map,
+        ema=ema,
+        lower_control_flow=lower_control_flow,
     )
     return Freezer(sess.graph, spec).freeze(sess, os.fspath(path), step=None)

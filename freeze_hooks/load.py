@@ -198,12 +198,20 @@ def inspect(path: str) -> Report:
     )
 
 
-def check(graph: Any, outputs: Names, *, inputs: Names = None, bind: Any = None) -> Report:
+def check(
+    graph: Any,
+    outputs: Names,
+    *,
+    inputs: Names = None,
+    bind: Any = None,
+    lower_control_flow: bool = False,
+) -> Report:
     """Say what FreezeHook would say in `begin()` of a tf.Graph, without training.
 
-    The arguments, and the errors, are those of FreezeHook.
+    The arguments (`lower_control_flow` among them), and the errors, are those of FreezeHook.
     """
-    plan = plan_graph(graph, FreezeSpec.make(outputs, inputs, bind))
+    spec = FreezeSpec.make(outputs, inputs, bind, lower_control_flow=lower_control_flow)
+    plan = plan_graph(graph, spec)
     return Report(
         plan.signature,
         plan.graph_bytes + plan.weight_bytes,

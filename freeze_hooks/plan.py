@@ -26,6 +26,7 @@ from .graph.cut import End, Shape, bind, cut, name_ends, placeholders, resolve
 from .graph.fold import simplify
 from .graph.functions import Library
 from .graph.lint import Finding, lint
+from .graph.lower import lower
 from .graph.names import split, tensor_name
 from .graph.order import refuse_reads_after_writes
 from .graph.suggest import no_outputs
@@ -149,6 +150,9 @@ def compile_plan(graph_def: Any, spec: FreezeSpec, shape_of: Callable[[str], Sha
     slots = freeze_variables(body, library)
     _originals(slots, {node.name for node in graph_def.node})
     body = prune(body)
+    if spec.lower_control_flow:
+        lower(body, library)
+        body = prune(body)
     left = placeholders(body, inputs)
     unused = [end.key for end in inputs if end.tensor not in body.nodes]
     inputs = [end for end in inputs if end.tensor in body.nodes]

@@ -22,9 +22,9 @@ class FreezingSaver(v1.train.Saver):
     `defer_build=True`. So the outputs must be there, and the graph not yet be finalized.
 
     Args:
-      outputs, inputs, bind, inference_fn, variable_map, ema, values, output_dir, name, keep,
-      latest, save_best_only, evaluate, monitor, mode, threshold, resume, strict: as in FreezeHook
-        (the file's name is `freeze_name` here, since a Saver has a `name`).
+      outputs, inputs, bind, inference_fn, variable_map, ema, values, lower_control_flow,
+      output_dir, name, keep, latest, save_best_only, evaluate, monitor, mode, threshold, resume,
+      strict: as in FreezeHook (the file's name is `freeze_name` here, since a Saver has a `name`).
       **saver: the arguments of tf.compat.v1.train.Saver, by name.
 
     Raises:
@@ -41,6 +41,7 @@ class FreezingSaver(v1.train.Saver):
         variable_map: Renaming = None,
         ema: Any = None,
         values: str = "auto",
+        lower_control_flow: bool = False,
         output_dir: Optional[str] = None,
         freeze_name: Optional[str] = None,
         keep: Optional[int] = None,
@@ -62,6 +63,7 @@ class FreezingSaver(v1.train.Saver):
             variable_map=variable_map,
             ema=ema,
             values=values,
+            lower_control_flow=lower_control_flow,
         )
         self._options = SessionOptions(
             output_dir=output_dir,

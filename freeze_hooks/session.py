@@ -42,6 +42,8 @@ class FreezeHook(v1.train.SessionRunHook):
       values: "live" takes the session's values, "checkpoint" those of the checkpoint that was just
         written. "auto" is "checkpoint" where steps may run while values are read (another
         process's session, SyncReplicasOptimizer, a Supervisor's timer), else "live".
+      lower_control_flow: write If, Case and While as Switch, Merge and Enter, without functions,
+        for programs that know only the control flow of TensorFlow 1.
       output_dir: where the files go, instead of beside the checkpoints.
       name: tells several hooks' files in one directory apart: `PREFIX.name.pb`.
       save_steps, save_secs: write every so many global steps or seconds into `output_dir`, as
@@ -77,6 +79,7 @@ class FreezeHook(v1.train.SessionRunHook):
         variable_map: Renaming = None,
         ema: Any = None,
         values: str = "auto",
+        lower_control_flow: bool = False,
         output_dir: Optional[str] = None,
         name: Optional[str] = None,
         save_steps: Optional[int] = None,
@@ -101,6 +104,7 @@ class FreezeHook(v1.train.SessionRunHook):
             variable_map=variable_map,
             ema=ema,
             values=values,
+            lower_control_flow=lower_control_flow,
         )
         self._options = SessionOptions(
             output_dir=output_dir,

@@ -27,6 +27,7 @@ class FreezeSpec:
       variable_map: from its variables' names to the training graph's.
       ema: whose averages to take instead of variables.
       values: "live", "checkpoint" or "auto".
+      lower_control_flow: whether If, Case and While become Switch, Merge and Enter.
     """
 
     outputs: Wanted

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import read_graph_def
+from tensorflow.python.framework.function import Defun
 
 import freeze_hooks as fh
 
@@ -216,6 +217,40 @@ def function_in_conditional():
     return {"outputs": ["y"]}, [{"x:0": X, "on:0": k} for k in (True, False)]
 
 
+def constant_of_a_function_in_conditional():
+    x, w, on = x_placeholder(), var("w", [4]), flag("on")
+
+    @tf.function
+    def f(t):
+        return t * w, tf.constant(7.0)
+
+    tf.identity(tf.cond(on, lambda: f(x * x)[1], lambda: tf.reduce_sum(x)), name="y")
+    tf.where(on, 7.0, tf.reduce_sum(x), name="live")  # where TensorFlow itself may answer 7 for y
+    feeds = [{"x:0": X, "on:0": k} for k in (True, False)]
+    return {"outputs": ["y"]}, feeds, {}, ["live:0"]
+
+
+def loop_of_invariants():
+    """What the body makes of invariants alone must not run ahead of the loop."""
+    x, w = x_placeholder(), var("w", [4])
+    loop = v1.while_loop(
+        lambda i, *_: i < 2, lambda i, a, b, c: (i + 1, x * x, x, w), [0, x + 1.0, x, w + 1.0]
+    )
+    tf.add_n([loop[1], loop[2], loop[2] * loop[3]], name="y")
+    return {"outputs": ["y"]}, [{"x:0": X}]
+
+
+def loop_in_a_function_called_twice():
+    x = x_placeholder()
+
+    @Defun(tf.float32, tf.int32)  # unlike tf.function, with v1 loops if those are on
+    def f(t, n):
+        return v1.while_loop(lambda i, t: i < n, lambda i, t: (i + 1, t * 2.0 + 1.0), [0, t])[1]
+
+    tf.identity(f(x, 3) + f(x + 1.0, 5), name="y")
+    return {"outputs": ["y"]}, [{"x:0": X}]
+
+
 def batch_norm_updates():
     """The moving averages' updates are control inputs of the output itself."""
     x, on = x_placeholder(), flag()
@@ -284,6 +319,9 @@ GRAPHS = [
     functions,
     functions_bound,
     function_in_conditional,
+    constant_of_a_function_in_conditional,
+    loop_of_invariants,
+    loop_in_a_function_called_twice,
     batch_norm_updates,
     shapes_of_variables,
     outputs_of_every_kind,

@@ -21,6 +21,7 @@ HANDLES = frozenset(("VarHandleOp",))
 VARIABLES = REF_VARIABLES | HANDLES
 TABLE_INITS = frozenset(("InitializeTable", "InitializeTableV2"))
 _CONTEXT_MAKERS = frozenset(SWITCHES + ENTERS)
+_PIVOTS = frozenset(("Identity", "Const", "LoopCond") + MERGES + ENTERS + EXITS + NEXT_ITERATIONS)
 
 
 @dataclasses.dataclass
@@ -58,9 +59,12 @@ class Body:
 
     def pivot(self, text: str) -> str:
         """A control input that is alive just when the tensor `text` is."""
-        name, _ = split(text)
-        if name in self.nodes and self.nodes[name].op in SWITCHES:
-            name = self.add("Identity", name + "/pivot", [text], T=self.nodes[name].attr["T"]).name
+        name, port = split(text)
+        if name in self.nodes and self.nodes[name].op not in _PIVOTS:  # which prune() would lose
+            dtype = output_type(self.nodes[name], port)
+            if dtype is not None:
+                attr = AttrValue(type=dtype)
+                name = self.add("Identity", name + "/pivot", [text], T=attr).name
         return "^" + name
 
     def consumers(self) -> Dict[str, List[Tuple[Any, int]]]:
@@ -102,14 +106,20 @@ def takes_variable(node: Any, nodes: Mapping[str, Any]) -> bool:
     return False
 
 
+def _is_free(node: Any, nodes: Mapping[str, Any]) -> bool:
+    """Whether a node takes nothing but loop invariants, which are there before the loop runs."""
+    above = (nodes.get(split(text)[0]) for text in data_inputs(node))
+    return all(n and n.op in ENTERS and n.attr.get("is_constant", UNSET).b for n in above)
+
+
 def prune(body: Body, moved: Optional[Mapping[str, str]] = None, keep_order: bool = False) -> Body:
     """A copy that holds only what the outputs need, with tensors in `moved` replaced.
 
     Control inputs are dropped: in a file for inference they would only run updates, summaries,
-    savers and asserts. They stay on a node without data inputs inside a v1 conditional or loop,
-    where they say to which branch or frame the node belongs (ControlFlowContext pivots), and
-    with `keep_order` on nodes that take a variable, whose value may depend on what ran before.
-    What waits for the initialization of a lookup table goes on waiting.
+    savers and asserts. They stay on a node inside a v1 conditional or loop whose data inputs, if
+    any, do not say to which branch or iteration it belongs (ControlFlowContext pivots), and with
+    `keep_order` on nodes that take a variable, whose value may depend on what ran before. What
+    waits for the initialization of a lookup table goes on waiting.
     """
     moved = moved or {}
     outputs = [follow(text, moved) for text in body.outputs]
@@ -132,10 +142,10 @@ def prune(body: Body, moved: Optional[Mapping[str, str]] = None, keep_order: boo
             inputs = list(node.input)
         elif keep_order and takes_variable(node, body.nodes):
             inputs = list(node.input)
-        elif not inputs and pivots is not None:
-            inputs = pivots.of(node)
         else:
             inputs += _initializations(node, body.nodes)
+            if pivots is not None and _is_free(node, body.nodes):
+                inputs += pivots.of(node)
         wanted[name] = [follow(text, moved) for text in inputs]
         for text in wanted[name]:
             stack.append((split(text)[0], waited_for or (text.startswith("^") and keep_order)))
@@ -160,8 +170,6 @@ def _copy(node: Any, inputs: List[str]) -> Any:
 class _Pivots:
     """Which control inputs of source nodes carry a branch or a frame."""
 
-    PURE = frozenset(("Identity", "Const", "LoopCond") + MERGES + ENTERS + EXITS + NEXT_ITERATIONS)
-
     def __init__(self, body: Body) -> None:
         self._nodes = body.nodes
         self._depth: Dict[str, int] = {}  # how many conditionals and loops are open around a node
@@ -179,7 +187,7 @@ class _Pivots:
             if self._depth[name] <= 0:
                 continue
             source = self._nodes[name]
-            if source.op in self.PURE or source.op in SWITCHES:
+            if source.op in _PIVOTS or source.op in SWITCHES:
                 found["^" + name] = None
                 continue
             for text in source.input:

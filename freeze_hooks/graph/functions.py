@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Set, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
 from .._tf import FunctionDef, NodeDef, op_def
 from ..errors import NotFreezableError
 from .body import (
     ARG,
+    ENTERS,
     Body,
     follow,
     has_frames,
@@ -148,9 +149,29 @@ def _inline(
     del body.nodes[call.name]
     inputs = [follow(text, moved) for text in call.input if not text.startswith("^")]
     controls = [text for text in call.input if text.startswith("^")]
+    copies, outputs = paste(body, call.name, inner, inputs)
+    for name, copy in copies.items():
+        if framed and not copy.input:
+            copy.input.extend(controls)
+            if inputs:
+                copy.input.append(body.pivot(inputs[0]))
+        elif takes_variable(inner.nodes[name], inner.nodes):
+            copy.input.extend(controls)
+    moved.update((join(call.name, port), text) for port, text in enumerate(outputs))
+    return {name: copy.name for name, copy in copies.items()}
+
+
+def paste(
+    body: Body, scope: str, inner: Body, inputs: Sequence[str]
+) -> Tuple[Dict[str, Any], List[str]]:
+    """Copy a function's nodes into `body`, with `inputs` in place of its arguments.
+
+    Returns:
+      The copies by their nodes' names in the function, and the tensors that it returns.
+    """
     actual = dict(zip(inner.args, inputs))
     inside = [node for node in inner.nodes.values() if node.op != ARG]
-    copies = {n.name: body.add(n.op, f"{call.name}/{n.name}") for n in inside}
+    copies = {n.name: body.add(n.op, f"{scope}/{n.name}") for n in inside}
 
     def outer(text: str) -> str:
         name, port = split(text)
@@ -163,15 +184,9 @@ def _inline(
         copy.MergeFrom(NodeDef(device=node.device, input=[outer(text) for text in node.input]))
         for key, value in node.attr.items():
             copy.attr[key].CopyFrom(value)
-        if framed and not node.input:
-            copy.input.extend(controls)
-            if inputs:
-                copy.input.append(body.pivot(inputs[0]))
-        elif takes_variable(node, inner.nodes):
-            copy.input.extend(controls)
-    for port, text in enumerate(inner.outputs):
-        moved[join(call.name, port)] = outer(text)
-    return {name: copy.name for name, copy in copies.items()}
+        if copy.op in ENTERS:  # each copy of a loop is a frame of its own
+            copy.attr["frame_name"].s = f"{scope}/".encode() + copy.attr["frame_name"].s
+    return copies, [outer(text) for text in inner.outputs]
 
 
 def _arg(name: str, index: int, dtype: int) -> Any:
