@@ -153,11 +153,16 @@ def publish(numbers):
         table(numbers),
         targets(numbers) + "\n" + END,
     ]
+    replace_section(BEGIN, END, parts)
+
+
+def replace_section(begin, end, parts):
+    """Puts Markdown parts in place of what README.md has between two markers, and the markers."""
     readme = os.path.join(HERE, "README.md")
     with open(readme) as file:
-        before, rest = file.read().split(BEGIN)
+        before, rest = file.read().split(begin)
     with open(readme, "w") as file:
-        file.write(before + "\n\n".join(part.rstrip() for part in parts) + rest.split(END)[1])
+        file.write(before + "\n\n".join(part.rstrip() for part in parts) + rest.split(end)[1])
 
 
 def machine(directory):
