@@ -110,9 +110,7 @@ def test_averages_of_the_optimizer(tmp_path):
     averages = copies(optimizer._model_variables_moving_average)
     found = bits(constants(path).values())
     assert bits(averages) <= found
-    assert (
-        not bits(recorder.epochs[0]) & found
-    )  # in the end, Keras puts the averages in their place
+    assert not bits(recorder.epochs[0]) & found  # Keras replaces them in the end
 
 
 @pytest.mark.parametrize("dtype", [None, "bfloat16"])
