@@ -31,3 +31,20 @@ def tests(session):
         *session.posargs,
         env={"TF_CPP_MIN_LOG_LEVEL": "2", "CUDA_VISIBLE_DEVICES": "-1"},
     )
+
+
+@nox.session(python=HERE)
+def backends(session):
+    # torch by its release: the newest may bring gigabytes of CUDA with it.
+    session.install("-q", ".[tensorflow,jax,torch,test]", "torch==2.13.0")
+    for backend in ("jax", "torch"):
+        session.run(
+            "pytest",
+            "tests/test_backends.py",
+            *session.posargs,
+            env={
+                "KERAS_BACKEND": backend,
+                "TF_CPP_MIN_LOG_LEVEL": "2",
+                "CUDA_VISIBLE_DEVICES": "-1",
+            },
+        )

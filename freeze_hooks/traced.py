@@ -37,9 +37,15 @@ class FunctionPlan:
       weight_bytes: bytes of all variables.
     """
 
-    def __init__(self, plan: FreezePlan, values: Callable[[], Iterator[Value]]) -> None:
+    def __init__(
+        self,
+        plan: FreezePlan,
+        values: Callable[[], Iterator[Value]],
+        handles: Sequence[Any] = (),
+    ) -> None:
         self.plan = plan
         self.values = values  # gives one for each of the plan's slots
+        self.handles = handles  # of their variables, where a function was traced
 
     @property
     def signature(self) -> Signature:
@@ -138,11 +144,11 @@ def plan_concrete(
     )
     plan = compile_plan(graph_def, spec, shape_of)
     sparse = _gathered(graph_def)
+    slots = [(handles[slot.variable.node], slot.variable) for slot in plan.slots]
     readers = [
-        _reader(handles[slot.variable.node], slot.variable, replaced, slot.variable.node in sparse)
-        for slot in plan.slots
+        _reader(handle, variable, replaced, variable.node in sparse) for handle, variable in slots
     ]
-    return FunctionPlan(plan, lambda: (read() for read in readers))
+    return FunctionPlan(plan, lambda: (read() for read in readers), [h for h, _ in slots])
 
 
 def _embedded(graph_def: Any, captures: Mapping[str, Any], naming: Naming) -> Dict[str, Any]:

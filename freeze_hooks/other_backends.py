@@ -1,0 +1,240 @@
+"""Keras 3 on JAX or PyTorch: the plan is made on TensorFlow, the values come from the training."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import pickle
+import re
+import subprocess
+import sys
+import tempfile
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+
+import numpy as np
+import tensorflow as tf
+
+from . import _tf, errors
+from .errors import FreezeError, NotFreezableError
+from .fit import synchronize
+from .keras_model import _signature, backend_of
+from .plan import FreezePlan, Slot
+from .planner import ANSWER, MODEL, TASK, Answer, Task
+from .stream import Value
+from .traced import FunctionPlan
+from .values import as_value
+
+# The path comes first: it may be by it that freeze_hooks and the model's modules are found.
+_RUN = (
+    "import sys; where, sys.path[:] = sys.argv[1], sys.argv[2:]; "
+    "from freeze_hooks.planner import main; main(where)"
+)
+_ENVIRONMENT = {
+    "KERAS_BACKEND": "tensorflow",
+    "CUDA_VISIBLE_DEVICES": "-1",  # the training has the accelerators
+    "JAX_PLATFORMS": "cpu",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+}
+_COUNTED = re.compile(r"(_\d+)+(?=/|$)")
+_WRAPPERS = ("JaxLayer", "FlaxLayer", "TorchModuleWrapper")
+
+
+def plan_elsewhere(
+    model: Any, input_signature: Any, ema: Optional[str], lower_control_flow: bool
+) -> FunctionPlan:
+    """Plan a model of another backend in a process that runs Keras on TensorFlow.
+
+    Args:
+      model, input_signature, ema, lower_control_flow: as in `plan_keras_model`.
+
+    Raises:
+      FreezeError: the model cannot be saved, loaded on TensorFlow, or frozen.
+    """
+    specs = _signature(model, input_signature)
+    synchronize(model)
+    if not model.built:
+        _build(model, specs)
+    layers = list(_layers(model))
+    _refuse_wrappers(model, layers)
+    task = Task(specs, lower_control_flow, _classes(layers), _custom_modules(), _settings())
+    answer = _ask(model, task)
+    return _plan_of(model, answer, ema)
+
+
+def _build(model: Any, specs: Any) -> None:
+    import keras
+
+    def symbol(spec: Any) -> Any:
+        return keras.KerasTensor(tuple(spec.shape), spec.dtype.name)
+
+    model(tf.nest.map_structure(symbol, specs))
+
+
+def _layers(model: Any) -> Iterator[Any]:
+    yield model
+    yield from model._flatten_layers(include_self=False)
+
+
+def _refuse_wrappers(model: Any, layers: Sequence[Any]) -> None:
+    import keras
+
+    for layer in layers:
+        for wrapper in _WRAPPERS:
+            kind: Any = getattr(keras.layers, wrapper, ())
+            if isinstance(layer, kind):
+                raise NotFreezableError(
+                    f"layer {layer.name!r} of {model.name!r} is a {wrapper}, whose code cannot run "
+                    "on TensorFlow: write it with Keras layers and keras.ops"
+                )
+
+
+def _classes(layers: Sequence[Any]) -> List[Tuple[str, str]]:
+    """Where a model's own classes are: (module, qualified name) of each."""
+    found: Dict[Tuple[str, str], None] = {}
+    for kind in map(type, layers):
+        if kind.__module__.split(".")[0] == "keras":
+            continue
+        inside = "<locals>" in kind.__qualname__
+        if kind.__module__ == "__main__" or inside:
+            raise NotFreezableError(
+                f"class {kind.__qualname__} is defined in "
+                f"{'a function' if inside else 'the main program'}, where the process that plans "
+                "the model on TensorFlow cannot import it: move it to the top level of a module "
+                "and decorate it with @keras.saving.register_keras_serializable()"
+            )
+        found[kind.__module__, kind.__qualname__] = None
+    return list(found)
+
+
+def _custom_modules() -> List[str]:
+    """The modules of what was registered with Keras, which the model may need or not."""
+    import keras
+
+    custom = keras.saving.get_custom_objects().values()
+    modules = {getattr(thing, "__module__", None) for thing in custom}
+    return sorted(module for module in modules if module and module != "__main__")
+
+
+def _settings() -> Dict[str, Any]:
+    import keras
+
+    names = ("floatx", "epsilon", "image_data_format")
+    return {name: getattr(keras.config, name)() for name in names}
+
+
+def _ask(model: Any, task: Task) -> Answer:
+    with tempfile.TemporaryDirectory(prefix="freeze_hooks-") as where:
+        try:
+            model.save(os.path.join(where, MODEL))
+        except Exception as error:
+            raise NotFreezableError(
+                f"{model.name!r} cannot be saved as a .keras file, by which it goes to the process "
+                f"that plans it on TensorFlow: {type(error).__name__}: {error}"
+            ) from error
+        with open(os.path.join(where, TASK), "wb") as file:
+            pickle.dump(task, file)
+        path = [entry for entry in sys.path if isinstance(entry, str)]
+        run = subprocess.run(
+            [sys.executable, "-c", _RUN, where, *path],
+            env={**os.environ, **_ENVIRONMENT},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        try:
+            with open(os.path.join(where, ANSWER), "rb") as file:
+                answer = pickle.load(file)
+        except OSError:
+            said = run.stderr.decode(errors="replace").strip().splitlines()
+            raise FreezeError(
+                f"the process that plans {model.name!r} on TensorFlow ended with exit code "
+                f"{run.returncode}: {said[-1] if said else 'it said nothing'}"
+            ) from None
+    if answer.error is not None:
+        raise _error_of(model, answer)
+    return answer
+
+
+def _error_of(model: Any, answer: Answer) -> FreezeError:
+    if answer.kind is not None:  # one of our own says itself what is wrong
+        return getattr(errors, answer.kind)(answer.error)
+    culprit = f"{answer.layer} of {model.name!r}" if answer.layer else repr(model.name)
+    return NotFreezableError(
+        f"{culprit} cannot run on TensorFlow, as a frozen file needs it to: {answer.error}; its "
+        "layers must compute by keras.ops alone, and it must load by keras.saving.load_model"
+    )
+
+
+def _plan_of(model: Any, answer: Answer, ema: Optional[str]) -> FunctionPlan:
+    plan: FreezePlan = answer.plan
+    variables = [_counterpart(model, slot, place) for slot, place in zip(plan.slots, answer.places)]
+    dtypes = [_tf.numpy_dtype(slot.variable.dtype) for slot in plan.slots]
+    shared = backend_of(model) == "jax"
+
+    def values() -> Iterator[Value]:
+        averages = _averages(model) if ema else {}
+        for variable, dtype in zip(variables, dtypes):
+            yield as_value(_array(averages.get(id(variable), variable), shared, dtype))
+
+    return FunctionPlan(plan, values)
+
+
+def _counterpart(model: Any, slot: Slot, place: Any) -> Any:
+    """The variable of this process that a slot's is a copy of."""
+    index, path = place
+    if index is None:
+        raise NotFreezableError(
+            f"variable {slot.variable.node!r} is not among the variables of {model.name!r}: "
+            "make it with add_weight(), or assign its layer to an attribute of the model"
+        )
+    variable = dict(enumerate(model.variables)).get(index)
+    if (
+        variable is None
+        or not _same_name(variable.path, path)
+        or tuple(variable.shape) != slot.variable.shape
+    ):
+        here = "none" if variable is None else f"{variable.path!r}, {list(variable.shape)}"
+        raise NotFreezableError(
+            f"loaded on TensorFlow, {model.name!r} has other variables than here: there it uses "
+            f"{path!r}, {slot.variable.shape}, where here is {here}; its layers must make the same "
+            "variables in the same order on every backend"
+        )
+    _check_dtype(variable, slot)
+    return variable
+
+
+def _same_name(here: str, there: str) -> bool:
+    """Whether two paths end alike: what is before depends on how a model was built.
+
+    So do the numbers by which Keras counts the layers of a process.
+    """
+    pairs = zip(_COUNTED.sub("", here).split("/")[::-1], _COUNTED.sub("", there).split("/")[::-1])
+    return all(a == b for a, b in itertools.islice(pairs, 2))  # a layer's and a variable's
+
+
+def _check_dtype(variable: Any, slot: Slot) -> None:
+    there = tf.as_dtype(slot.variable.dtype)
+    here = tf.as_dtype(str(variable.dtype))
+    if here == there or (here.is_integer and there.is_integer):  # seeds differ in width
+        return
+    raise NotFreezableError(
+        f"variable {variable.path!r} is {here.name} here, but {there.name} on TensorFlow: give "
+        "its layer a dtype"
+    )
+
+
+def _averages(model: Any) -> Dict[int, Any]:
+    pairs = _tf.optimizer_averages(model)
+    if pairs is None:
+        raise FreezeError('ema="optimizer" needs an optimizer made with use_ema=True')
+    return {id(variable): average for variable, average in pairs}
+
+
+def _array(variable: Any, shared: bool, dtype: Any) -> Any:
+    """A variable's value now, that stays as it is while training goes on."""
+    import keras
+
+    # PyTorch updates in place, so this copies. JAX does not reuse a donated buffer that an array
+    # still looks at.
+    array = np.asarray(variable.value) if shared else keras.ops.convert_to_numpy(variable.value)
+    return array.astype(dtype, copy=False)

@@ -1,0 +1,133 @@
+"""What runs in a process of its own, with Keras on TensorFlow, to plan a model of elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import importlib
+import os
+import pickle
+import traceback
+from typing import Any, Dict, Optional, Sequence, Tuple
+
+from .errors import FreezeError
+
+MODEL, TASK, ANSWER = "model.keras", "task.pickle", "answer.pickle"
+
+Place = Tuple[Optional[int], str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """What to do with the model in the same directory.
+
+    Attributes:
+      input_signature, lower_control_flow: as in `plan_keras_model`.
+      classes: (module, qualified name) of those of its layers that are not Keras's.
+      custom_modules: where other things registered with Keras are, which it may need.
+      settings: of keras.config.
+    """
+
+    input_signature: Any
+    lower_control_flow: bool
+    classes: Sequence[Tuple[str, str]]
+    custom_modules: Sequence[str]
+    settings: Dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """What came of it.
+
+    Attributes:
+      plan: the FreezePlan.
+      places: for each slot, the index of its variable in `model.variables`, None if it is not
+        there, and its path.
+      error: what went wrong instead.
+      kind: the class of that, if it is a FreezeError.
+      layer: the layer in which it went wrong, if it is known.
+    """
+
+    plan: Any = None
+    places: Sequence[Place] = ()
+    error: Optional[str] = None
+    kind: Optional[str] = None
+    layer: Optional[str] = None
+
+
+def main(where: str) -> None:
+    """Answer the task in a directory by a file beside it."""
+    with open(os.path.join(where, TASK), "rb") as file:
+        task = pickle.load(file)
+    try:
+        answer = _plan(os.path.join(where, MODEL), task)
+    except Exception as error:
+        answer = _failure(error)
+    with open(os.path.join(where, ANSWER), "wb") as file:
+        pickle.dump(answer, file)
+
+
+def _plan(path: str, task: Task) -> Answer:
+    import keras
+
+    from .keras_model import _handles, plan_keras_model
+
+    keras.config.disable_traceback_filtering()  # so that the layer at fault is found in it
+    for name, value in task.settings.items():
+        getattr(keras.config, "set_" + name)(value)
+    classes = [_imported(*where) for where in task.classes]
+    for module in task.custom_modules:
+        with contextlib.suppress(Exception):
+            importlib.import_module(module)
+    # The model was made by the same user a moment ago, Lambda layers and all.
+    model = keras.saving.load_model(
+        path, {kind.__name__: kind for kind in classes}, compile=False, safe_mode=False
+    )
+    plan = plan_keras_model(
+        model, input_signature=task.input_signature, lower_control_flow=task.lower_control_flow
+    )
+    indices = {id(h): i for i, v in enumerate(model.variables) for h in _handles(v)}
+    found = [indices.get(id(handle)) for handle in plan.handles]
+    places = [(i, "" if i is None else str(model.variables[i].path)) for i in found]
+    return Answer(plan.plan, places)
+
+
+def _imported(module: str, name: str) -> Any:
+    return functools.reduce(getattr, name.split("."), importlib.import_module(module))
+
+
+def _failure(error: BaseException) -> Answer:
+    if isinstance(error, FreezeError) and error.__cause__ is None:
+        return Answer(error=str(error), kind=type(error).__name__)
+    root = _root(error)
+    said = str(root).strip().splitlines()
+    text = type(root).__name__ + (f": {said[0]}" if said else "")
+    return Answer(error=text, layer=_layer_at_fault(root) or _layer_at_fault(error))
+
+
+def _root(error: BaseException) -> BaseException:
+    """What went wrong first, behind what Keras says of it when it loads a model."""
+    while True:
+        wrapped = "ncountered: " in str(error) or "ncountered:\n" in str(error)
+        behind = error.__cause__ or (error.__context__ if wrapped else None)
+        if behind is None:
+            return error
+        error = behind
+
+
+def _layer_at_fault(error: BaseException) -> Optional[str]:
+    """The innermost layer, not one of Keras's own, whose code an error passed through."""
+    import keras
+
+    found = None
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        owner = frame.f_locals.get("self")
+        if isinstance(owner, keras.layers.Layer) and _is_own(owner):
+            found = f"layer {owner.name!r} ({type(owner).__name__})"
+    return found
+
+
+def _is_own(layer: Any) -> bool:
+    kind = type(layer)
+    return kind.__module__.split(".")[0] != "keras" or kind.__name__ == "Lambda"

@@ -1,0 +1,178 @@
+"""Keras 3 on JAX and PyTorch: `KERAS_BACKEND=jax pytest tests/test_backends.py`, or torch."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import constants
+
+import freeze_hooks as fh
+from freeze_hooks.stream import held
+
+keras = pytest.importorskip("keras", reason="needs Keras 3")
+if keras.backend.backend() not in ("jax", "torch"):
+    pytest.skip("Keras is on TensorFlow: set KERAS_BACKEND", allow_module_level=True)
+backend_layers = pytest.importorskip("backend_layers")
+
+layers = keras.layers
+digits = pytest.importorskip("sklearn.datasets").load_digits()
+IMAGES = (digits.images / 16).astype("float32")[..., None]
+TOKENS = digits.images.reshape(-1, 64).astype("int32")
+LABELS = digits.target
+
+
+class Recorder(keras.callbacks.Callback):
+    """What the weights are at the end of each epoch."""
+
+    def __init__(self):
+        super().__init__()
+        self.epochs = []
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.epochs.append(copies(self.model.weights))
+
+
+def copies(variables):
+    return [np.array(keras.ops.convert_to_numpy(v)) for v in variables]
+
+
+def bits(arrays):
+    return {(array.shape, array.tobytes()) for array in arrays}
+
+
+def conv_net():
+    image = keras.Input((8, 8, 1), name="image")
+    x = layers.Conv2D(8, 3, padding="same")(image)
+    x = layers.ReLU()(layers.BatchNormalization()(x))
+    x = layers.Dropout(0.3)(layers.Flatten()(layers.MaxPooling2D()(x)))
+    return keras.Model(image, layers.Dense(10, activation="softmax", name="probs")(x))
+
+
+def transformer():
+    tokens = keras.Input((64,), dtype="int32", name="tokens")
+    x = layers.Embedding(17, 16)(tokens)
+    x = layers.LayerNormalization()(x + layers.MultiHeadAttention(2, 8)(x, x))
+    x = layers.LayerNormalization()(x + layers.Dense(16)(layers.Dense(32, "gelu")(x)))
+    x = layers.GlobalAveragePooling1D()(x)
+    return keras.Model(tokens, layers.Dense(10, activation="softmax", name="probs")(x))
+
+
+def dense_net(dtype=None):
+    return keras.Sequential(
+        [
+            keras.Input((64,), name="pixels"),
+            layers.Dense(16, activation="relu", dtype=dtype),
+            layers.Dense(10, dtype=dtype),
+        ]
+    )
+
+
+def train(model, x, callbacks, optimizer="adam", epochs=2):
+    model.compile(optimizer, "sparse_categorical_crossentropy")
+    model.fit(x, LABELS, 64, epochs, 0, callbacks, validation_split=0.2)
+
+
+def assert_same(clean, artifact, model, x):
+    """The file, in a clean process, answers as the model does."""
+    (given,), (asked,) = artifact.signature.inputs, artifact.signature.outputs
+    (found,) = clean.run(artifact.path, {given.tensor: x}, [asked.tensor])
+    wanted = model.predict(x, verbose=0)
+    assert found.shape == wanted.shape
+    assert np.abs(found - wanted).max() <= 1e-5 * np.abs(wanted).max()
+
+
+def test_conv_net_writes_each_epochs_weights(tmp_path, clean):
+    model, recorder = conv_net(), Recorder()
+    callback = fh.FreezeCallback(str(tmp_path / "{epoch}.pb"))
+    train(model, IMAGES, [callback, recorder])
+    steps = -(-int(len(IMAGES) * 0.8) // 64)
+    assert [a.step for a in callback.artifacts] == [steps, 2 * steps]
+    assert [a.signature.inputs[0].name for a in callback.artifacts] == ["image", "image"]
+    for artifact, weights in zip(callback.artifacts, recorder.epochs):
+        assert bits(weights) <= bits(constants(artifact.path).values())
+    assert_same(clean, callback.artifacts[-1], model, IMAGES[:100])
+
+
+def test_transformer_keeps_the_best(tmp_path, clean):
+    model = transformer()
+    callback = fh.FreezeCallback(str(tmp_path / "best.pb"), save_best_only=True)
+    train(model, TOKENS, [callback])
+    history = model.history.history["val_loss"]
+    assert history[1] < history[0]
+    assert callback.artifacts[-1].metrics["val_loss"] == pytest.approx(history[1])
+    assert_same(clean, callback.artifacts[-1], model, TOKENS[:100])
+
+
+def test_averages_of_the_optimizer(tmp_path):
+    model, path = dense_net(), str(tmp_path / "averaged.pb")
+    optimizer = keras.optimizers.Adam(use_ema=True)
+    callback, recorder = fh.FreezeCallback(path, ema="optimizer"), Recorder()
+    train(model, TOKENS.astype("float32"), [callback, recorder], optimizer, epochs=1)
+    averages = copies(optimizer._model_variables_moving_average)
+    found = bits(constants(path).values())
+    assert bits(averages) <= found
+    assert not bits(recorder.epochs[0]) & found  # Keras replaces them in the end
+
+
+@pytest.mark.parametrize("dtype", [None, "bfloat16"])
+def test_values_stay_as_they_are_while_training_goes_on(dtype):
+    model = dense_net(dtype)
+    model.compile(keras.optimizers.SGD(0.01, momentum=0.9), "mse")
+    plan = fh.plan_keras_model(model)
+    x, y = np.ones((8, 64), "float32"), np.ones((8, 10), "float32")
+    model.train_on_batch(x, y)
+    before = sorted(array.tobytes() for array in copies(model.weights))
+    values = held(plan.values())
+    for _ in range(3):
+        model.train_on_batch(x, y)
+    assert sorted(b"".join(value.chunks) for value in values) == before
+    assert sorted(array.tobytes() for array in copies(model.weights)) != before
+
+
+@pytest.mark.parametrize("called", [False, True])
+def test_subclassed_model_outside_fit(called, tmp_path, clean):
+    model, path = backend_layers.Gated(5), str(tmp_path / "gated.pb")
+    x = np.random.RandomState(0).randn(7, 6).astype("float32")
+    spec = None if called else tf.TensorSpec([None, 6], tf.float32)
+    if called:
+        model(x)
+    artifact = fh.freeze_keras_model(model, path, input_signature=spec)
+    assert_same(clean, artifact, model, x)
+
+
+def test_layer_that_computes_by_the_backend_itself(tmp_path):
+    module = {"jax": "jax.numpy", "torch": "torch"}[keras.backend.backend()]
+    model = keras.Sequential([keras.Input((4,)), backend_layers.Native(module, name="odd")])
+    with pytest.raises(fh.NotFreezableError, match=r"layer 'odd' \(Native\).*cannot run on Tensor"):
+        fh.freeze_keras_model(model, str(tmp_path / "odd.pb"))
+    assert not list(tmp_path.iterdir())
+
+
+def wrapper():
+    if keras.backend.backend() == "torch":
+        import torch
+
+        return layers.TorchModuleWrapper(torch.nn.Linear(4, 3), "odd", (None, 3))
+    return layers.JaxLayer(
+        lambda params, inputs: inputs @ params, params=np.ones((4, 3), "float32"), name="odd"
+    )
+
+
+def test_layer_that_wraps_the_backend():
+    model = keras.Sequential([keras.Input((4,)), wrapper()])
+    with pytest.raises(fh.NotFreezableError, match=r"layer 'odd' .* cannot run on TensorFlow"):
+        fh.plan_keras_model(model)
+
+
+def test_class_that_no_other_process_can_import():
+    class Local(layers.Layer):
+        def call(self, x):
+            return x
+
+    model = keras.Sequential([keras.Input((4,)), Local()])
+    with pytest.raises(fh.NotFreezableError, match=r"Local is defined in a function.* move it"):
+        fh.plan_keras_model(model)
+
+
+def test_unbuilt_model():
+    with pytest.raises(fh.FreezeError, match="call it once, or give input_signature="):
+        fh.plan_keras_model(backend_layers.Gated(5))
