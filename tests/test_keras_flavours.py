@@ -22,10 +22,11 @@ def keras(request):
     return keras_of(request.param)
 
 
-def run(program, *arguments, fails=False):
+def run(program, *arguments, fails=False, **variables):
     """What a program prints, as lines."""
     paths = [os.path.dirname(PROGRAMS), os.environ.get("PYTHONPATH", "")]
     environment = dict(os.environ, PYTHONPATH=os.pathsep.join(filter(None, paths)))
+    environment.update(variables)
     process = subprocess.Popen(
         [sys.executable, os.path.join(PROGRAMS, program)] + [str(a) for a in arguments],
         stdout=subprocess.PIPE,
@@ -183,9 +184,11 @@ def test_with_validation_the_default_is_the_best_val_loss(keras, tmp_path):
     assert artifact.metrics["val_loss"] == pytest.approx(min(history["val_loss"]))
 
 
-@pytest.mark.skipif(not TF1, reason="is the mode that all else runs in on TensorFlow 2")
-def test_eager_mode_of_tensorflow_1(keras, tmp_path):
-    lines = [line.split() for line in run("eager_keras.py", tmp_path) if line]
+def test_the_other_mode_of_tf_keras(keras, tmp_path):
+    """Eager mode on TensorFlow 1.15; on TensorFlow 2, Keras 2 as tf.keras."""
+    lines = [
+        line.split() for line in run("eager_keras.py", tmp_path, TF_USE_LEGACY_KERAS="1") if line
+    ]
     assert [(step, float(difference) < 1e-6) for step, difference in lines[-2:]] == [
         ("8", True)
     ] * 2

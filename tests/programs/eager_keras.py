@@ -1,4 +1,4 @@
-"""tf.keras of TensorFlow 1.15 in eager mode, which has to be chosen first.
+"""tf.keras in eager mode, which has to be chosen first on TensorFlow 1.15.
 
 python eager_keras.py DIRECTORY
 """
