@@ -89,6 +89,18 @@ def handle_type(handle: Any) -> Optional[Tuple[int, Any]]:
     return data.shape_and_type[0].dtype, data.shape_and_type[0].shape
 
 
+def share_reads(handle: Any) -> None:
+    """Have the next read of a variable share its memory, though training scatters into it.
+
+    The first gather or scatter of its rows makes TensorFlow copy a variable at each dense read
+    (copy_on_read_mode in resource_variable_ops.cc), until this op; the next one copies it once if
+    the memory is still held, and so leaves what was read as it is. Saver uses the op too.
+    """
+    disable = getattr(tf.raw_ops, "DisableCopyOnRead", None)
+    if disable is not None:
+        disable(resource=handle)
+
+
 def shared_array(tensor: Any) -> Any:
     """An eager tensor's value as an array that shares its memory; `numpy()` would copy it.
 

@@ -20,9 +20,10 @@ from .graph.variables import Variable, static
 from .plan import FreezePlan, Signature, compile_plan, value_bytes
 from .spec import FreezeSpec
 from .stream import Value
-from .values import SLICED_BYTES, as_bytes, as_value, row_parts
+from .values import as_value
 
 Reader = Callable[[], Value]
+_COPIED_BYTES = 1 << 20  # a smaller variable may as well be copied as it is read
 
 
 class FunctionPlan:
@@ -143,11 +144,8 @@ def plan_concrete(
         **options,
     )
     plan = compile_plan(graph_def, spec, shape_of)
-    sparse = _gathered(graph_def)
     slots = [(handles[slot.variable.node], slot.variable) for slot in plan.slots]
-    readers = [
-        _reader(handle, variable, replaced, variable.node in sparse) for handle, variable in slots
-    ]
+    readers = [_reader(handle, variable, replaced) for handle, variable in slots]
     return FunctionPlan(plan, lambda: (read() for read in readers), [h for h, _ in slots])
 
 
@@ -207,33 +205,17 @@ def _source(nodes: Mapping[str, Any], name: str, port: int) -> str:
     return tensor_name(f"{name}:{port}")
 
 
-def _gathered(graph_def: Any) -> Set[str]:
-    gathers = (n for n in graph_def.node if n.op in ("ResourceGather", "ResourceGatherNd"))
-    return {split(node.input[0])[0] for node in gathers}
-
-
-def _reader(
-    handle: Any, variable: Variable, replaced: Callable[[Any], Any], sparse: bool
-) -> Reader:
+def _reader(handle: Any, variable: Variable, replaced: Callable[[Any], Any]) -> Reader:
     dtype = tf.as_dtype(variable.dtype)
-    nbytes = value_bytes(variable)
+    large = (value_bytes(variable) or 0) > _COPIED_BYTES
 
     def read() -> Value:
-        value = tf.raw_ops.ReadVariableOp(resource=replaced(handle), dtype=dtype)
-        return as_value(_tf.shared_array(value))
-
-    def read_rows() -> Value:
-        assert variable.shape is not None and nbytes is not None
         source = replaced(handle)
+        if large:
+            _tf.share_reads(source)
+        return as_value(_tf.shared_array(tf.raw_ops.ReadVariableOp(resource=source, dtype=dtype)))
 
-        def rows(begin: int, size: int) -> Any:
-            indices = tf.range(begin, begin + size)
-            part = tf.raw_ops.ResourceGather(resource=source, indices=indices, dtype=dtype)
-            return as_bytes(_tf.shared_array(part))
-
-        return Value(variable.shape, nbytes, row_parts(rows, nbytes, nbytes // variable.shape[0]))
-
-    return read_rows if sparse and nbytes is not None and nbytes > SLICED_BYTES else read
+    return read
 
 
 def plan_function(

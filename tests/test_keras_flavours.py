@@ -69,6 +69,28 @@ def test_batches_of_several_steps_an_execution(keras, tmp_path):
     assert [a.step for a in callback.artifacts] == [4, 8, 12]
 
 
+def test_an_embedding_whose_rows_training_changes_in_place(keras, tmp_path):
+    """TensorFlow scatters into such a variable's memory, where others' updates move it to new."""
+    ids = np.random.RandomState(0).randint(0, 5000, [128, 4]).astype(np.int32)
+    inputs = keras.Input((4,), dtype="int32", name="ids")
+    rows = keras.layers.Embedding(5000, 100, name="rows")(inputs)
+    mean = keras.layers.GlobalAveragePooling1D()(rows)
+    model = keras.Model(inputs, keras.layers.Dense(10, activation="softmax", name="probs")(mean))
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    seen = []
+
+    class Note(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            seen.append(weights_of(model)["rows/embeddings"].copy())
+
+    callback = fh.FreezeCallback(str(tmp_path / "{epoch}-{batch}.pb"), save_freq=1, strict=True)
+    model.fit(ids, LABELS[:128], batch_size=16, epochs=2, verbose=0, callbacks=[callback, Note()])
+    assert len(callback.artifacts) == len(seen) == 16
+    for artifact, rows in zip(callback.artifacts, seen):
+        assert constants(artifact.path)["rows/embeddings"].tobytes() == rows.tobytes()
+    assert not np.array_equal(seen[0], seen[-1])
+
+
 @only_tf2
 def test_mirrored_on_two_devices(keras, tmp_path):
     differences = run("mirrored.py", keras.__name__, tmp_path)[-3:-1]
