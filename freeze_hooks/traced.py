@@ -136,7 +136,7 @@ def plan_concrete(
         dict(zip(naming.inputs, (moved[name] for name in fed))),
         **options,
     )
-    plan = compile_plan(graph_def, spec, shape_of)
+    plan = compile_plan(graph_def, spec, shape_of, one_call=True)
     sparse = _gathered(graph_def)
     readers = [
         _reader(handles[slot.variable.node], slot.variable, replaced, slot.variable.node in sparse)
