@@ -49,30 +49,30 @@ def _has(keras):
     return has
 
 
-def stir(model, inputs=None):
+def stir(model, examples=None):
     """Move all vectors (biases, scales, statistics) from where they begin: 0 and 1 hide mistakes.
 
-    Given inputs, batch norm takes half of its statistics from them first, as in training: else
-    what goes through a deep net vanishes or overflows.
+    Given examples, batch norm then takes its statistics from them, but for a little that keeps
+    rounding errors from growing: else what goes through a deep net vanishes.
     """
     random = np.random.RandomState(SEED)
-    if inputs is not None and tf.executing_eagerly():
-        norms = [layer for layer in model._flatten_layers() if "BatchNorm" in type(layer).__name__]
-        momenta = [layer.momentum for layer in norms]
-        for layer in norms:
-            layer.momentum = 0.5
-        for _ in range(3):
-            model(inputs, training=True)
-        for layer, momentum in zip(norms, momenta):
-            layer.momentum = momentum
     model.set_weights(
         [
-            w + random.uniform(-0.1, 0.1, w.shape).astype(w.dtype)
+            w + random.uniform(0, 0.5, w.shape).astype(w.dtype)
             if w.ndim == 1 and w.dtype == np.float32
             else w
             for w in model.get_weights()
         ]
     )
+    if examples is not None and tf.executing_eagerly():
+        norms = [layer for layer in model._flatten_layers() if "BatchNorm" in type(layer).__name__]
+        momenta = [layer.momentum for layer in norms]
+        for layer in norms:
+            layer.momentum = 0.02
+        if norms:
+            model(examples, training=True)
+        for layer, momentum in zip(norms, momenta):
+            layer.momentum = momentum
     return model
 
 

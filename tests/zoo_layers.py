@@ -205,7 +205,7 @@ def convolutions(keras):
         layers.PReLU(shared_axes=[1, 2]),
         layers.UpSampling2D(2, interpolation="bilinear"),
         layers.LayerNormalization(),
-        layers.LocallyConnected2D(2, 3) if hasattr(layers, "LocallyConnected2D") else layers.ELU(),
+        layers.ELU(),
         layers.GlobalMaxPooling2D(),
     )
 
