@@ -28,7 +28,7 @@ from .graph.functions import Library
 from .graph.lint import Finding, lint
 from .graph.lower import lower
 from .graph.names import split, tensor_name
-from .graph.order import refuse_reads_after_writes
+from .graph.order import follow_assignments, refuse_reads_after_writes
 from .graph.suggest import no_outputs
 from .graph.variables import Variable, freeze_variables
 from .spec import FreezeSpec
@@ -125,13 +125,17 @@ def value_bytes(variable: Variable) -> Optional[int]:
     return count * itemsize(variable.dtype)
 
 
-def compile_plan(graph_def: Any, spec: FreezeSpec, shape_of: Callable[[str], Shape]) -> FreezePlan:
+def compile_plan(
+    graph_def: Any, spec: FreezeSpec, shape_of: Callable[[str], Shape], one_call: bool = False
+) -> FreezePlan:
     """Compile what `spec` asks of a training graph.
 
     Args:
       graph_def: the graph's GraphDef; it is left as it is.
       spec: outputs, inputs and bound values.
       shape_of: gives the static shape of a tensor of the graph by its full name.
+      one_call: the graph is that of a function, in which what is read after an assignment is
+        what was assigned; in a training graph, which may run in part, such reads are refused.
 
     Raises:
       UnknownNameError: spec names a tensor the graph lacks.
@@ -145,6 +149,9 @@ def compile_plan(graph_def: Any, spec: FreezeSpec, shape_of: Callable[[str], Sha
     inputs, moved = cut(body, spec.inputs or (), shape_of)
     moved.update(bind(body, spec.bind, shape_of))
     body = simplify(prune(body, moved, keep_order=True), library)
+    if one_call:
+        follow_assignments(body)
+        body = prune(body, keep_order=True)
     refuse_reads_after_writes(body, library)
     body = prune(body)
     slots = freeze_variables(body, library)

@@ -143,7 +143,7 @@ def plan_concrete(
         dict(zip(naming.inputs, (moved[name] for name in fed))),
         **options,
     )
-    plan = compile_plan(graph_def, spec, shape_of)
+    plan = compile_plan(graph_def, spec, shape_of, one_call=True)
     slots = [(handles[slot.variable.node], slot.variable) for slot in plan.slots]
     readers = [_reader(handle, variable, replaced) for handle, variable in slots]
     return FunctionPlan(plan, lambda: (read() for read in readers), [h for h, _ in slots])

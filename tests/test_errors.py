@@ -310,3 +310,15 @@ def test_a_finalized_graph_without_a_read_says_so(graph, tmp_path):
         with pytest.raises(fh.FreezeError, match="'w' has no read op"):
             fh.freeze_session(session, str(tmp_path / "a.pb"), ["rows"])
     assert os.listdir(str(tmp_path)) == []
+
+
+@pytest.mark.parametrize("free, kinds", [(True, []), (False, ["training_batch_norm"])])
+def test_layer_norm_is_no_batch_norm(graph, free, kinds):
+    """tf_keras's takes batch norm's op, with a scale for each example."""
+    x = v1.placeholder(tf.float32, [None, 4], "x")
+    count = tf.shape(x)[:1] if free else tf.constant([3])
+    scale, offset = tf.fill(count, 1.0), tf.fill(count, 0.0)
+    rows = tf.reshape(x, tf.concat([[1], count, [-1], [1]], 0))
+    v1.nn.fused_batch_norm(rows, scale, offset, data_format="NCHW", name="norm")
+    findings = fh.check(graph, outputs=["norm"], inputs=["x"]).findings
+    assert [finding.kind for finding in findings] == kinds

@@ -13,7 +13,7 @@ from .fold import CASES, IFS
 from .names import split
 
 _RANDOM = re.compile(
-    r"(Stateless)?(Parameterized)?(Random(Uniform|StandardNormal|Gamma|Poisson|Shuffle|Binomial)"
+    r"(Stateless)?(Parameterized)?(Random(Uniform|StandardNormal|Normal|Gamma|Poisson|Shuffle|Binomial)"
     r"|TruncatedNormal|Multinomial)(Int|FullInt)?(V\d)?$"
 )
 _SHAPE_INPUT = {"Reshape": 1, "Fill": 0, "BroadcastTo": 1, "RandomUniform": 0}
@@ -60,7 +60,7 @@ def lint(
     for body in bodies:
         filled = _filled_tables(body)
         for node in body.nodes.values():
-            for kind in [] if node.name in filled else _kinds(node):
+            for kind in [] if node.name in filled else _kinds(node, body):
                 found.setdefault(kind, []).append(body.name + node.name)
         switches += _switching_placeholders(body) if not body.name else []
         if batches:
@@ -90,9 +90,11 @@ def _filled_tables(body: Body) -> Set[str]:
     return {split(node.input[0])[0] for node in inits}
 
 
-def _kinds(node: Any) -> Iterable[str]:
-    if re.match(r"FusedBatchNorm(?!Grad)", node.op) and (
-        "is_training" not in node.attr or node.attr["is_training"].b  # true by default
+def _kinds(node: Any, body: Body) -> Iterable[str]:
+    if (
+        re.match(r"FusedBatchNorm(?!Grad)", node.op)
+        and ("is_training" not in node.attr or node.attr["is_training"].b)  # true by default
+        and not _is_layer_norm(node, body)
     ):
         yield "training_batch_norm"
     if _RANDOM.match(node.op):
@@ -103,6 +105,12 @@ def _kinds(node: Any) -> Iterable[str]:
         yield "table"
     if _PIPELINE.match(node.op):
         yield "pipeline"
+
+
+def _is_layer_norm(norm: Any, body: Body) -> bool:
+    """tf_keras's layer norm: a batch norm with as many ones for its scale as there are examples."""
+    scale = body.nodes[split(norm.input[1])[0]]
+    return scale.op == "Fill" and body.nodes[split(scale.input[0])[0]].op != "Const"
 
 
 def _baked(body: Body, batches: Container[int]) -> List[str]:
@@ -155,7 +163,7 @@ _SAID = {
         "batch normalization in training mode uses the statistics of each batch",
         how,
     ),
-    "random": lambda how: ("random ops change the answer from run to run (dropout left on?)", how),
+    "random": lambda how: ("random ops put noise into the answer (dropout left on?)", how),
     "python": lambda how: (
         "Python functions run only in the process that made them",
         "cut behind them with inputs=",

@@ -1,15 +1,65 @@
-"""Reads that come after a write: their value is not the variable's, so they cannot be frozen."""
+"""Reads that come after a write, whose value is not the variable's own."""
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping, Set
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Set
 
 from ..errors import NotFreezableError
-from .body import Body, topological
+from .body import Body, data_inputs, has_frames, topological
 from .fold import BRANCHING, WHILES, branches_of
 from .functions import Library
 from .names import split
 from .variables import Carried, Variable, changes, handed, hands_on, variables_of
+
+
+def follow_assignments(body: Body) -> None:
+    """Let a read that comes after an AssignVariableOp take what that assigned, in place.
+
+    So are the draws from a random seed frozen, which each draw counts up: as one call of the
+    function makes them, from the seed's present value on.
+    """
+    if has_frames(body.nodes):
+        return
+    writers: Dict[str, Set[str]] = {name: set() for name in variables_of(body)}
+    reads = []
+    for node in body.nodes.values():
+        for text in data_inputs(node):
+            if text not in writers:
+                continue
+            if node.op != "ReadVariableOp":
+                writers[text].add(node.name)
+            elif len(node.input) > 1:
+                reads.append(node)
+    values = {read.name: _assigned(body, read, writers[read.input[0]]) for read in reads}
+    for read in reads:
+        value = values[read.name]
+        if value is not None:
+            read.op = "Identity"
+            read.attr["T"].type = read.attr["dtype"].type
+            del read.attr["dtype"], read.input[:]
+            read.input.append(value)
+
+
+def _assigned(body: Body, read: Any, users: Set[str]) -> Optional[str]:
+    """The tensor that a variable holds when it is read, if AssignVariableOps alone changed it."""
+    before = users & _above(body, read.input).keys()
+    if any(body.nodes[name].op != "AssignVariableOp" for name in before):
+        return None
+    last = [n for n in before if before - {n} <= _above(body, body.nodes[n].input).keys()]
+    return str(body.nodes[last[0]].input[1]) if last else None
+
+
+def _above(body: Body, inputs: Iterable[str]) -> Dict[str, None]:
+    """Names of all nodes that stand before these inputs, each once."""
+    stack = [split(text)[0] for text in inputs]
+    seen = dict.fromkeys(stack)
+    while stack:
+        for text in body.nodes[stack.pop()].input:
+            above = split(text)[0]
+            if above not in seen:
+                seen[above] = None
+                stack.append(above)
+    return seen
 
 
 def refuse_reads_after_writes(body: Body, library: Library) -> None:
@@ -65,10 +115,7 @@ def _written_in_branches(node: Any, library: Library, given: Mapping[int, Variab
 
 
 def _refuse(body: Body, reader: Any, read: Set[str], writers: Mapping[str, Set[str]]) -> None:
-    stack = [text[1:] for text in reader.input if text.startswith("^")]
-    seen = set(stack)
-    while stack:
-        name = stack.pop()
+    for name in _above(body, [text for text in reader.input if text.startswith("^")]):
         both = read & writers.get(name, set())
         if both:
             writer = body.nodes[name]
@@ -78,8 +125,3 @@ def _refuse(body: Body, reader: Any, read: Set[str], writers: Mapping[str, Set[s
                 "constant cannot follow; choose an output that does not wait for the change, "
                 "or bind= the placeholder that switches training off"
             )
-        for text in body.nodes[name].input:
-            above = split(text)[0]
-            if above not in seen:
-                seen.add(above)
-                stack.append(above)
