@@ -177,7 +177,7 @@ def compile_plan(
             tuple(tensor_info(end) for end in inputs),
             tuple(tensor_info(end) for end in outputs),
         ),
-        tuple(lint(bodies, unasked, unused, batches)),
+        tuple(lint(bodies, unasked, unused, batches, one_call)),
         histogram(bodies),
     )
     _check_size(plan)

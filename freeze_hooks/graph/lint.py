@@ -46,6 +46,7 @@ def lint(
     unasked: Iterable[str] = (),
     unused: Sequence[str] = (),
     batches: Container[int] = (),
+    one_call: bool = False,
 ) -> List[Finding]:
     """Findings in the graph (the first body) and in the functions it uses.
 
@@ -54,6 +55,7 @@ def lint(
       unasked: placeholders that are in the graph though inputs= does not name them.
       unused: inputs that the outputs do not need.
       batches: batch sizes of the training that inputs= made free.
+      one_call: the graph is that of a function, to which other remedies apply.
     """
     found: Dict[str, List[str]] = {}
     switches: List[str] = []
@@ -66,8 +68,9 @@ def lint(
         if batches:
             found.setdefault("batch", []).extend(body.name + n for n in _baked(body, batches))
     how = _binding(switches)
+    remedies = _REMEDIES_OF_FUNCTIONS if one_call else {}
     findings = [
-        Finding(kind, tuple(nodes), *_SAID[kind](how))
+        Finding(kind, tuple(nodes), _SAID[kind][0], remedies.get(kind) or _SAID[kind][1] or how)
         for kind, nodes in sorted(found.items())
         if nodes
     ]
@@ -154,26 +157,29 @@ def _binding(switches: List[str]) -> str:
     return "build the net once more with is_training=False, in inference_fn="
 
 
-_SAID = {
-    "batch": lambda how: (
+_SAID: Dict[str, Tuple[str, str]] = {  # problem, remedy ("": what _binding says)
+    "batch": (
         "the training's batch size is a constant in the graph, and no other may work",
         "build these with tf.shape(x)[0] instead of a static size, or use inference_fn=",
     ),
-    "training_batch_norm": lambda how: (
+    "training_batch_norm": (
         "batch normalization in training mode uses the statistics of each batch",
-        how,
+        "",
     ),
-    "random": lambda how: ("random ops put noise into the answer (dropout left on?)", how),
-    "python": lambda how: (
+    "random": ("random ops put noise into the answer (dropout left on?)", ""),
+    "python": (
         "Python functions run only in the process that made them",
         "cut behind them with inputs=",
     ),
-    "table": lambda how: (
-        "lookup tables are empty in a new process",
-        "cut behind the look-up with inputs=",
-    ),
-    "pipeline": lambda how: (
+    "table": ("lookup tables are empty in a new process", "cut behind the look-up with inputs="),
+    "pipeline": (
         "an input pipeline cannot travel in the file",
         "feed its elements instead: inputs={'x': 'IteratorGetNext:0'}",
     ),
+}
+_REMEDIES_OF_FUNCTIONS = {
+    "training_batch_norm": "trace the function for inference, with training=False",
+    "random": "trace the function for inference, with training=False",
+    "python": "write them with TensorFlow's ops",
+    "pipeline": "pass its elements as arguments",
 }

@@ -101,6 +101,8 @@ said["errors"] = [
             lambda x: x + tf.cast(next(dataset), tf.float32), input_signature=[spec([1])]
         )
     ),
-    error_of(lambda: fh.plan_function(lambda x: weights.assign_add(x), input_signature=[spec([3, 2])])),
+    error_of(
+        lambda: fh.plan_function(lambda x: weights.assign_add(x), input_signature=[spec([3, 2])])
+    ),
 ]
 print(json.dumps(said))
