@@ -12,10 +12,10 @@ from .errors import FreezeError
 
 _UP = re.compile(
     r"acc|auc|precision|recall|f1|fbeta|f_?measure|f_?score|iou|dice|r2|cosine_similarity"
-    r"|true_|sensitivity|specificity|top_?k|map\b|bleu"
+    r"|true_|sensitivity|specificity|top_?k|correlation|bleu"
 )
 _DOWN = re.compile(
-    r"loss|err|mse|mae|mape|msle|rmse|crossentropy|divergence|hinge|perplexity|poisson|false_"
+    r"loss|err|mse|mae|mape|msle|rmse|crossentropy|divergence|hinge|perplexity|poisson|huber|log_?cosh|false_"
 )
 
 

@@ -134,7 +134,7 @@ def _built_signature(model: Any) -> Any:
     shapes = getattr(model, "_build_shapes_dict", None)
     if not shapes or len(shapes) != 1:
         return None
-    return _specs_of_shapes(next(iter(shapes.values())))
+    return _specs_of_shapes(next(iter(shapes.values())))  # fit gives one structure of inputs
 
 
 def _specs_of_shapes(shapes: Any) -> Any:
