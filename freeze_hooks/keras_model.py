@@ -93,7 +93,9 @@ def freeze_keras_model(
 
 def is_built(model: Any) -> bool:
     """Whether a model can be planned without an input_signature."""
-    return bool(getattr(model, "built", False)) and _own_signature(model) is not None
+    if not getattr(model, "built", False):
+        return False
+    return _known_signature(model) is not None or _built_signature(model) is not None
 
 
 def backend_of(model: Any) -> str:
@@ -110,7 +112,14 @@ def _functional(model: Any) -> Any:
 
 
 def _signature(model: Any, given: Any) -> Any:
-    specs = given if given is not None else _own_signature(model)
+    specs = given if given is not None else _known_signature(model)
+    if specs is None:
+        specs = _built_signature(model)
+        if specs is not None:
+            _tf.warn(
+                f"{model.name!r}: its inputs are taken to be float32, for Keras remembers only "
+                "their shapes; say input_signature= to be sure"
+            )
     if specs is None:
         raise FreezeError(
             f"what {model.name!r} takes is not known yet: call it once, or give input_signature=, "
@@ -119,14 +128,14 @@ def _signature(model: Any, given: Any) -> Any:
     return specs
 
 
-def _own_signature(model: Any) -> Any:
+def _known_signature(model: Any) -> Any:
     try:
         inputs = _functional(model).input
     except (AttributeError, ValueError, RuntimeError):
         inputs = None
     if inputs is not None:
         return tf.nest.map_structure(_spec_of, inputs)
-    return _tf.called_with(model) or _built_signature(model)
+    return _tf.called_with(model)
 
 
 def _built_signature(model: Any) -> Any:

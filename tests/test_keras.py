@@ -229,7 +229,8 @@ def test_flags_compilation_and_a_second_fit(keras, tmp_path, clean):
         np.testing.assert_allclose(probs, answers, atol=1e-6)
 
 
-def test_a_subclassed_model_that_is_not_built(keras, tmp_path, clean):
+@pytest.mark.parametrize("told", [False, True])
+def test_a_subclassed_model_that_is_not_built(keras, tmp_path, clean, warnings_logged, told):
     class Net(keras.Model):
         def __init__(self):
             super().__init__()
@@ -240,16 +241,25 @@ def test_a_subclassed_model_that_is_not_built(keras, tmp_path, clean):
         def call(self, inputs, training=None):
             return self.head(self.drop(self.hidden(inputs), training=training))
 
-    watch, callback = Watch(keras), fh.FreezeCallback(str(tmp_path / "{epoch}.pb"), strict=True)
+    signature = tf.TensorSpec([None, 64], tf.float32, name="pixels") if told else None
+    if told and keras is getattr(tf, "keras", None) and not tf.executing_eagerly():
+        pytest.skip("in graph mode, Keras itself makes the placeholders")
+    watch = Watch(keras)
+    callback = fh.FreezeCallback(
+        str(tmp_path / "{epoch}.pb"), input_signature=signature, strict=True
+    )
     model = Net()
     model.compile("adam", "sparse_categorical_crossentropy")
     fit(model, callbacks=[callback, watch], epochs=2)
     for artifact, answers in zip(callback.artifacts, watch.answers):
         (fed,), (fetched,) = artifact.signature.inputs, artifact.signature.outputs
         assert fed.shape == (None, 64)
-        assert fed.name in ("inputs", "input_1") and fetched.name.startswith("output_")
+        assert fed.name in (["pixels"] if told else ["inputs", "input_1"])
+        assert fetched.name.startswith("output_")
         (probs,) = clean.run(artifact.path, {fed.tensor: DIGITS[:50]}, [fetched.tensor])
         np.testing.assert_allclose(probs, answers, atol=1e-6)
+    assumed = [message for message in warnings_logged if "taken to be float32" in message]
+    assert len(assumed) == (keras.__name__ == "keras" and not told)
 
 
 def test_a_disk_that_fails_is_warned_of_and_training_goes_on(keras, tmp_path, warnings_logged):
