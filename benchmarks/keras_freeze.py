@@ -23,9 +23,7 @@ os.environ["KERAS_BACKEND"] = "tensorflow"
 
 import keras_report  # after the log level, which TensorFlow reads once
 import report
-from measure import peak, timed
-
-BLOCK = 8 << 20
+from measure import blocks, peak, timed, write
 
 
 def mobilenet_v2(keras):
@@ -127,7 +125,7 @@ class Training:
             spec = tf.TensorSpec([None, *self.x.shape[1:]], self.model.inputs[0].dtype)
             function = tf.function(lambda x: self.model(x, training=False))
             frozen = convert_variables_to_constants_v2(function.get_concrete_function(spec))
-            self._write([frozen.graph.as_graph_def().SerializeToString()])
+            write(self.path("v2.pb"), [frozen.graph.as_graph_def().SerializeToString()])
 
         return timed(convert)
 
@@ -153,9 +151,8 @@ class Training:
 
     def raw(self):
         """As many bytes as the frozen file has, in blocks of 8 MiB from one buffer."""
-        block = memoryview(os.urandom(BLOCK))
-        blocks, rest = divmod(self.size, BLOCK)
-        return timed(lambda: self._write([block] * blocks + [block[:rest]]))
+        pieces = blocks(self.size)
+        return timed(lambda: write(self.path("raw"), pieces))
 
     def _synced(self, write):
         def whole():
@@ -166,14 +163,6 @@ class Training:
                         os.fsync(file.fileno())
 
         return timed(whole)
-
-    def _write(self, pieces):
-        with open(self.path("raw"), "wb", buffering=0) as file:
-            for piece in pieces:
-                view = memoryview(piece)
-                while view:
-                    view = view[file.write(view) :]
-            os.fsync(file.fileno())
 
 
 PEERS = {

@@ -123,9 +123,8 @@ class Session:
 
     def raw(self):
         """As many bytes as the frozen file has, in blocks of 8 MiB from one buffer."""
-        block = memoryview(os.urandom(BLOCK))
-        blocks, rest = divmod(self.size, BLOCK)
-        return timed(lambda: self._write([block] * blocks + [block[:rest]]))
+        pieces = blocks(self.size)
+        return timed(lambda: self._write(pieces))
 
     def raw_at_once(self):
         """The same bytes in one write."""
@@ -158,12 +157,7 @@ class Session:
             return save(self.session, self.path, global_step=self.saves, **kwargs)
 
     def _write(self, pieces):
-        with open(self.path + ".raw", "wb", buffering=0) as file:
-            for piece in pieces:
-                view = memoryview(piece)
-                while view:  # Linux writes at most 2 GiB in one call
-                    view = view[file.write(view) :]
-            os.fsync(file.fileno())
+        write(self.path + ".raw", pieces)
 
 
 PEERS = {
@@ -175,6 +169,23 @@ PEERS = {
     "raw_after_checkpoint": Session.raw_after_checkpoint,
     "raw_at_once": Session.raw_at_once,
 }
+
+
+def blocks(size):
+    """`size` bytes, in blocks of 8 MiB from one buffer."""
+    block = memoryview(os.urandom(BLOCK))
+    whole, rest = divmod(size, BLOCK)
+    return [block] * whole + [block[:rest]]
+
+
+def write(path, pieces):
+    """Puts buffers on disk as they are."""
+    with open(path, "wb", buffering=0) as file:
+        for piece in pieces:
+            view = memoryview(piece)
+            while view:  # Linux writes at most 2 GiB in one call
+                view = view[file.write(view) :]
+        os.fsync(file.fileno())
 
 
 def timed(call):
