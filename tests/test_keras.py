@@ -6,7 +6,7 @@ import os
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import constants
+from conftest import constants, read_graph_def
 from fitting import DIGITS, KERASES, LABELS, Scores, classifier, fit, keras_of, weights_of
 
 import freeze_hooks as fh
@@ -227,6 +227,26 @@ def test_flags_compilation_and_a_second_fit(keras, tmp_path, clean):
         assert_holds(tmp_path / f"{epoch}.pb", weights)
         (probs,) = clean.run(tmp_path / f"{epoch}.pb", {"pixels:0": DIGITS[:50]}, ["probs:0"])
         np.testing.assert_allclose(probs, answers, atol=1e-6)
+
+
+@pytest.mark.parametrize("lower", [False, True])
+def test_recurrent_layers_with_functions_and_without(keras, tmp_path, clean, lower):
+    inputs = keras.Input((8, 8), name="pixels")
+    hidden = keras.layers.LSTM(6, return_sequences=True)(inputs)
+    hidden = keras.layers.Bidirectional(keras.layers.GRU(5))(hidden)
+    outputs = keras.layers.Dense(10, activation="softmax", name="probs")(hidden)
+    model = keras.Model(inputs, outputs)
+    model.compile("adam", "sparse_categorical_crossentropy")
+    callback = fh.FreezeCallback(str(tmp_path / "m.pb"), lower_control_flow=lower, strict=True)
+    rows = DIGITS.reshape(-1, 8, 8)
+    model.fit(rows[:64], LABELS[:64], verbose=0, callbacks=[callback])
+    (probs,) = clean.run(tmp_path / "m.pb", {"pixels:0": rows[:20]}, ["probs:0"])
+    np.testing.assert_allclose(probs, model.predict(rows[:20], verbose=0), atol=1e-6)
+    graph_def = read_graph_def(tmp_path / "m.pb")
+    ops = {node.op for node in graph_def.node}
+    looping = "Enter" if lower or "Enter" in ops else "While"
+    assert any(op.endswith(looping) for op in ops)
+    assert not (lower and (graph_def.library.function or any(op.endswith("While") for op in ops)))
 
 
 @pytest.mark.parametrize("told", [False, True])
