@@ -124,7 +124,7 @@ class FreezeCallback:
         self._background = Background()
         self._plan: Optional[FunctionPlan] = None
         self._resumed: Optional[bool] = None
-        self._seen = False
+        self._seen = self._missed = False  # the monitored metric
         self._epoch = 0
         self._batches = 0
         self._last_batch = -1
@@ -308,7 +308,7 @@ class FreezeCallback:
             ) from error
 
     def _monitored(self, metrics: Mapping[str, float]) -> Optional[float]:
-        """The monitored value; None where validation has not run, which may be right."""
+        """The monitored value; None where validation has not run, which validation_freq may want."""
         monitor = self._delivery.options.monitor or ""
         if monitor in metrics:
             self._seen = True
@@ -316,6 +316,9 @@ class FreezeCallback:
         if not monitor.startswith("val_") or any(name.startswith("val_") for name in metrics):
             self._seen = True  # said now, and not once more in the end
             raise self._no_monitor(metrics)
+        if self._missed:
+            return None
+        self._missed = True
         _tf.warn(
             f"FreezeCallback: {monitor!r} cannot be compared, for there was no validation; "
             f"metrics: {', '.join(sorted(metrics)) or 'none'}"
