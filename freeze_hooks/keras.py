@@ -308,7 +308,7 @@ class FreezeCallback:
             ) from error
 
     def _monitored(self, metrics: Mapping[str, float]) -> Optional[float]:
-        """The monitored value; None where validation has not run, which validation_freq may want."""
+        """The monitored value; None if validation has not run, as validation_freq may say."""
         monitor = self._delivery.options.monitor or ""
         if monitor in metrics:
             self._seen = True
