@@ -134,7 +134,7 @@ def main():
             "`python benchmarks/keras_zoo.py`: Keras {keras} on TensorFlow {tensorflow}.\n"
             "Difference: the largest one between the file in a clean process and the model's\n"
             "`predict`, over the largest value of the output; unoptimized: without TensorFlow's\n"
-            "rewriting of the file's graph, which may round otherwise, as may that of `predict`.\n\n"
+            "rewriting of the file's graph, which may round otherwise, as may `predict`.\n\n"
         ).format(**versions)
         (results / "keras_zoo.md").write_text(about + table(rows) + "\n")
 
