@@ -28,6 +28,7 @@ COLUMNS = (
     ("plan_seconds", "plan, s"),
     ("write_seconds", "write, s"),
     ("difference", "difference"),
+    ("unoptimized", "the same, unoptimized"),
     ("inputs", "inputs"),
     ("outputs", "outputs"),
     ("findings", "findings"),
@@ -64,9 +65,10 @@ def run(keras, name):
     wanted = keras_zoo.answers(case)
     tensors = [info.tensor for info in plan.signature.outputs]
     process = CleanProcess(directory)
-    got = process.run(path, keras_zoo.feeds(case, plan.signature), tensors)
+    for key, optimize in (("difference", True), ("unoptimized", False)):
+        got = process.run(path, keras_zoo.feeds(case, plan.signature), tensors, optimize)
+        row[key] = keras_zoo.difference(got, wanted)
     process.close()
-    row["difference"] = keras_zoo.difference(got, wanted)
     row["spread"] = keras_zoo.spread(wanted)
     return row
 
@@ -88,7 +90,7 @@ def cells(row):
     texts = []
     for key, _ in COLUMNS:
         value = row.get(key, "")
-        if key == "difference" and value != "":
+        if key in ("difference", "unoptimized"):
             value = f"{value:.1e}" + (" **over**" if value > TOLERANCE else "")
         texts.append(", ".join(value) if isinstance(value, list) else str(value))
     return "| " + " | ".join(texts) + " |"
@@ -131,7 +133,8 @@ def main():
         about = (
             "`python benchmarks/keras_zoo.py`: Keras {keras} on TensorFlow {tensorflow}.\n"
             "Difference: the largest one between the file in a clean process and the model's\n"
-            "`predict`, over the largest value of the output.\n\n"
+            "`predict`, over the largest value of the output; unoptimized: without TensorFlow's\n"
+            "rewriting of the file's graph, which may round otherwise, as may `predict`.\n\n"
         ).format(**versions)
         (results / "keras_zoo.md").write_text(about + table(rows) + "\n")
 

@@ -1,7 +1,7 @@
 """Runs frozen files in a process that knows TensorFlow and nothing of freeze_hooks.
 
-Reads lines of JSON {"path", "feeds": npz path, "fetches": [names], "out": npz path}, and answers
-each with a line: "ok", or the error.
+Reads lines of JSON {"path", "feeds": npz path, "fetches": [names], "out": npz path, "optimize":
+whether TensorFlow may rewrite the graph}, and answers each with a line: "ok", or the error.
 """
 
 import json
@@ -11,13 +11,15 @@ import numpy as np
 import tensorflow as tf
 
 
-def run(path, feeds, fetches):
+def run(path, feeds, fetches, optimize):
     graph_def = tf.compat.v1.GraphDef()
     with open(path, "rb") as file:
         graph_def.ParseFromString(file.read())
+    config = tf.compat.v1.ConfigProto()
+    config.graph_options.rewrite_options.disable_meta_optimizer = not optimize
     with tf.Graph().as_default() as graph:
         tf.import_graph_def(graph_def, name="")
-        with tf.compat.v1.Session(graph=graph) as session:
+        with tf.compat.v1.Session(graph=graph, config=config) as session:
             return session.run(fetches, feeds)
 
 
@@ -28,7 +30,7 @@ def main():
         task = json.loads(line)
         try:
             with np.load(task["feeds"]) as feeds:
-                values = run(task["path"], dict(feeds), task["fetches"])
+                values = run(task["path"], dict(feeds), task["fetches"], task["optimize"])
             np.savez(task["out"], **{f"v{i}": v for i, v in enumerate(values)})
             answer = "ok"
         except Exception as error:

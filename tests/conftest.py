@@ -25,11 +25,12 @@ class CleanProcess:
             cwd=str(directory),
         )
 
-    def run(self, path, feeds, fetches):
+    def run(self, path, feeds, fetches, optimize=True):
         """The values of `fetches` (tensor names), as arrays, in their order."""
         inputs, out = str(self._directory / "feeds.npz"), str(self._directory / "out.npz")
         np.savez(inputs, **feeds)
         task = {"path": str(path), "feeds": inputs, "fetches": list(fetches), "out": out}
+        task["optimize"] = optimize
         self._process.stdin.write((json.dumps(task) + "\n").encode())
         self._process.stdin.flush()
         answer = json.loads(self._process.stdout.readline().decode())
