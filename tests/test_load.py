@@ -8,6 +8,7 @@ import tensorflow as tf
 from conftest import read_graph_def
 
 import freeze_hooks as fh
+from freeze_hooks import _tf
 
 v1 = tf.compat.v1
 X = np.random.RandomState(0).randn(6, 4).astype(np.float32)
@@ -104,8 +105,9 @@ def test_inspect_runs_nothing(trained, monkeypatch):
     def refuse(*args, **kwargs):
         raise AssertionError("it runs something")
 
-    monkeypatch.setattr(v1, "Session", refuse)
-    monkeypatch.setattr(v1, "import_graph_def", refuse)
+    for module in (v1, _tf.v1):  # importing tf_keras makes tf.compat.v1 a module of its own
+        monkeypatch.setattr(module, "Session", refuse)
+        monkeypatch.setattr(module, "import_graph_def", refuse)
     monkeypatch.setattr(tf, "import_graph_def", refuse)
     default = v1.get_default_graph()
     before = len(default.get_operations())
