@@ -20,8 +20,8 @@ from .stream import Value
 CHUNK_BYTES = 8 << 20
 # Smaller variables are fetched together, since each new set of fetches makes TensorFlow optimize
 # the whole graph once more (0.4 s for 24,000 nodes).
-SLICED_BYTES = 16 << 20
-GROUP_BYTES = 32 << 20
+SLICED_BYTES = 8 << 20
+GROUP_BYTES = 24 << 20
 _SCOPE = "freeze_hooks"
 _SPARSE = re.compile(r"Resource(Gather|Scatter|Sparse|StridedSlice)")
 _HANDING_ON = ("Identity", "Switch", "Enter", "Merge")
