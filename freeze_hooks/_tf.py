@@ -135,11 +135,17 @@ def called_with(model: Any) -> Any:
     return (specs[0] if len(specs) == 1 else specs) or None
 
 
+def averaging_optimizer(model: Any) -> Any:
+    """The optimizer of a model that keeps averages of its variables; None if it keeps none."""
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    return optimizer if getattr(optimizer, "use_ema", False) else None
+
+
 def optimizer_averages(model: Any) -> Optional[List[Tuple[Any, Any]]]:
     """(variable, moving average) pairs of a model's optimizer; None if it keeps none (yet)."""
-    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    optimizer = averaging_optimizer(model)
     averages = getattr(optimizer, "_model_variables_moving_average", None)
-    if not getattr(optimizer, "use_ema", False) or not averages:
+    if not averages:
         return None
     if hasattr(optimizer, "_index_dict"):  # tf_keras
         index, key = optimizer._index_dict, optimizer._var_key

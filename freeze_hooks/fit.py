@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Dict, Mapping, Optional
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import numpy as np
 
@@ -68,9 +68,24 @@ def check_averages(model: Any) -> None:
     Raises:
       FreezeError: it is not.
     """
-    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
-    if not getattr(optimizer, "use_ema", False):
-        raise FreezeError('ema="optimizer" needs an optimizer made with use_ema=True')
+    if _tf.averaging_optimizer(model) is None:
+        raise _no_averages()
+
+
+def averages_of(model: Any) -> List[Tuple[Any, Any]]:
+    """(variable, its average) pairs of a model's optimizer.
+
+    Raises:
+      FreezeError: it keeps none, or has not begun to.
+    """
+    pairs = _tf.optimizer_averages(model)
+    if pairs is None:
+        raise _no_averages()
+    return pairs
+
+
+def _no_averages() -> FreezeError:
+    return FreezeError('ema="optimizer" needs an optimizer made with use_ema=True')
 
 
 def scalars(logs: Optional[Mapping[str, Any]]) -> Dict[str, float]:

@@ -244,13 +244,13 @@ class FreezeCallback:
             return
         value = self._monitored(metrics)
         self._settle_mode()
-        best = self._best()
+        best = self._delivery.best(self._directory, bool(self._resumed))
         if value is None or best is None:
             return
         so_far = "" if best.value is None else f" from {best.value:.5f}"
         if best.beaten_by(value):
             self._say(f"{best.monitor} improved{so_far} to {value:.5f}, freezing to {path}")
-            self._write(path, metrics, value)
+            self._write(path, metrics, best)
         else:
             self._say(f"{best.monitor} did not improve{so_far}")
 
@@ -262,9 +262,9 @@ class FreezeCallback:
             self._write(path, scalars(logs))
 
     def _write(
-        self, path: str, metrics: Mapping[str, float], value: Optional[float] = None
+        self, path: str, metrics: Mapping[str, float], best: Optional[publish.Best] = None
     ) -> None:
-        """Write a file of the present weights; `value` is its metric if it is the best."""
+        """Write a file of the present weights, which beat `best` if that is given."""
         plan = self._plan
         assert plan is not None
         try:
@@ -275,8 +275,7 @@ class FreezeCallback:
         except Exception as error:
             self._delivery.failed(error, path)
             return
-        known = self._best()
-        claimed = None if value is None or known is None else known.claim(value)
+        claimed = None if best is None else best.claim(metrics[best.monitor])
 
         def freeze(path: str) -> Artifact:
             os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
@@ -335,9 +334,6 @@ class FreezeCallback:
             else f"monitor={monitor!r}: there was no such metric in all of training, so no file "
             "was written; give validation_data= or monitor another metric"
         )
-
-    def _best(self) -> Optional[publish.Best]:
-        return self._delivery.best(self._directory, bool(self._resumed))
 
     def _settle_mode(self) -> None:
         """Find out what mode="auto" means, which Keras knows once its metrics are built."""

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from . import _tf
 from .errors import FreezeError, NotFreezableError
+from .fit import averages_of
 from .freezer import Artifact, Freezer
 from .spec import FreezeSpec
 from .traced import FunctionPlan, Naming, apart, keys_of, plan_concrete
@@ -258,10 +259,7 @@ def _averages(model: Any) -> Callable[[Any], Any]:
 
     def average(handle: Any) -> Any:
         if not averages:
-            pairs = _tf.optimizer_averages(model)
-            if pairs is None:
-                raise FreezeError('ema="optimizer" needs an optimizer made with use_ema=True')
-            for variable, averaged in pairs:
+            for variable, averaged in averages_of(model):
                 averages.update(zip(map(id, _handles(variable)), _handles(averaged)))
         return averages.get(id(handle), handle)
 

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from . import _tf, errors
 from .errors import FreezeError, NotFreezableError
-from .fit import synchronize
+from .fit import averages_of, synchronize
 from .keras_model import _signature, backend_of
 from .plan import FreezePlan, Slot
 from .planner import ANSWER, MODEL, TASK, Answer, Task
@@ -172,7 +172,7 @@ def _plan_of(model: Any, answer: Answer, ema: Optional[str]) -> FunctionPlan:
     shared = backend_of(model) == "jax"
 
     def values() -> Iterator[Value]:
-        averages = _averages(model) if ema else {}
+        averages = {id(v): average for v, average in averages_of(model)} if ema else {}
         for variable, dtype in zip(variables, dtypes):
             yield as_value(_array(averages.get(id(variable), variable), shared, dtype))
 
@@ -221,13 +221,6 @@ def _check_dtype(variable: Any, slot: Slot) -> None:
         f"variable {variable.path!r} is {here.name} here, but {there.name} on TensorFlow: give "
         "its layer a dtype"
     )
-
-
-def _averages(model: Any) -> Dict[int, Any]:
-    pairs = _tf.optimizer_averages(model)
-    if pairs is None:
-        raise FreezeError('ema="optimizer" needs an optimizer made with use_ema=True')
-    return {id(variable): average for variable, average in pairs}
 
 
 def _array(variable: Any, shared: bool, dtype: Any) -> Any:

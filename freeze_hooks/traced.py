@@ -121,8 +121,9 @@ def plan_concrete(
     """
     graph = concrete.graph
     captures = {inner.op.name: outer for outer, inner in _tf.captures(graph)}
-    embedded = _embedded(graph.as_graph_def(), captures, naming)
-    graph_def = embed(graph.as_graph_def(), embedded)
+    graph_def = graph.as_graph_def()
+    embedded = _embedded(graph_def, captures, naming)
+    graph_def = embed(graph_def, embedded)
     moved = strip_scopes(graph_def, naming.is_scope)
     handles = {
         moved[found.node]: captures[name]

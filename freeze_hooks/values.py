@@ -105,17 +105,10 @@ class SessionValues:
             yield from _fetch(session, group)
 
     def _parts(self, session: Any, source: _Source) -> Iterator[Any]:
-        def part(begin: int, size: int) -> Any:
-            feeds = {self._begin: [begin], self._size: [size]}
-            return as_bytes(session.run(source.part, feeds))
-
-        return row_parts(part, source.nbytes or 0, source.unit)
-
-
-def row_parts(part: Callable[[int, int], Any], nbytes: int, unit: int) -> Iterator[Any]:
-    """`part(begin, size)`, in units of `unit` bytes, for slices that together are `nbytes`."""
-    total, step = nbytes // unit, max(1, CHUNK_BYTES // unit)
-    return (part(begin, min(step, total - begin)) for begin in range(0, total, step))
+        total, step = (source.nbytes or 0) // source.unit, CHUNK_BYTES // source.unit
+        for begin in range(0, total, step):
+            feeds = {self._begin: [begin], self._size: [min(step, total - begin)]}
+            yield as_bytes(session.run(source.part, feeds))
 
 
 def _fetch(session: Any, sources: Sequence[_Source]) -> Iterator[Value]:
