@@ -21,7 +21,7 @@ APPLICATIONS = {
     "efficientnet": ("EfficientNetB0", 32, {}),
     "efficientnet_v2": ("EfficientNetV2B0", 32, {}),
     "inception_resnet_v2": ("InceptionResNetV2", 75, {}),
-    "inception_v3": ("InceptionV3", 75, {}),
+    "inception_v3": ("InceptionV3", 107, {}),  # at 75 its last norms see one pixel
     "mobilenet": ("MobileNet", 32, {"alpha": 0.25}),
     "mobilenet_v2": ("MobileNetV2", 32, {"alpha": 0.35}),
     "mobilenet_v3": ("MobileNetV3Small", 32, {"alpha": 0.75}),

@@ -169,7 +169,7 @@ def test_no_room_for_the_file(tmp_path, expected):
 def test_a_disk_that_fills_up_while_a_large_file_is_written():
     """What the writing thread meets reaches the writer, at the latest in the end."""
     data = b"n" * (16 << 20)
-    with open("/dev/full", "wb", buffering=0) as full, sink.open_sink(full.fileno()) as file:
+    with open("/dev/full", "wb", buffering=0) as full, sink.open_sink(full.fileno(), 0) as file:
         with pytest.raises(OSError) as raised:
             for _ in range(100):
                 file.write(data)
@@ -180,8 +180,8 @@ def test_a_disk_that_fills_up_while_a_large_file_is_written():
 
 def test_a_writer_that_fails_leaves_no_thread(tmp_path):
     def fill(file):
-        for _ in range(4):
-            file.write(b"n" * (4 << 20))
+        for _ in range(18):  # the thread begins at 256 MiB
+            file.write(b"n" * (16 << 20))
         raise KeyError("while reading")
 
     before = threading.active_count()
