@@ -54,22 +54,34 @@ def mutable_table(directory):
     return {}, {"x:0": WORDS}
 
 
-CASES = [assigns_of_a_control, hash_table, vocabulary_file, mutable_table]
+CASES = {  # and what TensorFlow's converter, on 1.15.5 and on 2.21, makes of each
+    assigns_of_a_control: "unusable",
+    hash_table: "unusable",
+    vocabulary_file: "unusable",
+    mutable_table: "wrong",
+}
 
 
 def theirs(session, directory):
-    """What TensorFlow's converter writes; None if it raises."""
-    graph_def = session.graph.as_graph_def()
-    try:
-        frozen = v1.graph_util.convert_variables_to_constants(session, graph_def, ["y"])
-    except (ValueError, AssertionError, tf.errors.OpError):
-        return None
+    """A file of TensorFlow's converter."""
+    frozen = v1.graph_util.convert_variables_to_constants(
+        session, session.graph.as_graph_def(), ["y"]
+    )
     path = directory / "theirs.pb"
     path.write_bytes(frozen.SerializeToString())
     return path
 
 
-@pytest.mark.parametrize("build", CASES, ids=lambda build: build.__name__)
+def outcome(clean, path, feeds, live):
+    """What a file is worth in a process that knows nothing of the training."""
+    try:
+        (got,) = clean.run(path, feeds, ["y:0"])
+    except RuntimeError:
+        return "unusable"
+    return "right" if np.allclose(got, live, rtol=1e-6) else "wrong"
+
+
+@pytest.mark.parametrize("build", list(CASES), ids=lambda build: build.__name__)
 def test_ours_answers_where_theirs_does_not(build, graph, clean, tmp_path):
     arguments, feeds = build(tmp_path)
     path = str(tmp_path / "ours.pb")
@@ -78,13 +90,7 @@ def test_ours_answers_where_theirs_does_not(build, graph, clean, tmp_path):
         reference = theirs(session, tmp_path)
         fh.freeze_session(session, path, ["y"], **arguments)
         live = session.run("y:0", feeds)
+    assert outcome(clean, reference, feeds, live) == CASES[build]
     for file in tmp_path.glob("*.txt"):
         file.unlink()
-    (ours,) = clean.run(path, feeds, ["y:0"])
-    np.testing.assert_allclose(ours, live, rtol=1e-6)
-    if reference is not None:
-        try:
-            (other,) = clean.run(reference, feeds, ["y:0"])
-        except RuntimeError:
-            return
-        assert not np.allclose(other, live)
+    assert outcome(clean, path, feeds, live) == "right"
