@@ -26,6 +26,8 @@ DT_INT64: int = types_pb2.DT_INT64
 DT_STRING: int = types_pb2.DT_STRING
 DT_RESOURCE: int = types_pb2.DT_RESOURCE
 DT_VARIANT: int = types_pb2.DT_VARIANT
+# LookupTableImportV2's shape function wants keys and values of one rank in TensorFlow 1.
+IMPORTS_ROWS = not VERSION.startswith("1.")
 
 
 @functools.lru_cache(maxsize=None)

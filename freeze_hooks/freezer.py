@@ -18,6 +18,7 @@ from .errors import FreezeError, TooLargeError
 from .plan import LIMIT, FreezePlan, Signature, compile_plan
 from .sources import Renaming, find_sources
 from .spec import FreezeSpec, Names
+from .tables import static_contents
 from .values import CheckpointValues, SessionValues
 
 _STEP = re.compile(r"-(\d+)$")  # how Saver.save appends the global step
@@ -53,7 +54,8 @@ class Artifact:
 def plan_graph(graph: Any, spec: FreezeSpec) -> FreezePlan:
     """Compile a live tf.Graph; see `compile_plan` for the errors."""
     shape_of = functools.partial(_tf.static_shape, graph)
-    return compile_plan(graph.as_graph_def(), spec, shape_of)
+    graph_def = graph.as_graph_def()
+    return compile_plan(graph_def, spec, shape_of, content_of=static_contents(graph_def))
 
 
 def inference_plan(spec: FreezeSpec) -> FreezePlan:

@@ -30,6 +30,7 @@ from .graph.lower import lower
 from .graph.names import split, tensor_name
 from .graph.order import follow_assignments, refuse_reads_after_writes
 from .graph.suggest import no_outputs
+from .graph.tables import Table, freeze_tables
 from .graph.variables import Variable, freeze_variables
 from .spec import FreezeSpec
 
@@ -126,7 +127,11 @@ def value_bytes(variable: Variable) -> Optional[int]:
 
 
 def compile_plan(
-    graph_def: Any, spec: FreezeSpec, shape_of: Callable[[str], Shape], one_call: bool = False
+    graph_def: Any,
+    spec: FreezeSpec,
+    shape_of: Callable[[str], Shape],
+    one_call: bool = False,
+    content_of: Optional[Callable[[str], Optional[Table]]] = None,
 ) -> FreezePlan:
     """Compile what `spec` asks of a training graph.
 
@@ -136,6 +141,8 @@ def compile_plan(
       shape_of: gives the static shape of a tensor of the graph by its full name.
       one_call: the graph is that of a function, in which what is read after an assignment is
         what was assigned; in a training graph, which may run in part, such reads are refused.
+      content_of: gives the content of static lookup tables, see `freeze_tables`; without it
+        tables stay as they are.
 
     Raises:
       UnknownNameError: spec names a tensor the graph lacks.
@@ -155,6 +162,8 @@ def compile_plan(
     refuse_reads_after_writes(body, library)
     body = prune(body)
     slots = freeze_variables(body, library)
+    if content_of is not None:
+        slots.update(freeze_tables(body, content_of))
     _originals(slots, {node.name for node in graph_def.node})
     body = prune(body)
     if spec.lower_control_flow:

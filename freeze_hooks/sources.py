@@ -9,6 +9,7 @@ from ._tf import dtype_name, variables_by_name
 from .errors import FreezeError, UnknownNameError
 from .graph.body import HANDLES, VARIABLES
 from .graph.names import near
+from .graph.tables import MUTABLE_TABLES, Column
 from .graph.variables import Variable
 
 Renaming = Union[None, Mapping[str, str], Callable[[str], str]]
@@ -75,6 +76,8 @@ def _averages(graph: Any, ema: Any) -> Callable[[str], str]:
 
 def _source(graph: Any, wanted: Variable, name: str) -> Variable:
     operation = _operation(graph, name)
+    if isinstance(wanted, Column) and operation is None:
+        return dataclasses.replace(wanted, node=_table(graph, wanted, name))
     if operation is None:
         known = [op.name for op in graph.get_operations() if op.type in VARIABLES]
         close = ", ".join(map(repr, near(name, known))) or "nothing alike"
@@ -93,3 +96,14 @@ def _source(graph: Any, wanted: Variable, name: str) -> Variable:
             f"{dims} in the training graph"
         )
     return dataclasses.replace(wanted, node=name, resource=operation.type in HANDLES)
+
+
+def _table(graph: Any, wanted: Column, name: str) -> str:
+    known = [op.name for op in graph.get_operations() if op.type in MUTABLE_TABLES]
+    if name not in known:
+        close = ", ".join(map(repr, near(name, known))) or "nothing alike"
+        raise UnknownNameError(
+            f"the inference graph needs lookup table {wanted.node!r}, but the training graph has "
+            f"no mutable table {name!r}; it has {close}; variable_map= says which one to take"
+        )
+    return name

@@ -11,9 +11,11 @@ import tensorflow as tf
 
 from ._tf import SavedKey, v1
 from .errors import FreezeError
+from .graph.tables import Column
 from .graph.variables import Variable
 from .plan import value_bytes
 from .stream import Value
+from .tables import sorted_entries
 
 # The fastest of 1 to 64 MiB on TensorFlow 1.15 and 2.21: still in the processor's cache when it is
 # hashed and written, and small enough that malloc hands out the same pages again.
@@ -61,6 +63,8 @@ class SessionValues:
 
     def _source(self, variable: Variable) -> _Source:
         handle = self._graph.get_tensor_by_name(variable.node + ":0")
+        if isinstance(variable, Column):
+            return _Source(variable, _exported(self._graph, handle, variable), None)
         whole = _reader(self._graph, handle, variable)
         nbytes = value_bytes(variable)
         dtype = whole.dtype.base_dtype
@@ -88,7 +92,14 @@ class SessionValues:
         """
         group: List[_Source] = []
         pending = 0
+        columns: List[Any] = []
         for source in self._sources[which]:
+            if isinstance(source.variable, Column):
+                if source.variable.which == 0:  # the values, which follow, are of the same run
+                    table = self._graph.get_operation_by_name(source.variable.node)
+                    columns = _entries(table, session.run(source.whole))
+                yield as_value(columns[source.variable.which])
+                continue
             alone = source.nbytes is None or source.nbytes > SLICED_BYTES
             if group and (alone or pending + (source.nbytes or 0) > GROUP_BYTES):
                 yield from _fetch(session, group)
@@ -154,6 +165,43 @@ def _reader(graph: Any, handle: Any, variable: Variable) -> Any:
     )
 
 
+def _exported(graph: Any, handle: Any, column: Column) -> List[Any]:
+    """What to fetch of a mutable table: keys, values, and the two keys that mark free buckets."""
+
+    def export(name: str) -> Any:
+        types = (tf.as_dtype(column.key_dtype), tf.as_dtype(column.value_dtype))
+        return tf.raw_ops.LookupTableExportV2(
+            table_handle=handle, Tkeys=types[0], Tvalues=types[1], name=name
+        )[0]
+
+    keys = _colocated(graph, handle, "export", export)
+    if keys is None:
+        exports = [op.outputs[0] for op in handle.consumers() if op.type == "LookupTableExportV2"]
+        if not exports:
+            raise FreezeError(
+                f"lookup table {column.node!r} is not exported anywhere, and no op for that can "
+                "be added to a finalized graph; freeze a session of the graph once before it is "
+                "finalized"
+            )
+        keys = exports[0]
+    return [*keys.op.outputs, *handle.op.inputs]
+
+
+def _entries(table: Any, fetched: Sequence[Any]) -> List[Any]:
+    """Sorted keys and values of a table, without the free buckets of a dense one."""
+    keys, values, *markers = fetched
+    if markers:  # a dense table exports scalars as rows of one
+        count = len(keys)
+        dims = [dim.size for dim in table.get_attr("value_shape").dim]
+        keys = keys.reshape([count, *np.shape(markers[0])])
+        values = values.reshape([count, *dims])
+        taken = np.ones(count, bool)
+        for marker in markers if count else ():
+            taken &= ~(keys == np.asarray(marker, keys.dtype)).reshape(count, -1).all(axis=1)
+        keys, values = keys[taken], values[taken]
+    return list(sorted_entries(keys, values))
+
+
 def _is_sparse(handle: Any) -> bool:
     """Whether the graph gathers or scatters rows of a resource variable.
 
@@ -213,6 +261,10 @@ class CheckpointValues:
         last: Tuple[str, Any] = ("", None)
         for index, variable in enumerate(self._variables):
             place = keys.get(variable.node)
+            if isinstance(variable, Column):  # keys and values in one run
+                if variable.which == 0:
+                    yield from self._live.read(session, slice(index, index + 2))
+                continue
             if place is None or not reader.has_tensor(place.key):
                 yield from self._live.read(session, slice(index, index + 1))
                 continue

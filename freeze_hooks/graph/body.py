@@ -19,7 +19,7 @@ NEXT_ITERATIONS = ("NextIteration", "RefNextIteration")
 REF_VARIABLES = frozenset(("Variable", "VariableV2"))
 HANDLES = frozenset(("VarHandleOp",))
 VARIABLES = REF_VARIABLES | HANDLES
-TABLE_INITS = frozenset(("InitializeTable", "InitializeTableV2"))
+TABLE_INITS = frozenset(("InitializeTable", "InitializeTableV2", "LookupTableImportV2"))
 _CONTEXT_MAKERS = frozenset(SWITCHES + ENTERS)
 _PIVOTS = frozenset(("Identity", "Const", "LoopCond") + MERGES + ENTERS + EXITS + NEXT_ITERATIONS)
 

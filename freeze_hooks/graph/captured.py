@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
-from typing import Any, Callable, Dict, Iterable, Iterator, Mapping, Set, Tuple, Union
+from typing import Any, Callable, Dict, Iterable, Mapping, Set, Tuple, Union
 
-from .._tf import DT_RESOURCE, AttrValue, GraphDef, NodeDef
+from .._tf import GraphDef
 from .names import join, split, unique
+from .tables import Table, fill
 from .variables import Variable
-
-
-@dataclasses.dataclass(frozen=True)
-class Table:
-    """The content of a lookup table, as two TensorProtos of one row per entry."""
-
-    keys: Any
-    values: Any
-
 
 Capture = Union[Variable, Table, Any]  # anything else is a TensorProto
 
@@ -40,7 +31,7 @@ def embed(graph_def: Any, captures: Mapping[str, Capture]) -> Any:
             renamed[node.name] = captured.node
             _become_handle(node, captured)
         elif isinstance(captured, Table):
-            copy.node.extend(_table(node, captured, taken))
+            copy.node.extend(fill(node, captured, taken))
         else:
             node.op = "Const"
             node.attr.clear()
@@ -60,36 +51,6 @@ def _become_handle(node: Any, variable: Variable) -> None:
     node.attr["shape"].shape.SetInParent()
     for size in variable.shape:
         node.attr["shape"].shape.dim.add(size=size)
-
-
-def _table(ready: Any, table: Table, taken: Set[str]) -> Iterator[Any]:
-    """The nodes that make and fill a table; `ready` becomes the handle of the filled one.
-
-    It has no shared_name: two graphs in one session would share the first one's content.
-    """
-
-    def node(name: str, op: str, *inputs: str, **attrs: Any) -> Any:
-        made = NodeDef(name=unique(f"{ready.name}/{name}", taken), op=op, input=inputs)
-        taken.add(made.name)
-        for key, value in attrs.items():
-            made.attr[key].CopyFrom(value)
-        return made
-
-    def constant(name: str, proto: Any) -> Any:
-        return node(name, "Const", dtype=AttrValue(type=proto.dtype), value=AttrValue(tensor=proto))
-
-    types = {"key": AttrValue(type=table.keys.dtype), "value": AttrValue(type=table.values.dtype)}
-    keys, values = constant("keys", table.keys), constant("values", table.values)
-    handle = node(
-        "table", "HashTableV2", **{f"{name}_dtype": value for name, value in types.items()}
-    )
-    types = {f"T{name[:3]}": value for name, value in types.items()}  # Tkey, Tval
-    init = node("init", "InitializeTableV2", handle.name, keys.name, values.name, **types)
-    yield from (handle, keys, values, init)
-    ready.op = "Identity"
-    ready.attr.clear()
-    ready.attr["T"].type = DT_RESOURCE
-    ready.input.extend([handle.name, "^" + init.name])
 
 
 def lookup_types(graph_def: Any) -> Set[Tuple[int, int]]:

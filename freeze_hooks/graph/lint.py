@@ -171,7 +171,10 @@ _SAID: Dict[str, Tuple[str, str]] = {  # problem, remedy ("": what _binding says
         "Python functions run only in the process that made them",
         "cut behind them with inputs=",
     ),
-    "table": ("lookup tables are empty in a new process", "cut behind the look-up with inputs="),
+    "table": (
+        "lookup tables that nothing in the graph can fill are empty in a new process",
+        "initialize them from constants or a file, or cut behind the look-up with inputs=",
+    ),
     "pipeline": (
         "an input pipeline cannot travel in the file",
         "feed its elements instead: inputs={'x': 'IteratorGetNext:0'}",

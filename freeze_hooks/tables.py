@@ -1,0 +1,98 @@
+"""The content of static lookup tables, from a graph and its vocabulary files alone."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Callable, List, Mapping, Optional
+
+import numpy as np
+import tensorflow as tf
+
+from ._tf import GraphDef, v1
+from .errors import NotFreezableError
+from .graph.body import VARIABLES, Body, prune
+from .graph.cut import PLACEHOLDERS
+from .graph.names import split
+from .graph.tables import Table
+
+_INITS = frozenset(
+    (
+        "InitializeTableV2",
+        "InitializeTableFromTextFileV2",
+        "InitializeTableFromDataset",
+        "LookupTableImportV2",
+    )
+)
+
+
+def static_contents(
+    graph_def: Any, fed: Optional[Mapping[str, Any]] = None
+) -> Callable[[str], Optional[Table]]:
+    """A function from a static table's node name to its content.
+
+    It runs the table and its initialization in a session of their own: no variable is read.
+
+    Args:
+      graph_def: the graph that holds the table and what initializes it.
+      fed: {tensor name: value} for that, such as the paths of a SavedModel's assets.
+
+    The function gives None where nothing initializes the table, or something that depends on
+    variables or placeholders does. It raises NotFreezableError where that fails, for instance
+    because a vocabulary file is missing.
+    """
+    nodes = {node.name: node for node in graph_def.node}
+
+    def content_of(name: str) -> Optional[Table]:
+        for init in _initializers(nodes, name):
+            body = prune(Body(nodes, [init]))
+            given = {split(tensor)[0] for tensor in fed or {}}
+            free = {n.name for n in body.nodes.values() if n.op in VARIABLES | PLACEHOLDERS}
+            if not free - given:
+                return _run(body, graph_def, name, init, fed or {})
+        return None
+
+    return content_of
+
+
+def _initializers(nodes: Mapping[str, Any], name: str) -> List[str]:
+    return [
+        node.name
+        for node in nodes.values()
+        if node.op in _INITS and split(node.input[0])[0] == name
+    ]
+
+
+def _run(body: Body, graph_def: Any, name: str, init: str, fed: Mapping[str, Any]) -> Table:
+    part = GraphDef(node=body.nodes.values(), versions=graph_def.versions)
+    part.library.CopyFrom(graph_def.library)
+    for node in part.node:
+        node.device = ""
+        if "_class" in node.attr:
+            del node.attr["_class"]
+    types = [body.nodes[name].attr[k].type for k in ("key_dtype", "value_dtype")]
+    with tf.Graph().as_default() as graph:
+        tf.import_graph_def(part, name="")
+        with tf.control_dependencies([graph.get_operation_by_name(init)]):
+            export = tf.raw_ops.LookupTableExportV2(
+                table_handle=graph.get_tensor_by_name(name + ":0"),
+                Tkeys=tf.as_dtype(types[0]),
+                Tvalues=tf.as_dtype(types[1]),
+            )
+        try:
+            with v1.Session(graph=graph) as session:
+                keys, values = sorted_entries(*session.run(list(export), dict(fed)))
+        except tf.errors.OpError as error:
+            told = re.search(r"Node: .*\n(.*)", error.message)  # TensorFlow 2 tells much before
+            said = told.group(1) if told else error.message.splitlines()[0]
+            raise NotFreezableError(
+                f"the content of lookup table {name!r} cannot be made by {init!r}: {said}"
+            ) from error
+    return Table(v1.make_tensor_proto(keys, types[0]), v1.make_tensor_proto(values, types[1]))
+
+
+def sorted_entries(keys: Any, values: Any) -> Any:
+    """(keys, values) by keys, since tables export in any order; other than scalar keys stay."""
+    if keys.ndim != 1:
+        return keys, values
+    order = np.argsort(keys, kind="stable")
+    return keys[order], values[order]
