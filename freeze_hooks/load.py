@@ -14,6 +14,7 @@ from google.protobuf.message import DecodeError
 from ._tf import GraphDef, op_def, v1
 from .errors import FreezeError, InvalidFileError, UnknownNameError
 from .freezer import plan_graph
+from .graph.audit import side_effects
 from .graph.body import MERGES, NEXT_ITERATIONS, Body, output_type, topological
 from .graph.cut import PLACEHOLDERS, End, placeholders
 from .graph.functions import Library
@@ -35,6 +36,7 @@ class Report:
       ops: {op type: count}, functions included.
       findings: training-mode ops and others to look at.
       metadata: how the file describes itself; empty for a foreign file or a plan.
+      side_effects: ops that reach out of the graph, to files, the network, Python or devices.
     """
 
     signature: Signature
@@ -43,6 +45,7 @@ class Report:
     ops: Mapping[str, int]
     findings: Tuple[Finding, ...]
     metadata: Mapping[str, Any]
+    side_effects: Tuple[Finding, ...] = ()
 
 
 class FrozenModel:
@@ -57,8 +60,14 @@ class FrozenModel:
       metadata: how the file describes itself; empty for a foreign file.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, allow_side_effects: bool = False) -> None:
         self.graph_def = read_graph_def(path)
+        reaching = () if allow_side_effects else side_effects(self.graph_def)
+        if reaching:
+            raise InvalidFileError(
+                "{} would reach out of its graph: {}; allow_side_effects=True loads it all "
+                "the same".format(path, "; ".join(map(_said, reaching)))
+            )
         self.metadata = _description(self.graph_def, path)
         signature = _signature(self.graph_def, self.metadata, path)
         self.inputs: Dict[str, TensorInfo] = {info.name: info for info in signature.inputs}
@@ -152,17 +161,27 @@ def _fit(tensor: Any, value: Any) -> Any:
     return array
 
 
-def load_frozen(path: str) -> FrozenModel:
+def load_frozen(path: str, allow_side_effects: bool = False) -> FrozenModel:
     """Load a frozen file to try it: `load_frozen("model.pb")(x=array)["probs"]`.
 
     A file that freeze_hooks did not write works too: its placeholders are the inputs, and the
     tensors nobody uses are the outputs.
 
+    Args:
+      path: the file.
+      allow_side_effects: also load a graph that has ops which read or write files, talk to other
+        processes, run Python functions or drive devices: it could do so when it runs.
+
     Raises:
-      InvalidFileError: the file is truncated or no GraphDef.
+      InvalidFileError: the file is truncated or no GraphDef, or has such ops; they are named.
       OSError: it cannot be read.
     """
-    return FrozenModel(os.fspath(path))
+    return FrozenModel(os.fspath(path), allow_side_effects)
+
+
+def _said(finding: Finding) -> str:
+    more = ", ..." if len(finding.nodes) > 5 else ""
+    return "{}: {}{}".format(finding.problem, ", ".join(finding.nodes[:5]), more)
 
 
 def inspect(path: str) -> Report:
@@ -195,6 +214,7 @@ def inspect(path: str) -> Report:
         histogram(bodies),
         tuple(findings),
         metadata,
+        tuple(side_effects(graph_def)),
     )
 
 
