@@ -11,6 +11,10 @@ class UnknownNameError(FreezeError):
     """An operation or tensor name is not in the graph; the message lists near matches."""
 
 
+class MissingNodeError(UnknownNameError, AssertionError):
+    """A node is not in a graph, where TensorFlow's function of the name raises AssertionError."""
+
+
 class NotFreezableError(FreezeError):
     """The wanted outputs need something a frozen file cannot hold, such as an assignment."""
 

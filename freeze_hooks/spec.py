@@ -28,6 +28,7 @@ class FreezeSpec:
       ema: whose averages to take instead of variables.
       values: "live", "checkpoint" or "auto".
       lower_control_flow: whether If, Case and While become Switch, Merge and Enter.
+      kept: says of a variable, by its name, whether it stays one in the frozen graph.
     """
 
     outputs: Wanted
@@ -38,6 +39,7 @@ class FreezeSpec:
     ema: Any = None
     values: str = "auto"
     lower_control_flow: bool = False
+    kept: Optional[Callable[[str], bool]] = None
 
     @classmethod
     def make(

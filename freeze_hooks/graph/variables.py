@@ -38,10 +38,12 @@ class Variable:
 Carried = Dict[Tuple[str, int], Variable]
 
 
-def freeze_variables(body: Body, library: Library) -> Dict[str, Variable]:
+def freeze_variables(
+    body: Body, library: Library, kept: Optional[Callable[[str], bool]] = None
+) -> Dict[str, Variable]:
     """Make slots of the variables in `body`, and plain tensor ops of all that uses them.
 
-    A slot is a Const that lacks its value.
+    A slot is a Const that lacks its value. Variables for whose names `kept` is true stay.
 
     Returns:
       The variable of each slot, by the slot's name.
@@ -50,7 +52,7 @@ def freeze_variables(body: Body, library: Library) -> Dict[str, Variable]:
       NotFreezableError: an op that the outputs need changes a variable, or uses it in a way
         that a constant does not allow; the op and the variable are named.
     """
-    slots = variables_of(body)
+    slots = {n: v for n, v in variables_of(body).items() if kept is None or not kept(n)}
     for name, variable in slots.items():
         node = body.nodes[name]
         node.op = "Const"

@@ -1,0 +1,140 @@
+"""TensorFlow's own functions for freezing, with this package behind them.
+
+    from freeze_hooks import graph_util
+    frozen = graph_util.convert_variables_to_constants(sess, graph_def, ["probs"])
+
+They take and return what `tf.compat.v1.graph_util.convert_variables_to_constants` and
+`convert_variables_to_constants_v2` (tensorflow/python/framework/convert_to_constants.py) do.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import Any, Callable, Container, Iterable, Iterator, Optional
+
+from . import _tf, stream
+from ._tf import GraphDef, v1
+from .errors import MissingNodeError, UnknownNameError
+from .graph.names import split
+from .plan import FreezePlan, compile_plan
+from .spec import FreezeSpec
+from .tables import static_contents
+from .traced import Naming, apart, plan_concrete
+from .values import SessionValues
+from .wire import DESCRIPTION
+
+
+def convert_variables_to_constants(
+    sess: Any,
+    input_graph_def: Any,
+    output_node_names: Iterable[str],
+    variable_names_whitelist: Optional[Container[str]] = None,
+    variable_names_blacklist: Optional[Container[str]] = None,
+) -> Any:
+    """A GraphDef of what the outputs need, with variables replaced by their values in a session.
+
+    Conditionals, loops, functions and lookup tables are frozen too; control inputs, which would
+    only run updates and summaries, are left out.
+
+    Args:
+      sess: a session that has the variables, whose graph may be finalized.
+      input_graph_def: the GraphDef of its graph, or of a part of it.
+      output_node_names: names of operations.
+      variable_names_whitelist: the only variables to replace, by the names of their nodes.
+      variable_names_blacklist: variables to leave as they are.
+
+    Returns:
+      The GraphDef.
+
+    Raises:
+      TypeError: an argument is of another type.
+      AssertionError: a name is not in the graph (near matches are listed); it is a FreezeError too.
+      FreezeError: the outputs cannot be frozen.
+      tf.errors.FailedPreconditionError: a variable is not initialized.
+    """
+    if not isinstance(input_graph_def, GraphDef):
+        raise TypeError(f"input_graph_def must be a GraphDef, not {type(input_graph_def)}")
+    if isinstance(output_node_names, str):
+        raise TypeError(f"output_node_names must be a list of names, not {output_node_names!r}")
+    kept = kept_by(variable_names_whitelist, variable_names_blacklist)
+    spec = FreezeSpec.make(list(dict.fromkeys(output_node_names)), kept=kept)
+
+    def shape_of(tensor: str) -> Any:
+        try:
+            return _tf.static_shape(sess.graph, tensor)
+        except (KeyError, ValueError):
+            return None
+
+    try:
+        plan = compile_plan(
+            input_graph_def, spec, shape_of, content_of=static_contents(input_graph_def)
+        )
+    except UnknownNameError as error:
+        raise MissingNodeError(str(error)) from None
+    try:
+        values = SessionValues(sess.graph, [slot.variable for slot in plan.slots])
+    except KeyError as error:
+        raise MissingNodeError(f"the session's graph lacks a variable: {error}") from None
+    return graph_def_of(plan, values.read(sess))
+
+
+def convert_variables_to_constants_v2(
+    func: Any, lower_control_flow: bool = True, aggressive_inlining: bool = False
+) -> Any:
+    """A ConcreteFunction like `func`, with the present values of its variables in its graph.
+
+    Args:
+      func: a ConcreteFunction.
+      lower_control_flow: write conditionals and loops as Switch, Merge, Enter...
+      aggressive_inlining: taken for the sake of callers; functions are always inlined.
+
+    Returns:
+      The function: its `inputs` are those of `func` but what that captured, its `outputs` have
+      the names of `func`'s, and its graph holds no variable.
+
+    Raises:
+      FreezeError: the function cannot be frozen.
+    """
+    captured = {inner.op.name for _, inner in _tf.captures(func.graph)}
+    fed = [t for t in func.inputs if t.op.name not in captured]
+    names = [t.op.name for t in fed]
+    outputs = apart([t.op.name for t in func.outputs], names)
+    variables = {id(v.handle): v.name.split(":")[0] for v in func.graph.variables}
+    naming = Naming(names, outputs, variables)
+    planned = plan_concrete(func, naming, lower_control_flow=lower_control_flow)
+    graph_def = graph_def_of(planned.plan, planned.values())
+    present = {node.name for node in graph_def.node}
+    for tensor in fed:  # the signature stays, also where an output does not need all of it
+        if tensor.op.name not in present:
+            graph_def.node.add().CopyFrom(tensor.op.node_def)
+    wrapped = v1.wrap_function(lambda: v1.import_graph_def(graph_def, name=""), [])
+    frozen = wrapped.prune(
+        [wrapped.graph.get_tensor_by_name(name + ":0") for name in names],
+        [wrapped.graph.get_tensor_by_name(name + ":0") for name in outputs],
+    )
+    for tensor, original in zip(frozen.inputs, fed):
+        tensor.set_shape(original.shape)
+    return frozen
+
+
+def kept_by(
+    allowed: Optional[Container[str]], denied: Optional[Container[str]]
+) -> Optional[Callable[[str], bool]]:
+    """Which variables stay, of the lists that TensorFlow's functions take; None if none does."""
+    if allowed is None and denied is None:
+        return None
+    return lambda name: (
+        (allowed is not None and name not in allowed) or (denied is not None and name in denied)
+    )
+
+
+def graph_def_of(plan: FreezePlan, values: Iterator[stream.Value]) -> Any:
+    """The GraphDef that a plan's file would hold with these values, without a description."""
+    file = io.BytesIO()
+    stream.write(plan, values, {}, file)
+    graph_def = GraphDef.FromString(file.getbuffer())
+    described = split(plan.signature.outputs[0].tensor)[0]
+    for node in graph_def.node:
+        if node.name == described:
+            del node.attr[DESCRIPTION]
+    return graph_def

@@ -1,0 +1,101 @@
+"""Concrete functions, converted; prints what came of each, by name."""
+
+import json
+
+import numpy as np
+import tensorflow as tf
+
+from freeze_hooks import graph_util
+
+tf.compat.v1.enable_v2_behavior()
+X = np.arange(6, dtype=np.float32).reshape(2, 3)
+FLOATS = tf.TensorSpec([None, 3], tf.float32, name="x")
+
+
+def plain():
+    w, b = tf.Variable(tf.ones([3, 2]), name="w"), tf.Variable([1.0, 2.0], name="b")
+    return tf.function(lambda x: tf.matmul(x, w) + b).get_concrete_function(FLOATS), [X]
+
+
+def many():
+    """Inputs of which one is not needed, a nested result, the same tensor twice."""
+    w = tf.Variable(2.0)
+
+    @tf.function
+    def f(x, unused, y):
+        product = x * w
+        return {"b": (product, y), "a": [product, w]}
+
+    scalar = tf.TensorSpec([], tf.float32)
+    return f.get_concrete_function(FLOATS, scalar, scalar), [X, 7.0, 3.0]
+
+
+def branches():
+    w = tf.Variable(3.0)
+
+    @tf.function
+    def f(x):
+        if tf.reduce_sum(x) > 4:
+            return x * w
+        return tf.gather(tf.stack([x, -x]), 1) - w
+
+    return f.get_concrete_function(FLOATS), [X]
+
+
+def loop():
+    table = tf.Variable(tf.reshape(tf.range(8.0), [4, 2]))
+
+    @tf.function
+    def f(n):
+        total = tf.zeros([2])
+        for i in tf.range(n):
+            total += tf.gather(table, i)
+        return total
+
+    return f.get_concrete_function(tf.TensorSpec([], tf.int32, name="n")), [np.int32(3)]
+
+
+def nested():
+    w = tf.Variable(5.0)
+    inner = tf.function(lambda x: x + w)
+    middle = tf.function(lambda x: inner(x) * inner(2 * x))
+    return tf.function(lambda x: middle(x) - w).get_concrete_function(FLOATS), [X]
+
+
+def dtypes():
+    variables = [
+        tf.Variable(value, dtype=dtype)
+        for value, dtype in ((1, tf.int64), (True, tf.bool), (b"text", tf.string), (2, tf.float16))
+    ]
+    f = tf.function(lambda: [v.read_value() for v in variables])
+    return f.get_concrete_function(), []
+
+
+def ops(graph):
+    definition = graph.as_graph_def()
+    nodes = list(definition.node) + [n for f in definition.library.function for n in f.node_def]
+    return sorted({node.op for node in nodes})
+
+
+def plainly(value):
+    found = [tensor.numpy() for tensor in tf.nest.flatten(value)]
+    return [v.tolist() if hasattr(v, "tolist") else v.decode() for v in found]
+
+
+said = {}
+for make in (plain, many, branches, loop, nested, dtypes):
+    function, feeds = make()
+    arguments = [tf.constant(feed) for feed in feeds]
+    for lower in (True, False):
+        frozen = graph_util.convert_variables_to_constants_v2(function, lower_control_flow=lower)
+        said[f"{make.__name__} {lower}"] = {
+            "inputs": [(t.op.name, str(t.shape), t.dtype.name) for t in frozen.inputs],
+            "before": [(t.op.name, str(t.shape), t.dtype.name) for t in function.inputs],
+            "outputs": [(t.op.name, t.dtype.name) for t in frozen.outputs],
+            "outputs before": [(t.op.name, t.dtype.name) for t in function.outputs],
+            "result": plainly(frozen(*arguments)),
+            "live": plainly(function(*arguments)),
+            "ops": ops(frozen.graph),
+            "captures": len(frozen.graph.captures),
+        }
+print(json.dumps(said))
