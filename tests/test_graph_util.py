@@ -81,8 +81,12 @@ def test_variables_that_stay(session, lists):
     assert by_op(frozen, "VariableV2", "VarHandleOp") == ["net/b", "net/v"]
     assert "net/w" in by_op(frozen, "Const")
     live = session.run("y:0", {"x:0": X})
-    values = session.run({name: f"net/{name}/Read/ReadVariableOp:0" if _is_resource(session) else
-                          f"net/{name}:0" for name in "vb"})
+    values = session.run(
+        {
+            name: f"net/{name}/Read/ReadVariableOp:0" if _is_resource(session) else f"net/{name}:0"
+            for name in "vb"
+        }
+    )
     with tf.Graph().as_default(), v1.Session() as fresh:
         v1.import_graph_def(frozen, name="")
         for name, value in values.items():
@@ -117,12 +121,10 @@ def test_errors_are_those_that_callers_catch(session):
         graph_util.convert_variables_to_constants(session, graph_def, "y")
     with pytest.raises(TypeError, match="must be a GraphDef"):
         graph_util.convert_variables_to_constants(session, session.graph, ["y"])
-    with v1.Session(graph=session.graph) as empty, pytest.raises(
-        tf.errors.FailedPreconditionError
-    ):
+    with v1.Session(graph=session.graph) as empty, pytest.raises(tf.errors.FailedPreconditionError):
         convert(empty, ["y"])
     with tf.Graph().as_default(), v1.Session() as other, pytest.raises(
-        AssertionError, match="session's graph lacks.*net/"
+        AssertionError, match=r"session's graph lacks.*net/"
     ):
         graph_util.convert_variables_to_constants(other, graph_def, ["y"])
 
@@ -165,8 +167,9 @@ def test_arguments_are_tensorflows():
 
         theirs = getattr(convert_to_constants, name, None) or getattr(graph_util_impl, name)
         theirs = inspect.signature(theirs).parameters
-        assert list(ours) == list(theirs)
-        assert [p.default for p in ours.values()] == [p.default for p in theirs.values()]
+        both = list(zip(ours.values(), theirs.values()))  # TensorFlow 1.15 has fewer
+        assert all(a.name == b.name and a.default == b.default for a, b in both)
+        assert 2 <= len(theirs) <= len(ours)
 
 
 @pytest.fixture(scope="module")

@@ -9,17 +9,23 @@ from freeze_hooks import graph_util
 
 tf.compat.v1.enable_v2_behavior()
 X = np.arange(6, dtype=np.float32).reshape(2, 3)
+KEPT = []  # functions hold their variables weakly
 FLOATS = tf.TensorSpec([None, 3], tf.float32, name="x")
 
 
+def variable(*args, **kwargs):
+    KEPT.append(tf.Variable(*args, **kwargs))
+    return KEPT[-1]
+
+
 def plain():
-    w, b = tf.Variable(tf.ones([3, 2]), name="w"), tf.Variable([1.0, 2.0], name="b")
+    w, b = variable(tf.ones([3, 2]), name="w"), variable([1.0, 2.0], name="b")
     return tf.function(lambda x: tf.matmul(x, w) + b).get_concrete_function(FLOATS), [X]
 
 
 def many():
     """Inputs of which one is not needed, a nested result, the same tensor twice."""
-    w = tf.Variable(2.0)
+    w = variable(2.0)
 
     @tf.function
     def f(x, unused, y):
@@ -31,7 +37,7 @@ def many():
 
 
 def branches():
-    w = tf.Variable(3.0)
+    w = variable(3.0)
 
     @tf.function
     def f(x):
@@ -43,7 +49,7 @@ def branches():
 
 
 def loop():
-    table = tf.Variable(tf.reshape(tf.range(8.0), [4, 2]))
+    table = variable(tf.reshape(tf.range(8.0), [4, 2]))
 
     @tf.function
     def f(n):
@@ -56,7 +62,7 @@ def loop():
 
 
 def nested():
-    w = tf.Variable(5.0)
+    w = variable(5.0)
     inner = tf.function(lambda x: x + w)
     middle = tf.function(lambda x: inner(x) * inner(2 * x))
     return tf.function(lambda x: middle(x) - w).get_concrete_function(FLOATS), [X]
@@ -64,7 +70,7 @@ def nested():
 
 def dtypes():
     variables = [
-        tf.Variable(value, dtype=dtype)
+        variable(value, dtype=dtype)
         for value, dtype in ((1, tf.int64), (True, tf.bool), (b"text", tf.string), (2, tf.float16))
     ]
     f = tf.function(lambda: [v.read_value() for v in variables])
