@@ -9,19 +9,17 @@ They take and return what `tf.compat.v1.graph_util.convert_variables_to_constant
 
 from __future__ import annotations
 
-import io
-from typing import Any, Callable, Container, Iterable, Iterator, Optional
+from typing import Any, Container, Iterable, Optional
 
-from . import _tf, stream
+from . import _tf
 from ._tf import GraphDef, v1
 from .errors import MissingNodeError, UnknownNameError
-from .graph.names import split
-from .plan import FreezePlan, compile_plan
-from .spec import FreezeSpec
+from .plan import compile_plan
+from .spec import FreezeSpec, kept_variables
+from .stream import graph_def_of
 from .tables import static_contents
 from .traced import Naming, apart, plan_concrete
 from .values import SessionValues
-from .wire import DESCRIPTION
 
 
 def convert_variables_to_constants(
@@ -56,7 +54,7 @@ def convert_variables_to_constants(
         raise TypeError(f"input_graph_def must be a GraphDef, not {type(input_graph_def)}")
     if isinstance(output_node_names, str):
         raise TypeError(f"output_node_names must be a list of names, not {output_node_names!r}")
-    kept = kept_by(variable_names_whitelist, variable_names_blacklist)
+    kept = kept_variables(variable_names_whitelist, variable_names_blacklist)
     spec = FreezeSpec.make(list(dict.fromkeys(output_node_names)), kept=kept)
 
     def shape_of(tensor: str) -> Any:
@@ -115,26 +113,3 @@ def convert_variables_to_constants_v2(
     for tensor, original in zip(frozen.inputs, fed):
         tensor.set_shape(original.shape)
     return frozen
-
-
-def kept_by(
-    allowed: Optional[Container[str]], denied: Optional[Container[str]]
-) -> Optional[Callable[[str], bool]]:
-    """Which variables stay, of the lists that TensorFlow's functions take; None if none does."""
-    if allowed is None and denied is None:
-        return None
-    return lambda name: (
-        (allowed is not None and name not in allowed) or (denied is not None and name in denied)
-    )
-
-
-def graph_def_of(plan: FreezePlan, values: Iterator[stream.Value]) -> Any:
-    """The GraphDef that a plan's file would hold with these values, without a description."""
-    file = io.BytesIO()
-    stream.write(plan, values, {}, file)
-    graph_def = GraphDef.FromString(file.getbuffer())
-    described = split(plan.signature.outputs[0].tensor)[0]
-    for node in graph_def.node:
-        if node.name == described:
-            del node.attr[DESCRIPTION]
-    return graph_def
