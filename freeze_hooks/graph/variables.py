@@ -106,9 +106,9 @@ def _make_plain(body: Body, library: Library, carried: Carried, kept: Kept) -> N
         elif changes(node, given):
             raise NotFreezableError(_refusal(node, variable))
     for node in body.nodes.values():
-        if node.op in MERGES and (node.name, 0) in carried:
-            if any(split(text) not in carried for text in data_inputs(node)):
-                raise NotFreezableError(_mixed(node, carried[node.name, 0]))
+        merged = carried.get((node.name, 0)) if node.op in MERGES else None
+        if merged and any(split(text) not in carried for text in data_inputs(node)):
+            raise NotFreezableError(_mixed(node, merged))
 
 
 def plain_op(node: Any) -> str:
