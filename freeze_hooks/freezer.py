@@ -21,6 +21,7 @@ from .spec import FreezeSpec, Names
 from .tables import static_contents
 from .values import CheckpointValues, SessionValues
 
+FORMAT = 1  # of the description in a file
 _STEP = re.compile(r"-(\d+)$")  # how Saver.save appends the global step
 
 
@@ -156,7 +157,7 @@ def describe(
 ) -> Dict[str, Any]:
     """What a frozen file says of itself, as JSON types."""
     return {
-        "format": 1,
+        "format": FORMAT,
         "signature": dataclasses.asdict(signature),
         "step": step,
         "metrics": {name: publish.json_number(value) for name, value in metrics.items()},

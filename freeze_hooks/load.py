@@ -12,8 +12,8 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from ._tf import GraphDef, op_def, v1
-from .errors import FreezeError, InvalidFileError, UnknownNameError
-from .freezer import plan_graph
+from .errors import FreezeError, InvalidFileError, NotFreezableError, UnknownNameError
+from .freezer import FORMAT, plan_graph
 from .graph.audit import side_effects
 from .graph.body import MERGES, NEXT_ITERATIONS, Body, output_type, topological
 from .graph.cut import PLACEHOLDERS, End, placeholders
@@ -304,13 +304,21 @@ def _description(graph_def: Any, path: str) -> Dict[str, Any]:
                 raise InvalidFileError(f"{path}: its description is broken: {error}") from None
             if not (found and isinstance(found, dict)):
                 raise InvalidFileError(f"{path}: its description is no JSON object")
+            if found.get("format", FORMAT) != FORMAT:
+                raise InvalidFileError(
+                    f"{path}: its description has format {found['format']!r}, this version reads "
+                    f"{FORMAT}: it may be from a newer freeze_hooks"
+                )
             return found
     return {}
 
 
 def _signature(graph_def: Any, metadata: Mapping[str, Any], path: str) -> Signature:
     if not metadata:
-        return _guessed(graph_def)
+        try:
+            return _guessed(graph_def)
+        except NotFreezableError as error:
+            raise InvalidFileError(f"{path} is broken: {error}") from None
     nodes = {node.name for node in graph_def.node}
     try:
         inputs, outputs = (

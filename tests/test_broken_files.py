@@ -141,6 +141,7 @@ def but(**changes):
 
 BROKEN = [
     b"", b"{", b"null", b"\xff\xfe{}", b"[" * 100000, [], {}, 7, "text", {"format": 1},
+    {"format": 2, "signature": GOOD}, {"format": None, "signature": GOOD},
     {"signature": None}, {"signature": []}, {"signature": "inputs"}, {"signature": {"inputs": []}},
     {"signature": dict(GOOD, inputs=None)}, {"signature": dict(GOOD, inputs=3)},
     {"signature": dict(GOOD, inputs=["x"])}, {"signature": dict(GOOD, inputs={"x": "x:0"})},
@@ -207,6 +208,16 @@ def test_nodes_without_their_inputs(tmp_path):
     nodes = [placeholder("x", "float32", ()), node("Identity", "p"), node("Switch", "s", "x", "p")]
     with pytest.raises(fh.InvalidFileError, match=r"hand\.pb is broken"):
         fh.inspect(save(tmp_path, nodes))
+
+
+@BOTH
+def test_a_node_that_claims_many_tensors(tmp_path, read):
+    """A few bytes must not take gigabytes."""
+    split = node("Split", "s", "axis", "x")
+    split.attr["num_split"].i = 1 << 40
+    nodes = [const("axis", 0), placeholder("x", "float32", (2,)), split]
+    with pytest.raises(fh.InvalidFileError, match=r"hand\.pb.*claims 1,099,511,627,776 tensors"):
+        read(save(tmp_path, nodes))
 
 
 def test_graphs_that_this_tensorflow_cannot_import(tmp_path):

@@ -22,6 +22,7 @@ VARIABLES = REF_VARIABLES | HANDLES
 TABLE_INITS = frozenset(("InitializeTable", "InitializeTableV2", "LookupTableImportV2"))
 _CONTEXT_MAKERS = frozenset(SWITCHES + ENTERS)
 _PIVOTS = frozenset(("Identity", "Const", "LoopCond") + MERGES + ENTERS + EXITS + NEXT_ITERATIONS)
+_WIDEST = 1 << 20  # tensors of one argument: a broken attribute must not fill the memory
 
 
 @dataclasses.dataclass
@@ -263,4 +264,8 @@ def widths(arg: Any, attrs: Mapping[str, Any]) -> List[int]:
         return list(attrs.get(arg.type_list_attr, UNSET).list.type)
     dtype = arg.type or attrs.get(arg.type_attr, UNSET).type
     count = attrs.get(arg.number_attr, UNSET).i if arg.number_attr else 1
+    if count > _WIDEST:
+        raise NotFreezableError(
+            f"a node claims {count:,} tensors in its {arg.number_attr!r}: the graph is broken"
+        )
     return [dtype] * count

@@ -89,8 +89,17 @@ def lint(
 
 
 def _filled_tables(body: Body) -> Set[str]:
-    inits = (node for node in body.nodes.values() if node.op in TABLE_INITS)
-    return {split(node.input[0])[0] for node in inits}
+    """The tables that are given to something only after their initialization ran."""
+    filled_by = {
+        "^" + node.name: split(node.input[0])[0]
+        for node in body.nodes.values()
+        if node.op in TABLE_INITS and node.input
+    }
+    found = set()
+    for node in body.nodes.values():
+        waits = {filled_by[text] for text in node.input if text in filled_by}
+        found |= waits & {split(text)[0] for text in data_inputs(node)}
+    return found
 
 
 def _kinds(node: Any, body: Body) -> Iterable[str]:
