@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .load import check as check
     from .load import inspect as inspect
     from .load import load_frozen as load_frozen
+    from .saved_model import freeze_saved_model as freeze_saved_model
     from .saver import FreezingSaver as FreezingSaver
     from .session import FreezeHook as FreezeHook
     from .traced import FunctionPlan as FunctionPlan
@@ -55,6 +56,7 @@ _HOMES = {
     "freeze_checkpoint": "from_checkpoint",
     "freeze_function": "traced",
     "freeze_keras_model": "keras_model",
+    "freeze_saved_model": "saved_model",
     "freeze_session": "freezer",
     "inspect": "load",
     "load_frozen": "load",

@@ -138,20 +138,27 @@ class Checkpoint:
           UnknownNameError: some are not there: all are named, with near matches.
           FreezeError: one has another dtype or shape in the checkpoint.
         """
+        found = self.there(variables, hints)
+        missing = [variable.node for variable in variables if variable.node not in found]
+        if missing:
+            raise UnknownNameError(self._missing(missing))
+        for variable in variables:
+            self._check(variable, found[variable.node])
+        return [found[variable.node] for variable in variables]
+
+    def there(
+        self, variables: Sequence[Variable], hints: Sequence[Mapping[str, SavedKey]]
+    ) -> Dict[str, SavedKey]:
+        """{name: place} of those variables that are in the checkpoint; see `locate`."""
         parts = self._parts(variables)
-        places, missing = [], []
+        found = {}
         for variable in variables:
             hinted = [hint[variable.node] for hint in hints if variable.node in hint]
             known = [place for place in hinted if place.key in self.shapes]
             place = known[0] if known else self.place(variable.node) or parts.get(variable.node)
-            if place is None:
-                missing.append(variable.node)
-                continue
-            self._check(variable, place)
-            places.append(place)
-        if missing:
-            raise UnknownNameError(self._missing(missing))
-        return places
+            if place is not None:
+                found[variable.node] = place
+        return found
 
     def _parts(self, variables: Sequence[Variable]) -> Dict[str, SavedKey]:
         """Places of `w/part_0`, `w/part_1`... in a key `w`, by their shapes and order."""
@@ -196,16 +203,20 @@ class Checkpoint:
         Raises:
           InvalidFileError: a file is cut short or broken.
         """
+        return map(as_value, self.arrays(places))
+
+    def arrays(self, places: Sequence[SavedKey]) -> Iterator[Any]:
+        """The same as arrays; each must be let go before the next is asked for."""
         key, array = "", None
         for place in places:
+            if place.begin is None:
+                key, array = "", None
+                yield self._tensor(place.key)
+                continue
             if place.key != key:  # slices of one variable follow each other
                 array = None  # before the next is read: two would be in memory at once
                 key, array = place.key, self._tensor(place.key)
-            value = as_value(slice_of(array, place))
-            if place.begin is None:
-                key, array = "", None  # the value alone holds it
-            yield value
-            del value
+            yield slice_of(array, place)
 
     def _tensor(self, key: str) -> Any:
         try:

@@ -125,8 +125,12 @@ def write_frozen(
     step: Optional[int],
     metrics: Optional[Mapping[str, float]],
     source: str,
+    beside: bool = True,
 ) -> Artifact:
-    """Publish a plan with one value for each of its slots; `source` says where they are from."""
+    """Publish a plan with one value for each of its slots; `source` says where they are from.
+
+    The description stands in the file, and `beside` it too.
+    """
     start = time.perf_counter()
     signature, metrics = plan.signature, dict(metrics or {})
     description = describe(signature, step, metrics, source)
@@ -138,7 +142,8 @@ def write_frozen(
 
     written = publish.publish(path, fill, plan.graph_bytes + plan.weight_bytes)
     digest = {"algorithm": "xxh3_64", "value": written.hash}
-    publish.publish_json(path + ".json", dict(description, hash=digest))
+    if beside:
+        publish.publish_json(path + ".json", dict(description, hash=digest))
     seconds = time.perf_counter() - start
     return Artifact(path, step, signature, metrics, written.bytes, seconds, written.hash)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence
 
 from ._tf import SavedKey
 from .checkpoints import Checkpoint, find_prefix, stem
@@ -17,6 +17,7 @@ from .graph_files import StoredGraph, as_graph, slice_hints, stored_shapes
 from .plan import FreezePlan, compile_plan
 from .sources import Renaming, renamer
 from .spec import FreezeSpec, Names
+from .stream import Value
 from .tables import static_contents
 
 
@@ -73,11 +74,10 @@ def freeze_checkpoint(
         lower_control_flow=lower_control_flow,
     )
     stored = as_graph(_found(stem(prefix) + ".meta" if graph is None else graph))
-    source = StoredSource(stored, Checkpoint(prefix))
-    plan, places = source.plan(spec)
-    values = source.checkpoint.values(places)
-    step = source.checkpoint.step
-    return write_frozen(plan, values, os.fspath(path), step, None, "checkpoint")
+    frozen = StoredSource(stored, prefix).read(spec)
+    return write_frozen(
+        frozen.plan, frozen.values, os.fspath(path), frozen.step, None, "checkpoint"
+    )
 
 
 def _found(graph: Any) -> Any:
@@ -94,27 +94,47 @@ def plan_stored(stored: StoredGraph, spec: FreezeSpec) -> FreezePlan:
 
 
 @dataclasses.dataclass(frozen=True)
+class Reading:
+    """A plan with the values for its slots, each read when it is asked for."""
+
+    plan: FreezePlan
+    values: Iterator[Value]
+    step: Optional[int]
+
+
 class StoredSource:
     """A graph and the checkpoint that has its values.
 
-    Attributes:
+    Args:
       graph: the graph.
-      checkpoint: the opened checkpoint.
+      prefix: the checkpoint's, which is opened only if the outputs need variables.
       saver_def: the SaverDef whose restore ops tell the keys; None takes the MetaGraphDef's.
     """
 
-    graph: StoredGraph
-    checkpoint: Checkpoint
-    saver_def: Optional[Any] = None
+    def __init__(self, graph: StoredGraph, prefix: str, saver_def: Optional[Any] = None) -> None:
+        self.graph = graph
+        self._prefix = prefix
+        self._saver_def = saver_def
+        self._opened: Optional[Checkpoint] = None
 
-    def plan(self, spec: FreezeSpec) -> Any:
-        """(FreezePlan, the place of each of its slots).
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The checkpoint, opened."""
+        if self._opened is None:
+            self._opened = Checkpoint(self._prefix)
+        return self._opened
+
+    def read(self, spec: FreezeSpec) -> Reading:
+        """Compile the graph and find its variables.
 
         Raises:
           FreezeError: as `freeze_checkpoint`.
         """
         plan = plan_stored(self.graph, spec)
-        return plan, self.places([slot.variable for slot in plan.slots], spec)
+        if not plan.slots:
+            return Reading(plan, iter(()), None)
+        places = self.places([slot.variable for slot in plan.slots], spec)
+        return Reading(plan, self.checkpoint.values(places), self.checkpoint.step)
 
     def places(self, variables: Sequence[Variable], spec: FreezeSpec) -> List[SavedKey]:
         """Where the checkpoint has what `spec` takes for each variable."""
@@ -129,9 +149,13 @@ class StoredSource:
         wanted = [dataclasses.replace(v, node=taken(v.node)) for v in variables]
         return self.checkpoint.locate(wanted, self._hints())
 
+    def there(self, variables: Sequence[Variable]) -> Dict[str, SavedKey]:
+        """{name: place} of those variables that the checkpoint has."""
+        return self.checkpoint.there(variables, self._hints())
+
     def _hints(self) -> Sequence[Mapping[str, SavedKey]]:
         graph_def, meta = self.graph.graph_def, self.graph.meta
-        saver_def = self.saver_def or (meta.saver_def if meta is not None else None)
+        saver_def = self._saver_def or (meta.saver_def if meta is not None else None)
         hints: List[Dict[str, SavedKey]] = []
         if saver_def is not None and saver_def.restore_op_name:
             hints.append(restored_keys(graph_def, saver_def.restore_op_name))
