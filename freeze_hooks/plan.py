@@ -161,7 +161,7 @@ def compile_plan(
         body = prune(body, keep_order=True)
     refuse_reads_after_writes(body, library)
     body = prune(body)
-    slots = freeze_variables(body, library)
+    slots = freeze_variables(body, library, spec.kept)
     if content_of is not None:
         slots.update(freeze_tables(body, content_of))
     _originals(slots, {node.name for node in graph_def.node})

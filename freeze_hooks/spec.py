@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from typing import Any, Callable, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Container, Mapping, Optional, Sequence, Tuple, Union
 
 from .errors import FreezeError
 from .graph.names import tensor_name
@@ -28,6 +28,7 @@ class FreezeSpec:
       ema: whose averages to take instead of variables.
       values: "live", "checkpoint" or "auto".
       lower_control_flow: whether If, Case and While become Switch, Merge and Enter.
+      kept: says of a variable, by its node's name, whether it stays one in the file; None: none do.
     """
 
     outputs: Wanted
@@ -38,6 +39,7 @@ class FreezeSpec:
     ema: Any = None
     values: str = "auto"
     lower_control_flow: bool = False
+    kept: Optional[Callable[[str], bool]] = None
 
     @classmethod
     def make(
@@ -87,6 +89,24 @@ def _tensor(argument: str, value: Any) -> str:
         return tensor_name(name)
     except ValueError:
         raise FreezeError(f"{argument}=: {name!r} is not a tensor's name") from None
+
+
+def kept_variables(
+    allowed: Optional[Container[str]], denied: Optional[Container[str]]
+) -> Optional[Callable[[str], bool]]:
+    """`FreezeSpec.kept` of TensorFlow's variable_names_whitelist and variable_names_blacklist.
+
+    Kept are variables that are not in `allowed`, or are in `denied`; None stands for no list.
+    """
+    if allowed is None and denied is None:
+        return None
+
+    def kept(name: str) -> bool:
+        return (allowed is not None and name not in allowed) or (
+            denied is not None and name in denied
+        )
+
+    return kept
 
 
 def _is_node_name(name: Any) -> bool:

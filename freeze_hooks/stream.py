@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 from typing import Any, Iterable, Iterator, List, Mapping, Optional, Tuple
 
 from . import wire
+from ._tf import GraphDef
 from .errors import FreezeError
 from .plan import Described, FreezePlan, Slot
 
@@ -49,6 +51,25 @@ def write(
             file.write(wire.described(piece.node, description))
         else:
             _write_value(piece, next(values), file)
+
+
+def graph_def_of(plan: FreezePlan, values: Iterator[Value]) -> Any:
+    """The GraphDef that a plan makes of one Value for each of its slots, without a description.
+
+    Raises:
+      FreezeError: a value's shape is not what the graph declares.
+    """
+    graph_def = GraphDef()
+    for piece in plan.pieces:
+        buffer = io.BytesIO()
+        if isinstance(piece, bytes):
+            buffer.write(piece)
+        elif isinstance(piece, Described):
+            buffer.write(wire.field(wire.NODE, piece.node))
+        else:
+            _write_value(piece, next(values), buffer)
+        graph_def.MergeFromString(buffer.getvalue())  # which appends
+    return graph_def
 
 
 def held(values: Iterator[Value]) -> Iterator[Value]:

@@ -9,6 +9,7 @@ from .._tf import DT_BOOL, DT_INT32, AttrValue, op_def, v1
 from ..errors import NotFreezableError
 from .body import (
     HANDLES,
+    MERGES,
     UNSET,
     VARIABLES,
     Body,
@@ -36,27 +37,34 @@ class Variable:
 
 
 Carried = Dict[Tuple[str, int], Variable]
+Kept = Optional[Callable[[str], bool]]
 
 
-def freeze_variables(body: Body, library: Library) -> Dict[str, Variable]:
+def freeze_variables(body: Body, library: Library, kept: Kept = None) -> Dict[str, Variable]:
     """Make slots of the variables in `body`, and plain tensor ops of all that uses them.
 
-    A slot is a Const that lacks its value.
+    A slot is a Const that lacks its value. Variables that are `kept`, by name, stay as they are,
+    and so does what uses them.
 
     Returns:
       The variable of each slot, by the slot's name.
 
     Raises:
       NotFreezableError: an op that the outputs need changes a variable, or uses it in a way
-        that a constant does not allow; the op and the variable are named.
+        that a constant does not allow, or may be given a kept variable as well; the op and the
+        variable are named.
     """
-    slots = variables_of(body)
+    slots = {
+        name: variable
+        for name, variable in variables_of(body).items()
+        if kept is None or not kept(name)
+    }
     for name, variable in slots.items():
         node = body.nodes[name]
         node.op = "Const"
         node.attr.clear()
         node.attr["dtype"].type = variable.dtype
-    _make_plain(body, library, {(name, 0): variable for name, variable in slots.items()})
+    _make_plain(body, library, {(name, 0): variable for name, variable in slots.items()}, kept)
     return slots
 
 
@@ -78,7 +86,7 @@ def static(shape: Any) -> Optional[Tuple[int, ...]]:
     return tuple(dim.size for dim in shape.dim)
 
 
-def _make_plain(body: Body, library: Library, carried: Carried) -> None:
+def _make_plain(body: Body, library: Library, carried: Carried, kept: Kept) -> None:
     """Rewrite what uses a carried variable, in order; `carried` grows to all tensors that do."""
     for node in topological(body):
         given = {
@@ -88,7 +96,7 @@ def _make_plain(body: Body, library: Library, carried: Carried) -> None:
             continue
         variable = next(iter(given.values()))
         if node.op in BRANCHING:
-            _branch(node, library, given, carried)
+            _branch(node, library, given, carried, kept)
         elif hands_on(node, variable):
             node.op = plain_op(node)
             node.attr["T"].type = variable.dtype
@@ -97,6 +105,10 @@ def _make_plain(body: Body, library: Library, carried: Carried) -> None:
             _READS[node.op](body, node, variable)
         elif changes(node, given):
             raise NotFreezableError(_refusal(node, variable))
+    for node in body.nodes.values():
+        if node.op in MERGES and (node.name, 0) in carried:
+            if any(split(text) not in carried for text in data_inputs(node)):
+                raise NotFreezableError(_mixed(node, carried[node.name, 0]))
 
 
 def plain_op(node: Any) -> str:
@@ -139,7 +151,16 @@ def _refusal(node: Any, variable: Variable) -> str:
     )
 
 
-def _branch(node: Any, library: Library, given: Mapping[int, Variable], carried: Carried) -> None:
+def _mixed(node: Any, variable: Variable) -> str:
+    return (
+        f"{node.op} {node.name!r} hands on variable {variable.node!r}, which is to be frozen, or "
+        "else one that is kept: freeze or keep both"
+    )
+
+
+def _branch(
+    node: Any, library: Library, given: Mapping[int, Variable], carried: Carried, kept: Kept
+) -> None:
     """Give an If, Case or While its variables as plain tensors, in copies of its functions."""
     loop = node.op in WHILES
     offset = 0 if loop else 1
@@ -148,9 +169,10 @@ def _branch(node: Any, library: Library, given: Mapping[int, Variable], carried:
     results: Dict[int, Variable] = dict(resources) if loop else {}
     for i, variable in resources.items():
         types[i] = variable.dtype
+    returned: List[List[Optional[Variable]]] = []
     for func in branches_of(node):
         branch = prune(library.body(func.name, func.attr))
-        _refuse_own_variables(branch)
+        _refuse_own_variables(branch, kept)
         inner: Carried = {}
         for i, arg in enumerate(branch.args):
             if i in resources:
@@ -158,11 +180,14 @@ def _branch(node: Any, library: Library, given: Mapping[int, Variable], carried:
                 inner[arg, 0] = resources[i]
                 if arg in branch.nodes:
                     branch.nodes[arg].attr["T"].type = resources[i].dtype
-        _make_plain(branch, library, inner)
-        if not loop:
-            returned = enumerate(branch.outputs)
-            results.update((i, inner[split(text)]) for i, text in returned if split(text) in inner)
+        _make_plain(branch, library, inner, kept)
+        returned.append([inner.get(split(text)) for text in branch.outputs])
         func.name = library.add(branch.name, branch)
+    for i, several in enumerate(zip(*returned)) if not loop else ():
+        found = [variable for variable in several if variable is not None]
+        if found and len(found) < len(several):
+            raise NotFreezableError(_mixed(node, found[0]))
+        results.update((i, variable) for variable in found)
     for i, variable in results.items():
         if not loop:
             node.attr["Tout"].list.type[i] = variable.dtype
@@ -173,9 +198,9 @@ def _branch(node: Any, library: Library, given: Mapping[int, Variable], carried:
         carried[node.name, i] = variable
 
 
-def _refuse_own_variables(branch: Body) -> None:
+def _refuse_own_variables(branch: Body, kept: Kept) -> None:
     for node in branch.nodes.values():
-        if node.op in VARIABLES:
+        if node.op in VARIABLES and not (kept and kept(node.name)):
             raise NotFreezableError(
                 f"variable {node.name!r} is created inside function {branch.name!r}, where no "
                 "value of it can be read: create it outside the conditional or loop"
