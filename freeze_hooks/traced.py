@@ -12,7 +12,7 @@ import tensorflow as tf
 from . import _tf
 from ._tf import v1
 from .errors import FreezeError, NotFreezableError
-from .freezer import Artifact, write_frozen
+from .freezer import Artifact, warn_of, write_frozen
 from .graph.captured import Table, embed, lookup_types, strip_scopes
 from .graph.lint import Finding
 from .graph.names import split, tensor_name, unique
@@ -287,6 +287,7 @@ def freeze_function(
         outputs=outputs,
         lower_control_flow=lower_control_flow,
     )
+    warn_of(plan.findings)
     return plan.write(path)
 
 
