@@ -73,6 +73,7 @@ def freeze_graph(
     input_saved_model_dir: Optional[str] = None,
     saved_model_tags: str = "serve",
     checkpoint_version: int = 2,
+    variable_names_blacklist: str = "",
 ) -> Any:
     """Use it in place of TensorFlow's `freeze_graph.freeze_graph`: the arguments are the same.
 
@@ -88,7 +89,7 @@ def freeze_graph(
       initializer_nodes: ops to run after the values are restored, separated by commas; they need
         a session. As in TensorFlow, they are not run where there is an `input_saver`.
       variable_names_whitelist, variable_names_denylist: variables to make constants, or not to,
-        separated by commas.
+        separated by commas. The second is `variable_names_blacklist` in TensorFlow 1.15.
       input_meta_graph: a file of a MetaGraphDef, instead of `input_graph`.
       input_saved_model_dir: the directory of a SavedModel, instead of graph and checkpoint.
       saved_model_tags: its tags, separated by commas.
@@ -109,7 +110,7 @@ def freeze_graph(
         output_node_names,
         initializer_nodes,
         variable_names_whitelist,
-        variable_names_denylist,
+        variable_names_denylist or variable_names_blacklist,
         input_meta_graph,
         input_saved_model_dir,
         saved_model_tags,
@@ -133,6 +134,7 @@ def freeze_graph_with_def_protos(
     input_saved_model_dir: Optional[str] = None,
     saved_model_tags: Optional[List[str]] = None,
     checkpoint_version: int = 2,
+    variable_names_blacklist: str = "",
 ) -> Any:
     """Use it in place of TensorFlow's function of this name: `freeze_graph` of what files hold.
 
@@ -154,7 +156,7 @@ def freeze_graph_with_def_protos(
         output_node_names,
         initializer_nodes,
         variable_names_whitelist,
-        variable_names_denylist,
+        variable_names_denylist or variable_names_blacklist,
         input_meta_graph_def,
         input_saved_model_dir,
         saved_model_tags or [],

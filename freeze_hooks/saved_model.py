@@ -69,9 +69,13 @@ def freeze_saved_model(
     keys = _keys(outputs, ends)
     if keys is not None and not asked and _is_loadable(meta):
         return _freeze_loaded(name, path, signature, tags, keys, lower_control_flow)
+    given = inputs if inputs is not None else _named(ends.inputs)
+    if keys is not None:
+        names = apart(keys, list(given) if isinstance(given, Mapping) else [])
+        outputs = {name: ends.outputs[key].name for name, key in zip(names, keys)}
     spec = FreezeSpec.make(
-        {key: ends.outputs[key].name for key in keys} if keys is not None else outputs,
-        inputs if inputs is not None else _named(ends.inputs),
+        outputs,
+        given,
         bind,
         variable_map=variable_map,
         ema=ema,

@@ -46,14 +46,20 @@ def static_contents(
 
     def content_of(name: str) -> Optional[Table]:
         for init in _initializers(nodes, filling, name):
-            body = prune(Body(nodes, [init]))
-            given = {split(tensor)[0] for tensor in fed or {}}
+            body = prune(Body(nodes, [init]), keep_order=True)
+            given = {split(tensor)[0] for tensor in fed or {}} | _assigned(body)
             free = {n.name for n in body.nodes.values() if n.op in VARIABLES | PLACEHOLDERS}
             if not free - given:
                 return _run(body, graph_def, name, init, fed or {})
         return None
 
     return content_of
+
+
+def _assigned(body: Body) -> Set[str]:
+    """Variables that get their values in the graph itself, as a SavedModel's paths of assets do."""
+    assigns = (node for node in body.nodes.values() if node.op in ("Assign", "AssignVariableOp"))
+    return {split(node.input[0])[0] for node in assigns}
 
 
 def _filling_functions(library: Any) -> Set[str]:
