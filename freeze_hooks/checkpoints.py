@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import collections
+import itertools
 import os
 import re
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 import tensorflow as tf
 
@@ -126,7 +127,7 @@ class Checkpoint:
         return SavedKey(key) if key is not None and key in self.shapes else None
 
     def locate(
-        self, variables: Sequence[Variable], hints: Sequence[Mapping[str, SavedKey]]
+        self, variables: Sequence[Variable], hints: Iterable[Mapping[str, SavedKey]]
     ) -> List[SavedKey]:
         """Where each variable is.
 
@@ -147,18 +148,21 @@ class Checkpoint:
         return [found[variable.node] for variable in variables]
 
     def there(
-        self, variables: Sequence[Variable], hints: Sequence[Mapping[str, SavedKey]]
+        self, variables: Sequence[Variable], hints: Iterable[Mapping[str, SavedKey]]
     ) -> Dict[str, SavedKey]:
         """{name: place} of those variables that are in the checkpoint; see `locate`."""
-        parts = self._parts(variables)
-        found = {}
-        for variable in variables:
-            hinted = [hint[variable.node] for hint in hints if variable.node in hint]
-            known = [place for place in hinted if place.key in self.shapes]
-            place = known[0] if known else self.place(variable.node) or parts.get(variable.node)
-            if place is not None:
-                found[variable.node] = place
+        found: Dict[str, SavedKey] = {}
+        missing = [variable.node for variable in variables]
+        for hint in itertools.chain(hints, [self._own(missing), self._parts(variables)]):
+            found.update((n, hint[n]) for n in missing if n in hint and hint[n].key in self.shapes)
+            missing = [name for name in missing if name not in found]
+            if not missing:
+                break
         return found
+
+    def _own(self, names: Iterable[str]) -> Dict[str, SavedKey]:
+        places = ((name, self.place(name)) for name in names)
+        return {name: place for name, place in places if place is not None}
 
     def _parts(self, variables: Sequence[Variable]) -> Dict[str, SavedKey]:
         """Places of `w/part_0`, `w/part_1`... in a key `w`, by their shapes and order."""

@@ -101,8 +101,10 @@ class Reading:
     def write(self, path: Any, beside: bool = True) -> Artifact:
         """Write it as a frozen file; see `write_frozen`."""
         warn_of(self.plan.findings)
+        to = os.fspath(path)
+        # without overlap, so that one variable is in memory at a time
         return write_frozen(
-            self.plan, self.values, os.fspath(path), self.step, None, "checkpoint", beside
+            self.plan, self.values, to, self.step, None, "checkpoint", beside, overlap=False
         )
 
 
@@ -157,15 +159,16 @@ class StoredSource:
         """{name: place} of those variables that the checkpoint has."""
         return self.checkpoint.there(variables, self._hints())
 
-    def _hints(self) -> Sequence[Mapping[str, SavedKey]]:
+    def _hints(self) -> Iterator[Mapping[str, SavedKey]]:
         graph_def, meta = self.graph.graph_def, self.graph.meta
         saver_def = self._saver_def or (meta.saver_def if meta is not None else None)
-        hints: List[Dict[str, SavedKey]] = []
         if saver_def is not None and saver_def.restore_op_name:
-            hints.append(restored_keys(graph_def, saver_def.restore_op_name))
+            yield restored_keys(graph_def, saver_def.restore_op_name)
         own = self.checkpoint.place
         known = {n.name: place for n in graph_def.node for place in [own(n.name)] if place}
-        return [*hints, known, slice_hints(meta), restored_keys(graph_def)]
+        yield known
+        yield slice_hints(meta)
+        yield restored_keys(graph_def)
 
     def _averages(
         self, named: Callable[[str], str], ema: Any, variables: Sequence[Variable]
@@ -175,7 +178,7 @@ class StoredSource:
         if not callable(ema) and not hasattr(ema, "average_name"):
             raise FreezeError(f"ema= takes an ExponentialMovingAverage or a function, not {ema!r}")
         average = ema if callable(ema) else (lambda name: f"{name}/{ema.name}")
-        hints = self._hints()
+        hints = list(self._hints())
 
         def there(name: str) -> bool:
             return any(name in hint for hint in hints) or self.checkpoint.place(name) is not None

@@ -116,13 +116,22 @@ def stored_shapes(graph_def: Any) -> Callable[[str], Shape]:
     def shape_of(tensor: str) -> Shape:
         node = nodes[split(tensor)[0]]
         if node.op in PLACEHOLDERS and "shape" in node.attr:
-            shape = tf.TensorShape(node.attr["shape"].shape)
-            return None if shape.rank is None else tuple(shape.as_list())
+            return _dimensions(node.attr["shape"].shape)
         if tensor not in known:
-            known[tensor] = _inferred(graph_def, nodes, tensor)
+            noted = node.attr["_output_shapes"].list.shape if "_output_shapes" in node.attr else ()
+            port = split(tensor)[1]
+            if port < len(noted):  # as Saver and SavedModel write them
+                known[tensor] = _dimensions(noted[port])
+            else:
+                known[tensor] = _inferred(graph_def, nodes, tensor)
         return known[tensor]
 
     return shape_of
+
+
+def _dimensions(proto: Any) -> Shape:
+    shape = tf.TensorShape(proto)
+    return None if shape.rank is None else tuple(shape.as_list())
 
 
 def _inferred(graph_def: Any, nodes: Dict[str, Any], tensor: str) -> Shape:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Iterable, Iterator, Mapping, Optional, Set, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Set, Tuple
 
 from .._tf import SavedKey, v1
 from .names import split
@@ -56,6 +56,7 @@ def _restored_in_call(call: Any, function: Any) -> Dict[str, SavedKey]:
 def _restored(
     nodes: Mapping[str, Any], chosen: Iterable[str], variable: Callable[[str], Optional[str]]
 ) -> Iterator[Tuple[str, SavedKey]]:
+    read: Dict[str, List[Tuple[str, ...]]] = {}  # a saver has one RestoreV2 for all its keys
     for name in chosen:
         node = nodes[name]
         if node.op not in _ASSIGNS or len(node.input) < 2:
@@ -64,7 +65,9 @@ def _restored(
         handle = variable(node.input[0])
         if source is None or source.op != "RestoreV2" or handle is None:
             continue
-        keys, slices = (_strings(nodes, text) for text in source.input[1:3])
+        if source.name not in read:
+            read[source.name] = [_strings(nodes, text) for text in source.input[1:3]]
+        keys, slices = read[source.name]
         if port < len(keys) and port < len(slices):
             yield handle, _place(keys[port], slices[port])
 
