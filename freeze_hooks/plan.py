@@ -21,6 +21,7 @@ from typing import (
 from . import wire
 from ._tf import DT_STRING, GraphDef, dtype_name, itemsize
 from .errors import NotFreezableError, TooLargeError, UnknownNameError
+from .graph.assigns import settle_assigns
 from .graph.body import ARG, Body, prune, topological
 from .graph.cut import End, Shape, bind, cut, name_ends, placeholders, resolve
 from .graph.fold import simplify
@@ -162,6 +163,7 @@ def compile_plan(
         body = prune(body, keep_order=True)
     refuse_reads_after_writes(body, library, spec.kept)
     body = _pruned(body, spec)
+    settled = settle_assigns(body, spec.kept)
     slots = freeze_variables(body, library, spec.kept)
     if content_of is not None:
         slots.update(freeze_tables(body, content_of))
@@ -188,7 +190,7 @@ def compile_plan(
             tuple(tensor_info(end) for end in inputs),
             tuple(tensor_info(end) for end in outputs),
         ),
-        tuple(lint(bodies, unasked, unused, batches, one_call)),
+        tuple(lint(bodies, unasked, unused, batches, one_call, settled)),
         histogram(bodies),
     )
     _check_size(plan)

@@ -42,23 +42,23 @@ def follow_assignments(body: Body) -> None:
 
 def _assigned(body: Body, read: Any, users: Set[str]) -> Optional[str]:
     """The tensor that a variable holds when it is read, if AssignVariableOps alone changed it."""
-    before = users & _above(body, read.input).keys()
+    before = users & above(body, read.input).keys()
     if any(body.nodes[name].op != "AssignVariableOp" for name in before):
         return None
-    last = [n for n in before if before - {n} <= _above(body, body.nodes[n].input).keys()]
+    last = [n for n in before if before - {n} <= above(body, body.nodes[n].input).keys()]
     return str(body.nodes[last[0]].input[1]) if last else None
 
 
-def _above(body: Body, inputs: Iterable[str]) -> Dict[str, None]:
+def above(body: Body, inputs: Iterable[str]) -> Dict[str, None]:
     """Names of all nodes that stand before these inputs, each once."""
     stack = [split(text)[0] for text in inputs]
     seen = dict.fromkeys(stack)
     while stack:
         for text in body.nodes[stack.pop()].input:
-            above = split(text)[0]
-            if above not in seen:
-                seen[above] = None
-                stack.append(above)
+            name = split(text)[0]
+            if name not in seen:
+                seen[name] = None
+                stack.append(name)
     return seen
 
 
@@ -137,7 +137,7 @@ def _written_in_branches(node: Any, library: Library, given: Mapping[int, Variab
 
 
 def _refuse(body: Body, reader: Any, read: Set[str], writers: Mapping[str, Set[str]]) -> None:
-    for name in _above(body, [text for text in reader.input if text.startswith("^")]):
+    for name in above(body, [text for text in reader.input if text.startswith("^")]):
         both = read & writers.get(name, set())
         if both:
             writer = body.nodes[name]
