@@ -31,7 +31,12 @@ from .graph.lower import lower
 from .graph.names import split, tensor_name
 from .graph.order import after_writes, follow_assignments, refuse_reads_after_writes
 from .graph.suggest import no_outputs
-from .graph.tables import Table, freeze_tables
+from .graph.tables import (
+    Table,
+    freeze_tables,
+    refuse_lookups_after_changes,
+    upgrade_tables,
+)
 from .graph.variables import Variable, freeze_variables
 from .spec import FreezeSpec
 
@@ -162,6 +167,8 @@ def compile_plan(
         follow_assignments(body)
         body = prune(body, keep_order=True)
     refuse_reads_after_writes(body, library, spec.kept)
+    upgrade_tables(body.nodes.values())
+    refuse_lookups_after_changes(body)
     body = _pruned(body, spec)
     settled = settle_assigns(body, spec.kept)
     slots = freeze_variables(body, library, spec.kept)

@@ -9,7 +9,7 @@ from ._tf import dtype_name, variables_by_name
 from .errors import FreezeError, UnknownNameError
 from .graph.body import HANDLES, VARIABLES
 from .graph.names import near
-from .graph.tables import MUTABLE_TABLES, Column
+from .graph.tables import Column, is_mutable
 from .graph.variables import Variable
 
 Renaming = Union[None, Mapping[str, str], Callable[[str], str]]
@@ -100,7 +100,7 @@ def _source(graph: Any, wanted: Variable, name: str) -> Variable:
 
 
 def _table(graph: Any, wanted: Column, name: str) -> str:
-    known = [op.name for op in graph.get_operations() if op.type in MUTABLE_TABLES]
+    known = [op.name for op in graph.get_operations() if is_mutable(op.type)]
     if name not in known:
         close = ", ".join(map(repr, near(name, known))) or "nothing alike"
         raise UnknownNameError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Callable, Container, List, Mapping, Optional, Set
+from typing import Any, Callable, Container, Iterable, List, Mapping, Optional, Set
 
 import numpy as np
 import tensorflow as tf
@@ -14,7 +14,7 @@ from .graph.body import VARIABLES, Body, prune
 from .graph.cut import PLACEHOLDERS
 from .graph.functions import CALLS
 from .graph.names import split
-from .graph.tables import Table
+from .graph.tables import Table, upgrade_tables
 
 _INITS = frozenset(
     (
@@ -41,7 +41,7 @@ def static_contents(
     variables or placeholders does. It raises NotFreezableError where that fails, for instance
     because a vocabulary file is missing.
     """
-    nodes = {node.name: node for node in graph_def.node}
+    nodes = {node.name: node for node in _upgraded(graph_def)}
     filling = _filling_functions(graph_def.library)
 
     def content_of(name: str) -> Optional[Table]:
@@ -54,6 +54,15 @@ def static_contents(
         return None
 
     return content_of
+
+
+def _upgraded(graph_def: Any) -> Iterable[Any]:
+    """The nodes, copied where some of them are tables by reference."""
+    if not any(node.op == "HashTable" for node in graph_def.node):
+        return graph_def.node
+    copy = GraphDef(node=graph_def.node)
+    upgrade_tables(copy.node)
+    return copy.node
 
 
 def _assigned(body: Body) -> Set[str]:

@@ -170,13 +170,15 @@ def _exported(graph: Any, handle: Any, column: Column) -> List[Any]:
 
     def export(name: str) -> Any:
         types = (tf.as_dtype(column.key_dtype), tf.as_dtype(column.value_dtype))
-        return tf.raw_ops.LookupTableExportV2(
-            table_handle=handle, Tkeys=types[0], Tvalues=types[1], name=name
-        )[0]
+        of_resource = handle.dtype == tf.resource
+        op = tf.raw_ops.LookupTableExportV2 if of_resource else tf.raw_ops.LookupTableExport
+        return op(table_handle=handle, Tkeys=types[0], Tvalues=types[1], name=name)[0]
 
     keys = _colocated(graph, handle, "export", export)
     if keys is None:
-        exports = [op.outputs[0] for op in handle.consumers() if op.type == "LookupTableExportV2"]
+        exports = [
+            op.outputs[0] for op in handle.consumers() if op.type.startswith("LookupTableExport")
+        ]
         if not exports:
             raise FreezeError(
                 f"lookup table {column.node!r} is not exported anywhere, and no op for that can "

@@ -19,6 +19,9 @@ NEXT_ITERATIONS = ("NextIteration", "RefNextIteration")
 REF_VARIABLES = frozenset(("Variable", "VariableV2"))
 HANDLES = frozenset(("VarHandleOp",))
 VARIABLES = REF_VARIABLES | HANDLES
+MUTABLE_TABLES = frozenset(
+    ("MutableHashTableV2", "MutableHashTableOfTensorsV2", "MutableDenseHashTableV2")
+)
 TABLE_INITS = frozenset(("InitializeTable", "InitializeTableV2", "LookupTableImportV2"))
 _CONTEXT_MAKERS = frozenset(SWITCHES + ENTERS)
 _PIVOTS = frozenset(
@@ -103,6 +106,7 @@ def takes_variable(node: Any, nodes: Mapping[str, Any]) -> bool:
         source = nodes.get(split(text)[0])
         if source is not None and (
             source.op in VARIABLES
+            or source.op in MUTABLE_TABLES
             or source.op.startswith("Ref")
             or source.attr.get("T", UNSET).type == DT_RESOURCE
         ):

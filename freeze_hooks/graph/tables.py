@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Callable, Dict, Iterator, Optional, Set
+from typing import Any, Callable, Dict, Iterable, Iterator, Optional, Set, Tuple
 
 import numpy as np
 
 from .._tf import DT_RESOURCE, IMPORTS_ROWS, AttrValue, NodeDef
 from ..errors import NotFreezableError
-from .body import Body
+from .body import MUTABLE_TABLES, Body, data_inputs, prune, topological
 from .known import value_of
 from .names import split, unique
-from .variables import Variable
+from .order import above
+from .variables import HANDING_ON, Variable, handed
 
 STATIC_TABLES = frozenset(("HashTableV2",))
-MUTABLE_TABLES = frozenset(
-    ("MutableHashTableV2", "MutableHashTableOfTensorsV2", "MutableDenseHashTableV2")
-)
+_OF_REFERENCES = {  # TensorFlow 1's first ops, whose handle is a reference to a string
+    name: name + "V2"
+    for name in ("HashTable", "MutableHashTable", "MutableHashTableOfTensors")
+    + ("MutableDenseHashTable", "InitializeTable", "InitializeTableFromTextFile")
+    + ("LookupTableFind", "LookupTableInsert", "LookupTableSize")
+    + ("LookupTableExport", "LookupTableImport")
+}
+_CHANGES = frozenset(("LookupTableInsertV2", "LookupTableRemoveV2", "LookupTableImportV2"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +46,58 @@ class Table:
 
     keys: Any
     values: Any
+
+
+def is_mutable(op: str) -> bool:
+    """Whether an op type makes a table that its users change."""
+    return _OF_REFERENCES.get(op, op) in MUTABLE_TABLES
+
+
+def upgrade_tables(nodes: Iterable[Any]) -> None:
+    """Make resources of tables that are references, in place: the ops are the same otherwise."""
+    for node in nodes:
+        node.op = _OF_REFERENCES.get(node.op, node.op)
+
+
+def refuse_lookups_after_changes(body: Body) -> None:
+    """Make sure that no needed look-up is ordered after an op that changes its table.
+
+    The body must still have the control inputs of nodes that take tables.
+
+    Raises:
+      NotFreezableError: there is such a look-up; both ops and the table are named.
+    """
+    users, changes = _users_of_tables(body)
+    needed = prune(body).nodes if changes else {}
+    for name in users.keys() & needed.keys():
+        node, table = body.nodes[name], users[name]
+        late = sorted(changes.get(table, set()) & above(body, node.input).keys())
+        if late:
+            change = body.nodes[late[0]]
+            raise NotFreezableError(
+                f"{node.op} {node.name!r} is needed by the outputs and uses lookup table "
+                f"{table!r} after {change.op} {change.name!r} changed it, which a file cannot "
+                "follow; choose an output that does not wait for the change, or bind= the "
+                "placeholder that switches training off"
+            )
+
+
+def _users_of_tables(body: Body) -> Tuple[Dict[str, str], Dict[str, Set[str]]]:
+    """{node: mutable table that it uses}, and {table: the nodes that change it}."""
+    users: Dict[str, str] = {}
+    changes: Dict[str, Set[str]] = {}
+    handles: Dict[Tuple[str, int], str] = {
+        (node.name, 0): node.name for node in body.nodes.values() if node.op in MUTABLE_TABLES
+    }
+    for node in topological(body) if handles else ():
+        for table in {handles.get(split(text), "") for text in data_inputs(node)} - {""}:
+            if node.op in HANDING_ON:
+                handles.update(dict.fromkeys(handed(node), table))
+            elif node.op in _CHANGES:
+                changes.setdefault(table, set()).add(node.name)
+            else:
+                users[node.name] = table
+    return users, changes
 
 
 def fill(ready: Any, table: Table, taken: Set[str], kept: Any = None) -> Iterator[Any]:

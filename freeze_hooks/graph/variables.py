@@ -23,7 +23,7 @@ from .fold import BRANCHING, WHILES, branches_of
 from .functions import Library
 from .names import split
 
-_HANDING_ON = frozenset(("Identity", "Switch", "Merge", "Enter", "Exit", "NextIteration"))
+HANDING_ON = frozenset(("Identity", "Switch", "Merge", "Enter", "Exit", "NextIteration"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,7 +118,7 @@ def plain_op(node: Any) -> str:
 
 def hands_on(node: Any, variable: Variable) -> bool:
     """Whether a node only passes the variable itself (not its value) to its outputs."""
-    return plain_op(node) in _HANDING_ON and (variable.resource or node.op.startswith("Ref"))
+    return plain_op(node) in HANDING_ON and (variable.resource or node.op.startswith("Ref"))
 
 
 def handed(node: Any) -> List[Tuple[str, int]]:
