@@ -64,6 +64,11 @@ def numpy_dtype(enum: int) -> Any:
     return tf.as_dtype(enum).as_numpy_dtype
 
 
+def dtype_enum(name: str) -> int:
+    """The DataType number of a dtype's name."""
+    return int(tf.as_dtype(name).as_datatype_enum)
+
+
 def itemsize(enum: int) -> int:
     """Bytes that one element takes in a tensor's buffer."""
     return int(np.dtype(numpy_dtype(enum)).itemsize)

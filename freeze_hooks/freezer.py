@@ -191,6 +191,7 @@ def freeze_session(
     variable_map: Renaming = None,
     ema: Any = None,
     lower_control_flow: bool = False,
+    weights: Optional[str] = None,
 ) -> Artifact:
     """Freeze what a session holds now to one `.pb` file.
 
@@ -205,7 +206,7 @@ def freeze_session(
         the placeholders that the outputs need.
       bind: {tensor or name: value} of tensors to fix, such as `is_training`; conditionals that
         this decides are folded.
-      inference_fn, variable_map, ema, lower_control_flow: as in FreezeHook.
+      inference_fn, variable_map, ema, lower_control_flow, weights: as in FreezeHook.
 
     Returns:
       The Artifact that was written.
@@ -223,6 +224,7 @@ def freeze_session(
         variable_map=variable_map,
         ema=ema,
         lower_control_flow=lower_control_flow,
+        weights=weights,
     )
     freezer = Freezer(sess.graph, spec)
     warn_of(freezer.plan.findings)

@@ -32,6 +32,7 @@ def freeze_checkpoint(
     variable_map: Renaming = None,
     ema: Any = None,
     lower_control_flow: bool = False,
+    weights: Optional[str] = None,
 ) -> Artifact:
     """Freeze a checkpoint to one `.pb` file, without a session: values are read from its files.
 
@@ -44,7 +45,7 @@ def freeze_checkpoint(
     Args:
       checkpoint: its prefix, one of its files, or a directory, whose newest is taken.
       path: the file to write; its directory must exist. `path + ".json"` describes it.
-      outputs, inputs, bind, lower_control_flow: as in `freeze_session`.
+      outputs, inputs, bind, lower_control_flow, weights: as in `freeze_session`.
       graph: a tf.Graph, GraphDef or MetaGraphDef, or the path of a file of one of the latter two,
         binary or text. None is the checkpoint's own `.meta` file.
       variable_map: a dict or function from the graph's variable names to names or keys in the
@@ -72,6 +73,7 @@ def freeze_checkpoint(
         variable_map=variable_map,
         ema=ema,
         lower_control_flow=lower_control_flow,
+        weights=weights,
     )
     stored = as_graph(_found(stem(prefix) + ".meta" if graph is None else graph))
     return StoredSource(stored, prefix).read(spec).write(path)

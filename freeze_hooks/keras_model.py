@@ -26,6 +26,7 @@ def plan_keras_model(
     input_signature: Any = None,
     ema: Optional[str] = None,
     lower_control_flow: bool = False,
+    weights: Optional[str] = None,
 ) -> FunctionPlan:
     """Plan a Keras model's inference once, for files of it to be written as often as wanted.
 
@@ -40,6 +41,7 @@ def plan_keras_model(
       ema: "optimizer" freezes the averages that an optimizer with use_ema=True keeps.
       lower_control_flow: write conditionals and loops as Switch, Merge, Enter... (TensorFlow 1's)
         instead of functions.
+      weights: "float16" or "bfloat16" to store floating variables so, see FreezeHook.
 
     Returns:
       The plan. Inputs are called as the model's Input layers or the keys of its inputs, outputs
@@ -51,19 +53,20 @@ def plan_keras_model(
     """
     if ema not in (None, "optimizer"):
         raise FreezeError(f'ema= is "optimizer" or None for a Keras model, not {ema!r}')
+    form: Dict[str, Any] = {"lower_control_flow": lower_control_flow, "weights": weights}
     if _tf.graph_mode():
-        return _plan_graph_model(model, ema, lower_control_flow)
+        return _plan_graph_model(model, ema, form)
     if backend_of(model) != "tensorflow":
         from .other_backends import plan_elsewhere
 
-        return plan_elsewhere(model, input_signature, ema, lower_control_flow)
+        return plan_elsewhere(model, input_signature, ema, form)
     specs = _signature(model, input_signature)
     concrete = _traced(model, specs)
     inputs = apart(_input_names(model, specs))
     outputs = apart(_output_names(model, concrete.structured_outputs), inputs)
     naming = Naming(inputs, outputs, _variable_names(model), scopes_of(model))
     replaced = _averages(model) if ema else (lambda handle: handle)
-    return plan_concrete(concrete, naming, replaced, lower_control_flow=lower_control_flow)
+    return plan_concrete(concrete, naming, replaced, **form)
 
 
 def freeze_keras_model(
@@ -73,6 +76,7 @@ def freeze_keras_model(
     input_signature: Any = None,
     ema: Optional[str] = None,
     lower_control_flow: bool = False,
+    weights: Optional[str] = None,
 ) -> Artifact:
     """Freeze a Keras model with its present weights to one `.pb` file.
 
@@ -80,14 +84,18 @@ def freeze_keras_model(
 
     Args:
       path: the file to write; its directory must exist. `path + ".json"` describes it.
-      model, input_signature, ema, lower_control_flow: as in `plan_keras_model`.
+      model, input_signature, ema, lower_control_flow, weights: as in `plan_keras_model`.
 
     Raises:
       FreezeError: the model is not built, or it cannot be frozen. Nothing is written then.
       OSError: the file cannot be written; what was at `path` stays.
     """
     plan = plan_keras_model(
-        model, input_signature=input_signature, ema=ema, lower_control_flow=lower_control_flow
+        model,
+        input_signature=input_signature,
+        ema=ema,
+        lower_control_flow=lower_control_flow,
+        weights=weights,
     )
     warn_of(plan.findings)
     return plan.write(os.fspath(path))
@@ -267,7 +275,7 @@ def _averages(model: Any) -> Callable[[Any], Any]:
     return average
 
 
-def _plan_graph_model(model: Any, ema: Optional[str], lower_control_flow: bool) -> FunctionPlan:
+def _plan_graph_model(model: Any, ema: Optional[str], form: Mapping[str, Any]) -> FunctionPlan:
     backend = _tf.keras_backend(model)
     if ema:
         raise FreezeError("in graph mode, Keras's optimizers keep no averages: leave out ema=")
@@ -282,7 +290,7 @@ def _plan_graph_model(model: Any, ema: Optional[str], lower_control_flow: bool) 
         dict(zip(outputs, model.outputs)),
         dict(zip(inputs, model.inputs)),
         {phase: False} if hasattr(phase, "op") else None,
-        lower_control_flow=lower_control_flow,
+        **form,
     )
     freezer = Freezer(session.graph, spec)
     return FunctionPlan(freezer.plan, lambda: freezer.read(backend.get_session()))

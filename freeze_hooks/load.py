@@ -225,12 +225,14 @@ def check(
     inputs: Names = None,
     bind: Any = None,
     lower_control_flow: bool = False,
+    weights: Optional[str] = None,
 ) -> Report:
     """Say what FreezeHook would say in `begin()` of a tf.Graph, without training.
 
-    The arguments (`lower_control_flow` among them), and the errors, are those of FreezeHook.
+    The arguments, and the errors, are those of FreezeHook.
     """
-    spec = FreezeSpec.make(outputs, inputs, bind, lower_control_flow=lower_control_flow)
+    form: Dict[str, Any] = {"lower_control_flow": lower_control_flow, "weights": weights}
+    spec = FreezeSpec.make(outputs, inputs, bind, **form)
     plan = plan_graph(graph, spec)
     return Report(
         plan.signature,

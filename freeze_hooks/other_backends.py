@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 import tensorflow as tf
@@ -40,12 +40,13 @@ _WRAPPERS = ("JaxLayer", "FlaxLayer", "TorchModuleWrapper")
 
 
 def plan_elsewhere(
-    model: Any, input_signature: Any, ema: Optional[str], lower_control_flow: bool
+    model: Any, input_signature: Any, ema: Optional[str], form: Mapping[str, Any]
 ) -> FunctionPlan:
     """Plan a model of another backend in a process that runs Keras on TensorFlow.
 
     Args:
-      model, input_signature, ema, lower_control_flow: as in `plan_keras_model`.
+      model, input_signature, ema: as in `plan_keras_model`.
+      form: its other arguments.
 
     Raises:
       FreezeError: the model cannot be saved, loaded on TensorFlow, or frozen.
@@ -56,7 +57,7 @@ def plan_elsewhere(
         _build(model, specs)
     layers = list(_layers(model))
     _refuse_wrappers(model, layers)
-    task = Task(specs, lower_control_flow, _classes(layers), _custom_modules(), _settings())
+    task = Task(specs, dict(form), _classes(layers), _custom_modules(), _settings())
     answer = _ask(model, task)
     return _plan_of(model, answer, ema)
 

@@ -30,6 +30,7 @@ from .graph.lint import Finding, lint
 from .graph.lower import lower
 from .graph.names import split, tensor_name
 from .graph.order import after_writes, follow_assignments, refuse_reads_after_writes
+from .graph.small import shrink
 from .graph.suggest import no_outputs
 from .graph.tables import (
     Table,
@@ -77,10 +78,17 @@ class Slot:
     Attributes:
       variable: whose value it takes.
       node: the serialized NodeDef without its value.
+      dtype: DataType number of what the node holds; narrower than the variable's with `weights=`.
     """
 
     variable: Variable
     node: bytes
+    dtype: int
+
+    @property
+    def nbytes(self) -> Optional[int]:
+        """Length of its value in the file; None where the graph does not tell."""
+        return value_bytes(dataclasses.replace(self.variable, dtype=self.dtype))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,7 +122,7 @@ class FreezePlan:
     @property
     def weight_bytes(self) -> int:
         """Bytes of all values whose shapes are known (strings count as nothing)."""
-        return sum(value_bytes(slot.variable) or 0 for slot in self.slots)
+        return sum(slot.nbytes or 0 for slot in self.slots)
 
     @property
     def graph_bytes(self) -> int:
@@ -175,6 +183,7 @@ def compile_plan(
     if content_of is not None:
         slots.update(freeze_tables(body, content_of))
     _originals(slots, {node.name for node in graph_def.node})
+    slots = shrink(body, slots, spec.weights)
     body = _pruned(body, spec)
     if spec.lower_control_flow:
         lower(body, library)
@@ -246,7 +255,10 @@ def _pieces(
         if node.name in slots or node.name == described:
             yield b"".join(run)
             run = []
-            yield Slot(slots[node.name], data) if node.name in slots else Described(data)
+            if node.name in slots:
+                yield Slot(slots[node.name], data, node.attr["dtype"].type)
+            else:
+                yield Described(data)
         else:
             run.append(wire.field(wire.NODE, data))
     tail = GraphDef(versions=graph_def.versions)
@@ -288,12 +300,10 @@ def _check_size(plan: FreezePlan) -> None:
     size = plan.graph_bytes + plan.weight_bytes + _DESCRIPTION
     if size <= LIMIT:
         return
-    largest = sorted(plan.slots, key=lambda s: value_bytes(s.variable) or 0, reverse=True)[:3]
-    named = ", ".join(
-        f"{s.variable.node!r} ({(value_bytes(s.variable) or 0) / 1e9:.2f} GB)" for s in largest
-    )
+    largest = sorted(plan.slots, key=lambda s: s.nbytes or 0, reverse=True)[:3]
+    named = ", ".join(f"{s.variable.node!r} ({(s.nbytes or 0) / 1e9:.2f} GB)" for s in largest)
     raise TooLargeError(
         f"the frozen file would be {size / 1e9:.2f} GB, over the 2.15 GB (2 GiB) that a "
         f"GraphDef can hold; largest variables: {named}; choose outputs that need less, or "
-        "inputs= behind them"
+        'inputs= behind them, or weights="float16" or "bfloat16"'
     )

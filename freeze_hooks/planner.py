@@ -23,14 +23,15 @@ class Task:
     """What to do with the model in the same directory.
 
     Attributes:
-      input_signature, lower_control_flow: as in `plan_keras_model`.
+      input_signature: as in `plan_keras_model`.
+      form: its arguments that say how the file is written.
       classes: (module, qualified name) of those of its layers that are not Keras's.
       custom_modules: where other things registered with Keras are, which it may need.
       settings: of keras.config.
     """
 
     input_signature: Any
-    lower_control_flow: bool
+    form: Dict[str, Any]
     classes: Sequence[Tuple[str, str]]
     custom_modules: Sequence[str]
     settings: Dict[str, Any]
@@ -84,9 +85,7 @@ def _plan(path: str, task: Task) -> Answer:
     model = keras.saving.load_model(
         path, {kind.__name__: kind for kind in classes}, compile=False, safe_mode=False
     )
-    plan = plan_keras_model(
-        model, input_signature=task.input_signature, lower_control_flow=task.lower_control_flow
-    )
+    plan = plan_keras_model(model, input_signature=task.input_signature, **task.form)
     indices = {id(h): i for i, v in enumerate(model.variables) for h in _handles(v)}
     found = [indices.get(id(handle)) for handle in plan.handles]
     places = [(i, "" if i is None else str(model.variables[i].path)) for i in found]

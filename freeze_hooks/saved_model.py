@@ -34,6 +34,7 @@ def freeze_saved_model(
     variable_map: Renaming = None,
     ema: Any = None,
     lower_control_flow: bool = False,
+    weights: Optional[str] = None,
 ) -> Artifact:
     """Freeze a signature of a SavedModel to one `.pb` file.
 
@@ -51,7 +52,7 @@ def freeze_saved_model(
       signature: which one of the SavedModel's signatures.
       tags: all tags of the MetaGraphDef to take, in any order.
       inputs: tensors to cut the graph at; None is the inputs of the signature.
-      bind, variable_map, ema, lower_control_flow: as in `freeze_checkpoint`.
+      bind, variable_map, ema, lower_control_flow, weights: as in `freeze_checkpoint`.
 
     Returns:
       The Artifact; its inputs and outputs are called as in the signature.
@@ -65,10 +66,11 @@ def freeze_saved_model(
     name = os.fspath(directory)
     meta = meta_graph(name, tags)
     ends = _signature(name, meta, signature)
+    form: Dict[str, Any] = {"lower_control_flow": lower_control_flow, "weights": weights}
     asked = bool(inputs or bind or variable_map or ema)
     keys = _keys(outputs, ends)
     if keys is not None and not asked and _is_loadable(meta):
-        return _freeze_loaded(name, path, signature, tags, keys, lower_control_flow)
+        return _freeze_loaded(name, path, signature, tags, keys, form)
     given = inputs if inputs is not None else _named(ends.inputs)
     if keys is not None:
         names = apart(keys, list(given) if isinstance(given, Mapping) else [])
@@ -79,7 +81,7 @@ def freeze_saved_model(
         bind,
         variable_map=variable_map,
         ema=ema,
-        lower_control_flow=lower_control_flow,
+        **form,
     )
     stored = stored_graph(name, meta)
     return StoredSource(stored, values_prefix(name)).read(spec).write(path)
@@ -162,7 +164,7 @@ def _freeze_loaded(
     signature: str,
     tags: Sequence[str],
     keys: Sequence[str],
-    lower_control_flow: bool,
+    form: Mapping[str, Any],
 ) -> Artifact:
     with tf.init_scope():
         loaded = tf.saved_model.load(directory, tags=list(tags))
@@ -174,6 +176,6 @@ def _freeze_loaded(
         fed = [t.op.name for t in concrete.inputs if t.op.name not in captured]
         variables = {id(v.handle): v.name.split(":")[0] for v in function.variables}
         naming = Naming(fed, apart(sorted(keys), fed), variables)
-        plan = plan_concrete(concrete, naming, lower_control_flow=lower_control_flow)
+        plan = plan_concrete(concrete, naming, **form)
         warn_of(plan.findings)
         return plan.write(os.fspath(path))

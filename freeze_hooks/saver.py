@@ -22,7 +22,7 @@ class FreezingSaver(v1.train.Saver):
     `defer_build=True`. So the outputs must be there, and the graph not yet be finalized.
 
     Args:
-      outputs, inputs, bind, inference_fn, variable_map, ema, values, lower_control_flow,
+      outputs, inputs, bind, inference_fn, variable_map, ema, values, lower_control_flow, weights,
       output_dir, name, keep, latest, save_best_only, evaluate, monitor, mode, threshold, resume,
       strict: as in FreezeHook (the file's name is `freeze_name` here, since a Saver has a `name`).
       **saver: the arguments of tf.compat.v1.train.Saver, by name.
@@ -42,6 +42,7 @@ class FreezingSaver(v1.train.Saver):
         ema: Any = None,
         values: str = "auto",
         lower_control_flow: bool = False,
+        weights: Optional[str] = None,
         output_dir: Optional[str] = None,
         freeze_name: Optional[str] = None,
         keep: Optional[int] = None,
@@ -64,6 +65,7 @@ class FreezingSaver(v1.train.Saver):
             ema=ema,
             values=values,
             lower_control_flow=lower_control_flow,
+            weights=weights,
         )
         self._options = SessionOptions(
             output_dir=output_dir,

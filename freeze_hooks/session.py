@@ -44,6 +44,9 @@ class FreezeHook(v1.train.SessionRunHook):
         process's session, SyncReplicasOptimizer, a Supervisor's timer), else "live".
       lower_control_flow: write If, Case and While as Switch, Merge and Enter, without functions,
         for programs that know only the control flow of TensorFlow 1.
+      weights: "float16" or "bfloat16" to store floating variables so, in half the bytes; a Cast in
+        front of their users makes them what they were. float16 ends at 65504: a value beyond it
+        is an error of that save.
       output_dir: where the files go, instead of beside the checkpoints.
       name: tells several hooks' files in one directory apart: `PREFIX.name.pb`.
       save_steps, save_secs: write every so many global steps or seconds into `output_dir`, as
@@ -80,6 +83,7 @@ class FreezeHook(v1.train.SessionRunHook):
         ema: Any = None,
         values: str = "auto",
         lower_control_flow: bool = False,
+        weights: Optional[str] = None,
         output_dir: Optional[str] = None,
         name: Optional[str] = None,
         save_steps: Optional[int] = None,
@@ -105,6 +109,7 @@ class FreezeHook(v1.train.SessionRunHook):
             ema=ema,
             values=values,
             lower_control_flow=lower_control_flow,
+            weights=weights,
         )
         self._options = SessionOptions(
             output_dir=output_dir,

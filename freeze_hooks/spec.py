@@ -8,6 +8,7 @@ from typing import Any, Callable, Container, Mapping, Optional, Sequence, Tuple,
 
 from .errors import FreezeError
 from .graph.names import tensor_name
+from .graph.small import WEIGHTS
 
 _NODE_NAME = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*\Z")  # as tf.Operation names are checked
 
@@ -28,6 +29,7 @@ class FreezeSpec:
       ema: whose averages to take instead of variables.
       values: "live", "checkpoint" or "auto".
       lower_control_flow: whether If, Case and While become Switch, Merge and Enter.
+      weights: "float16" or "bfloat16" to store floating variables so; None stores them as they are.
       kept: says of a variable, by its node's name, whether it stays one in the file; None: none do.
       targets: names of ops without outputs that stay, where variables do.
     """
@@ -40,6 +42,7 @@ class FreezeSpec:
     ema: Any = None
     values: str = "auto"
     lower_control_flow: bool = False
+    weights: Optional[str] = None
     kept: Optional[Callable[[str], bool]] = None
     targets: Tuple[str, ...] = ()
 
@@ -57,6 +60,8 @@ class FreezeSpec:
         spec = cls(_wanted("outputs", outputs), cut, bound, **more)
         if spec.values not in ("auto", "live", "checkpoint"):
             raise FreezeError(f'values= is "auto", "live" or "checkpoint", not {spec.values!r}')
+        if spec.weights not in (None, *WEIGHTS):
+            raise FreezeError(f"weights= is one of {WEIGHTS} or None, not {spec.weights!r}")
         both = {t for t, _ in spec.bind} & {t for _, t in spec.inputs or ()}
         if both:
             raise FreezeError(f"{sorted(both)} stand both in inputs= and in bind=")

@@ -6,11 +6,14 @@ import dataclasses
 import io
 from typing import Any, Iterable, Iterator, List, Mapping, Optional, Tuple
 
+import numpy as np
+
 from . import wire
-from ._tf import GraphDef, v1
+from ._tf import GraphDef, dtype_name, itemsize, numpy_dtype, v1
 from .errors import FreezeError
 from .plan import Described, FreezePlan, Slot
 
+_NARROWED = 1 << 21  # elements at once
 _SPELLED = 16  # bytes: a scalar of any dtype
 
 
@@ -104,7 +107,28 @@ def _write_value(slot: Slot, value: Value, file: Any) -> None:
     if value.strings is not None:
         file.write(wire.string_const(slot.node, variable.dtype, value.shape, value.strings))
         return
-    file.write(wire.const_header(slot.node, variable.dtype, value.shape, value.nbytes))
-    for chunk in value.chunks:
+    count = value.nbytes // itemsize(variable.dtype)
+    nbytes = count * itemsize(slot.dtype)
+    file.write(wire.const_header(slot.node, slot.dtype, value.shape, nbytes))
+    for chunk in value.chunks if slot.dtype == variable.dtype else _narrowed(slot, value.chunks):
         file.write(chunk)
         del chunk  # else it stays alive while the next one is fetched
+
+
+def _narrowed(slot: Slot, chunks: Iterable[Any]) -> Iterator[Any]:
+    """The chunks in the slot's dtype, rounded to nearest, made in pieces."""
+    wide, small = numpy_dtype(slot.variable.dtype), numpy_dtype(slot.dtype)
+    for chunk in chunks:
+        array = np.frombuffer(chunk, wide)
+        for start in range(0, array.size, _NARROWED):
+            piece = array[start : start + _NARROWED]
+            with np.errstate(over="ignore"):
+                made = piece.astype(small)
+            beyond = ~np.isfinite(made.astype(np.float32)) & np.isfinite(piece)
+            if beyond.any():
+                raise FreezeError(
+                    f"variable {slot.variable.node!r} holds {piece[beyond][0]:g}, which is beyond "
+                    f"{dtype_name(slot.dtype)}: weights='bfloat16' has float32's range, and "
+                    "weights=None keeps all"
+                )
+            yield made.view(np.uint8).data

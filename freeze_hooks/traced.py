@@ -242,6 +242,7 @@ def plan_function(
     input_signature: Any = None,
     outputs: Optional[Sequence[str]] = None,
     lower_control_flow: bool = False,
+    weights: Optional[str] = None,
 ) -> FunctionPlan:
     """Plan a function once, for files of it to be written as often as wanted.
 
@@ -259,6 +260,7 @@ def plan_function(
         the keys of the dict that the function returns, or "output_0", "output_1"...
       lower_control_flow: write conditionals and loops as Switch, Merge, Enter... (TensorFlow 1's)
         instead of functions.
+      weights: "float16" or "bfloat16" to store floating variables so, see FreezeHook.
 
     Returns:
       The plan. Inputs are called as the function's arguments are (or its TensorSpecs).
@@ -275,7 +277,8 @@ def plan_function(
         raise FreezeError(f"outputs= names {len(names)} tensors, but the function has {wanted}")
     variables = {id(v.handle): v.name.split(":")[0] for v in concrete.graph.variables}
     naming = Naming(fed, apart(names, fed), variables)
-    return plan_concrete(concrete, naming, lower_control_flow=lower_control_flow)
+    form: Dict[str, Any] = {"lower_control_flow": lower_control_flow, "weights": weights}
+    return plan_concrete(concrete, naming, **form)
 
 
 def freeze_function(
@@ -285,6 +288,7 @@ def freeze_function(
     input_signature: Any = None,
     outputs: Optional[Sequence[str]] = None,
     lower_control_flow: bool = False,
+    weights: Optional[str] = None,
 ) -> Artifact:
     """Freeze a tf.function with its variables' present values to one `.pb` file.
 
@@ -292,7 +296,7 @@ def freeze_function(
 
     Args:
       path: the file to write; its directory must exist. `path + ".json"` describes it.
-      function, input_signature, outputs, lower_control_flow: as in `plan_function`.
+      function, input_signature, outputs, lower_control_flow, weights: as in `plan_function`.
 
     Raises:
       FreezeError: the function cannot be frozen. Nothing is written then.
@@ -303,6 +307,7 @@ def freeze_function(
         input_signature=input_signature,
         outputs=outputs,
         lower_control_flow=lower_control_flow,
+        weights=weights,
     )
     warn_of(plan.findings)
     return plan.write(path)

@@ -88,9 +88,8 @@ def plan(*pieces):
 
 
 def slot(name, enum, shape=None):
-    return Slot(
-        Variable(name, enum, shape, True), node_def(name, "Const", enum).SerializeToString()
-    )
+    node = node_def(name, "Const", enum).SerializeToString()
+    return Slot(Variable(name, enum, shape, True), node, enum)
 
 
 def streamed(plan, filled, description=None):
