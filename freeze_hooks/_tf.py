@@ -69,6 +69,19 @@ def dtype_enum(name: str) -> int:
     return int(tf.as_dtype(name).as_datatype_enum)
 
 
+def grappled(graph_def: Any, kept: List[str]) -> Any:
+    """A GraphDef after those of Grappler's passes that leave only public ops; `kept` nodes stay."""
+    from tensorflow.python.grappler import tf_optimizer
+
+    config = v1.ConfigProto()
+    rewriting = config.graph_options.rewrite_options
+    rewriting.min_graph_nodes = -1  # else it leaves graphs of less than four nodes alone
+    rewriting.optimizers.extend(["pruning", "constfold", "arithmetic", "dependency", "constfold"])
+    meta = MetaGraphDef(graph_def=graph_def)
+    meta.collection_def["train_op"].node_list.value.extend(kept)
+    return tf_optimizer.OptimizeGraph(config, meta, verbose=False)
+
+
 def itemsize(enum: int) -> int:
     """Bytes that one element takes in a tensor's buffer."""
     return int(np.dtype(numpy_dtype(enum)).itemsize)

@@ -16,6 +16,7 @@ from ._tf import v1
 from ._version import __version__
 from .errors import FreezeError, TooLargeError
 from .graph.lint import Finding
+from .optimized import optimized
 from .plan import LIMIT, FreezePlan, Signature, compile_plan
 from .sources import Renaming, find_sources
 from .spec import FreezeSpec, Names
@@ -141,6 +142,8 @@ def write_frozen(
     be written, and so held, while the next is read.
     """
     start = time.perf_counter()
+    if plan.optimize:
+        plan, values = optimized(plan, values), iter(())
     signature, metrics = plan.signature, dict(metrics or {})
     description = describe(signature, step, metrics, source)
 
@@ -192,6 +195,7 @@ def freeze_session(
     ema: Any = None,
     lower_control_flow: bool = False,
     weights: Optional[str] = None,
+    optimize: bool = False,
 ) -> Artifact:
     """Freeze what a session holds now to one `.pb` file.
 
@@ -206,7 +210,7 @@ def freeze_session(
         the placeholders that the outputs need.
       bind: {tensor or name: value} of tensors to fix, such as `is_training`; conditionals that
         this decides are folded.
-      inference_fn, variable_map, ema, lower_control_flow, weights: as in FreezeHook.
+      inference_fn, variable_map, ema, lower_control_flow, weights, optimize: as in FreezeHook.
 
     Returns:
       The Artifact that was written.
@@ -225,6 +229,7 @@ def freeze_session(
         ema=ema,
         lower_control_flow=lower_control_flow,
         weights=weights,
+        optimize=optimize,
     )
     freezer = Freezer(sess.graph, spec)
     warn_of(freezer.plan.findings)

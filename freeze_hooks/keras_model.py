@@ -27,6 +27,7 @@ def plan_keras_model(
     ema: Optional[str] = None,
     lower_control_flow: bool = False,
     weights: Optional[str] = None,
+    optimize: bool = False,
 ) -> FunctionPlan:
     """Plan a Keras model's inference once, for files of it to be written as often as wanted.
 
@@ -41,7 +42,7 @@ def plan_keras_model(
       ema: "optimizer" freezes the averages that an optimizer with use_ema=True keeps.
       lower_control_flow: write conditionals and loops as Switch, Merge, Enter... (TensorFlow 1's)
         instead of functions.
-      weights: "float16" or "bfloat16" to store floating variables so, see FreezeHook.
+      weights, optimize: as in FreezeHook.
 
     Returns:
       The plan. Inputs are called as the model's Input layers or the keys of its inputs, outputs
@@ -53,7 +54,11 @@ def plan_keras_model(
     """
     if ema not in (None, "optimizer"):
         raise FreezeError(f'ema= is "optimizer" or None for a Keras model, not {ema!r}')
-    form: Dict[str, Any] = {"lower_control_flow": lower_control_flow, "weights": weights}
+    form: Dict[str, Any] = {
+        "lower_control_flow": lower_control_flow,
+        "weights": weights,
+        "optimize": optimize,
+    }
     if _tf.graph_mode():
         return _plan_graph_model(model, ema, form)
     if backend_of(model) != "tensorflow":
@@ -77,6 +82,7 @@ def freeze_keras_model(
     ema: Optional[str] = None,
     lower_control_flow: bool = False,
     weights: Optional[str] = None,
+    optimize: bool = False,
 ) -> Artifact:
     """Freeze a Keras model with its present weights to one `.pb` file.
 
@@ -84,7 +90,7 @@ def freeze_keras_model(
 
     Args:
       path: the file to write; its directory must exist. `path + ".json"` describes it.
-      model, input_signature, ema, lower_control_flow, weights: as in `plan_keras_model`.
+      model, input_signature, ema, lower_control_flow, weights, optimize: as in `plan_keras_model`.
 
     Raises:
       FreezeError: the model is not built, or it cannot be frozen. Nothing is written then.
@@ -96,6 +102,7 @@ def freeze_keras_model(
         ema=ema,
         lower_control_flow=lower_control_flow,
         weights=weights,
+        optimize=optimize,
     )
     warn_of(plan.findings)
     return plan.write(os.fspath(path))

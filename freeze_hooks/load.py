@@ -226,12 +226,17 @@ def check(
     bind: Any = None,
     lower_control_flow: bool = False,
     weights: Optional[str] = None,
+    optimize: bool = False,
 ) -> Report:
     """Say what FreezeHook would say in `begin()` of a tf.Graph, without training.
 
     The arguments, and the errors, are those of FreezeHook.
     """
-    form: Dict[str, Any] = {"lower_control_flow": lower_control_flow, "weights": weights}
+    form: Dict[str, Any] = {
+        "lower_control_flow": lower_control_flow,
+        "weights": weights,
+        "optimize": optimize,
+    }
     spec = FreezeSpec.make(outputs, inputs, bind, **form)
     plan = plan_graph(graph, spec)
     return Report(

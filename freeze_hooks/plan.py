@@ -107,12 +107,14 @@ class FreezePlan:
       signature: inputs and outputs of the file.
       findings: what `lint` has to say of the graph.
       ops: {op type: count} in the file, functions included.
+      optimize: whether each file is to be optimized when its values are known.
     """
 
     pieces: Tuple[Union[bytes, Slot, Described], ...]
     signature: Signature
     findings: Tuple[Finding, ...]
     ops: Mapping[str, int]
+    optimize: bool = False
 
     @property
     def slots(self) -> Tuple[Slot, ...]:
@@ -208,9 +210,19 @@ def compile_plan(
         ),
         tuple(lint(bodies, unasked, unused, batches, one_call, settled)),
         histogram(bodies),
+        spec.optimize,
     )
     _check_size(plan)
     return plan
+
+
+def plan_frozen(graph_def: Any, plan: FreezePlan) -> FreezePlan:
+    """A plan without slots of a graph that is `plan`'s otherwise."""
+    nodes = {node.name: node for node in graph_def.node}
+    body = Body(nodes, [info.tensor for info in plan.signature.outputs])
+    functions = sorted(graph_def.library.function, key=lambda f: str(f.signature.name))
+    pieces = tuple(_pieces(body, {}, functions, graph_def))
+    return dataclasses.replace(plan, pieces=pieces, optimize=False)
 
 
 def _pruned(body: Body, spec: FreezeSpec) -> Body:

@@ -35,6 +35,7 @@ def freeze_saved_model(
     ema: Any = None,
     lower_control_flow: bool = False,
     weights: Optional[str] = None,
+    optimize: bool = False,
 ) -> Artifact:
     """Freeze a signature of a SavedModel to one `.pb` file.
 
@@ -52,7 +53,7 @@ def freeze_saved_model(
       signature: which one of the SavedModel's signatures.
       tags: all tags of the MetaGraphDef to take, in any order.
       inputs: tensors to cut the graph at; None is the inputs of the signature.
-      bind, variable_map, ema, lower_control_flow, weights: as in `freeze_checkpoint`.
+      bind, variable_map, ema, lower_control_flow, weights, optimize: as in `freeze_checkpoint`.
 
     Returns:
       The Artifact; its inputs and outputs are called as in the signature.
@@ -66,7 +67,11 @@ def freeze_saved_model(
     name = os.fspath(directory)
     meta = meta_graph(name, tags)
     ends = _signature(name, meta, signature)
-    form: Dict[str, Any] = {"lower_control_flow": lower_control_flow, "weights": weights}
+    form: Dict[str, Any] = {
+        "lower_control_flow": lower_control_flow,
+        "weights": weights,
+        "optimize": optimize,
+    }
     asked = bool(inputs or bind or variable_map or ema)
     keys = _keys(outputs, ends)
     if keys is not None and not asked and _is_loadable(meta):

@@ -23,8 +23,9 @@ class FreezingSaver(v1.train.Saver):
 
     Args:
       outputs, inputs, bind, inference_fn, variable_map, ema, values, lower_control_flow, weights,
-      output_dir, name, keep, latest, save_best_only, evaluate, monitor, mode, threshold, resume,
-      strict: as in FreezeHook (the file's name is `freeze_name` here, since a Saver has a `name`).
+      optimize, output_dir, name, keep, latest, save_best_only, evaluate, monitor, mode, threshold,
+      resume, strict: as in FreezeHook (the file's name is `freeze_name` here, since a Saver has a
+        `name`).
       **saver: the arguments of tf.compat.v1.train.Saver, by name.
 
     Raises:
@@ -43,6 +44,7 @@ class FreezingSaver(v1.train.Saver):
         values: str = "auto",
         lower_control_flow: bool = False,
         weights: Optional[str] = None,
+        optimize: bool = False,
         output_dir: Optional[str] = None,
         freeze_name: Optional[str] = None,
         keep: Optional[int] = None,
@@ -66,6 +68,7 @@ class FreezingSaver(v1.train.Saver):
             values=values,
             lower_control_flow=lower_control_flow,
             weights=weights,
+            optimize=optimize,
         )
         self._options = SessionOptions(
             output_dir=output_dir,

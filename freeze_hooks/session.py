@@ -44,6 +44,8 @@ class FreezeHook(v1.train.SessionRunHook):
         process's session, SyncReplicasOptimizer, a Supervisor's timer), else "live".
       lower_control_flow: write If, Case and While as Switch, Merge and Enter, without functions,
         for programs that know only the control flow of TensorFlow 1.
+      optimize: fold constants and batch norms, and simplify, by TensorFlow's own optimizers. It
+        takes the whole file in memory, and time, at each save.
       weights: "float16" or "bfloat16" to store floating variables so, in half the bytes; a Cast in
         front of their users makes them what they were. float16 ends at 65504: a value beyond it
         is an error of that save.
@@ -84,6 +86,7 @@ class FreezeHook(v1.train.SessionRunHook):
         values: str = "auto",
         lower_control_flow: bool = False,
         weights: Optional[str] = None,
+        optimize: bool = False,
         output_dir: Optional[str] = None,
         name: Optional[str] = None,
         save_steps: Optional[int] = None,
@@ -110,6 +113,7 @@ class FreezeHook(v1.train.SessionRunHook):
             values=values,
             lower_control_flow=lower_control_flow,
             weights=weights,
+            optimize=optimize,
         )
         self._options = SessionOptions(
             output_dir=output_dir,

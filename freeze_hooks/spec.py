@@ -29,6 +29,7 @@ class FreezeSpec:
       ema: whose averages to take instead of variables.
       values: "live", "checkpoint" or "auto".
       lower_control_flow: whether If, Case and While become Switch, Merge and Enter.
+      optimize: whether constants and batch norms are folded in each file.
       weights: "float16" or "bfloat16" to store floating variables so; None stores them as they are.
       kept: says of a variable, by its node's name, whether it stays one in the file; None: none do.
       targets: names of ops without outputs that stay, where variables do.
@@ -43,6 +44,7 @@ class FreezeSpec:
     values: str = "auto"
     lower_control_flow: bool = False
     weights: Optional[str] = None
+    optimize: bool = False
     kept: Optional[Callable[[str], bool]] = None
     targets: Tuple[str, ...] = ()
 
@@ -62,6 +64,8 @@ class FreezeSpec:
             raise FreezeError(f'values= is "auto", "live" or "checkpoint", not {spec.values!r}')
         if spec.weights not in (None, *WEIGHTS):
             raise FreezeError(f"weights= is one of {WEIGHTS} or None, not {spec.weights!r}")
+        if spec.weights and spec.optimize:
+            raise FreezeError("optimize= would fold the Casts that weights= needs: choose one")
         both = {t for t, _ in spec.bind} & {t for _, t in spec.inputs or ()}
         if both:
             raise FreezeError(f"{sorted(both)} stand both in inputs= and in bind=")

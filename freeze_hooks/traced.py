@@ -243,6 +243,7 @@ def plan_function(
     outputs: Optional[Sequence[str]] = None,
     lower_control_flow: bool = False,
     weights: Optional[str] = None,
+    optimize: bool = False,
 ) -> FunctionPlan:
     """Plan a function once, for files of it to be written as often as wanted.
 
@@ -260,7 +261,7 @@ def plan_function(
         the keys of the dict that the function returns, or "output_0", "output_1"...
       lower_control_flow: write conditionals and loops as Switch, Merge, Enter... (TensorFlow 1's)
         instead of functions.
-      weights: "float16" or "bfloat16" to store floating variables so, see FreezeHook.
+      weights, optimize: as in FreezeHook.
 
     Returns:
       The plan. Inputs are called as the function's arguments are (or its TensorSpecs).
@@ -277,7 +278,11 @@ def plan_function(
         raise FreezeError(f"outputs= names {len(names)} tensors, but the function has {wanted}")
     variables = {id(v.handle): v.name.split(":")[0] for v in concrete.graph.variables}
     naming = Naming(fed, apart(names, fed), variables)
-    form: Dict[str, Any] = {"lower_control_flow": lower_control_flow, "weights": weights}
+    form: Dict[str, Any] = {
+        "lower_control_flow": lower_control_flow,
+        "weights": weights,
+        "optimize": optimize,
+    }
     return plan_concrete(concrete, naming, **form)
 
 
@@ -289,6 +294,7 @@ def freeze_function(
     outputs: Optional[Sequence[str]] = None,
     lower_control_flow: bool = False,
     weights: Optional[str] = None,
+    optimize: bool = False,
 ) -> Artifact:
     """Freeze a tf.function with its variables' present values to one `.pb` file.
 
@@ -296,7 +302,8 @@ def freeze_function(
 
     Args:
       path: the file to write; its directory must exist. `path + ".json"` describes it.
-      function, input_signature, outputs, lower_control_flow, weights: as in `plan_function`.
+      function, input_signature, outputs, lower_control_flow, weights, optimize: as in
+        `plan_function`.
 
     Raises:
       FreezeError: the function cannot be frozen. Nothing is written then.
@@ -308,6 +315,7 @@ def freeze_function(
         outputs=outputs,
         lower_control_flow=lower_control_flow,
         weights=weights,
+        optimize=optimize,
     )
     warn_of(plan.findings)
     return plan.write(path)
