@@ -1,0 +1,81 @@
+"""What the cases of known issues share: their inputs, and how files made of them are judged."""
+
+import functools
+
+import numpy as np
+import tensorflow as tf
+
+v1 = tf.compat.v1
+MAJOR = int(tf.__version__.split(".")[0])
+X = np.random.RandomState(0).randn(5, 4).astype(np.float32)
+
+
+def x_placeholder():
+    return v1.placeholder(tf.float32, [None, 4], "x")
+
+
+def flag(name="is_training"):
+    return v1.placeholder(tf.bool, [], name)
+
+
+def both_control_flows(build):
+    """The builder under the control flow of TensorFlow 1 and under that of TensorFlow 2."""
+
+    def under(version):
+        @functools.wraps(build)
+        def built(directory):
+            before = v1.control_flow_v2_enabled()
+            (v1.enable_control_flow_v2 if version == 2 else v1.disable_control_flow_v2)()
+            try:
+                return build(directory)
+            finally:
+                (v1.enable_control_flow_v2 if before else v1.disable_control_flow_v2)()
+
+        built.__name__ = f"{build.__name__}_v{version}"
+        return built
+
+    return under(1), under(2)
+
+
+def prepare(session):
+    """Initialize all, and train a step where the graph has one."""
+    session.run([v1.global_variables_initializer(), v1.tables_initializer()])
+    session.run(v1.get_collection(v1.GraphKeys.TRAIN_OP))
+
+
+def outputs_of(arguments):
+    """Full names of the outputs that freeze arguments ask for."""
+    return [name if ":" in name else name + ":0" for name in arguments.get("outputs", ["y"])]
+
+
+def live_feeds(arguments, feeds):
+    """The feeds by the names and with the values that the training graph needs."""
+    cut = {key + ":0": tensor for key, tensor in arguments.get("inputs", {}).items()}
+    feeds = {cut.get(name, name): value for name, value in feeds.items()}
+    return dict(feeds, **arguments.get("bind", {}))
+
+
+def converted(session, outputs, path):
+    """A file of TensorFlow's converter."""
+    nodes = list(dict.fromkeys(name.split(":")[0] for name in outputs))
+    frozen = v1.graph_util.convert_variables_to_constants(
+        session, session.graph.as_graph_def(), nodes
+    )
+    path.write_bytes(frozen.SerializeToString())
+
+
+def verdict(clean, path, feeds, outputs, live):
+    """What a file is worth in a process that knows nothing of the training."""
+    try:
+        got = clean.run(path, feeds, outputs)
+    except RuntimeError:
+        return "unusable"
+    return "right" if all(map(same, got, live)) else "wrong"
+
+
+def same(ours, live):
+    if ours.dtype != live.dtype or ours.shape != live.shape:
+        return False
+    if ours.dtype.kind in "fc":
+        return np.allclose(ours, live, rtol=1e-6, atol=1e-6)
+    return ours.tolist() == live.tolist()
