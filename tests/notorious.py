@@ -18,23 +18,26 @@ def flag(name="is_training"):
     return v1.placeholder(tf.bool, [], name)
 
 
-def both_control_flows(build):
-    """The builder under the control flow of TensorFlow 1 and under that of TensorFlow 2."""
+def both_control_flows(build, first, second):
+    """The cases of a builder under the control flow of TensorFlow 1 and under that of TensorFlow 2.
 
-    def under(version):
-        @functools.wraps(build)
-        def built(directory):
-            before = v1.control_flow_v2_enabled()
-            (v1.enable_control_flow_v2 if version == 2 else v1.disable_control_flow_v2)()
-            try:
-                return build(directory)
-            finally:
-                (v1.enable_control_flow_v2 if before else v1.disable_control_flow_v2)()
+    `first` and `second` are what TensorFlow's converter makes of them.
+    """
+    return {_under(1, build): first, _under(2, build): second}
 
-        built.__name__ = f"{build.__name__}_v{version}"
-        return built
 
-    return under(1), under(2)
+def _under(version, build):
+    @functools.wraps(build)
+    def built(directory):
+        before = v1.control_flow_v2_enabled()
+        (v1.enable_control_flow_v2 if version == 2 else v1.disable_control_flow_v2)()
+        try:
+            return build(directory)
+        finally:
+            (v1.enable_control_flow_v2 if before else v1.disable_control_flow_v2)()
+
+    built.__name__ = f"{build.__name__}_v{version}"
+    return built
 
 
 def prepare(session):

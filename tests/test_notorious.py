@@ -1,6 +1,7 @@
 """Known issues of TensorFlow's converter: what it does with each graph, and that ours is right."""
 
 import notorious
+import notorious_branches
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -57,8 +58,8 @@ CASES = {
     hash_table: "unusable",
     vocabulary_file: "unusable",
     mutable_table: "wrong",
+    **notorious_branches.CASES,
 }
-
 
 
 def reference(session, clean, path, arguments, feeds):
