@@ -1,12 +1,17 @@
 """What the cases of known issues share: their inputs, and how files made of them are judged."""
 
 import functools
+import re
 
 import numpy as np
 import tensorflow as tf
+from conftest import read_graph_def
 
 v1 = tf.compat.v1
 MAJOR = int(tf.__version__.split(".")[0])
+_TRAINING = re.compile(
+    r"Variable|VarHandle|Assign|Resource|^Ref|Queue|Iterator|Dataset|Summary|Save"
+)
 X = np.random.RandomState(0).randn(5, 4).astype(np.float32)
 
 
@@ -74,6 +79,15 @@ def verdict(clean, path, feeds, outputs, live):
     except RuntimeError:
         return "unusable"
     return "right" if all(map(same, got, live)) else "wrong"
+
+
+def left_of_training(path):
+    """Nodes of a file that no inference needs."""
+    graph_def = read_graph_def(path)
+    nodes = list(graph_def.node)
+    for function in graph_def.library.function:
+        nodes += function.node_def
+    return [node.name for node in nodes if _TRAINING.search(node.op)]
 
 
 def same(ours, live):

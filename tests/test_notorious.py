@@ -2,6 +2,7 @@
 
 import notorious
 import notorious_branches
+import notorious_training
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -59,6 +60,7 @@ CASES = {
     vocabulary_file: "unusable",
     mutable_table: "wrong",
     **notorious_branches.CASES,
+    **notorious_training.CASES,
 }
 
 
@@ -74,7 +76,7 @@ def reference(session, clean, path, arguments, feeds):
 
 @pytest.mark.parametrize("build", list(CASES), ids=lambda build: build.__name__)
 def test_ours_answers_where_theirs_does_not(build, graph, clean, tmp_path):
-    arguments, feeds = build(tmp_path)
+    arguments, feeds, *shown = build(tmp_path)
     outputs = notorious.outputs_of(arguments)
     trained = notorious.live_feeds(arguments, feeds)
     ours = tmp_path / "ours.pb"
@@ -82,9 +84,10 @@ def test_ours_answers_where_theirs_does_not(build, graph, clean, tmp_path):
         notorious.prepare(session)
         judge = reference(session, clean, tmp_path / "theirs.pb", arguments, trained)
         fh.freeze_session(session, str(ours), **dict({"outputs": ["y"]}, **arguments))
-        live = session.run(outputs, trained)
+        live = session.run(shown[0] if shown else outputs, trained)
     expected = CASES[build]
     assert judge(live) == (expected if isinstance(expected, str) else expected[MAJOR - 1])
     for file in tmp_path.glob("*.txt"):
         file.unlink()
     assert notorious.verdict(clean, ours, feeds, outputs, live) == "right"
+    assert not notorious.left_of_training(ours)
