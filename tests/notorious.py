@@ -52,8 +52,12 @@ def prepare(session):
 
 
 def outputs_of(arguments):
-    """Full names of the outputs that freeze arguments ask for."""
-    return [name if ":" in name else name + ":0" for name in arguments.get("outputs", ["y"])]
+    """(full names of the outputs in the file, and in the training graph)."""
+    asked = arguments.get("outputs", ["y"])
+    asked = asked if isinstance(asked, dict) else dict(zip(asked, asked))
+    return [
+        [name if ":" in name else name + ":0" for name in names] for names in zip(*asked.items())
+    ]
 
 
 def live_feeds(arguments, feeds):

@@ -3,6 +3,7 @@
 import notorious
 import notorious_branches
 import notorious_training
+import notorious_variables
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -61,12 +62,12 @@ CASES = {
     mutable_table: "wrong",
     **notorious_branches.CASES,
     **notorious_training.CASES,
+    **notorious_variables.CASES,
 }
 
 
-def reference(session, clean, path, arguments, feeds):
-    """What TensorFlow's converter makes of the session."""
-    outputs = notorious.outputs_of(arguments)
+def reference(session, clean, path, feeds, outputs):
+    """Judges what TensorFlow's converter makes of the session, once given the live answer."""
     try:
         notorious.converted(session, outputs, path)
     except (ValueError, RuntimeError, tf.errors.OpError):
@@ -77,14 +78,14 @@ def reference(session, clean, path, arguments, feeds):
 @pytest.mark.parametrize("build", list(CASES), ids=lambda build: build.__name__)
 def test_ours_answers_where_theirs_does_not(build, graph, clean, tmp_path):
     arguments, feeds, *shown = build(tmp_path)
-    outputs = notorious.outputs_of(arguments)
-    trained = notorious.live_feeds(arguments, feeds)
+    outputs, trained = notorious.outputs_of(arguments)
+    live_feeds = notorious.live_feeds(arguments, feeds)
     ours = tmp_path / "ours.pb"
     with v1.Session() as session:
         notorious.prepare(session)
-        judge = reference(session, clean, tmp_path / "theirs.pb", arguments, trained)
+        judge = reference(session, clean, tmp_path / "theirs.pb", live_feeds, trained)
         fh.freeze_session(session, str(ours), **dict({"outputs": ["y"]}, **arguments))
-        live = session.run(shown[0] if shown else outputs, trained)
+        live = session.run(shown[0] if shown else trained, live_feeds)
     expected = CASES[build]
     assert judge(live) == (expected if isinstance(expected, str) else expected[MAJOR - 1])
     for file in tmp_path.glob("*.txt"):
