@@ -162,6 +162,7 @@ def compile_plan(
     refuse_reads_after_writes(body, library)
     body = prune(body)
     slots = freeze_variables(body, library, spec.kept)
+    outputs = [_value_of(end, text, slots) for end, text in zip(outputs, body.outputs)]
     if content_of is not None:
         slots.update(freeze_tables(body, content_of))
     _originals(slots, {node.name for node in graph_def.node})
@@ -201,6 +202,14 @@ def _outputs(body: Body, spec: FreezeSpec, shape_of: Callable[[str], Shape]) -> 
         text, dtype = resolve(body.nodes, "outputs", tensor)
         ends.append(End(key or text, key or text, text, dtype, shape_of(tensor)))
     return ends
+
+
+def _value_of(end: End, text: str, slots: Mapping[str, Variable]) -> End:
+    """An output that was a resource variable itself is the variable's value in the file."""
+    variable = slots.get(text)
+    if variable is None or not variable.resource:
+        return end
+    return dataclasses.replace(end, dtype=variable.dtype, shape=variable.shape)
 
 
 def _freed(end: End, batches: Container[int]) -> End:

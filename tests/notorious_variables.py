@@ -121,7 +121,13 @@ def variable_as_output(directory):
     return {"outputs": ["w", "y"]}, {"x:0": X}
 
 
-def resource_as_output(directory):
+def resource_variable_as_output(directory):
+    """The variable's own node: a session cannot fetch its handle, but a file answers its value."""
+    v1.get_variable("w", [4, 2], use_resource=True)
+    return {"outputs": ["w"]}, {}, ["w/Read/ReadVariableOp:0"]
+
+
+def read_as_output(directory):
     w = v1.get_variable("w", [4, 2], use_resource=True)
     read = w.op.name + "/Read/ReadVariableOp"
     tf.matmul(x_placeholder(), w, name="y")
@@ -164,7 +170,8 @@ CASES = {
     only_control_inputs: "unusable",
     second_output: "right",
     variable_as_output: "right",
-    resource_as_output: "right",
+    resource_variable_as_output: "right",
+    read_as_output: "right",
     placeholder_as_output: "right",
     constant_as_output: "right",
     duplicate_outputs: "right",
