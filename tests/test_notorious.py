@@ -2,11 +2,13 @@
 
 import notorious
 import notorious_branches
+import notorious_functions
 import notorious_training
 import notorious_variables
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import read_graph_def
 from notorious import MAJOR, X, v1, x_placeholder
 from tensorflow.python.ops import lookup_ops
 
@@ -62,6 +64,7 @@ CASES = {
     mutable_table: "wrong",
     **notorious_branches.CASES,
     **notorious_training.CASES,
+    **notorious_functions.CASES,
     **notorious_variables.CASES,
 }
 
@@ -92,3 +95,5 @@ def test_ours_answers_where_theirs_does_not(build, graph, clean, tmp_path):
         file.unlink()
     assert notorious.verdict(clean, ours, feeds, outputs, live) == "right"
     assert not notorious.left_of_training(ours)
+    if arguments.get("lower_control_flow"):
+        assert not read_graph_def(ours).library.function
