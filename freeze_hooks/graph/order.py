@@ -115,13 +115,15 @@ def _written_in_branches(node: Any, library: Library, given: Mapping[int, Variab
 
 
 def _refuse(body: Body, reader: Any, read: Set[str], writers: Mapping[str, Set[str]]) -> None:
-    for name in _above(body, [text for text in reader.input if text.startswith("^")]):
-        both = read & writers.get(name, set())
-        if both:
-            writer = body.nodes[name]
-            raise NotFreezableError(
-                f"{reader.op} {reader.name!r} is needed by the outputs and reads variable "
-                f"{sorted(both)[0]!r} after {writer.op} {writer.name!r} changed it, which a "
-                "constant cannot follow; choose an output that does not wait for the change, "
-                "or bind= the placeholder that switches training off"
-            )
+    before = _above(body, [text for text in reader.input if text.startswith("^")])
+    found = sorted(name for name in before if read & writers.get(name, set()))
+    if found:
+        variable = sorted(read & writers[found[0]])[0]
+        changes_it = [n for n in found if variable in writers[n]]
+        named = " and ".join(f"{body.nodes[name].op} {name!r}" for name in changes_it)
+        raise NotFreezableError(
+            f"{reader.op} {reader.name!r} is needed by the outputs and reads variable "
+            f"{variable!r} after {named} changed it, which a "
+            "constant cannot follow; choose an output that does not wait for the change, "
+            "or bind= the placeholder that switches training off"
+        )
