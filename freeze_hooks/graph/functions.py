@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
-from .._tf import FunctionDef, NodeDef, op_def
+from .._tf import DT_RESOURCE, FunctionDef, NodeDef, op_def
 from ..errors import NotFreezableError
 from .body import (
     ARG,
@@ -149,6 +149,9 @@ def _inline(
     del body.nodes[call.name]
     inputs = [follow(text, moved) for text in call.input if not text.startswith("^")]
     controls = [text for text in call.input if text.startswith("^")]
+    # What reads a variable in there does so after all that the call waits for.
+    given = zip(inner.args.values(), inputs)
+    before = controls + ["^" + split(text)[0] for dtype, text in given if dtype != DT_RESOURCE]
     copies, outputs = paste(body, call.name, inner, inputs)
     for name, copy in copies.items():
         if framed and not copy.input:
@@ -156,7 +159,7 @@ def _inline(
             if inputs:
                 copy.input.append(body.pivot(inputs[0]))
         elif takes_variable(inner.nodes[name], inner.nodes):
-            copy.input.extend(controls)
+            copy.input.extend(before)
     moved.update((join(call.name, port), text) for port, text in enumerate(outputs))
     return {name: copy.name for name, copy in copies.items()}
 
