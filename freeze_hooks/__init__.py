@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .errors import UnknownNameError as UnknownNameError
     from .freezer import Artifact as Artifact
     from .freezer import freeze_session as freeze_session
+    from .from_checkpoint import freeze_checkpoint as freeze_checkpoint
     from .keras import FreezeCallback as FreezeCallback
     from .keras_model import freeze_keras_model as freeze_keras_model
     from .keras_model import plan_keras_model as plan_keras_model
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from .load import check as check
     from .load import inspect as inspect
     from .load import load_frozen as load_frozen
+    from .saved_model import freeze_saved_model as freeze_saved_model
     from .saver import FreezingSaver as FreezingSaver
     from .session import FreezeHook as FreezeHook
     from .traced import FunctionPlan as FunctionPlan
@@ -51,8 +53,10 @@ _HOMES = {
     "UnknownNameError": "errors",
     "FunctionPlan": "traced",
     "check": "load",
+    "freeze_checkpoint": "from_checkpoint",
     "freeze_function": "traced",
     "freeze_keras_model": "keras_model",
+    "freeze_saved_model": "saved_model",
     "freeze_session": "freezer",
     "inspect": "load",
     "load_frozen": "load",

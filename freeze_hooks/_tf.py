@@ -10,14 +10,32 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.core.framework import function_pb2, graph_pb2, node_def_pb2, types_pb2
+from tensorflow.core.framework import (
+    function_pb2,
+    graph_pb2,
+    node_def_pb2,
+    types_pb2,
+    variable_pb2,
+)
+from tensorflow.core.protobuf import (
+    meta_graph_pb2,
+    saved_model_pb2,
+    saver_pb2,
+    trackable_object_graph_pb2,
+)
 
 v1 = tf.compat.v1
 
+AssetFileDef = meta_graph_pb2.AssetFileDef
 AttrValue = v1.AttrValue
 FunctionDef = function_pb2.FunctionDef
 GraphDef = graph_pb2.GraphDef
+MetaGraphDef = meta_graph_pb2.MetaGraphDef
 NodeDef = node_def_pb2.NodeDef
+SavedModel = saved_model_pb2.SavedModel
+SaverDef = saver_pb2.SaverDef
+VariableDef = variable_pb2.VariableDef
+TrackableObjectGraph = trackable_object_graph_pb2.TrackableObjectGraph
 VERSION: str = tf.__version__
 
 DT_BOOL: int = types_pb2.DT_BOOL

@@ -7,7 +7,7 @@ import functools
 import os
 import re
 import time
-from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, Mapping, Optional, Tuple
 
 import tensorflow as tf
 
@@ -15,6 +15,7 @@ from . import _tf, publish, stream
 from ._tf import v1
 from ._version import __version__
 from .errors import FreezeError, TooLargeError
+from .graph.lint import Finding
 from .plan import LIMIT, FreezePlan, Signature, compile_plan
 from .sources import Renaming, find_sources
 from .spec import FreezeSpec, Names
@@ -50,6 +51,12 @@ class Artifact:
     def __str__(self) -> str:
         step = "" if self.step is None else f" step {self.step}"
         return f"Froze{step} -> {self.path} ({self.bytes / 1e6:.1f} MB, {self.seconds:.2f} s)"
+
+
+def warn_of(findings: Iterable[Finding]) -> None:
+    """Warn of what was found in a graph, where there is no training to do so."""
+    for finding in findings:
+        _tf.warn(str(finding))
 
 
 def plan_graph(graph: Any, spec: FreezeSpec) -> FreezePlan:
@@ -125,8 +132,14 @@ def write_frozen(
     step: Optional[int],
     metrics: Optional[Mapping[str, float]],
     source: str,
+    beside: bool = True,
+    overlap: bool = True,
 ) -> Artifact:
-    """Publish a plan with one value for each of its slots; `source` says where they are from."""
+    """Publish a plan with one value for each of its slots; `source` says where they are from.
+
+    The description stands in the file, and `beside` it too. With `overlap` a large value may still
+    be written, and so held, while the next is read.
+    """
     start = time.perf_counter()
     signature, metrics = plan.signature, dict(metrics or {})
     description = describe(signature, step, metrics, source)
@@ -136,9 +149,10 @@ def write_frozen(
         if file.bytes > LIMIT:
             raise TooLargeError(f"{path} would pass 2 GiB and could not be read")
 
-    written = publish.publish(path, fill, plan.graph_bytes + plan.weight_bytes)
+    written = publish.publish(path, fill, plan.graph_bytes + plan.weight_bytes, overlap)
     digest = {"algorithm": "xxh3_64", "value": written.hash}
-    publish.publish_json(path + ".json", dict(description, hash=digest))
+    if beside:
+        publish.publish_json(path + ".json", dict(description, hash=digest))
     seconds = time.perf_counter() - start
     return Artifact(path, step, signature, metrics, written.bytes, seconds, written.hash)
 
@@ -210,4 +224,6 @@ def freeze_session(
         ema=ema,
         lower_control_flow=lower_control_flow,
     )
-    return Freezer(sess.graph, spec).freeze(sess, os.fspath(path), step=None)
+    freezer = Freezer(sess.graph, spec)
+    warn_of(freezer.plan.findings)
+    return freezer.freeze(sess, os.fspath(path), step=None)

@@ -9,7 +9,7 @@ They take and return what `tf.compat.v1.graph_util.convert_variables_to_constant
 
 from __future__ import annotations
 
-from typing import Any, Container, Iterable, Optional
+from typing import Any, Container, Dict, Iterable, List, Optional, Tuple
 
 from . import _tf
 from ._tf import GraphDef, v1
@@ -55,7 +55,8 @@ def convert_variables_to_constants(
     if isinstance(output_node_names, str):
         raise TypeError(f"output_node_names must be a list of names, not {output_node_names!r}")
     kept = kept_variables(variable_names_whitelist, variable_names_blacklist)
-    spec = FreezeSpec.make(list(dict.fromkeys(output_node_names)), kept=kept)
+    outputs, targets = _ends(input_graph_def, dict.fromkeys(output_node_names))
+    spec = FreezeSpec.make(outputs, kept=kept, targets=tuple(targets) if kept else ())
 
     def shape_of(tensor: str) -> Any:
         try:
@@ -74,6 +75,14 @@ def convert_variables_to_constants(
     except KeyError as error:
         raise MissingNodeError(f"the session's graph lacks a variable: {error}") from None
     return graph_def_of(plan, values.read(sess))
+
+
+def _ends(graph_def: Any, names: Iterable[str]) -> Tuple[List[str], List[str]]:
+    """Which of some nodes have outputs, and which only run."""
+    ops: Dict[str, Any] = {node.name: _tf.op_def(node.op) for node in graph_def.node}
+    known = [(name, ops[name]) for name in names if ops.get(name) is not None]
+    running = [name for name, definition in known if not definition.output_arg]
+    return [name for name in names if name not in running], running
 
 
 def convert_variables_to_constants_v2(

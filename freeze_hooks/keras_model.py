@@ -12,7 +12,7 @@ import tensorflow as tf
 from . import _tf
 from .errors import FreezeError, NotFreezableError
 from .fit import averages_of
-from .freezer import Artifact, Freezer
+from .freezer import Artifact, Freezer, warn_of
 from .spec import FreezeSpec
 from .traced import FunctionPlan, Naming, apart, keys_of, plan_concrete
 
@@ -89,6 +89,7 @@ def freeze_keras_model(
     plan = plan_keras_model(
         model, input_signature=input_signature, ema=ema, lower_control_flow=lower_control_flow
     )
+    warn_of(plan.findings)
     return plan.write(os.fspath(path))
 
 

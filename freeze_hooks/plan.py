@@ -21,14 +21,15 @@ from typing import (
 from . import wire
 from ._tf import DT_STRING, GraphDef, dtype_name, itemsize
 from .errors import NotFreezableError, TooLargeError, UnknownNameError
+from .graph.assigns import settle_assigns
 from .graph.body import ARG, Body, prune, topological
 from .graph.cut import End, Shape, bind, cut, name_ends, placeholders, resolve
 from .graph.fold import simplify
-from .graph.functions import Library
+from .graph.functions import Library, name_by_content
 from .graph.lint import Finding, lint
 from .graph.lower import lower
 from .graph.names import split, tensor_name
-from .graph.order import follow_assignments, refuse_reads_after_writes
+from .graph.order import after_writes, follow_assignments, refuse_reads_after_writes
 from .graph.suggest import no_outputs
 from .graph.tables import Table, freeze_tables
 from .graph.variables import Variable, freeze_variables
@@ -150,26 +151,28 @@ def compile_plan(
       TooLargeError: the file would pass 2 GiB.
     """
     library = Library(graph_def.library)
-    body = Body({node.name: node for node in graph_def.node}, [])
+    body = Body({node.name: node for node in graph_def.node}, [], effects=spec.targets)
     outputs = _outputs(body, spec, shape_of)
     body.outputs = [end.tensor for end in outputs]
     inputs, moved = cut(body, spec.inputs or (), shape_of)
     moved.update(bind(body, spec.bind, shape_of))
+    body.awaited = after_writes(body, spec.kept)
     body = simplify(prune(body, moved, keep_order=True), library)
     if one_call:
         follow_assignments(body)
         body = prune(body, keep_order=True)
-    refuse_reads_after_writes(body, library)
-    body = prune(body)
+    refuse_reads_after_writes(body, library, spec.kept)
+    body = _pruned(body, spec)
+    settled = settle_assigns(body, spec.kept)
     slots = freeze_variables(body, library, spec.kept)
     outputs = [_value_of(end, text, slots) for end, text in zip(outputs, body.outputs)]
     if content_of is not None:
         slots.update(freeze_tables(body, content_of))
     _originals(slots, {node.name for node in graph_def.node})
-    body = prune(body)
+    body = _pruned(body, spec)
     if spec.lower_control_flow:
         lower(body, library)
-        body = prune(body)
+        body = _pruned(body, spec)
     left = placeholders(body, inputs)
     unused = [end.key for end in inputs if end.tensor not in body.nodes]
     inputs = [end for end in inputs if end.tensor in body.nodes]
@@ -181,17 +184,23 @@ def compile_plan(
     slots = {renamed.get(name, name): variable for name, variable in slots.items()}
     functions = library.used_by(body.nodes.values())
     bodies = [body] + [library.named_body(f.signature.name) for f in functions]
+    name_by_content(body.nodes.values(), functions)
     plan = FreezePlan(
         tuple(_pieces(body, slots, functions, graph_def)),
         Signature(
             tuple(tensor_info(end) for end in inputs),
             tuple(tensor_info(end) for end in outputs),
         ),
-        tuple(lint(bodies, unasked, unused, batches, one_call)),
+        tuple(lint(bodies, unasked, unused, batches, one_call, settled)),
         histogram(bodies),
     )
     _check_size(plan)
     return plan
+
+
+def _pruned(body: Body, spec: FreezeSpec) -> Body:
+    """What the outputs need; what writes a kept variable goes on doing so."""
+    return prune(body, keep_order=spec.kept is not None)
 
 
 def _outputs(body: Body, spec: FreezeSpec, shape_of: Callable[[str], Shape]) -> List[End]:

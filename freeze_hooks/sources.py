@@ -31,7 +31,7 @@ def find_sources(
       UnknownNameError: the training graph lacks a variable; near matches are listed.
       FreezeError: it has another dtype or shape.
     """
-    named = _renamer(variable_map)
+    named = renamer(variable_map)
     averaged = _averages(graph, ema)
     return [_source(graph, variable, averaged(named(variable.node))) for variable in variables]
 
@@ -48,7 +48,8 @@ def _operation(graph: Any, name: str) -> Optional[Any]:
     return operation if operation.type in VARIABLES else None
 
 
-def _renamer(variable_map: Renaming) -> Callable[[str], str]:
+def renamer(variable_map: Renaming) -> Callable[[str], str]:
+    """`variable_map=` as a function."""
     if variable_map is None:
         return lambda name: name
     if callable(variable_map):

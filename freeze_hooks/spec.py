@@ -29,6 +29,7 @@ class FreezeSpec:
       values: "live", "checkpoint" or "auto".
       lower_control_flow: whether If, Case and While become Switch, Merge and Enter.
       kept: says of a variable, by its node's name, whether it stays one in the file; None: none do.
+      targets: names of ops without outputs that stay, where variables do.
     """
 
     outputs: Wanted
@@ -40,6 +41,7 @@ class FreezeSpec:
     values: str = "auto"
     lower_control_flow: bool = False
     kept: Optional[Callable[[str], bool]] = None
+    targets: Tuple[str, ...] = ()
 
     @classmethod
     def make(

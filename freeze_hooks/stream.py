@@ -7,9 +7,11 @@ import io
 from typing import Any, Iterable, Iterator, List, Mapping, Optional, Tuple
 
 from . import wire
-from ._tf import GraphDef
+from ._tf import GraphDef, v1
 from .errors import FreezeError
 from .plan import Described, FreezePlan, Slot
+
+_SPELLED = 16  # bytes: a scalar of any dtype
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +71,15 @@ def graph_def_of(plan: FreezePlan, values: Iterator[Value]) -> Any:
         else:
             _write_value(piece, next(values), buffer)
         graph_def.MergeFromString(buffer.getvalue())  # which appends
+        if isinstance(piece, Slot):
+            _spell(graph_def.node[-1].attr["value"].tensor)
     return graph_def
+
+
+def _spell(tensor: Any) -> None:
+    """Spell small tensors as make_tensor_proto does, which is what programs compare with."""
+    if 0 < len(tensor.tensor_content) <= _SPELLED:
+        tensor.CopyFrom(v1.make_tensor_proto(v1.make_ndarray(tensor), dtype=tensor.dtype))
 
 
 def held(values: Iterator[Value]) -> Iterator[Value]:

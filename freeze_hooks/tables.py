@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Callable, List, Mapping, Optional
+from typing import Any, Callable, Container, List, Mapping, Optional, Set
 
 import numpy as np
 import tensorflow as tf
@@ -12,6 +12,7 @@ from ._tf import GraphDef, v1
 from .errors import NotFreezableError
 from .graph.body import VARIABLES, Body, prune
 from .graph.cut import PLACEHOLDERS
+from .graph.functions import CALLS
 from .graph.names import split
 from .graph.tables import Table
 
@@ -41,11 +42,12 @@ def static_contents(
     because a vocabulary file is missing.
     """
     nodes = {node.name: node for node in graph_def.node}
+    filling = _filling_functions(graph_def.library)
 
     def content_of(name: str) -> Optional[Table]:
-        for init in _initializers(nodes, name):
-            body = prune(Body(nodes, [init]))
-            given = {split(tensor)[0] for tensor in fed or {}}
+        for init in _initializers(nodes, filling, name):
+            body = prune(Body(nodes, [init]), keep_order=True)
+            given = {split(tensor)[0] for tensor in fed or {}} | _assigned(body)
             free = {n.name for n in body.nodes.values() if n.op in VARIABLES | PLACEHOLDERS}
             if not free - given:
                 return _run(body, graph_def, name, init, fed or {})
@@ -54,12 +56,33 @@ def static_contents(
     return content_of
 
 
-def _initializers(nodes: Mapping[str, Any], name: str) -> List[str]:
-    return [
-        node.name
-        for node in nodes.values()
-        if node.op in _INITS and split(node.input[0])[0] == name
-    ]
+def _assigned(body: Body) -> Set[str]:
+    """Variables that get their values in the graph itself, as a SavedModel's paths of assets do."""
+    assigns = (node for node in body.nodes.values() if node.op in ("Assign", "AssignVariableOp"))
+    return {split(node.input[0])[0] for node in assigns}
+
+
+def _filling_functions(library: Any) -> Set[str]:
+    """Names of the functions that fill a table, as a SavedModel's initializers do."""
+    return {
+        function.signature.name
+        for function in library.function
+        if any(node.op in _INITS for node in function.node_def)
+    }
+
+
+def _initializers(nodes: Mapping[str, Any], filling: Container[str], name: str) -> List[str]:
+    found = []
+    for node in nodes.values():
+        if node.op in _INITS:
+            given = node.input[:1]
+        elif node.op in CALLS and node.attr["f"].func.name in filling:
+            given = node.input
+        else:
+            continue
+        if any(split(text)[0] == name for text in given):
+            found.append(node.name)
+    return found
 
 
 def _run(body: Body, graph_def: Any, name: str, init: str, fed: Mapping[str, Any]) -> Table:

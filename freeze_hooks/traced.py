@@ -10,9 +10,10 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Seque
 import tensorflow as tf
 
 from . import _tf
-from ._tf import v1
+from ._tf import GraphDef, v1
 from .errors import FreezeError, NotFreezableError
-from .freezer import Artifact, write_frozen
+from .freezer import Artifact, warn_of, write_frozen
+from .graph.body import REF_VARIABLES
 from .graph.captured import Table, embed, lookup_types, strip_scopes
 from .graph.lint import Finding
 from .graph.names import split, tensor_name, unique
@@ -145,9 +146,14 @@ def plan_concrete(
         **options,
     )
     plan = compile_plan(graph_def, spec, shape_of, one_call=True)
-    slots = [(handles[slot.variable.node], slot.variable) for slot in plan.slots]
-    readers = [_reader(handle, variable, replaced) for handle, variable in slots]
-    return FunctionPlan(plan, lambda: (read() for read in readers), [h for h, _ in slots])
+    variables = [slot.variable for slot in plan.slots]
+    own = {node.name: node for node in graph.as_graph_def().node if node.op in REF_VARIABLES}
+    readers = [
+        _reader(handles[v.node], v, replaced) if v.resource else _ref_reader(own[before[v.node]])
+        for v in variables
+    ]
+    found = [handles.get(variable.node) for variable in variables]
+    return FunctionPlan(plan, lambda: (read() for read in readers), found)
 
 
 def _embedded(graph_def: Any, captures: Mapping[str, Any], naming: Naming) -> Dict[str, Any]:
@@ -219,6 +225,17 @@ def _reader(handle: Any, variable: Variable, replaced: Callable[[Any], Any]) -> 
     return read
 
 
+def _ref_reader(node: Any) -> Reader:
+    """Reads a variable that has no handle, as in a SavedModel of TensorFlow 1 once loaded: the
+    ops of its name in all functions are one variable."""
+
+    def value() -> Any:
+        v1.import_graph_def(GraphDef(node=[node]), name="")
+        return tf.identity(v1.get_default_graph().get_tensor_by_name(node.name + ":0"))
+
+    return lambda: as_value(_tf.shared_array(v1.wrap_function(value, [])()))
+
+
 def plan_function(
     function: Any,
     *,
@@ -287,6 +304,7 @@ def freeze_function(
         outputs=outputs,
         lower_control_flow=lower_control_flow,
     )
+    warn_of(plan.findings)
     return plan.write(path)
 
 

@@ -270,10 +270,11 @@ class CheckpointValues:
                 continue
             if place.key != last[0]:  # slices of one variable follow each other
                 last = (place.key, reader.get_tensor(place.key))
-            yield as_value(_slice_of(last[1], place))
+            yield as_value(slice_of(last[1], place))
 
 
-def _slice_of(array: Any, place: SavedKey) -> Any:
+def slice_of(array: Any, place: SavedKey) -> Any:
+    """What of a checkpoint's tensor belongs to a variable, as a view."""
     if place.begin is None or place.size is None:
         return array
     return array[tuple(slice(b, b + n) for b, n in zip(place.begin, place.size))]

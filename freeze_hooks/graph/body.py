@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
+from typing import Any, Container, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
 
 from .._tf import DT_RESOURCE, AttrValue, NodeDef, op_def
 from ..errors import NotFreezableError
@@ -38,7 +38,8 @@ class Body:
     name: str = ""
     args: Dict[str, int] = dataclasses.field(default_factory=dict)  # a function's: name to dtype
     rets: Tuple[str, ...] = ()
-    effects: Tuple[str, ...] = ()  # a function's: nodes that run though no output needs them
+    effects: Tuple[str, ...] = ()  # nodes that run though no output needs them
+    awaited: Container[str] = ()  # nodes for which others go on waiting
 
     def add(self, op: str, name: str, inputs: Iterable[str] = (), **attrs: Any) -> Any:
         """Append a node under `name`, or a near name if taken; attrs are AttrValues."""
@@ -121,8 +122,8 @@ def prune(body: Body, moved: Optional[Mapping[str, str]] = None, keep_order: boo
     any, do not say to which branch or iteration it belongs (ControlFlowContext pivots), and with
     `keep_order` on nodes that take a variable, whose value may depend on what ran before, and on
     all above them: TensorFlow leaves a control input out where a data input brings the same order
-    (Graph._control_dependencies_for_inputs). What waits for the initialization of a lookup table
-    goes on waiting.
+    (Graph._control_dependencies_for_inputs). What waits for the initialization of a lookup table,
+    or for what is `awaited`, goes on waiting.
     """
     moved = moved or {}
     outputs = [follow(text, moved) for text in body.outputs]
@@ -148,6 +149,7 @@ def prune(body: Body, moved: Optional[Mapping[str, str]] = None, keep_order: boo
             inputs = list(node.input)
         else:
             inputs += _initializations(node, body.nodes)
+            inputs += [t for t in node.input if t.startswith("^") and t[1:] in body.awaited]
             if pivots is not None and _is_free(node, body.nodes):
                 inputs += pivots.of(node)
         wanted[name] = [follow(text, moved) for text in inputs]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import re
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
 from .._tf import DT_RESOURCE, FunctionDef, NodeDef, op_def
@@ -22,6 +24,7 @@ from .body import (
 )
 from .names import join, split, unique
 
+_COUNTED = re.compile(r"(_frozen)?(_\d+)?$")
 CALLS = frozenset(("PartitionedCall", "StatefulPartitionedCall"))
 
 
@@ -70,6 +73,43 @@ class Library:
                     found[name] = self._defs[name]
                     stack.extend(self._defs[name].node_def)
         return [found[name] for name in sorted(found)]
+
+
+def name_by_content(nodes: Iterable[Any], functions: Sequence[Any]) -> None:
+    """Rename functions, in place, so that two of a name are the same function.
+
+    A program may import two files into one graph, which has one library.
+    """
+    defs = {f.signature.name: f for f in functions}
+    new: Dict[str, str] = {}
+
+    def name(old: str) -> None:
+        definition = defs[old]
+        new[old] = old  # which ends a recursion
+        for inner in (n for node in definition.node_def for n in referenced(node)):
+            if inner in defs and inner not in new:
+                name(inner)
+        for node in definition.node_def:
+            _refer(node, new)
+        definition.signature.name = ""
+        digest = hashlib.sha256(definition.SerializeToString(deterministic=True)).digest()
+        stem = _COUNTED.sub("", old)
+        new[old] = f"{stem}_frozen_{int.from_bytes(digest[:6], 'big')}"
+        definition.signature.name = new[old]
+
+    for old in sorted(defs):
+        if old not in new:
+            name(old)
+    for node in nodes:
+        _refer(node, new)
+
+
+def _refer(node: Any, new: Mapping[str, str]) -> None:
+    if node.op in new:
+        node.op = new[node.op]
+    for value in node.attr.values():
+        for func in [value.func] if value.HasField("func") else value.list.func:
+            func.name = new.get(func.name, func.name)
 
 
 def referenced(node: Any) -> Iterator[str]:

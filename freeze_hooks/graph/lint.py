@@ -49,6 +49,7 @@ def lint(
     unused: Sequence[str] = (),
     batches: Container[int] = (),
     one_call: bool = False,
+    settled: Sequence[str] = (),
 ) -> List[Finding]:
     """Findings in the graph (the first body) and in the functions it uses.
 
@@ -58,6 +59,7 @@ def lint(
       unused: inputs that the outputs do not need.
       batches: batch sizes of the training that inputs= made free.
       one_call: the graph is that of a function, to which other remedies apply.
+      settled: assignments whose results the outputs need.
     """
     found: Dict[str, List[str]] = {}
     switches: List[str] = []
@@ -88,6 +90,9 @@ def lint(
     if missing:
         remedy = "name them in inputs=, or fix them with bind="
         findings.append(Finding("unfed", missing, "placeholders that inputs= leaves out", remedy))
+    if settled:
+        problem = "updates of variables go into the outputs, as the next step would make them"
+        findings.append(Finding("update", tuple(settled), problem, how))
     if unused:
         remedy = "leave them out of inputs=, or name an output that needs them"
         findings.append(Finding("unused", tuple(unused), "inputs that no output needs", remedy))

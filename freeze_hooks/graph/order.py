@@ -7,9 +7,9 @@ from typing import Any, Dict, Iterable, Mapping, Optional, Set
 from ..errors import NotFreezableError
 from .body import Body, data_inputs, has_frames, prune, topological
 from .fold import BRANCHING, WHILES, branches_of
-from .functions import Library
+from .functions import CALLS, Library
 from .names import split
-from .variables import Carried, Variable, changes, handed, hands_on, variables_of
+from .variables import Carried, Kept, Variable, changes, handed, hands_on, variables_of
 
 
 def follow_assignments(body: Body) -> None:
@@ -42,35 +42,57 @@ def follow_assignments(body: Body) -> None:
 
 def _assigned(body: Body, read: Any, users: Set[str]) -> Optional[str]:
     """The tensor that a variable holds when it is read, if AssignVariableOps alone changed it."""
-    before = users & _above(body, read.input).keys() if users else users
+    before = users & above(body, read.input).keys() if users else users
     if any(body.nodes[name].op != "AssignVariableOp" for name in before):
         return None
-    last = [n for n in before if before - {n} <= _above(body, body.nodes[n].input).keys()]
+    last = [n for n in before if before - {n} <= above(body, body.nodes[n].input).keys()]
     return str(body.nodes[last[0]].input[1]) if last else None
 
 
-def _above(body: Body, inputs: Iterable[str]) -> Dict[str, None]:
+def above(body: Body, inputs: Iterable[str]) -> Dict[str, None]:
     """Names of all nodes that stand before these inputs, each once."""
     stack = [split(text)[0] for text in inputs]
     seen = dict.fromkeys(stack)
     while stack:
         for text in body.nodes[stack.pop()].input:
-            above = split(text)[0]
-            if above not in seen:
-                seen[above] = None
-                stack.append(above)
+            name = split(text)[0]
+            if name not in seen:
+                seen[name] = None
+                stack.append(name)
     return seen
 
 
-def refuse_reads_after_writes(body: Body, library: Library) -> None:
+def after_writes(body: Body, kept: Kept) -> Set[str]:
+    """Names of the nodes that run once a kept variable may have changed."""
+    carried = {(n, 0): v for n, v in variables_of(body).items() if kept and kept(n)}
+    found: Set[str] = set()
+    for node in topological(body) if carried else ():
+        given = {
+            i: carried[split(text)] for i, text in enumerate(node.input) if split(text) in carried
+        }
+        if any(split(text)[0] in found for text in node.input):
+            found.add(node.name)
+        if not given:
+            continue
+        if node.op in BRANCHING or node.op in CALLS or changes(node, given):
+            found.add(node.name)
+        elif hands_on(node, next(iter(given.values()))):
+            carried.update(dict.fromkeys(handed(node), next(iter(given.values()))))
+    return found
+
+
+def refuse_reads_after_writes(body: Body, library: Library, kept: Kept = None) -> None:
     """Make sure that no needed read is ordered after an op that changes its variable.
+
+    Variables that are `kept`, by name, are read when the file runs, and so may change before.
 
     The body must still have the control inputs of nodes that take variables.
 
     Raises:
       NotFreezableError: there is such a read; both ops and the variable are named.
     """
-    _written(body, library, {(name, 0): v for name, v in variables_of(body).items()})
+    frozen = {n: v for n, v in variables_of(body).items() if not (kept and kept(n))}
+    _written(body, library, {(name, 0): variable for name, variable in frozen.items()})
 
 
 def _written(body: Body, library: Library, carried: Carried) -> Set[str]:
@@ -117,7 +139,7 @@ def _written_in_branches(node: Any, library: Library, given: Mapping[int, Variab
 
 
 def _refuse(body: Body, reader: Any, read: Set[str], writers: Mapping[str, Set[str]]) -> None:
-    before = _above(body, reader.input)
+    before = above(body, reader.input)
     found = sorted(name for name in before if read & writers.get(name, set()))
     if found:
         variable = sorted(read & writers[found[0]])[0]

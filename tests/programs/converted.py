@@ -1,13 +1,15 @@
 """Concrete functions, converted; prints what came of each, by name."""
 
 import json
+import tempfile
 
 import numpy as np
 import tensorflow as tf
 
 from freeze_hooks import graph_util
 
-tf.compat.v1.enable_v2_behavior()
+v1 = tf.compat.v1
+v1.enable_v2_behavior()
 X = np.arange(6, dtype=np.float32).reshape(2, 3)
 KEPT = []  # functions hold their variables weakly
 FLOATS = tf.TensorSpec([None, 3], tf.float32, name="x")
@@ -77,6 +79,34 @@ def dtypes():
     return f.get_concrete_function(), []
 
 
+def another_loop():
+    """Its functions are called as those of `loop` are."""
+    table = variable(tf.reshape(tf.range(8.0), [4, 2]))
+
+    @tf.function
+    def f(n):
+        total = tf.ones([2])
+        for i in tf.range(n):
+            total *= 2 + tf.gather(table, i)
+        return total
+
+    return f.get_concrete_function(tf.TensorSpec([], tf.int32, name="n")), [np.int32(3)]
+
+
+def loaded():
+    """A SavedModel of TensorFlow 1, with variables of both kinds; changed once it is loaded."""
+    directory = tempfile.mkdtemp()
+    with tf.Graph().as_default(), v1.Session() as session:
+        x = v1.placeholder(tf.float32, [None, 3], "x")
+        v = v1.get_variable("v", [3], use_resource=False)
+        w = v1.get_variable("w", [3], use_resource=True)
+        y = x * v + w
+        session.run(v1.global_variables_initializer())
+        v1.saved_model.simple_save(session, directory + "/saved", {"x": x}, {"y": y})
+    KEPT.append(v1.saved_model.load_v2(directory + "/saved"))
+    return KEPT[-1].signatures["serving_default"], [X]
+
+
 def ops(graph):
     definition = graph.as_graph_def()
     nodes = list(definition.node) + [n for f in definition.library.function for n in f.node_def]
@@ -89,7 +119,7 @@ def plainly(value):
 
 
 said = {}
-for make in (plain, many, branches, loop, nested, dtypes):
+for make in (plain, many, branches, loop, another_loop, nested, dtypes, loaded):
     function, feeds = make()
     arguments = [tf.constant(feed) for feed in feeds]
     for lower in (True, False):

@@ -1,0 +1,348 @@
+"""TensorFlow's freeze_graph, its arguments and flags, without a session wherever that can be.
+
+    python -m freeze_hooks.freeze_graph --input_meta_graph=model.ckpt-1000.meta \\
+        --input_binary=true --input_checkpoint=model.ckpt-1000 \\
+        --output_node_names=probs --output_graph=frozen.pb
+
+Follows tensorflow/python/tools/freeze_graph.py of TensorFlow 2.21.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from typing import Any, List, Optional, Sequence
+
+import tensorflow as tf
+
+from . import _tf
+from ._tf import GraphDef, SaverDef
+from .checkpoints import find_prefix
+from .errors import InvalidFileError
+from .from_checkpoint import Reading, StoredSource
+from .graph.body import VARIABLES
+from .graph.restores import restored_keys
+from .graph_files import StoredGraph, as_graph, parse, read_graph
+from .initialized import read_initialized
+from .saved_model import meta_graph, stored_graph, values_prefix
+from .spec import FreezeSpec, kept_variables
+from .stream import graph_def_of
+
+
+@dataclasses.dataclass(frozen=True)
+class _Task:
+    stored: StoredGraph
+    prefix: str
+    saver_def: Optional[Any]
+    initializers: Sequence[str]
+    spec: FreezeSpec
+
+    def read(self) -> Reading:
+        """The plan and its values: from the checkpoint's files, or a session where need be."""
+        if not any(node.op in VARIABLES for node in self.stored.graph_def.node):
+            _tf.warn("the graph has no variables: it is frozen already, and only pruned")
+        custom = self.saver_def if self._restores_otherwise() else None
+        if custom is not None or (self.initializers and self.saver_def is None):
+            return read_initialized(self.stored, self.prefix, custom, self.initializers, self.spec)
+        return StoredSource(self.stored, self.prefix, self.saver_def).read(self.spec)
+
+    def _restores_otherwise(self) -> bool:
+        """Whether the saver's restore ops are not the ones from which keys can be read."""
+        if self.saver_def is None:
+            return False
+        nodes = self.stored.graph_def.node
+        keys = restored_keys(self.stored.graph_def, self.saver_def.restore_op_name)
+        return not keys and any(node.name == self.saver_def.restore_op_name for node in nodes)
+
+
+def freeze_graph(
+    input_graph: Optional[str],
+    input_saver: Optional[str],
+    input_binary: bool,
+    input_checkpoint: Optional[str],
+    output_node_names: str,
+    restore_op_name: Optional[str],
+    filename_tensor_name: Optional[str],
+    output_graph: Optional[str],
+    clear_devices: bool,
+    initializer_nodes: str,
+    variable_names_whitelist: str = "",
+    variable_names_denylist: str = "",
+    input_meta_graph: Any = None,
+    input_saved_model_dir: Optional[str] = None,
+    saved_model_tags: str = "serve",
+    checkpoint_version: int = 2,
+    variable_names_blacklist: str = "",
+) -> Any:
+    """Use it in place of TensorFlow's `freeze_graph.freeze_graph`: the arguments are the same.
+
+    Args:
+      input_graph: a file of a GraphDef, text or binary.
+      input_saver: a file of a SaverDef, whose restore ops tell what the checkpoint's keys are.
+      input_binary: a hint only: what a file holds is told by its content.
+      input_checkpoint: a checkpoint's prefix, one of its files, or a directory (its newest).
+      output_node_names: separated by commas.
+      restore_op_name, filename_tensor_name, checkpoint_version: not used.
+      output_graph: the file to write; empty writes none.
+      clear_devices: not used: a frozen file never has devices.
+      initializer_nodes: ops to run after the values are restored, separated by commas; they need
+        a session. As in TensorFlow, they are not run where there is an `input_saver`.
+      variable_names_whitelist, variable_names_denylist: variables to make constants, or not to,
+        separated by commas. The second is `variable_names_blacklist` in TensorFlow 1.15.
+      input_meta_graph: a file of a MetaGraphDef, instead of `input_graph`.
+      input_saved_model_dir: the directory of a SavedModel, instead of graph and checkpoint.
+      saved_model_tags: its tags, separated by commas.
+
+    Returns:
+      The frozen GraphDef.
+
+    Raises:
+      OSError: an input file does not exist, or the output cannot be written.
+      ValueError: there is no checkpoint, no output is named, or (FreezeError) as
+        `freeze_checkpoint`.
+      RuntimeError: the SavedModel has no graph with these tags.
+    """
+    task = _task_of_files(
+        input_graph,
+        input_saver,
+        input_checkpoint,
+        output_node_names,
+        initializer_nodes,
+        variable_names_whitelist,
+        variable_names_denylist or variable_names_blacklist,
+        input_meta_graph,
+        input_saved_model_dir,
+        saved_model_tags,
+    )
+    return _frozen(task, output_graph)
+
+
+def freeze_graph_with_def_protos(
+    input_graph_def: Optional[Any],
+    input_saver_def: Optional[Any],
+    input_checkpoint: Optional[str],
+    output_node_names: str,
+    restore_op_name: Optional[str],
+    filename_tensor_name: Optional[str],
+    output_graph: Optional[str],
+    clear_devices: bool,
+    initializer_nodes: str,
+    variable_names_whitelist: str = "",
+    variable_names_denylist: str = "",
+    input_meta_graph_def: Optional[Any] = None,
+    input_saved_model_dir: Optional[str] = None,
+    saved_model_tags: Optional[List[str]] = None,
+    checkpoint_version: int = 2,
+    variable_names_blacklist: str = "",
+) -> Any:
+    """Use it in place of TensorFlow's function of this name: `freeze_graph` of what files hold.
+
+    Args:
+      input_graph_def, input_saver_def, input_meta_graph_def: a GraphDef, SaverDef, MetaGraphDef.
+      saved_model_tags: a list.
+      others: as in `freeze_graph`.
+
+    Returns:
+      The frozen GraphDef.
+
+    Raises:
+      OSError, ValueError, RuntimeError: as `freeze_graph`.
+    """
+    task = _task(
+        input_graph_def,
+        input_saver_def,
+        input_checkpoint,
+        output_node_names,
+        initializer_nodes,
+        variable_names_whitelist,
+        variable_names_denylist or variable_names_blacklist,
+        input_meta_graph_def,
+        input_saved_model_dir,
+        saved_model_tags or [],
+    )
+    return _frozen(task, output_graph)
+
+
+def _task_of_files(
+    input_graph: Optional[str],
+    input_saver: Optional[str],
+    checkpoint: Optional[str],
+    outputs: str,
+    initializers: str,
+    allowed: str,
+    denied: str,
+    input_meta_graph: Any,
+    saved_model_dir: Optional[str],
+    saved_model_tags: str,
+) -> _Task:
+    graph_def = meta = saver_def = None
+    if input_graph and not saved_model_dir:
+        graph_def = read_graph(_existing(input_graph, "graph")).graph_def
+    if input_meta_graph:
+        meta = read_graph(_existing(input_meta_graph, "meta graph")).meta
+        if meta is None:
+            raise InvalidFileError(f"{input_meta_graph} holds a GraphDef, not a MetaGraphDef")
+    if input_saver:
+        with tf.io.gfile.GFile(_existing(input_saver, "saver"), "rb") as file:
+            saver_def = parse(file.read(), SaverDef(), input_saver)
+    tags = _names(saved_model_tags)
+    return _task(
+        graph_def,
+        saver_def,
+        checkpoint,
+        outputs,
+        initializers,
+        allowed,
+        denied,
+        meta,
+        saved_model_dir,
+        tags,
+    )
+
+
+def _task(
+    graph_def: Optional[Any],
+    saver_def: Optional[Any],
+    checkpoint: Optional[str],
+    outputs: str,
+    initializers: str,
+    allowed: str,
+    denied: str,
+    meta: Optional[Any],
+    saved_model_dir: Optional[str],
+    tags: Sequence[str],
+) -> _Task:
+    if not saved_model_dir and not (checkpoint and _has_checkpoint(checkpoint)):
+        raise ValueError(f"Input checkpoint '{checkpoint}' doesn't exist!")
+    if not _names(outputs):
+        raise ValueError("You need to supply the name of a node to --output_node_names.")
+    spec = _spec(outputs, allowed, denied)
+    if saved_model_dir and meta is None and not saver_def:
+        meta = _tagged(saved_model_dir, tags)
+        stored, prefix = stored_graph(saved_model_dir, meta), values_prefix(saved_model_dir)
+        return _Task(stored, prefix, saver_def, (), spec)
+    source = meta if meta is not None else graph_def
+    if source is None:
+        raise ValueError("You need to supply a graph: --input_graph or --input_meta_graph.")
+    return _Task(as_graph(source), find_prefix(checkpoint), saver_def, _names(initializers), spec)
+
+
+def _spec(outputs: str, allowed: str, denied: str) -> FreezeSpec:
+    kept = kept_variables(_names(allowed) or None, _names(denied) or None)
+    return FreezeSpec.make(list(dict.fromkeys(_names(outputs))), kept=kept)
+
+
+def _tagged(directory: str, tags: Sequence[str]) -> Any:
+    try:
+        return meta_graph(directory, tags)
+    except InvalidFileError as error:
+        raise OSError(str(error)) from error
+    except ValueError as error:
+        if tf.io.gfile.glob(directory + "/saved_model.pb*"):
+            raise RuntimeError(str(error)) from error
+        raise OSError(f"SavedModel file does not exist at: {directory}") from error
+
+
+def _has_checkpoint(checkpoint: str) -> bool:
+    try:
+        return bool(find_prefix(checkpoint))
+    except ValueError:
+        return False
+
+
+def _existing(path: str, kind: str) -> str:
+    if not tf.io.gfile.exists(path):
+        raise OSError(f"Input {kind} file '{path}' does not exist!")
+    return path
+
+
+def _names(text: Optional[str]) -> List[str]:
+    return [name for name in (text or "").replace(" ", "").split(",") if name]
+
+
+def _frozen(task: _Task, path: Optional[str]) -> Any:
+    reading = task.read()
+    if path:
+        reading.write(path, beside=False)
+        with open(path, "rb") as file:
+            return GraphDef.FromString(file.read())
+    return graph_def_of(reading.plan, reading.values)
+
+
+def main(unused_args: Any, flags: Any) -> None:
+    """Freeze what flags say (attributes named as the command's), one variable in memory at a time.
+
+    Raises:
+      ValueError, OSError, RuntimeError: as `freeze_graph`.
+    """
+    if flags.checkpoint_version not in (1, 2):
+        raise ValueError(
+            f"Invalid checkpoint version (must be '1' or '2'): {flags.checkpoint_version}"
+        )
+    denied = getattr(flags, "variable_names_denylist", "")
+    task = _task_of_files(
+        flags.input_graph,
+        flags.input_saver,
+        flags.input_checkpoint,
+        flags.output_node_names,
+        flags.initializer_nodes,
+        flags.variable_names_whitelist,
+        denied or getattr(flags, "variable_names_blacklist", ""),
+        flags.input_meta_graph,
+        flags.input_saved_model_dir,
+        flags.saved_model_tags,
+    )
+    reading = task.read()
+    if flags.output_graph:
+        reading.write(flags.output_graph, beside=False)
+
+
+_TEXT_FLAGS = {
+    "input_graph": ("", "file of the GraphDef, text or binary"),
+    "input_saver": ("", "file of a SaverDef"),
+    "input_checkpoint": ("", "a checkpoint's prefix, or a directory, whose newest is taken"),
+    "output_graph": ("", "the file to write"),
+    "output_node_names": ("", "the outputs' nodes, separated by commas"),
+    "restore_op_name": ("save/restore_all", "not used"),
+    "filename_tensor_name": ("save/Const:0", "not used"),
+    "initializer_nodes": ("", "ops to run before freezing, separated by commas"),
+    "variable_names_whitelist": ("", "only these variables become constants"),
+    "variable_names_denylist": ("", "these variables stay variables"),
+    "input_meta_graph": ("", "file of a MetaGraphDef, instead of --input_graph"),
+    "input_saved_model_dir": ("", "directory of a SavedModel, instead of graph and checkpoint"),
+    "saved_model_tags": ("serve", "its tags, separated by commas"),
+}
+_BOOL_FLAGS = {
+    "input_binary": (False, "not needed: text and binary files are told apart"),
+    "clear_devices": (True, "not used: a frozen file has no devices"),
+}
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command's flags."""
+    made = argparse.ArgumentParser(
+        prog="python -m freeze_hooks.freeze_graph",
+        description="Freeze a graph with the values of a checkpoint or SavedModel to one file.",
+    )
+    for name, (default, text) in _TEXT_FLAGS.items():
+        also = ["--variable_names_blacklist"] if name.endswith("denylist") else []
+        made.add_argument(f"--{name}", *also, default=default, help=text)
+    for flag, (on, text) in _BOOL_FLAGS.items():
+        made.add_argument(f"--{flag}", nargs="?", const=True, default=on, type=_is_true, help=text)
+    made.add_argument("--checkpoint_version", type=int, default=2, help="not used: it is detected")
+    return made
+
+
+def _is_true(text: str) -> bool:
+    return text.lower() == "true"
+
+
+def run_main() -> None:
+    """The command."""
+    flags, unknown = parser().parse_known_args()
+    main([sys.argv[0], *unknown], flags)
+
+
+if __name__ == "__main__":
+    run_main()

@@ -1,0 +1,193 @@
+"""A frozen file from a graph and the files of a checkpoint: no session, no restore."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence
+
+from ._tf import SavedKey
+from .checkpoints import Checkpoint, find_prefix, stem
+from .errors import FreezeError, NotFreezableError
+from .freezer import Artifact, warn_of, write_frozen
+from .graph.restores import restored_keys
+from .graph.tables import Column
+from .graph.variables import Variable
+from .graph_files import StoredGraph, as_graph, slice_hints, stored_shapes
+from .plan import FreezePlan, compile_plan
+from .sources import Renaming, renamer
+from .spec import FreezeSpec, Names
+from .stream import Value
+from .tables import static_contents
+
+
+def freeze_checkpoint(
+    checkpoint: Any,
+    path: str,
+    outputs: Names = None,
+    *,
+    graph: Any = None,
+    inputs: Names = None,
+    bind: Any = None,
+    variable_map: Renaming = None,
+    ema: Any = None,
+    lower_control_flow: bool = False,
+) -> Artifact:
+    """Freeze a checkpoint to one `.pb` file, without a session: values are read from its files.
+
+        fh.freeze_checkpoint("run/model.ckpt-1000", "model.pb", ["probs"])
+
+    At most one variable is in memory at a time. The checkpoint may be of format V1 or V2, sharded,
+    written by tf.compat.v1.train.Saver or tf.train.Checkpoint; partitioned variables are put
+    together.
+
+    Args:
+      checkpoint: its prefix, one of its files, or a directory, whose newest is taken.
+      path: the file to write; its directory must exist. `path + ".json"` describes it.
+      outputs, inputs, bind, lower_control_flow: as in `freeze_session`.
+      graph: a tf.Graph, GraphDef or MetaGraphDef, or the path of a file of one of the latter two,
+        binary or text. None is the checkpoint's own `.meta` file.
+      variable_map: a dict or function from the graph's variable names to names or keys in the
+        checkpoint, such as "model/layer/kernel" of a tf.train.Checkpoint(model=...).
+      ema: an ExponentialMovingAverage whose averages to take, or a function from a variable's
+        name to the name of the one to take instead; variables without one stay themselves.
+
+    Returns:
+      The Artifact that was written. Its step is the number at the end of the prefix, or else the
+      value of `global_step`.
+
+    Raises:
+      UnknownNameError: a tensor is not in the graph, or variables are not in the checkpoint; near
+        matches are listed.
+      InvalidFileError: a file is missing, cut short or of another kind.
+      FreezeError: a variable has another dtype or shape in the checkpoint, or the outputs cannot
+        be frozen. Nothing is written then.
+      OSError: a file cannot be read or written; what was at `path` stays.
+    """
+    prefix = find_prefix(checkpoint)
+    spec = FreezeSpec.make(
+        outputs,
+        inputs,
+        bind,
+        variable_map=variable_map,
+        ema=ema,
+        lower_control_flow=lower_control_flow,
+    )
+    stored = as_graph(_found(stem(prefix) + ".meta" if graph is None else graph))
+    return StoredSource(stored, prefix).read(spec).write(path)
+
+
+def _found(graph: Any) -> Any:
+    if isinstance(graph, (str, os.PathLike)) and not os.path.exists(graph):
+        raise FreezeError(f"there is no file {os.fspath(graph)!r}: graph= says which to take")
+    return graph
+
+
+def plan_stored(stored: StoredGraph, spec: FreezeSpec) -> FreezePlan:
+    """Compile a graph that was read from a file; see `compile_plan` for the errors."""
+    shape_of = stored.shape_of or stored_shapes(stored.graph_def)
+    contents = static_contents(stored.graph_def, stored.assets)
+    return compile_plan(stored.graph_def, spec, shape_of, content_of=contents)
+
+
+@dataclasses.dataclass(frozen=True)
+class Reading:
+    """A plan with the values for its slots, each read when it is asked for."""
+
+    plan: FreezePlan
+    values: Iterator[Value]
+    step: Optional[int]
+
+    def write(self, path: Any, beside: bool = True) -> Artifact:
+        """Write it as a frozen file; see `write_frozen`."""
+        warn_of(self.plan.findings)
+        to = os.fspath(path)
+        # without overlap, so that one variable is in memory at a time
+        return write_frozen(
+            self.plan, self.values, to, self.step, None, "checkpoint", beside, overlap=False
+        )
+
+
+class StoredSource:
+    """A graph and the checkpoint that has its values.
+
+    Args:
+      graph: the graph.
+      prefix: the checkpoint's, which is opened only if the outputs need variables.
+      saver_def: the SaverDef whose restore ops tell the keys; None takes the MetaGraphDef's.
+    """
+
+    def __init__(self, graph: StoredGraph, prefix: str, saver_def: Optional[Any] = None) -> None:
+        self.graph = graph
+        self._prefix = prefix
+        self._saver_def = saver_def
+        self._opened: Optional[Checkpoint] = None
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The checkpoint, opened."""
+        if self._opened is None:
+            self._opened = Checkpoint(self._prefix)
+        return self._opened
+
+    def read(self, spec: FreezeSpec) -> Reading:
+        """Compile the graph and find its variables.
+
+        Raises:
+          FreezeError: as `freeze_checkpoint`.
+        """
+        plan = plan_stored(self.graph, spec)
+        if not plan.slots:
+            return Reading(plan, iter(()), None)
+        places = self.places([slot.variable for slot in plan.slots], spec)
+        return Reading(plan, self.checkpoint.values(places), self.checkpoint.step)
+
+    def places(self, variables: Sequence[Variable], spec: FreezeSpec) -> List[SavedKey]:
+        """Where the checkpoint has what `spec` takes for each variable."""
+        tables = [v.node for v in variables if isinstance(v, Column)]
+        if tables:
+            raise NotFreezableError(
+                f"the content of lookup table {tables[0]!r} changes in training, and is not read "
+                "from checkpoints: freeze a session of the graph with freeze_session"
+            )
+        named = renamer(spec.variable_map)
+        taken = self._averages(named, spec.ema, variables)
+        wanted = [dataclasses.replace(v, node=taken(v.node)) for v in variables]
+        return self.checkpoint.locate(wanted, self._hints())
+
+    def there(self, variables: Sequence[Variable]) -> Dict[str, SavedKey]:
+        """{name: place} of those variables that the checkpoint has."""
+        return self.checkpoint.there(variables, self._hints())
+
+    def _hints(self) -> Iterator[Mapping[str, SavedKey]]:
+        graph_def, meta = self.graph.graph_def, self.graph.meta
+        saver_def = self._saver_def or (meta.saver_def if meta is not None else None)
+        if saver_def is not None and saver_def.restore_op_name:
+            yield restored_keys(graph_def, saver_def.restore_op_name)
+        own = self.checkpoint.place
+        known = {n.name: place for n in graph_def.node for place in [own(n.name)] if place}
+        yield known
+        yield slice_hints(meta)
+        yield restored_keys(graph_def)
+
+    def _averages(
+        self, named: Callable[[str], str], ema: Any, variables: Sequence[Variable]
+    ) -> Callable[[str], str]:
+        if ema is None:
+            return named
+        if not callable(ema) and not hasattr(ema, "average_name"):
+            raise FreezeError(f"ema= takes an ExponentialMovingAverage or a function, not {ema!r}")
+        average = ema if callable(ema) else (lambda name: f"{name}/{ema.name}")
+        hints = list(self._hints())
+
+        def there(name: str) -> bool:
+            return any(name in hint for hint in hints) or self.checkpoint.place(name) is not None
+
+        if not any(there(average(named(variable.node))) for variable in variables):
+            raise FreezeError(
+                f"ema=: checkpoint {self.checkpoint.prefix} has no average of any variable that "
+                f"the outputs need, such as {average(named(variables[0].node))!r}"
+                if variables
+                else "ema=: the outputs need no variables"
+            )
+        return lambda n: average(named(n)) if there(average(named(n))) else named(n)

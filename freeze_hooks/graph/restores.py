@@ -1,0 +1,103 @@
+"""Where a Saver's own restore ops say that a checkpoint keeps each variable."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Set, Tuple
+
+from .._tf import SavedKey, v1
+from .names import split
+
+_ASSIGNS = frozenset(("Assign", "AssignVariableOp"))
+_PASSING = frozenset(("Identity", "Reshape"))  # Saver(reshape=True) adds the second
+
+
+def restored_keys(graph_def: Any, restore_op: str = "") -> Dict[str, SavedKey]:
+    """{variable's node: the place in the checkpoint that it is restored from}.
+
+    Args:
+      graph_def: a graph with a Saver's ops, or with the restore function of a SavedModel.
+      restore_op: SaverDef.restore_op_name; without it, every restore op of the graph counts.
+    """
+    nodes = {node.name: node for node in graph_def.node}
+    root = split(restore_op)[0]
+    chosen = _above(nodes, root) if root in nodes else set(nodes)
+    found = dict(_restored(nodes, chosen, lambda text: split(text)[0]))
+    functions = {f.signature.name: f for f in graph_def.library.function}
+    for name in sorted(chosen):
+        attrs = nodes[name].attr
+        function = functions.get(attrs["f"].func.name) if "f" in attrs else None
+        if function is not None:
+            found.update(_restored_in_call(nodes[name], function))
+    return found
+
+
+def _above(nodes: Mapping[str, Any], root: str) -> Set[str]:
+    stack, seen = [root], {root}
+    while stack:
+        for text in nodes[stack.pop()].input:
+            name = split(text)[0]
+            if name in nodes and name not in seen:
+                seen.add(name)
+                stack.append(name)
+    return seen
+
+
+def _restored_in_call(call: Any, function: Any) -> Dict[str, SavedKey]:
+    given = dict(zip((arg.name for arg in function.signature.input_arg), call.input))
+    inner = {node.name: node for node in function.node_def}
+
+    def variable(text: str) -> Optional[str]:
+        outer = given.get(text)
+        return None if outer is None else split(outer)[0]
+
+    return dict(_restored(inner, inner, variable))
+
+
+def _restored(
+    nodes: Mapping[str, Any], chosen: Iterable[str], variable: Callable[[str], Optional[str]]
+) -> Iterator[Tuple[str, SavedKey]]:
+    read: Dict[str, List[Tuple[str, ...]]] = {}  # a saver has one RestoreV2 for all its keys
+    for name in chosen:
+        node = nodes[name]
+        if node.op not in _ASSIGNS or len(node.input) < 2:
+            continue
+        source, port = _source(nodes, node.input[1])
+        handle = variable(node.input[0])
+        if source is None or source.op != "RestoreV2" or handle is None:
+            continue
+        if source.name not in read:
+            read[source.name] = [_strings(nodes, text) for text in source.input[1:3]]
+        keys, slices = read[source.name]
+        if port < len(keys) and port < len(slices):
+            yield handle, _place(keys[port], slices[port])
+
+
+def _source(nodes: Mapping[str, Any], text: str) -> Tuple[Optional[Any], int]:
+    """The node behind the Identity nodes of an input, and which of its outputs it is."""
+    while True:
+        name, _, port = text.partition(":")
+        node = nodes.get(name)
+        if node is None or node.op not in _PASSING:
+            return node, int(port.rpartition(":")[2] or 0)  # "name:tensors:3" in a function
+        text = node.input[0]
+
+
+def _strings(nodes: Mapping[str, Any], text: str) -> Tuple[str, ...]:
+    node, _ = _source(nodes, text)
+    if node is None or node.op != "Const":
+        return ()
+    values = v1.make_ndarray(node.attr["value"].tensor).reshape(-1)
+    return tuple(value.decode() for value in values)
+
+
+def _place(key: str, slice_spec: str) -> SavedKey:
+    """The slice is spelled as in TensorSlice: "8 6 0,4:-" is rows 0 to 3 of [8, 6]."""
+    if not slice_spec:
+        return SavedKey(key)
+    *shape, extents = slice_spec.split(" ")
+    begin, size = [], []
+    for whole, extent in zip(shape, extents.split(":")):
+        first, _, length = extent.partition(",")
+        begin.append(0 if extent == "-" else int(first))
+        size.append(int(whole) if extent == "-" else int(length))
+    return SavedKey(key, tuple(begin), tuple(size))

@@ -1,0 +1,79 @@
+"""Values of a stored graph from a session, where ops have to run for them."""
+
+from __future__ import annotations
+
+from typing import Any, Iterator, Optional, Sequence
+
+import tensorflow as tf
+
+from ._tf import v1
+from .errors import InvalidFileError
+from .freezer import Freezer
+from .from_checkpoint import Reading, StoredSource
+from .graph.body import Body
+from .graph.variables import variables_of
+from .graph_files import StoredGraph
+from .spec import FreezeSpec
+from .stream import Value
+
+
+def read_initialized(
+    stored: StoredGraph,
+    prefix: str,
+    saver_def: Optional[Any],
+    initializers: Sequence[str],
+    spec: FreezeSpec,
+) -> Reading:
+    """Restore a graph in a session of its own, run initializers, and read what it holds then.
+
+    Args:
+      stored: the graph.
+      prefix: the checkpoint's.
+      saver_def: the SaverDef whose own restore ops are to be run; None takes the variables that
+        the checkpoint has by name.
+      initializers: names of ops.
+      spec: what to freeze.
+
+    Raises:
+      InvalidFileError: the graph is broken, or has ops that are not known here.
+      FreezeError: as `freeze_session`.
+      tf.errors.OpError: an op fails.
+    """
+    with tf.Graph().as_default() as graph:
+        try:
+            tf.import_graph_def(stored.graph_def, name="")
+        except (ValueError, KeyError) as error:
+            raise InvalidFileError(f"the graph cannot be run: {error}") from None
+        freezer = Freezer(graph, spec)
+        session = v1.Session()
+        if saver_def is not None:
+            session.run(saver_def.restore_op_name, {saver_def.filename_tensor_name: prefix})
+        else:
+            _assign(session, StoredSource(stored, prefix))
+        if initializers:
+            session.run([graph.get_operation_by_name(name) for name in initializers])
+    return Reading(freezer.plan, _until_closed(freezer, session), None)
+
+
+def _until_closed(freezer: Freezer, session: Any) -> Iterator[Value]:
+    try:
+        yield from freezer.read(session)
+    finally:
+        session.close()
+
+
+def _assign(session: Any, source: StoredSource) -> None:
+    """Give the default graph's variables the values that the checkpoint has."""
+    nodes = {node.name: node for node in source.graph.graph_def.node}
+    variables = variables_of(Body(nodes, []))
+    found = source.there(list(variables.values()))
+    arrays = source.checkpoint.arrays(list(found.values()))
+    for variable, array in zip((variables[name] for name in found), arrays):
+        target = session.graph.get_tensor_by_name(variable.node + ":0")
+        dtype = tf.as_dtype(variable.dtype)
+        value = v1.placeholder(dtype)
+        if variable.resource:
+            assign = tf.raw_ops.AssignVariableOp(resource=target, value=value)
+        else:
+            assign = tf.raw_ops.Assign(ref=target, value=value, validate_shape=False)
+        session.run(assign, {value: array})
