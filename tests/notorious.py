@@ -87,11 +87,21 @@ def verdict(clean, path, feeds, outputs, live):
 
 def left_of_training(path):
     """Nodes of a file that no inference needs."""
+    return [node.name for node in _nodes(path) if _TRAINING.search(node.op)]
+
+
+def misordered(path):
+    """Nodes of a file with a control input before another input (tensorflow#8404)."""
+    kinds = ((node.name, [text[0] == "^" for text in node.input]) for node in _nodes(path))
+    return [name for name, controls in kinds if controls != sorted(controls)]
+
+
+def _nodes(path):
     graph_def = read_graph_def(path)
     nodes = list(graph_def.node)
     for function in graph_def.library.function:
         nodes += function.node_def
-    return [node.name for node in nodes if _TRAINING.search(node.op)]
+    return nodes
 
 
 def same(ours, live):

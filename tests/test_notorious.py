@@ -3,6 +3,7 @@
 import notorious
 import notorious_branches
 import notorious_functions
+import notorious_trackers
 import notorious_training
 import notorious_variables
 import numpy as np
@@ -65,6 +66,7 @@ CASES = {
     **notorious_branches.CASES,
     **notorious_training.CASES,
     **notorious_functions.CASES,
+    **notorious_trackers.CASES,
     **notorious_variables.CASES,
 }
 
@@ -94,6 +96,7 @@ def test_ours_answers_where_theirs_does_not(build, graph, clean, tmp_path):
     for file in tmp_path.glob("*.txt"):
         file.unlink()
     assert notorious.verdict(clean, ours, feeds, outputs, live) == "right"
-    assert not notorious.left_of_training(ours)
+    assert notorious.left_of_training(ours) == []
+    assert notorious.misordered(ours) == []
     if arguments.get("lower_control_flow"):
         assert not read_graph_def(ours).library.function

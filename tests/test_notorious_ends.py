@@ -1,10 +1,12 @@
 """Known issues with the ends of a graph, and with how large it is."""
 
+import notorious_trackers
 import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import constants
 from notorious import X, v1, x_placeholder
+from notorious_trackers import fused_batch_norm
 
 import freeze_hooks as fh
 
@@ -65,3 +67,41 @@ def test_a_frozen_file_is_frozen_again(graph, clean, tmp_path):
         assert fh.check(again, ["y"]).findings == ()
         fh.freeze_session(session, second, ["y"])
     np.testing.assert_array_equal(clean.run(second, {"x:0": X}, ["y:0"])[0], live)
+
+
+def test_nothing_of_the_training_half_of_a_batch_norm_is_left(graph, tmp_path):
+    """openvino#21, opencv#13110: readers of frozen graphs know neither of its two kinds of ops."""
+    arguments, _ = fused_batch_norm(tmp_path)
+    report = fh.check(graph, ["y"], **arguments)
+    assert report.findings == ()
+    assert not {"Switch", "Merge", "If", "StatelessIf"} & set(report.ops)
+    with v1.Session() as session:
+        session.run(v1.global_variables_initializer())
+        fh.freeze_session(session, str(tmp_path / "y.pb"), ["y"], **arguments)
+    nodes = fh.load_frozen(str(tmp_path / "y.pb")).graph_def.node
+    (norm,) = [node for node in nodes if node.op.startswith("FusedBatchNorm")]
+    assert norm.attr["is_training"].b is False
+
+
+def test_a_loop_is_imported_twice_into_one_graph(graph, tmp_path):
+    """tensorflow#33752, tensorflow#26526: a While, as its conditionals and loops are functions.
+
+    TensorFlow takes two imports of a loop of Enter and Exit for one, by the names of their frames,
+    which no file can tell apart: they need a graph each.
+    """
+    build = {case.__name__: case for case in notorious_trackers.CASES}["nested_loops_v2"]
+    build(tmp_path)
+    path = str(tmp_path / "y.pb")
+    with v1.Session() as session:
+        session.run(v1.global_variables_initializer())
+        live = session.run("y:0", {"x:0": X})
+        fh.freeze_session(session, path, ["y"])
+    graph_def = fh.load_frozen(path).graph_def
+    with tf.Graph().as_default(), v1.Session() as session:
+        first, second = (
+            tf.import_graph_def(graph_def, name=name, return_elements=["x:0", "y:0"])
+            for name in ("first", "second")
+        )
+        both = session.run([first[1], second[1]], {first[0]: X, second[0]: X})
+    for values in both:
+        np.testing.assert_allclose(values, live, rtol=1e-6, atol=1e-6)
