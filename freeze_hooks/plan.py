@@ -28,6 +28,7 @@ from .graph.fold import simplify
 from .graph.functions import Library, name_by_content
 from .graph.lint import Finding, lint
 from .graph.lower import lower
+from .graph.memory import late_readers, refuse_late_reads
 from .graph.names import split, tensor_name
 from .graph.order import after_writes, follow_assignments, refuse_reads_after_writes
 from .graph.suggest import no_outputs
@@ -157,11 +158,13 @@ def compile_plan(
     inputs, moved = cut(body, spec.inputs or (), shape_of)
     moved.update(bind(body, spec.bind, shape_of))
     body.awaited = after_writes(body, spec.kept)
+    body.late = late_readers(body)
     body = simplify(prune(body, moved, keep_order=True), library)
     if one_call:
         follow_assignments(body)
         body = prune(body, keep_order=True)
     refuse_reads_after_writes(body, library, spec.kept)
+    refuse_late_reads(body, spec.kept)
     body = _pruned(body, spec)
     settled = settle_assigns(body, spec.kept)
     slots = freeze_variables(body, library, spec.kept)

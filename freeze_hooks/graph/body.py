@@ -40,6 +40,7 @@ class Body:
     rets: Tuple[str, ...] = ()
     effects: Tuple[str, ...] = ()  # nodes that run though no output needs them
     awaited: Container[str] = ()  # nodes for which others go on waiting
+    late: Container[str] = ()  # nodes that may read a variable after it changed, see late_readers
 
     def add(self, op: str, name: str, inputs: Iterable[str] = (), **attrs: Any) -> Any:
         """Append a node under `name`, or a near name if taken; attrs are AttrValues."""
@@ -141,7 +142,7 @@ def prune(body: Body, moved: Optional[Mapping[str, str]] = None, keep_order: boo
         if node is None:
             raise NotFreezableError(f"the graph is broken: a node needs {name!r}, which it lacks")
         inputs = list(data_inputs(node))
-        reads = keep_order and takes_variable(node, body.nodes)
+        reads = keep_order and (name in body.late or takes_variable(node, body.nodes))
         if waited_for:
             whole.add(name)
             inputs = list(node.input)

@@ -143,11 +143,15 @@ def _refuse(body: Body, reader: Any, read: Set[str], writers: Mapping[str, Set[s
     found = sorted(name for name in before if read & writers.get(name, set()))
     if found:
         variable = sorted(read & writers[found[0]])[0]
-        changes_it = [n for n in found if variable in writers[n]]
-        named = " and ".join(f"{body.nodes[name].op} {name!r}" for name in changes_it)
-        raise NotFreezableError(
-            f"{reader.op} {reader.name!r} is needed by the outputs and reads variable "
-            f"{variable!r} after {named} changed it, which a "
-            "constant cannot follow; choose an output that does not wait for the change, "
-            "or bind= the placeholder that switches training off"
-        )
+        refuse(body, reader, variable, [name for name in found if variable in writers[name]])
+
+
+def refuse(body: Body, reader: Any, variable: str, writers: Iterable[str]) -> None:
+    """Raise the NotFreezableError of a read of a variable after it changed."""
+    named = " and ".join(f"{body.nodes[name].op} {name!r}" for name in writers)
+    raise NotFreezableError(
+        f"{reader.op} {reader.name!r} is needed by the outputs and reads variable "
+        f"{variable!r} after {named} changed it, which a "
+        "constant cannot follow; choose an output that does not wait for the change, "
+        "or bind= the placeholder that switches training off"
+    )
