@@ -28,10 +28,12 @@ def both_control_flows(build, first, second):
 
     `first` and `second` are what TensorFlow's converter makes of them.
     """
-    return {_under(1, build): first, _under(2, build): second}
+    return {under_control_flow(1, build): first, under_control_flow(2, build): second}
 
 
-def _under(version, build):
+def under_control_flow(version, build):
+    """A builder that builds under the control flow of one version of TensorFlow."""
+
     @functools.wraps(build)
     def built(directory):
         before = v1.control_flow_v2_enabled()

@@ -1,7 +1,7 @@
 """What training leaves in a graph: updates, averages, placeholders and input pipelines."""
 
 import tensorflow as tf
-from notorious import X, both_control_flows, flag, np, v1, x_placeholder
+from notorious import X, both_control_flows, flag, np, under_control_flow, v1, x_placeholder
 
 OFF = {"bind": {"is_training:0": False}}
 WAITING = {"bind": {"is_training:0": False, "counting:0": False}}
@@ -32,11 +32,7 @@ def updates_in_a_dead_branch(directory):
 
 def updates_of_refs_in_a_dead_branch(directory):
     """facenet#161."""
-    before = v1.control_flow_v2_enabled()
-    v1.disable_control_flow_v2()  # which takes references
     tf.identity(batch_norm(resource=False), name="y")
-    if before:
-        v1.enable_control_flow_v2()
     return OFF, {"x:0": X}
 
 
@@ -47,6 +43,24 @@ def updates_that_the_output_waits_for(directory):
     with tf.control_dependencies([tf.group(update, v1.assign_sub(count, 1.0))]):
         tf.multiply(y, 2.0, name="y")
     return WAITING, {"x:0": X}
+
+
+def shared_and_unbound(directory):
+    """facenet#161: a layer of two towers, whose file still asks for the phase."""
+    on = v1.placeholder_with_default(False, [], "learning_phase")
+    y = x_placeholder()
+    for _ in range(2):
+        with v1.variable_scope("shared", reuse=v1.AUTO_REUSE):
+            average = v1.get_variable("average", [4], use_resource=False, trainable=False)
+
+        def train(y=y, average=average):
+            mean = tf.reduce_mean(y, 0)
+            with tf.control_dependencies([v1.assign_sub(average, (average - mean) * 0.1)]):
+                return tf.identity(mean)
+
+        y = tf.tanh(y - tf.cond(on, train, lambda average=average: tf.identity(average)))
+    tf.identity(y, name="y")
+    return {}, {"x:0": X}
 
 
 def averages(directory):
@@ -90,8 +104,10 @@ def iterator(directory):
 
 CASES = {
     **both_control_flows(updates_in_a_dead_branch, "unusable", "unusable"),
-    updates_of_refs_in_a_dead_branch: "unusable",
+    # control flow of version 2 takes no references
+    under_control_flow(1, updates_of_refs_in_a_dead_branch): "unusable",
     **both_control_flows(updates_that_the_output_waits_for, "unusable", "unusable"),
+    under_control_flow(1, shared_and_unbound): "unusable",
     averages: "wrong",
     **both_control_flows(phase_and_keep_prob, "right", "right"),
     input_queue: "right",

@@ -116,20 +116,59 @@ ORDERED = [
 ]
 
 
+def memory_after_an_assign(w, x):
+    """The product is of what the assignment leaves: w's Identity is w's own memory."""
+    with tf.control_dependencies([v1.assign_add(w, x[0], name="add")]):
+        return x * w, ["Mul 'mul'", "add", "'w'"]
+
+
+def memory_after_a_tensor_that_waits(w, x):
+    with tf.control_dependencies([v1.assign_add(w, x[0], name="add")]):
+        later = x + 1.0
+    return later * tf.reshape(w, [1, 4]), ["Mul 'mul'", "add", "'w'"]
+
+
+def memory_as_the_output(w, x):
+    with tf.control_dependencies([v1.assign_add(w, x[0], name="add")]):
+        return tf.identity(tf.identity(w)), ["add", "'w'"]
+
+
+def memory_after_two_assigns(w, x):
+    one = v1.assign_add(w, x[0], name="one")
+    with tf.control_dependencies([v1.assign_sub(w, one, name="another")]):
+        return x * w, ["one", "another", "'w'"]
+
+
 @pytest.mark.parametrize("build", ORDERED, ids=lambda build: build.__name__)
 def test_what_depends_on_the_order_of_assigns_is_refused(build, graph, clean, tmp_path):
     """TensorFlow's converter makes files of them, none of which can be loaded."""
-    w = v1.get_variable("w", [4], use_resource=True)
+    refused(build, v1.get_variable("w", [4], use_resource=True), clean, tmp_path)
+
+
+MEMORY = [
+    memory_after_an_assign,
+    memory_after_a_tensor_that_waits,
+    memory_as_the_output,
+    memory_after_two_assigns,
+]
+
+
+@pytest.mark.parametrize("build", MEMORY, ids=lambda build: build.__name__)
+def test_so_is_what_depends_on_the_order_for_references(build, graph, clean, tmp_path):
+    refused(build, v1.get_variable("w", [4], use_resource=False), clean, tmp_path)
+
+
+def refused(build, w, clean, directory):
     y, named = build(w, x_placeholder())
     tf.identity(y, name="y")
     with v1.Session() as session:
         prepare(session)
-        converted(session, ["y:0"], tmp_path / "theirs.pb")
+        converted(session, ["y:0"], directory / "theirs.pb")
         with pytest.raises(fh.NotFreezableError) as raised:
-            fh.freeze_session(session, str(tmp_path / "ours.pb"), ["y"])
+            fh.freeze_session(session, str(directory / "ours.pb"), ["y"])
     assert [name for name in named if name not in str(raised.value)] == []
-    assert [path.name for path in tmp_path.iterdir()] == ["theirs.pb"]
-    assert verdict(clean, tmp_path / "theirs.pb", {"x:0": X}, ["y:0"], []) == "unusable"
+    assert [path.name for path in directory.iterdir()] == ["theirs.pb"]
+    assert verdict(clean, directory / "theirs.pb", {"x:0": X}, ["y:0"], []) == "unusable"
 
 
 def test_a_recursive_function_is_refused(graph):

@@ -53,20 +53,17 @@ def refuse_late_reads(body: Body, kept: Kept = None) -> None:
       NotFreezableError: there is such a use; it, the changes and the variable are named.
     """
     uses = _uses(body, kept)
-    needed = prune(body).nodes if uses.writers else {}
+    needed: Mapping[str, Any] = prune(body).nodes if uses.writers else {}
     writers = {name: changed for name, changed in uses.writers.items() if name not in needed}
-    for name in uses.readers if writers else ():
-        if name not in needed:
-            continue
-        before = above(body, body.nodes[name].input)
+    for name in sorted(needed.keys() & uses.readers.keys()):
         for variable, way in sorted(uses.readers[name], key=lambda held: held[0]):
-            found = [
+            may = [
                 writer
                 for writer, changed in writers.items()
-                if variable in changed
-                and writer in before
-                and not _exclude(uses.sides[writer], way)
+                if variable in changed and not _exclude(uses.sides[writer], way)
             ]
+            before = above(body, body.nodes[name].input) if may else {}
+            found = [writer for writer in may if writer in before]
             if found:
                 refuse(body, body.nodes[name], variable, found)
 
