@@ -139,6 +139,15 @@ def memory_after_two_assigns(w, x):
         return x * w, ["one", "another", "'w'"]
 
 
+def memory_given_to_a_function(w, x):
+    @tf.function
+    def outer(t, memory):
+        return tf.function(lambda a, b: a * b)(t + 1.0, memory)
+
+    with tf.control_dependencies([v1.assign_add(w, x[0], name="add")]):
+        return outer(x - 1.0, w), ["add", "'w'"]
+
+
 @pytest.mark.parametrize("build", ORDERED, ids=lambda build: build.__name__)
 def test_what_depends_on_the_order_of_assigns_is_refused(build, graph, clean, tmp_path):
     """TensorFlow's converter makes files of them, none of which can be loaded."""
@@ -150,6 +159,7 @@ MEMORY = [
     memory_after_a_tensor_that_waits,
     memory_as_the_output,
     memory_after_two_assigns,
+    memory_given_to_a_function,
 ]
 
 

@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Container, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
+from typing import (
+    AbstractSet,
+    Any,
+    Container,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    Mapping,
+    Optional,
+    Tuple,
+)
 
 from .._tf import DT_RESOURCE, AttrValue, NodeDef, op_def
 from ..errors import NotFreezableError
@@ -40,7 +51,7 @@ class Body:
     rets: Tuple[str, ...] = ()
     effects: Tuple[str, ...] = ()  # nodes that run though no output needs them
     awaited: Container[str] = ()  # nodes for which others go on waiting
-    late: Container[str] = ()  # nodes that may read a variable after it changed, see late_readers
+    late: AbstractSet[str] = frozenset()  # nodes that may see a change, see late_readers
 
     def add(self, op: str, name: str, inputs: Iterable[str] = (), **attrs: Any) -> Any:
         """Append a node under `name`, or a near name if taken; attrs are AttrValues."""

@@ -198,8 +198,10 @@ def _inline(
             copy.input.extend(controls)
             if inputs:
                 copy.input.append(body.pivot(inputs[0]))
-        elif takes_variable(inner.nodes[name], inner.nodes):
+        elif call.name in body.late or takes_variable(inner.nodes[name], inner.nodes):
             copy.input.extend(before)
+    if call.name in body.late:
+        body.late = body.late | {copy.name for copy in copies.values()}
     moved.update((join(call.name, port), text) for port, text in enumerate(outputs))
     return {name: copy.name for name, copy in copies.items()}
 
