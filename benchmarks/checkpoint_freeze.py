@@ -31,7 +31,9 @@ def deep_net(layers=800):
         with v1.variable_scope(f"layer{i}"):
             w, b = v1.get_variable("w", [16, 16]), v1.get_variable("b", [16])
             mean = v1.get_variable("mean", [16], trainable=False)
-            variance = v1.get_variable("variance", [16], trainable=False, initializer=tf.ones)
+            variance = v1.get_variable(
+                "variance", [16], trainable=False, initializer=v1.ones_initializer()
+            )
             z = tf.nn.batch_normalization(tf.matmul(h, w) + b, mean, variance, None, None, 1e-3)
             h = tf.nn.relu(z)
     return tf.identity(h, name="y")

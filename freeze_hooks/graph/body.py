@@ -32,7 +32,9 @@ HANDLES = frozenset(("VarHandleOp",))
 VARIABLES = REF_VARIABLES | HANDLES
 TABLE_INITS = frozenset(("InitializeTable", "InitializeTableV2", "LookupTableImportV2"))
 _CONTEXT_MAKERS = frozenset(SWITCHES + ENTERS)
-_PIVOTS = frozenset(("Identity", "Const", "LoopCond") + MERGES + ENTERS + EXITS + NEXT_ITERATIONS)
+_PIVOTS = frozenset(
+    ("Identity", "RefIdentity", "Const", "LoopCond") + MERGES + ENTERS + EXITS + NEXT_ITERATIONS
+)
 _WIDEST = 1 << 20  # tensors of one argument: a broken attribute must not fill the memory
 
 

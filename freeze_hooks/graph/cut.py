@@ -153,6 +153,8 @@ def name_ends(
         wanted, port = split(end.wanted)
         groups.setdefault(wanted, {})[port] = text
     for wanted, ports in groups.items():
+        if len(ports) == 1 and claims.get(ports.get(0, "")) == wanted:
+            continue  # an input that is an output too
         kept = all(text == join(wanted, port) for port, text in ports.items())
         if not kept or wanted in slots or claims.get(wanted, wanted) != wanted:
             claims[_alias(body, wanted, ports)] = wanted

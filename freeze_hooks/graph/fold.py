@@ -152,7 +152,7 @@ def _shrink_merge(
 
 def _become_identity(node: Any, inputs: List[str]) -> None:
     controls = [text for text in node.input if text.startswith("^")]
-    node.op = "Identity"
+    node.op = "RefIdentity" if node.op.startswith("Ref") else "Identity"
     del node.input[:]
     node.input.extend(inputs + controls)
     if "N" in node.attr:

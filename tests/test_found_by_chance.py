@@ -1,0 +1,44 @@
+"""What random graphs (test_random_graphs.py) brought to light, each as small as it goes."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import freeze_hooks as fh
+
+v1 = tf.compat.v1
+
+
+@pytest.fixture
+def dataflow_control():
+    was = v1.control_flow_v2_enabled()
+    v1.disable_control_flow_v2()
+    yield
+    if was:
+        v1.enable_control_flow_v2()
+
+
+@pytest.mark.parametrize("chosen", [False, True])
+def test_a_reference_that_a_decided_branch_asks_about(chosen, dataflow_control, graph, tmp_path):
+    """The RefSwitch that is folded hands on the variable, not its value."""
+    v = v1.get_variable("v", [3], use_resource=False, initializer=v1.ones_initializer())
+    flag = v1.placeholder(tf.bool, [], "flag")
+    tf.cond(flag, lambda: v1.is_variable_initialized(v), lambda: tf.size(v) > 5, name="y")
+    with v1.Session() as session:
+        session.run(v.initializer)
+        path = str(tmp_path / "a.pb")
+        fh.freeze_session(session, path, {"y": "y/Merge"}, bind={flag: chosen})
+    assert fh.load_frozen(path)()["y"] == chosen
+
+
+def test_a_tensor_that_is_input_and_output(graph, tmp_path):
+    x = v1.placeholder(tf.float32, [2], "x")
+    h = tf.multiply(x, v1.get_variable("v", [2]), name="h")
+    tf.identity(h * 2.0, name="y")
+    with v1.Session() as session:
+        session.run(v1.global_variables_initializer())
+        path = str(tmp_path / "a.pb")
+        fh.freeze_session(session, path, ["y", "h"], inputs=["h"])
+    with fh.load_frozen(path) as model:
+        got = model(h=np.array([1.0, 2.0], np.float32))
+    assert got["h"].tolist() == [1.0, 2.0] and got["y"].tolist() == [2.0, 4.0]
