@@ -59,6 +59,14 @@ def op_def(name: str) -> Optional[Any]:
         return None
 
 
+def comes_with_tensorflow(op: str) -> bool:
+    """Whether an op type is TensorFlow's own, and not from a library that was loaded besides.
+
+    tf.raw_ops has what TensorFlow was built with, but for internal ops and XLA's.
+    """
+    return op.startswith(("_", "Xla")) or hasattr(tf.raw_ops, op)
+
+
 def numpy_dtype(enum: int) -> Any:
     """The numpy dtype that TensorFlow uses for a DataType number."""
     return tf.as_dtype(enum).as_numpy_dtype

@@ -28,6 +28,7 @@ from .graph.fold import simplify
 from .graph.functions import Library, name_by_content
 from .graph.lint import Finding, lint
 from .graph.lower import lower
+from .graph.memory import late_readers, refuse_late_reads
 from .graph.names import split, tensor_name
 from .graph.order import after_writes, follow_assignments, refuse_reads_after_writes
 from .graph.small import shrink
@@ -172,6 +173,7 @@ def compile_plan(
     inputs, moved = cut(body, spec.inputs or (), shape_of)
     moved.update(bind(body, spec.bind, shape_of))
     body.awaited = after_writes(body, spec.kept)
+    body.late = late_readers(body)
     body = simplify(prune(body, moved, keep_order=True), library)
     if one_call:
         follow_assignments(body)
@@ -179,9 +181,11 @@ def compile_plan(
     refuse_reads_after_writes(body, library, spec.kept)
     upgrade_tables(body.nodes.values())
     refuse_lookups_after_changes(body)
+    refuse_late_reads(body, spec.kept)
     body = _pruned(body, spec)
     settled = settle_assigns(body, spec.kept)
     slots = freeze_variables(body, library, spec.kept)
+    outputs = [_value_of(end, text, slots) for end, text in zip(outputs, body.outputs)]
     if content_of is not None:
         slots.update(freeze_tables(body, content_of))
     _originals(slots, {node.name for node in graph_def.node})
@@ -238,6 +242,14 @@ def _outputs(body: Body, spec: FreezeSpec, shape_of: Callable[[str], Shape]) -> 
         text, dtype = resolve(body.nodes, "outputs", tensor)
         ends.append(End(key or text, key or text, text, dtype, shape_of(tensor)))
     return ends
+
+
+def _value_of(end: End, text: str, slots: Mapping[str, Variable]) -> End:
+    """An output that was a resource variable itself is the variable's value in the file."""
+    variable = slots.get(text)
+    if variable is None or not variable.resource:
+        return end
+    return dataclasses.replace(end, dtype=variable.dtype, shape=variable.shape)
 
 
 def _freed(end: End, batches: Container[int]) -> End:

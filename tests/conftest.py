@@ -36,7 +36,7 @@ class CleanProcess:
         answer = json.loads(self._process.stdout.readline().decode())
         if answer != "ok":
             raise RuntimeError(answer)
-        with np.load(out) as values:
+        with np.load(out, allow_pickle=True) as values:  # strings are objects
             return [values[f"v{i}"] for i in range(len(values.files))]
 
     def close(self):

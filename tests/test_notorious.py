@@ -1,19 +1,21 @@
 """Known issues of TensorFlow's converter: what it does with each graph, and that ours is right."""
 
+import notorious
+import notorious_branches
+import notorious_functions
+import notorious_trackers
+import notorious_training
+import notorious_variables
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import read_graph_def
+from notorious import MAJOR, X, v1, x_placeholder
 from tensorflow.python.ops import lookup_ops
 
 import freeze_hooks as fh
 
-v1 = tf.compat.v1
-X = np.random.RandomState(0).randn(5, 4).astype(np.float32)
-WORDS = np.array(["a", "b", "other"])
-
-
-def x_placeholder():
-    return v1.placeholder(tf.float32, [None, 4], "x")
+WORDS = np.array([b"a", b"b", b"other"])
 
 
 def assigns_of_a_control(directory):
@@ -54,43 +56,47 @@ def mutable_table(directory):
     return {}, {"x:0": WORDS}
 
 
-CASES = {  # and what TensorFlow's converter, on 1.15.5 and on 2.21, makes of each
+# What TensorFlow's converter makes of each: it refuses, or its file is unusable, wrong or right; a
+# pair where 1.15.5 and 2.21 differ.
+CASES = {
     assigns_of_a_control: "unusable",
     hash_table: "unusable",
     vocabulary_file: "unusable",
     mutable_table: "wrong",
+    **notorious_branches.CASES,
+    **notorious_training.CASES,
+    **notorious_functions.CASES,
+    **notorious_trackers.CASES,
+    **notorious_variables.CASES,
 }
 
 
-def theirs(session, directory):
-    """A file of TensorFlow's converter."""
-    frozen = v1.graph_util.convert_variables_to_constants(
-        session, session.graph.as_graph_def(), ["y"]
-    )
-    path = directory / "theirs.pb"
-    path.write_bytes(frozen.SerializeToString())
-    return path
-
-
-def outcome(clean, path, feeds, live):
-    """What a file is worth in a process that knows nothing of the training."""
+def reference(session, clean, path, feeds, outputs):
+    """Judges what TensorFlow's converter makes of the session, once given the live answer."""
     try:
-        (got,) = clean.run(path, feeds, ["y:0"])
-    except RuntimeError:
-        return "unusable"
-    return "right" if np.allclose(got, live, rtol=1e-6) else "wrong"
+        notorious.converted(session, outputs, path)
+    except (ValueError, RuntimeError, tf.errors.OpError):
+        return lambda live: "refuses"
+    return lambda live: notorious.verdict(clean, path, feeds, outputs, live)
 
 
 @pytest.mark.parametrize("build", list(CASES), ids=lambda build: build.__name__)
 def test_ours_answers_where_theirs_does_not(build, graph, clean, tmp_path):
-    arguments, feeds = build(tmp_path)
-    path = str(tmp_path / "ours.pb")
+    arguments, feeds, *shown = build(tmp_path)
+    outputs, trained = notorious.outputs_of(arguments)
+    live_feeds = notorious.live_feeds(arguments, feeds)
+    ours = tmp_path / "ours.pb"
     with v1.Session() as session:
-        session.run([v1.global_variables_initializer(), v1.tables_initializer()])
-        reference = theirs(session, tmp_path)
-        fh.freeze_session(session, path, ["y"], **arguments)
-        live = session.run("y:0", feeds)
-    assert outcome(clean, reference, feeds, live) == CASES[build]
+        notorious.prepare(session)
+        judge = reference(session, clean, tmp_path / "theirs.pb", live_feeds, trained)
+        fh.freeze_session(session, str(ours), **dict({"outputs": ["y"]}, **arguments))
+        live = session.run(shown[0] if shown else trained, live_feeds)
+    expected = CASES[build]
+    assert judge(live) == (expected if isinstance(expected, str) else expected[MAJOR - 1])
     for file in tmp_path.glob("*.txt"):
         file.unlink()
-    assert outcome(clean, path, feeds, live) == "right"
+    assert notorious.verdict(clean, ours, feeds, outputs, live) == "right"
+    assert notorious.left_of_training(ours) == []
+    assert notorious.misordered(ours) == []
+    if arguments.get("lower_control_flow"):
+        assert not read_graph_def(ours).library.function

@@ -6,16 +6,12 @@ from typing import Any, Dict, List, Mapping, Set, Tuple
 
 from ..errors import NotFreezableError
 from .body import ENTERS, Body, topological
+from .memory import ALIASING
 from .names import split
 from .order import above
 from .variables import Kept, handed, hands_on, variables_of
 
 _ASSIGNS = {"Assign": "Identity", "AssignAdd": "Add", "AssignSub": "Sub"}
-# what may give the variable's own memory on, so that a later assignment changes its output too
-_ALIASING = frozenset(
-    ("Identity", "StopGradient", "PreventGradient", "Reshape", "Squeeze", "ExpandDims")
-    + ("Switch", "Merge", "Enter", "Exit", "NextIteration")
-)
 
 
 def settle_assigns(body: Body, kept: Kept = None) -> List[str]:
@@ -74,7 +70,7 @@ def _users(body: Body, variables: Set[str]) -> Tuple[Users, Users]:
                 if node.op not in ENTERS:  # a loop's assignments happen more than once
                     refs.update(dict.fromkeys(handed(node), variable))
                 aliases.update(dict.fromkeys(handed(node), variable))
-            elif node.op in _ALIASING:
+            elif node.op in ALIASING:
                 aliases.update(dict.fromkeys(handed(node), variable))
             else:
                 readers[variable].append(node)

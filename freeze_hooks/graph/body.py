@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Container, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
+from typing import (
+    AbstractSet,
+    Any,
+    Container,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    Mapping,
+    Optional,
+    Tuple,
+)
 
 from .._tf import DT_RESOURCE, AttrValue, NodeDef, op_def
 from ..errors import NotFreezableError
@@ -45,6 +56,7 @@ class Body:
     rets: Tuple[str, ...] = ()
     effects: Tuple[str, ...] = ()  # nodes that run though no output needs them
     awaited: Container[str] = ()  # nodes for which others go on waiting
+    late: AbstractSet[str] = frozenset()  # nodes that may see a change, see late_readers
 
     def add(self, op: str, name: str, inputs: Iterable[str] = (), **attrs: Any) -> Any:
         """Append a node under `name`, or a near name if taken; attrs are AttrValues."""
@@ -126,8 +138,10 @@ def prune(body: Body, moved: Optional[Mapping[str, str]] = None, keep_order: boo
     Control inputs are dropped: in a file for inference they would only run updates, summaries,
     savers and asserts. They stay on a node inside a v1 conditional or loop whose data inputs, if
     any, do not say to which branch or iteration it belongs (ControlFlowContext pivots), and with
-    `keep_order` on nodes that take a variable, whose value may depend on what ran before. What
-    waits for the initialization of a lookup table, or for what is `awaited`, goes on waiting.
+    `keep_order` on nodes that take a variable, whose value may depend on what ran before, and on
+    all above them: TensorFlow leaves a control input out where a data input brings the same order
+    (Graph._control_dependencies_for_inputs). What waits for the initialization of a lookup table,
+    or for what is `awaited`, goes on waiting.
     """
     moved = moved or {}
     outputs = [follow(text, moved) for text in body.outputs]
@@ -145,10 +159,11 @@ def prune(body: Body, moved: Optional[Mapping[str, str]] = None, keep_order: boo
         if node is None:
             raise NotFreezableError(f"the graph is broken: a node needs {name!r}, which it lacks")
         inputs = list(data_inputs(node))
+        reads = keep_order and (name in body.late or takes_variable(node, body.nodes))
         if waited_for:
             whole.add(name)
             inputs = list(node.input)
-        elif keep_order and takes_variable(node, body.nodes):
+        elif reads:
             inputs = list(node.input)
         else:
             inputs += _initializations(node, body.nodes)
@@ -157,7 +172,8 @@ def prune(body: Body, moved: Optional[Mapping[str, str]] = None, keep_order: boo
                 inputs += pivots.of(node)
         wanted[name] = [follow(text, moved) for text in inputs]
         for text in wanted[name]:
-            stack.append((split(text)[0], waited_for or (text.startswith("^") and keep_order)))
+            ordered = keep_order and text.startswith("^")
+            stack.append((split(text)[0], waited_for or reads or ordered))
     nodes = {name: _copy(body.nodes[name], wanted[name]) for name in body.nodes if name in wanted}
     return dataclasses.replace(body, nodes=nodes, outputs=outputs, effects=effects)
 

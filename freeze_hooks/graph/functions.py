@@ -7,7 +7,7 @@ import hashlib
 import re
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
-from .._tf import FunctionDef, NodeDef, op_def
+from .._tf import DT_RESOURCE, FunctionDef, NodeDef, op_def
 from ..errors import NotFreezableError
 from .body import (
     ARG,
@@ -189,14 +189,19 @@ def _inline(
     del body.nodes[call.name]
     inputs = [follow(text, moved) for text in call.input if not text.startswith("^")]
     controls = [text for text in call.input if text.startswith("^")]
+    # What reads a variable in there does so after all that the call waits for.
+    given = zip(inner.args.values(), inputs)
+    before = controls + ["^" + split(text)[0] for dtype, text in given if dtype != DT_RESOURCE]
     copies, outputs = paste(body, call.name, inner, inputs)
     for name, copy in copies.items():
         if framed and not copy.input:
             copy.input.extend(controls)
             if inputs:
                 copy.input.append(body.pivot(inputs[0]))
-        elif takes_variable(inner.nodes[name], inner.nodes):
-            copy.input.extend(controls)
+        elif call.name in body.late or takes_variable(inner.nodes[name], inner.nodes):
+            copy.input.extend(before)
+    if call.name in body.late:
+        body.late = body.late | {copy.name for copy in copies.values()}
     moved.update((join(call.name, port), text) for port, text in enumerate(outputs))
     return {name: copy.name for name, copy in copies.items()}
 

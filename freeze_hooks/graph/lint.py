@@ -6,7 +6,7 @@ import dataclasses
 import re
 from typing import Any, Container, Dict, Iterable, List, Sequence, Set, Tuple
 
-from .._tf import v1
+from .._tf import comes_with_tensorflow, v1
 from .body import SWITCHES, TABLE_INITS, Body, data_inputs
 from .cut import PLACEHOLDERS
 from .fold import CASES, IFS
@@ -18,6 +18,7 @@ _RANDOM = re.compile(
 )
 _SHAPE_INPUT = {"Reshape": 1, "Fill": 0, "BroadcastTo": 1, "RandomUniform": 0}
 _PYTHON = frozenset(("PyFunc", "PyFuncStateless", "EagerPyFunc"))
+_NAMED_IN_FULL = frozenset(("python", "library"))  # each must go before the file runs elsewhere
 _TABLE = re.compile(r"^(Anonymous|Mutable)*(Dense)?HashTable")
 _PIPELINE = re.compile(
     r"^(IteratorGetNext(Sync|AsOptional)?|OneShotIterator|Iterator(V2)?|AnonymousIterator.*"
@@ -36,8 +37,9 @@ class Finding:
     remedy: str
 
     def __str__(self) -> str:
-        shown = ", ".join(self.nodes[:5])
-        more = f" and {len(self.nodes) - 5} more" if len(self.nodes) > 5 else ""
+        count = len(self.nodes) if self.kind in _NAMED_IN_FULL else 5
+        shown = ", ".join(self.nodes[:count])
+        more = f" and {len(self.nodes) - count} more" if len(self.nodes) > count else ""
         return f"{self.problem}: {shown}{more}; {self.remedy}"
 
 
@@ -61,9 +63,13 @@ def lint(
     """
     found: Dict[str, List[str]] = {}
     switches: List[str] = []
+    bodies = list(bodies)
+    functions = {body.name[:-1] for body in bodies}
     for body in bodies:
         filled = _filled_tables(body)
         for node in body.nodes.values():
+            if node.op not in functions and not comes_with_tensorflow(node.op):
+                found.setdefault("library", []).append(f"{body.name}{node.name} ({node.op})")
             for kind in [] if node.name in filled else _kinds(node, body):
                 found.setdefault(kind, []).append(body.name + node.name)
         switches += _switching_placeholders(body) if not body.name else []
@@ -184,6 +190,10 @@ _SAID: Dict[str, Tuple[str, str]] = {  # problem, remedy ("": what _binding says
     "python": (
         "Python functions run only in the process that made them",
         "cut behind them with inputs=",
+    ),
+    "library": (
+        "ops of a library that is not a part of TensorFlow run only where it is loaded",
+        "load it there, or cut behind them with inputs=",
     ),
     "table": (
         "lookup tables that nothing in the graph can fill are empty in a new process",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Set
+from typing import Any, Dict, Iterable, Mapping, Optional, Set
 
 from ..errors import NotFreezableError
-from .body import Body, data_inputs, has_frames, topological
+from .body import Body, data_inputs, has_frames, prune, topological
 from .fold import BRANCHING, WHILES, branches_of
 from .functions import CALLS, Library
 from .names import split
@@ -42,7 +42,7 @@ def follow_assignments(body: Body) -> None:
 
 def _assigned(body: Body, read: Any, users: Set[str]) -> Optional[str]:
     """The tensor that a variable holds when it is read, if AssignVariableOps alone changed it."""
-    before = users & above(body, read.input).keys()
+    before = users & above(body, read.input).keys() if users else users
     if any(body.nodes[name].op != "AssignVariableOp" for name in before):
         return None
     last = [n for n in before if before - {n} <= above(body, body.nodes[n].input).keys()]
@@ -98,7 +98,6 @@ def refuse_reads_after_writes(body: Body, library: Library, kept: Kept = None) -
 def _written(body: Body, library: Library, carried: Carried) -> Set[str]:
     """Names of the variables that a body changes, after a look at its reads."""
     writers: Dict[str, Set[str]] = {}
-    ordered: List[Any] = []
     users: Dict[str, Dict[int, Variable]] = {}
     for node in topological(body):
         given = {
@@ -106,19 +105,22 @@ def _written(body: Body, library: Library, carried: Carried) -> Set[str]:
         }
         if not given:
             continue
-        users[node.name] = given
         variable = next(iter(given.values()))
+        if node.op not in BRANCHING and hands_on(node, variable):
+            carried.update(dict.fromkeys(handed(node), variable))
+            continue
+        users[node.name] = given
         if node.op in BRANCHING:
             writers[node.name] = _written_in_branches(node, library, given)
-        elif hands_on(node, variable):
-            carried.update(dict.fromkeys(handed(node), variable))
         elif changes(node, given):
             writers[node.name] = {v.node for v in given.values()}
-        if any(text.startswith("^") for text in node.input):
-            ordered.append(node)
-    for node in ordered:
-        _refuse(body, node, {v.node for v in users[node.name].values()}, writers)
-    return set().union(*writers.values()) if writers else set()
+    written: Set[str] = set().union(*writers.values())
+    needed = prune(body).nodes if written else {}
+    for name, given in users.items():
+        read = written & {v.node for v in given.values()}
+        if read and name in needed:
+            _refuse(body, body.nodes[name], read, writers)
+    return written
 
 
 def _written_in_branches(node: Any, library: Library, given: Mapping[int, Variable]) -> Set[str]:
@@ -137,13 +139,19 @@ def _written_in_branches(node: Any, library: Library, given: Mapping[int, Variab
 
 
 def _refuse(body: Body, reader: Any, read: Set[str], writers: Mapping[str, Set[str]]) -> None:
-    for name in above(body, [text for text in reader.input if text.startswith("^")]):
-        both = read & writers.get(name, set())
-        if both:
-            writer = body.nodes[name]
-            raise NotFreezableError(
-                f"{reader.op} {reader.name!r} is needed by the outputs and reads variable "
-                f"{sorted(both)[0]!r} after {writer.op} {writer.name!r} changed it, which a "
-                "constant cannot follow; choose an output that does not wait for the change, "
-                "or bind= the placeholder that switches training off"
-            )
+    before = above(body, reader.input)
+    found = sorted(name for name in before if read & writers.get(name, set()))
+    if found:
+        variable = sorted(read & writers[found[0]])[0]
+        refuse(body, reader, variable, [name for name in found if variable in writers[name]])
+
+
+def refuse(body: Body, reader: Any, variable: str, writers: Iterable[str]) -> None:
+    """Raise the NotFreezableError of a read of a variable after it changed."""
+    named = " and ".join(f"{body.nodes[name].op} {name!r}" for name in writers)
+    raise NotFreezableError(
+        f"{reader.op} {reader.name!r} is needed by the outputs and reads variable "
+        f"{variable!r} after {named} changed it, which a "
+        "constant cannot follow; choose an output that does not wait for the change, "
+        "or bind= the placeholder that switches training off"
+    )
