@@ -22,7 +22,7 @@ from . import wire
 from ._tf import DT_STRING, GraphDef, dtype_name, itemsize
 from .errors import NotFreezableError, TooLargeError, UnknownNameError
 from .graph.assigns import settle_assigns
-from .graph.body import ARG, Body, prune, topological
+from .graph.body import ARG, VARIABLES, Body, prune, topological
 from .graph.cut import End, Shape, bind, cut, name_ends, placeholders, resolve
 from .graph.fold import simplify
 from .graph.functions import Library, name_by_content
@@ -39,7 +39,7 @@ from .graph.tables import (
     refuse_lookups_after_changes,
     upgrade_tables,
 )
-from .graph.variables import Variable, freeze_variables
+from .graph.variables import Variable, freeze_variables, variables_of
 from .spec import FreezeSpec
 
 LIMIT = 2**31 - 1  # bytes: protocol buffer parsers refuse a longer message
@@ -172,25 +172,10 @@ def compile_plan(
     body.outputs = [end.tensor for end in outputs]
     inputs, moved = cut(body, spec.inputs or (), shape_of)
     moved.update(bind(body, spec.bind, shape_of))
-    body.awaited = after_writes(body, spec.kept)
-    body.late = late_readers(body)
-    body = simplify(prune(body, moved, keep_order=True), library)
-    if one_call:
-        follow_assignments(body)
-        body = prune(body, keep_order=True)
-    refuse_reads_after_writes(body, library, spec.kept)
-    upgrade_tables(body.nodes.values())
-    refuse_lookups_after_changes(body)
-    refuse_late_reads(body, spec.kept)
-    body = _pruned(body, spec)
-    settled = settle_assigns(body, spec.kept)
-    slots = freeze_variables(body, library, spec.kept)
-    outputs = [_value_of(end, text, slots) for end, text in zip(outputs, body.outputs)]
-    if content_of is not None:
-        slots.update(freeze_tables(body, content_of))
-    _originals(slots, {node.name for node in graph_def.node})
-    slots = shrink(body, slots, spec.weights)
-    body = _pruned(body, spec)
+    body, settled = _without_updates(body, moved, library, spec, one_call)
+    variables = variables_of(body)
+    body, slots = _with_slots(body, library, spec, content_of, {n.name for n in graph_def.node})
+    outputs = [_value_of(end, variables.get(t), body) for end, t in zip(outputs, body.outputs)]
     if spec.lower_control_flow:
         lower(body, library)
         body = _pruned(body, spec)
@@ -220,6 +205,44 @@ def compile_plan(
     return plan
 
 
+def _without_updates(
+    body: Body, moved: Mapping[str, str], library: Library, spec: FreezeSpec, one_call: bool
+) -> Tuple[Body, List[str]]:
+    """What the outputs need once binding has folded it, and the assignments among that, by name.
+
+    Raises:
+      NotFreezableError: what they need of a variable or table may be what it is changed to.
+    """
+    body.awaited = after_writes(body, spec.kept)
+    body.late = late_readers(body)
+    body = simplify(prune(body, moved, keep_order=True), library)
+    if one_call:
+        follow_assignments(body)
+        body = prune(body, keep_order=True)
+    upgrade_tables(body.nodes.values())
+    refuse_reads_after_writes(body, library, spec.kept)
+    refuse_lookups_after_changes(body)
+    refuse_late_reads(body, spec.kept)
+    body = _pruned(body, spec)
+    return body, settle_assigns(body, spec.kept)
+
+
+def _with_slots(
+    body: Body,
+    library: Library,
+    spec: FreezeSpec,
+    content_of: Optional[Callable[[str], Optional[Table]]],
+    originals: Container[str],
+) -> Tuple[Body, Dict[str, Variable]]:
+    """The body with slots in place of variables and tables' contents, and what each slot takes."""
+    slots = freeze_variables(body, library, spec.kept)
+    if content_of is not None:
+        slots.update(freeze_tables(body, content_of))
+    _originals(slots, originals)
+    slots = shrink(body, slots, spec.weights)
+    return _pruned(body, spec), slots
+
+
 def plan_frozen(graph_def: Any, plan: FreezePlan) -> FreezePlan:
     """A plan without slots of a graph that is `plan`'s otherwise."""
     nodes = {node.name: node for node in graph_def.node}
@@ -244,10 +267,9 @@ def _outputs(body: Body, spec: FreezeSpec, shape_of: Callable[[str], Shape]) -> 
     return ends
 
 
-def _value_of(end: End, text: str, slots: Mapping[str, Variable]) -> End:
+def _value_of(end: End, variable: Optional[Variable], body: Body) -> End:
     """An output that was a resource variable itself is the variable's value in the file."""
-    variable = slots.get(text)
-    if variable is None or not variable.resource:
+    if variable is None or not variable.resource or body.nodes[variable.node].op in VARIABLES:
         return end
     return dataclasses.replace(end, dtype=variable.dtype, shape=variable.shape)
 

@@ -146,3 +146,16 @@ def test_pieces_of_a_large_variable(graph, tmp_path):
         fh.freeze_session(session, str(tmp_path / "a.pb"), ["y"], weights="float16")
     held = constants(tmp_path / "a.pb")["w/float16"]
     np.testing.assert_array_equal(held, value.astype(np.float16))
+
+
+def test_an_output_that_is_a_variable(graph, clean, tmp_path):
+    w = v1.get_variable("w", [3], use_resource=True)
+    path = str(tmp_path / "a.pb")
+    with v1.Session() as session:
+        session.run(w.initializer)
+        made = fh.freeze_session(session, path, ["w"], weights="float16")
+        value = session.run(w)
+    (end,) = made.signature.outputs
+    assert (end.tensor, end.dtype, end.shape) == ("w:0", "float32", (3,))
+    (got,) = clean.run(path, {}, ["w:0"])
+    np.testing.assert_array_equal(got, rounded([value], "float16")[0])
