@@ -21,6 +21,7 @@ from tensorflow.core.protobuf import (
     meta_graph_pb2,
     saved_model_pb2,
     saver_pb2,
+    tensor_bundle_pb2,
     trackable_object_graph_pb2,
 )
 
@@ -28,6 +29,8 @@ v1 = tf.compat.v1
 
 AssetFileDef = meta_graph_pb2.AssetFileDef
 AttrValue = v1.AttrValue
+BundleEntry = tensor_bundle_pb2.BundleEntryProto
+BundleHeader = tensor_bundle_pb2.BundleHeaderProto
 FunctionDef = function_pb2.FunctionDef
 GraphDef = graph_pb2.GraphDef
 MetaGraphDef = meta_graph_pb2.MetaGraphDef

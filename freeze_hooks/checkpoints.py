@@ -10,12 +10,12 @@ from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Seque
 
 import tensorflow as tf
 
-from ._tf import SavedKey, TrackableObjectGraph, checkpoint_exists, dtype_name, v1
+from ._tf import SavedKey, TrackableObjectGraph, checkpoint_exists, dtype_name
 from .errors import FreezeError, InvalidFileError, UnknownNameError
 from .graph.names import near
 from .graph.variables import Variable
+from .saved_tensors import SavedTensors
 from .stream import Value
-from .values import as_value, slice_of
 
 _FILE = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})$")
 _SHARD = re.compile(r"\.data-(\d{5})-of-(\d{5})$")
@@ -26,7 +26,6 @@ _PART = re.compile(r"(.+)/part_(\d+)$")  # how get_variable names the parts of a
 _OBJECTS = "_CHECKPOINTABLE_OBJECT_GRAPH"
 _OBJECT_SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
 _MOST_NAMED = 20
-_BROKEN = (tf.errors.OpError, ValueError, RuntimeError, IndexError)  # what its reader raises
 
 
 def find_prefix(checkpoint: Any) -> str:
@@ -85,16 +84,8 @@ class Checkpoint:
     def __init__(self, prefix: str) -> None:
         self.prefix = prefix
         _check_shards(prefix)
-        try:
-            self._reader = v1.train.NewCheckpointReader(prefix)
-            self.shapes = {
-                key: tuple(shape) for key, shape in self._reader.get_variable_to_shape_map().items()
-            }
-            self._dtypes = self._reader.get_variable_to_dtype_map()
-        except _BROKEN as error:
-            raise InvalidFileError(
-                f"{prefix}: not a checkpoint that can be read: {error}"
-            ) from None
+        self._saved = SavedTensors(prefix)
+        self.shapes = self._saved.shapes
         self._objects = self._object_keys()
 
     @property
@@ -103,13 +94,15 @@ class Checkpoint:
         found = _STEP.search(stem(self.prefix))
         if found:
             return int(found.group(1))
-        return int(self._tensor("global_step")) if self.shapes.get("global_step") == () else None
+        return (
+            int(self._saved.tensor("global_step")) if self.shapes.get("global_step") == () else None
+        )
 
     def _object_keys(self) -> Dict[str, str]:
         """{variable's name, or path of attributes: key} of an object-based checkpoint."""
         if _OBJECTS not in self.shapes:
             return {}
-        graph = TrackableObjectGraph.FromString(self._tensor(_OBJECTS))
+        graph = TrackableObjectGraph.FromString(self._saved.tensor(_OBJECTS))
         saved = [a for node in graph.nodes for a in node.attributes if a.checkpoint_key]
         counts = collections.Counter(a.full_name for a in saved)
         keys = {
@@ -178,7 +171,7 @@ class Checkpoint:
         return places
 
     def _check(self, variable: Variable, place: SavedKey) -> None:
-        dtype = tf.as_dtype(self._dtypes[place.key]).base_dtype.as_datatype_enum
+        dtype = tf.as_dtype(self._saved.dtypes[place.key]).base_dtype.as_datatype_enum
         shape = place.size if place.size is not None else self.shapes[place.key]
         fits = variable.shape is None or tuple(shape) == variable.shape
         if not fits or dtype != variable.dtype:
@@ -202,34 +195,16 @@ class Checkpoint:
         )
 
     def values(self, places: Sequence[SavedKey]) -> Iterator[Value]:
-        """One value for each place; holds one key's tensor at a time.
+        """One value for each place, read when it is asked for.
 
         Raises:
           InvalidFileError: a file is cut short or broken.
         """
-        return map(as_value, self.arrays(places))
+        return map(self._saved.value, places)
 
     def arrays(self, places: Sequence[SavedKey]) -> Iterator[Any]:
         """The same as arrays; each must be let go before the next is asked for."""
-        key, array = "", None
-        for place in places:
-            if place.begin is None:
-                key, array = "", None
-                yield self._tensor(place.key)
-                continue
-            if place.key != key:  # slices of one variable follow each other
-                array = None  # before the next is read: two would be in memory at once
-                key, array = place.key, self._tensor(place.key)
-            yield slice_of(array, place)
-
-    def _tensor(self, key: str) -> Any:
-        try:
-            return self._reader.get_tensor(key)
-        except _BROKEN as error:
-            raise InvalidFileError(
-                f"{self.prefix}: {key!r} cannot be read, a file of the checkpoint is cut short, "
-                f"broken or missing: {error}"
-            ) from None
+        return map(self._saved.array, places)
 
 
 def _check_shards(prefix: str) -> None:

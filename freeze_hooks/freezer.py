@@ -18,10 +18,11 @@ from .errors import FreezeError, TooLargeError
 from .graph.lint import Finding
 from .optimized import optimized
 from .plan import LIMIT, FreezePlan, Signature, compile_plan
+from .saved_tensors import CheckpointValues
 from .sources import Renaming, find_sources
 from .spec import FreezeSpec, Names
 from .tables import static_contents
-from .values import CheckpointValues, SessionValues
+from .values import SessionValues
 
 FORMAT = 1  # of the description in a file
 _STEP = re.compile(r"-(\d+)$")  # how Saver.save appends the global step

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from typing import Any, Callable, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Iterator, List, Optional, Sequence
 
 import numpy as np
 import tensorflow as tf
 
-from ._tf import SavedKey, v1
+from ._tf import v1
 from .errors import FreezeError
 from .graph.tables import Column
 from .graph.variables import Variable
@@ -239,44 +239,3 @@ def _once(graph: Any, name: str, make: Callable[[str], Any]) -> Any:
         return None
     with graph.as_default(), graph.control_dependencies(None), graph.name_scope(None):
         return make(full)
-
-
-class CheckpointValues:
-    """Reads variables from a checkpoint, whole ones at a time; the rest from the session.
-
-    A checkpoint holds one consistent state even where steps run while it is read.
-    """
-
-    def __init__(self, variables: Sequence[Variable], live: SessionValues) -> None:
-        self._variables = variables
-        self._live = live
-
-    def read(self, session: Any, prefix: str, keys: Mapping[str, SavedKey]) -> Iterator[Value]:
-        """The values, in the order of the variables.
-
-        Args:
-          session: for variables that the checkpoint does not hold.
-          prefix: the checkpoint's.
-          keys: where it holds each variable, by the variable's name.
-        """
-        reader = v1.train.NewCheckpointReader(prefix)
-        last: Tuple[str, Any] = ("", None)
-        for index, variable in enumerate(self._variables):
-            place = keys.get(variable.node)
-            if isinstance(variable, Column):  # keys and values in one run
-                if variable.which == 0:
-                    yield from self._live.read(session, slice(index, index + 2))
-                continue
-            if place is None or not reader.has_tensor(place.key):
-                yield from self._live.read(session, slice(index, index + 1))
-                continue
-            if place.key != last[0]:  # slices of one variable follow each other
-                last = (place.key, reader.get_tensor(place.key))
-            yield as_value(slice_of(last[1], place))
-
-
-def slice_of(array: Any, place: SavedKey) -> Any:
-    """What of a checkpoint's tensor belongs to a variable, as a view."""
-    if place.begin is None or place.size is None:
-        return array
-    return array[tuple(slice(b, b + n) for b, n in zip(place.begin, place.size))]

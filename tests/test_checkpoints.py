@@ -219,6 +219,39 @@ def test_no_data_files(graph, tmp_path):
     refused("data files .* are missing", trained, tmp_path, fh.InvalidFileError)
 
 
+def test_a_changed_byte(graph, tmp_path):
+    """Each tensor has a checksum in the index."""
+    trained = Trained(tmp_path)
+    with open(trained.prefix + ".data-00000-of-00001", "r+b") as file:
+        data = file.read()
+        w = v1.train.NewCheckpointReader(trained.prefix).get_tensor("net/w").tobytes()
+        file.seek(data.index(w) + 5)
+        file.write(b"\xff")
+    refused("'net/w' is not what was saved", trained, tmp_path, fh.InvalidFileError)
+
+
+def test_many_variables(graph, clean, tmp_path):
+    """An index of several blocks; variables of all kinds of dtypes, one without elements."""
+    rows = [v1.get_variable(f"scope_{i % 7}/row_{i}", [1, 3]) for i in range(1500)]
+    dtypes = [tf.float16, tf.float64, tf.int8, tf.uint8, tf.int64, tf.bfloat16, tf.complex64]
+    others = [v1.get_variable(dtype.name, initializer=tf.cast([1, 2], dtype)) for dtype in dtypes]
+    flag = v1.get_variable("flag", initializer=True)
+    empty = v1.get_variable("empty", [0, 3])
+    text = v1.get_variable("text", initializer=tf.constant(["a", "b"]))
+    tf.concat([*rows, empty], 0, name="y")
+    small = [tf.cast(v, tf.complex64) for v in (*others, flag)]
+    tf.identity(tf.add_n([tf.reduce_sum(v) for v in small]), name="sum")
+    tf.identity(tf.strings.join([text, "!"])[0] == "a!", name="texts")
+    with v1.Session() as session:
+        session.run(v1.global_variables_initializer())
+        prefix = v1.train.Saver().save(session, str(tmp_path / "c"))
+        live = session.run(["y:0", "sum:0", "texts:0"])
+    path = str(tmp_path / "a.pb")
+    fh.freeze_checkpoint(prefix, path, ["y", "sum", "texts"])
+    for got, want in zip(clean.run(path, {}, ["y:0", "sum:0", "texts:0"]), live):
+        np.testing.assert_array_equal(got, want)
+
+
 @pytest.mark.parametrize("content", [b"", b"hello", b"\x0a\xff\xff", b"node {", b"PK\3\4 zip"])
 def test_graphs_that_are_none(content, graph, tmp_path):
     trained = Trained(tmp_path)

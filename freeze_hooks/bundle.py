@@ -1,0 +1,146 @@
+"""Tensors of a V2 checkpoint in pieces, straight from its data files.
+
+TensorFlow's reader has only whole tensors. The layout is that of tensor_bundle.cc: `PREFIX.index`
+is a table of BundleEntryProtos by key, in the format of leveldb (doc/table_format.md), which say
+where in `PREFIX.data-...` each tensor is.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any, Dict, Iterator, Mapping, Optional, Tuple
+
+import google_crc32c
+import tensorflow as tf
+from google.protobuf.message import DecodeError
+
+from ._tf import DT_STRING, BundleEntry, BundleHeader, itemsize
+from .errors import InvalidFileError
+
+_MAGIC = 0xDB4775248B80FB57
+_FOOTER = 48
+_PIECE = 8 << 20  # bytes at once
+_LITTLE = 0  # BundleHeaderProto.Endianness
+_BROKEN = (IndexError, ValueError, struct.error, DecodeError, tf.errors.OpError)
+
+
+class Bundle:
+    """Finds the tensors of a checkpoint that lie in one piece each in its data files.
+
+    Others (strings, slices of partitioned variables, format V1) are not in it: TensorFlow's reader
+    has them all.
+    """
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+        self._shards = 0
+        self._entries: Mapping[str, Any] = {}
+        try:
+            with tf.io.gfile.GFile(prefix + ".index", "rb") as file:
+                self._entries = self._read(file.read())
+        except _BROKEN:
+            pass  # TensorFlow's reader says what is wrong
+
+    def _read(self, data: bytes) -> Dict[str, Any]:
+        table = dict(_table(data))
+        header = BundleHeader.FromString(table.pop(b""))
+        if header.endianness != _LITTLE:
+            return {}
+        self._shards = header.num_shards
+        entries = {key: BundleEntry.FromString(value) for key, value in table.items()}
+        return {
+            key.decode(): entry
+            for key, entry in entries.items()
+            if entry.dtype != DT_STRING and not entry.slices and _is_whole(entry)
+        }
+
+    def find(self, key: str) -> Optional[Tuple[Tuple[int, ...], int, Iterator[Any]]]:
+        """(shape, length in bytes, its bytes in pieces) of a tensor; None if it is not in here.
+
+        Raises (while the pieces are read):
+          InvalidFileError: a data file is cut short or changed.
+        """
+        entry = self._entries.get(key)
+        if entry is None:
+            return None
+        shape = tuple(dim.size for dim in entry.shape.dim)
+        return shape, int(entry.size), self._pieces(key, entry)
+
+    def _pieces(self, key: str, entry: Any) -> Iterator[Any]:
+        path = f"{self._prefix}.data-{entry.shard_id:05d}-of-{self._shards:05d}"
+        left, crc = int(entry.size), 0
+        try:
+            with tf.io.gfile.GFile(path, "rb") as file:
+                file.seek(entry.offset)
+                while left:
+                    piece = file.read(min(left, _PIECE))
+                    if not piece:
+                        break
+                    crc = google_crc32c.extend(crc, piece)
+                    left -= len(piece)
+                    yield piece
+                    del piece  # else it stays alive while the next one is read
+        except tf.errors.OpError as error:
+            raise InvalidFileError(
+                f"{path} is cut short or cannot be read, at {key!r}: {error}"
+            ) from None
+        if left or _masked(crc) != entry.crc32c:
+            raise InvalidFileError(f"{path} is cut short or changed: {key!r} is not what was saved")
+
+
+def _is_whole(entry: Any) -> bool:
+    count = 1
+    for dim in entry.shape.dim:
+        count *= dim.size
+    return bool(count * itemsize(entry.dtype) == entry.size)
+
+
+def _masked(crc: int) -> int:
+    """How a checksum is stored (crc32c.h)."""
+    return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+def _table(data: bytes) -> Iterator[Tuple[bytes, bytes]]:
+    """All entries of a leveldb table."""
+    if struct.unpack("<Q", data[-8:])[0] != _MAGIC:
+        raise ValueError("no table")
+    footer = data[-_FOOTER:]
+    _, position = _handle(footer, 0)  # of the meta index
+    (offset, size), _ = _handle(footer, position)
+    for _, value in _block(data, offset, size):
+        (start, length), _ = _handle(value, 0)
+        yield from _block(data, start, length)
+
+
+def _block(data: bytes, offset: int, size: int) -> Iterator[Tuple[bytes, bytes]]:
+    if data[offset + size] != 0:
+        raise ValueError("a compressed block, which TensorFlow does not write")
+    block = data[offset : offset + size]
+    end = len(block) - 4 * (1 + struct.unpack("<I", block[-4:])[0])
+    position, key = 0, b""
+    while position < end:
+        shared, position = _varint(block, position)
+        fresh, position = _varint(block, position)
+        length, position = _varint(block, position)
+        key = key[:shared] + block[position : position + fresh]
+        position += fresh
+        yield key, block[position : position + length]
+        position += length
+
+
+def _handle(data: bytes, position: int) -> Tuple[Tuple[int, int], int]:
+    """A block's offset and size, and where in `data` they end."""
+    offset, position = _varint(data, position)
+    size, position = _varint(data, position)
+    return (offset, size), position
+
+
+def _varint(data: bytes, position: int) -> Tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = data[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, position
+        shift += 7
