@@ -240,15 +240,15 @@ def test_many_variables(graph, clean, tmp_path):
     text = v1.get_variable("text", initializer=tf.constant(["a", "b"]))
     tf.concat([*rows, empty], 0, name="y")
     small = [tf.cast(v, tf.complex64) for v in (*others, flag)]
-    tf.identity(tf.add_n([tf.reduce_sum(v) for v in small]), name="sum")
+    tf.identity(tf.add_n([tf.reduce_sum(v) for v in small]), name="total")
     tf.identity(tf.strings.join([text, "!"])[0] == "a!", name="texts")
     with v1.Session() as session:
         session.run(v1.global_variables_initializer())
         prefix = v1.train.Saver().save(session, str(tmp_path / "c"))
-        live = session.run(["y:0", "sum:0", "texts:0"])
+        live = session.run(["y:0", "total:0", "texts:0"])
     path = str(tmp_path / "a.pb")
-    fh.freeze_checkpoint(prefix, path, ["y", "sum", "texts"])
-    for got, want in zip(clean.run(path, {}, ["y:0", "sum:0", "texts:0"]), live):
+    fh.freeze_checkpoint(prefix, path, ["y", "total", "texts"])
+    for got, want in zip(clean.run(path, {}, ["y:0", "total:0", "texts:0"]), live):
         np.testing.assert_array_equal(got, want)
 
 
