@@ -271,7 +271,7 @@ def _frozen(task: _Task, path: Optional[str]) -> Any:
 
 
 def main(unused_args: Any, flags: Any) -> None:
-    """Freeze what flags say (attributes named as the command's), one variable in memory at a time.
+    """Freeze what flags say (attributes named as the command's), a piece in memory at a time.
 
     Raises:
       ValueError, OSError, RuntimeError: as `freeze_graph`.

@@ -39,9 +39,9 @@ def freeze_checkpoint(
 
         fh.freeze_checkpoint("run/model.ckpt-1000", "model.pb", ["probs"])
 
-    At most one variable is in memory at a time. The checkpoint may be of format V1 or V2, sharded,
-    written by tf.compat.v1.train.Saver or tf.train.Checkpoint; partitioned variables are put
-    together.
+    Values are read 8 MiB at a time; only of format V1, and of partitioned variables, whole tensors
+    are. The checkpoint may be sharded, and written by tf.compat.v1.train.Saver or
+    tf.train.Checkpoint; partitioned variables are put together.
 
     Args:
       checkpoint: its prefix, one of its files, or a directory, whose newest is taken.
@@ -106,7 +106,7 @@ class Reading:
         """Write it as a frozen file; see `write_frozen`."""
         warn_of(self.plan.findings)
         to = os.fspath(path)
-        # without overlap, so that one variable is in memory at a time
+        # without overlap, so that one value is in memory at a time
         return write_frozen(
             self.plan, self.values, to, self.step, None, "checkpoint", beside, overlap=False
         )
