@@ -7,6 +7,7 @@ import tensorflow as tf
 import freeze_hooks as fh
 
 v1 = tf.compat.v1
+X = np.arange(4, dtype=np.float32).reshape(2, 2)
 
 
 @pytest.fixture
@@ -29,6 +30,26 @@ def test_a_reference_that_a_decided_branch_asks_about(chosen, dataflow_control, 
         path = str(tmp_path / "a.pb")
         fh.freeze_session(session, path, {"y": "y/Merge"}, bind={flag: chosen})
     assert fh.load_frozen(path)()["y"] == chosen
+
+
+def test_a_second_output_that_is_cut_leaves_other_nodes_their_names(graph, clean, tmp_path):
+    first = tf.split(v1.placeholder(tf.float32, [2, 4]), 2, axis=1, name="split")
+    tf.split(first[1] + 1.0, 2, axis=1, name="split_1")
+    path = str(tmp_path / "split.pb")
+    with v1.Session() as session:
+        outputs = ["split_1:0", "split_1:1"]
+        (fed,) = fh.freeze_session(session, path, outputs, inputs=["split:1"]).signature.inputs
+    left, right = clean.run(path, {fed.tensor: X}, outputs)
+    np.testing.assert_array_equal(left, X[:, :1] + 1)
+    np.testing.assert_array_equal(right, X[:, 1:] + 1)
+
+
+def test_an_input_cannot_take_the_name_of_an_output(graph, tmp_path):
+    x = v1.placeholder(tf.float32, [2, 4], name="x")
+    tf.add(x, 1.0, name="y")
+    with v1.Session() as session, pytest.raises(fh.FreezeError, match="both be named 'y'"):
+        fh.freeze_session(session, str(tmp_path / "y.pb"), ["y"], inputs={"y": x})
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_tensor_that_is_input_and_output(graph, tmp_path):

@@ -104,7 +104,9 @@ def cut(
             attrs = {"dtype": AttrValue(type=dtype), "shape": _shape_attr(shape)}
             placeholder = body.add("Placeholder", name + "/cut", **attrs).name
             moved[text] = placeholder
-        wanted = key or (name if port == 0 else f"{name}_{port}")
+        wanted = key or name
+        if not key and port:
+            wanted = unique(f"{name}_{port}", set(body.nodes) | {end.wanted for end in ends})
         ends.append(End(key or wanted, wanted, placeholder, dtype, shape, batch))
     return ends, moved
 
@@ -158,6 +160,8 @@ def name_ends(
         kept = all(text == join(wanted, port) for port, text in ports.items())
         if not kept or wanted in slots or claims.get(wanted, wanted) != wanted:
             claims[_alias(body, wanted, ports)] = wanted
+        else:  # else an input of this name would take its place
+            claims[wanted] = wanted
     body.outputs = [end.wanted for end in outputs]
     return _rename(body, claims)
 
