@@ -19,7 +19,8 @@ from .errors import InvalidFileError
 
 _MAGIC = 0xDB4775248B80FB57
 _FOOTER = 48
-_PIECE = 8 << 20  # bytes at once
+# bytes at once: with 8 MiB, whose memory is new each time, it took four times as long
+_PIECE = 2 << 20
 _LITTLE = 0  # BundleHeaderProto.Endianness
 _BROKEN = (IndexError, ValueError, struct.error, DecodeError, tf.errors.OpError)
 

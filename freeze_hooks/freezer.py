@@ -135,12 +135,10 @@ def write_frozen(
     metrics: Optional[Mapping[str, float]],
     source: str,
     beside: bool = True,
-    overlap: bool = True,
 ) -> Artifact:
     """Publish a plan with one value for each of its slots; `source` says where they are from.
 
-    The description stands in the file, and `beside` it too. With `overlap` a large value may still
-    be written, and so held, while the next is read.
+    The description stands in the file, and `beside` it too.
     """
     start = time.perf_counter()
     if plan.optimize:
@@ -153,7 +151,7 @@ def write_frozen(
         if file.bytes > LIMIT:
             raise TooLargeError(f"{path} would pass 2 GiB and could not be read")
 
-    written = publish.publish(path, fill, plan.graph_bytes + plan.weight_bytes, overlap)
+    written = publish.publish(path, fill, plan.graph_bytes + plan.weight_bytes)
     digest = {"algorithm": "xxh3_64", "value": written.hash}
     if beside:
         publish.publish_json(path + ".json", dict(description, hash=digest))

@@ -39,7 +39,7 @@ def freeze_checkpoint(
 
         fh.freeze_checkpoint("run/model.ckpt-1000", "model.pb", ["probs"])
 
-    Values are read 8 MiB at a time; only of format V1, and of partitioned variables, whole tensors
+    Values are read 2 MiB at a time; only of format V1, and of partitioned variables, whole tensors
     are. The checkpoint may be sharded, and written by tf.compat.v1.train.Saver or
     tf.train.Checkpoint; partitioned variables are put together.
 
@@ -105,10 +105,8 @@ class Reading:
     def write(self, path: Any, beside: bool = True) -> Artifact:
         """Write it as a frozen file; see `write_frozen`."""
         warn_of(self.plan.findings)
-        to = os.fspath(path)
-        # without overlap, so that one value is in memory at a time
         return write_frozen(
-            self.plan, self.values, to, self.step, None, "checkpoint", beside, overlap=False
+            self.plan, self.values, os.fspath(path), self.step, None, "checkpoint", beside
         )
 
 

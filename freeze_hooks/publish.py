@@ -13,15 +13,13 @@ import threading
 import uuid
 from typing import Any, Callable, Dict, Iterator, List, Optional, Union
 
-from .sink import THREADED, Written, open_sink
+from .sink import Written, open_sink
 
 STATE_FILE = "frozen_state.json"
 _STATE_LOCK = threading.Lock()  # several adapters may write in one directory, in threads
 
 
-def publish(
-    path: str, write: Callable[[Any], None], expected: int = 0, overlap: bool = True
-) -> Written:
+def publish(path: str, write: Callable[[Any], None], expected: int = 0) -> Written:
     """Let `write(file)` fill a file that appears at `path` complete, or not at all.
 
     A reader sees the old file until the new one is whole and on disk; if `write` or the disk
@@ -31,14 +29,13 @@ def publish(
       path: final name, in an existing directory.
       write: is given an object with `write(buffer)`.
       expected: bytes to reserve at once, so that a full disk is met before the first write.
-      overlap: whether a buffer may still be held while the next is made.
 
     Raises:
       OSError: from the file system, among them ENOSPC.
     """
     with _replacing(path) as temporary, open(temporary, "xb", buffering=0) as file:
         _reserve(file, expected)
-        with open_sink(file.fileno(), THREADED if overlap else None) as sink:
+        with open_sink(file.fileno()) as sink:
             write(sink)
             written = sink.result()
         file.truncate()

@@ -17,7 +17,7 @@ _WRITEBACK = 8 << 20  # bytes to gather before the disk is told to begin
 _GATHER = 1 << 20  # smaller writes are gathered, larger ones go straight to the file
 # Bytes written before a thread takes over: it gains a quarter on 1.5 GB, but a file of 100 MB then
 # took 0.04 or 0.12 s, by chance, and always 0.035 s without.
-THREADED = 256 << 20
+_THREADED = 256 << 20
 _WAITING = 1  # chunks that may wait beside the one being written
 
 
@@ -31,7 +31,7 @@ class Written(NamedTuple):
 class Sink:
     """Takes bytes for an open file descriptor; see `open_sink`."""
 
-    def __init__(self, descriptor: int, threaded: Optional[int]) -> None:
+    def __init__(self, descriptor: int, threaded: int) -> None:
         self._descriptor = descriptor
         self._threaded = threaded
         self._hash = xxhash.xxh3_64()
@@ -93,7 +93,7 @@ class Sink:
             self._chunks.put(data)
 
     def _start(self) -> bool:
-        if self._threaded is None or self.bytes < self._threaded:
+        if self.bytes < self._threaded:
             return False
         thread = threading.Thread(target=self._run, name="freeze_hooks writer", daemon=True)
         try:
@@ -126,8 +126,8 @@ class Sink:
 
 
 @contextlib.contextmanager
-def open_sink(descriptor: int, threaded: Optional[int] = THREADED) -> Iterator[Sink]:
-    """A Sink for a file descriptor; its thread, if any, begins after so many bytes."""
+def open_sink(descriptor: int, threaded: int = _THREADED) -> Iterator[Sink]:
+    """A Sink for a file descriptor; its thread begins after so many bytes, ends with the block."""
     sink = Sink(descriptor, threaded)
     try:
         yield sink
