@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import read_graph_def
-from notorious import MAJOR, X, v1, x_placeholder
+from notorious import MAJOR, X, under_control_flow, v1, x_placeholder
 from tensorflow.python.ops import lookup_ops
 
 import freeze_hooks as fh
@@ -23,6 +23,15 @@ def assigns_of_a_control(directory):
     w = v1.get_variable("w", [4], use_resource=False)
     with tf.control_dependencies([v1.assign_sub(v1.get_variable("m", [4]), w)]):
         tf.identity(x_placeholder() * w, name="y")
+    return {}, {"x:0": X}
+
+
+def assigns_that_are_wanted(directory):
+    """tensorflow#15215: what an assignment in a branch gives goes into the output."""
+    x, on = x_placeholder(), v1.placeholder_with_default(True, [], "on")
+    mean = v1.get_variable("mean", [4], use_resource=False)
+    new = tf.cond(on, lambda: v1.assign(mean, tf.reduce_mean(x, 0)), lambda: tf.zeros([4]))
+    tf.subtract(x, new, name="y")
     return {}, {"x:0": X}
 
 
@@ -60,6 +69,7 @@ def mutable_table(directory):
 # pair where 1.15.5 and 2.21 differ.
 CASES = {
     assigns_of_a_control: "unusable",
+    under_control_flow(1, assigns_that_are_wanted): "unusable",
     hash_table: "unusable",
     vocabulary_file: "unusable",
     mutable_table: "wrong",
