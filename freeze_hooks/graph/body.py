@@ -126,10 +126,36 @@ def takes_variable(node: Any, nodes: Mapping[str, Any]) -> bool:
     return False
 
 
+def _is_invariant(text: str, nodes: Mapping[str, Any]) -> bool:
+    """Whether a tensor is a v1 loop's invariant, which is there in iterations past the last too."""
+    node = nodes.get(split(text)[0])
+    return bool(node and node.op in ENTERS and node.attr.get("is_constant", UNSET).b)
+
+
 def _is_free(node: Any, nodes: Mapping[str, Any]) -> bool:
-    """Whether a node takes nothing but loop invariants, which are there before the loop runs."""
-    above = (nodes.get(split(text)[0]) for text in data_inputs(node))
-    return all(n and n.op in ENTERS and n.attr.get("is_constant", UNSET).b for n in above)
+    """Whether a node takes nothing but loop invariants."""
+    return all(_is_invariant(text, nodes) for text in data_inputs(node))
+
+
+def gate_invariants(body: Body, users: Iterable[Any]) -> None:
+    """Give nodes the loop invariants they take only in iterations that run.
+
+    So it must be before the function of a node takes its place: what is in there may take nothing
+    but invariants, and then ran on for ever (WhileContext._MaybeAddControlDependency sees to that
+    for the node itself). Handles need no gate: they are gone before the graph runs.
+    """
+    for node in users if has_frames(body.nodes) else ():
+        texts = list(data_inputs(node))
+        free = [text for text in texts if _is_invariant(text, body.nodes)]
+        before = [text for text in node.input if text.startswith("^")]
+        before += [body.pivot(text) for text in texts if text not in free][:1]
+        for text in free if before else ():
+            dtype = output_type(body.nodes[split(text)[0]], 0)
+            if dtype != DT_RESOURCE:
+                gate = body.add(
+                    "Identity", node.name + "/gate", [text] + before, T=AttrValue(type=dtype)
+                )
+                node.input[list(node.input).index(text)] = gate.name
 
 
 def prune(body: Body, moved: Optional[Mapping[str, str]] = None, keep_order: bool = False) -> Body:

@@ -14,6 +14,7 @@ from .body import (
     ENTERS,
     Body,
     follow,
+    gate_invariants,
     has_frames,
     output_groups,
     output_type,
@@ -158,6 +159,7 @@ def inline_calls(body: Body, library: Library, trail: Trail) -> bool:
     moved: Dict[str, str] = {}
     effects: Dict[str, List[str]] = {}
     framed = has_frames(body.nodes)
+    gate_invariants(body, calls)
     for call in calls:
         name = callee(call, library)
         assert name is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from .._tf import DT_BOOL, DT_INT32, DT_STRING, AttrValue, v1
-from .body import UNSET, Body, data_inputs, output_type, prune
+from .body import UNSET, Body, data_inputs, gate_invariants, output_type, prune
 from .fold import BRANCHING, CASES, IFS, branches_of
 from .functions import Library, paste
 from .names import join, split
@@ -23,6 +23,7 @@ def lower(body: Body, library: Library) -> None:
         found = [node for node in body.nodes.values() if node.op in BRANCHING]
         if not found:
             return
+        gate_invariants(body, found)
         moved: Dict[str, str] = {}
         for node in found:
             branches = [prune(library.body(func.name, func.attr)) for func in branches_of(node)]
