@@ -159,6 +159,17 @@ def shared_array(tensor: Any) -> Any:
     return tensor._numpy()
 
 
+def several_workers(strategy: Any) -> bool:
+    """Whether a tf.distribute strategy trains in several processes that all run the program."""
+    return bool(getattr(strategy.extended, "_in_multi_worker_mode", bool)())
+
+
+def first_local_replica(strategy: Any) -> int:
+    """The number of this process's first replica among all."""
+    number = getattr(strategy.extended, "_get_replica_id_in_sync_group", int)(0)
+    return int(number)
+
+
 def graph_mode() -> bool:
     """Whether Keras works on a graph and a session, as it does by default on TensorFlow 1."""
     with tf.init_scope():

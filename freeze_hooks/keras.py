@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from typing import Any, Dict, Mapping, Optional, Tuple, Union
+from typing import Any, Dict, Iterator, Mapping, Optional, Tuple, Union
 
 from . import _tf, publish
 from .background import Background
@@ -15,7 +15,8 @@ from .fit import check_averages, direction_of, scalars, step_of, synchronize
 from .freezer import Artifact, write_frozen
 from .graph.names import near
 from .keras_model import is_built, plan_keras_model
-from .stream import held
+from .replicas import is_chief, strategy_of
+from .stream import Value, held
 from .traced import FunctionPlan
 
 
@@ -132,6 +133,7 @@ class FreezeCallback:
         self._epoch = 0
         self._batches = 0
         self._last_batch = -1
+        self._is_chief, self._together = True, False  # whether all workers must read variables
         self.params: Any = None
         self.model: Any = None
         # what Keras 3 may call without waiting for the device
@@ -159,15 +161,18 @@ class FreezeCallback:
         """Plan the model, so that all that can be known to fail does so before training."""
         if self._beside:
             self._beside.callback.on_train_begin(logs)
+        strategy = strategy_of(self.model)
+        self._is_chief, self._together = is_chief(strategy), _tf.several_workers(strategy)
         try:
-            publish.ensure_writable(self._directory)
+            if self._is_chief:
+                publish.ensure_writable(self._directory)
         except OSError as error:
             raise FreezeError(f"filepath= cannot be written to: {error}") from error
         self._background.flush()
         self._plan, self._resumed, self._last_batch = None, None, -1
         if self._how["ema"]:
             check_averages(self.model)
-        if self._how["input_signature"] is not None or is_built(self.model):
+        if self._is_ready():
             self._make_plan()
 
     def _make_plan(self) -> None:
@@ -213,15 +218,22 @@ class FreezeCallback:
             self._beside.callback.on_train_end(logs)
         self._background.flush()
         self._background.raise_error()
-        if self._delivery.options.save_best_only and self._resumed is not None and not self._seen:
+        unseen = self._resumed is not None and not self._seen
+        if self._delivery.options.save_best_only and unseen and self._is_chief:
             raise self._no_monitor({})
 
     on_batch_begin = on_batch_end = _nothing
     on_test_begin = on_test_end = on_test_batch_begin = on_test_batch_end = _nothing
     on_predict_begin = on_predict_end = on_predict_batch_begin = on_predict_batch_end = _nothing
 
-    def _implements_train_batch_hooks(self) -> bool:  # tf_keras asks
-        return True
+    def _implements_train_batch_hooks(self) -> bool:
+        """tf_keras asks, and ParameterServerStrategy takes no callback that needs batches."""
+        if self._beside is not None:
+            return bool(self._beside.callback._implements_train_batch_hooks())
+        return self._save_freq != "epoch" or not self._is_ready()
+
+    def _is_ready(self) -> bool:
+        return self._how["input_signature"] is not None or is_built(self.model)
 
     def _implements_test_batch_hooks(self) -> bool:
         return False
@@ -242,9 +254,12 @@ class FreezeCallback:
     def _save(self, batch: Optional[int], logs: Optional[Mapping[str, Any]]) -> None:
         metrics = scalars(logs)
         path = self._path(batch, metrics)
+        values = self._read_together()
+        if not self._is_chief:
+            return
         if not self._delivery.options.save_best_only:
             self._say(f"freezing to {path}")
-            self._write(path, metrics)
+            self._write(path, metrics, values)
             return
         value = self._monitored(metrics)
         self._settle_mode()
@@ -254,27 +269,42 @@ class FreezeCallback:
         so_far = "" if best.value is None else f" from {best.value:.5f}"
         if best.beaten_by(value):
             self._say(f"{best.monitor} improved{so_far} to {value:.5f}, freezing to {path}")
-            self._write(path, metrics, best)
+            self._write(path, metrics, values, best)
         else:
             self._say(f"{best.monitor} did not improve{so_far}")
 
     def _save_beside(self, batch: Optional[int], logs: Optional[Mapping[str, Any]]) -> None:
         assert self._beside is not None
         path = self._beside.run(self._epoch, batch, logs)
-        if path is not None:
+        values = self._read_together()
+        if path is not None and self._is_chief:
             self._say(f"freezing to {path}")
-            self._write(path, scalars(logs))
+            self._write(path, scalars(logs), values)
+
+    def _read_together(self) -> Optional[Iterator[Value]]:
+        """The weights, read now, where all workers must do so for one of them to write.
+
+        They do so at each occasion: whether a file is the best so far, only the chief knows.
+        """
+        if not self._together or self._plan is None:
+            return None
+        return held(self._plan.values())
 
     def _write(
-        self, path: str, metrics: Mapping[str, float], best: Optional[publish.Best] = None
+        self,
+        path: str,
+        metrics: Mapping[str, float],
+        values: Optional[Iterator[Value]] = None,
+        best: Optional[publish.Best] = None,
     ) -> None:
-        """Write a file of the present weights, which beat `best` if that is given."""
+        """Write a file of the present weights (`values`), which beat `best` if that is given."""
         plan = self._plan
         assert plan is not None
         try:
             synchronize(self.model)
-            step, values = step_of(self.model), plan.values()
-            if self._save_on_background:
+            step = step_of(self.model)
+            values = plan.values() if values is None else values
+            if self._save_on_background and not self._together:
                 values = held(values)
         except Exception as error:
             self._delivery.failed(error, path)

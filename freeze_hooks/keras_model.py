@@ -13,6 +13,7 @@ from . import _tf
 from .errors import FreezeError, NotFreezableError
 from .fit import averages_of
 from .freezer import Artifact, Freezer, warn_of
+from .replicas import one_replica, reduced_on_read, strategy_of
 from .spec import FreezeSpec
 from .traced import FunctionPlan, Naming, apart, keys_of, plan_concrete
 
@@ -71,7 +72,8 @@ def plan_keras_model(
     outputs = apart(_output_names(model, concrete.structured_outputs), inputs)
     naming = Naming(inputs, outputs, _variable_names(model), scopes_of(model))
     replaced = _averages(model) if ema else (lambda handle: handle)
-    return plan_concrete(concrete, naming, replaced, **form)
+    reduced = reduced_on_read(_tensorflow_value(v) for v in model.variables)
+    return plan_concrete(concrete, naming, replaced, reduced, **form)
 
 
 def freeze_keras_model(
@@ -184,7 +186,8 @@ def _traced(model: Any, specs: Any) -> Any:
     takes_training = "training" in inspect.signature(model.call).parameters
 
     def serve(inputs: Any) -> Any:
-        return model(inputs, training=False) if takes_training else model(inputs)
+        with one_replica(strategy_of(model)):
+            return model(inputs, training=False) if takes_training else model(inputs)
 
     try:
         return tf.function(serve).get_concrete_function(specs)
@@ -254,9 +257,14 @@ def scopes_of(model: Any) -> Callable[[str], bool]:
 
 def _handles(variable: Any) -> Iterator[Any]:
     """The resource handles of a variable of any Keras; one a replica where it is mirrored."""
-    value = variable if callable(getattr(variable, "value", None)) else variable.value
+    value = _tensorflow_value(variable)
     for part in getattr(value, "values", [value]):
         yield part.handle
+
+
+def _tensorflow_value(variable: Any) -> Any:
+    """The tf.Variable of a variable of any Keras, or what tf.distribute has in its place."""
+    return variable if callable(getattr(variable, "value", None)) else variable.value
 
 
 def _variable_names(model: Any) -> Dict[int, str]:

@@ -106,6 +106,7 @@ def plan_concrete(
     concrete: Any,
     naming: Naming,
     replaced: Callable[[Any], Any] = lambda handle: handle,
+    reduced: Optional[Mapping[int, Any]] = None,
     **options: Any,
 ) -> FunctionPlan:
     """Plan a ConcreteFunction.
@@ -115,6 +116,7 @@ def plan_concrete(
       naming: what its nodes are called.
       replaced: from the handle of a variable to that of the one to read in its place, asked at
         each read.
+      reduced: {id of a handle: the variable whose read_value() to take in its place}.
       **options: fields of FreezeSpec.
 
     Raises:
@@ -149,7 +151,9 @@ def plan_concrete(
     variables = [slot.variable for slot in plan.slots]
     own = {node.name: node for node in graph.as_graph_def().node if node.op in REF_VARIABLES}
     readers = [
-        _reader(handles[v.node], v, replaced) if v.resource else _ref_reader(own[before[v.node]])
+        _reader(handles[v.node], v, replaced, reduced or {})
+        if v.resource
+        else _ref_reader(own[before[v.node]])
         for v in variables
     ]
     found = [handles.get(variable.node) for variable in variables]
@@ -212,12 +216,19 @@ def _source(nodes: Mapping[str, Any], name: str, port: int) -> str:
     return tensor_name(f"{name}:{port}")
 
 
-def _reader(handle: Any, variable: Variable, replaced: Callable[[Any], Any]) -> Reader:
+def _reader(
+    handle: Any,
+    variable: Variable,
+    replaced: Callable[[Any], Any],
+    reduced: Mapping[int, Any],
+) -> Reader:
     dtype = tf.as_dtype(variable.dtype)
     large = (value_bytes(variable) or 0) > _COPIED_BYTES
 
     def read() -> Value:
         source = replaced(handle)
+        if id(source) in reduced:
+            return as_value(_tf.shared_array(reduced[id(source)].read_value()))
         if large:
             _tf.share_reads(source)
         return as_value(_tf.shared_array(tf.raw_ops.ReadVariableOp(resource=source, dtype=dtype)))

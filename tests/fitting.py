@@ -9,7 +9,9 @@ from sklearn.datasets import load_digits
 DIGITS, LABELS = load_digits(return_X_y=True)
 DIGITS = (DIGITS / 16).astype(np.float32)
 TF1 = tf.__version__.startswith("1.")
-KERASES = ["tf.keras"] if TF1 else ["keras", "tf_keras"]
+# since TensorFlow 2.16, keras is Keras 3; before, Keras 2 is a part of TensorFlow
+HAS_KERAS_3 = not TF1 and tuple(map(int, tf.__version__.split(".")[:2])) >= (2, 16)
+KERASES = ["keras", "tf_keras"] if HAS_KERAS_3 else ["tf.keras"]
 
 
 def keras_of(name):

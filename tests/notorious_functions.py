@@ -1,13 +1,10 @@
 """Calls of functions, and the loops of recurrent nets."""
 
 import tensorflow as tf
-from notorious import MAJOR, X, both_control_flows, np, v1, x_placeholder
+from fitting import KERASES, keras_of
+from notorious import X, both_control_flows, np, v1, x_placeholder
 
-if MAJOR == 1:
-    keras = tf.keras
-else:
-    import tf_keras as keras  # Keras 3 knows no graphs
-
+keras = keras_of(KERASES[-1])  # Keras 3 knows no graphs
 STEPS = np.random.RandomState(2).randn(2, 7, 3).astype(np.float32)
 
 

@@ -13,13 +13,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import constants
+from fitting import DIGITS, KERASES, TF1
 from small import frozen_steps, saved_steps
 
 import freeze_hooks as fh
 
 v1 = tf.compat.v1
 HERE = os.path.dirname(os.path.abspath(__file__))
-PROGRAM = os.path.join(HERE, "programs", "cluster.py")
+PROGRAMS = os.path.join(HERE, "programs")
+ENVIRONMENT = dict(os.environ, PYTHONPATH=os.pathsep.join([os.path.dirname(HERE), HERE]))
 PATIENCE = 180  # seconds
 SMALL, LARGE = 1000, 820_000  # rows of an embedding with 256 bytes each: 256 kB, 210 MB
 
@@ -55,10 +57,10 @@ class Cluster:
         given = dict(self._given, job=job, task=task, report=report)
         with open(self.log(job, task), "ab") as log:
             self._processes[job, task] = subprocess.Popen(
-                [sys.executable, PROGRAM, json.dumps(given)],
+                [sys.executable, os.path.join(PROGRAMS, "cluster.py"), json.dumps(given)],
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=dict(os.environ, PYTHONPATH=os.pathsep.join([os.path.dirname(HERE), HERE])),
+                env=ENVIRONMENT,
             )
 
     def log(self, job, task):
@@ -169,3 +171,74 @@ def test_tasks_that_are_killed_and_started_again(cluster):
     assert_whole(running.run_dir, frozen_steps(running.run_dir))
     (last, step), remembered = best_of(running.run_dir)
     assert last == remembered and last < first and step > max(left)
+
+
+# Keras 3 hands PerReplica values to its layers under MultiWorkerMirroredStrategy, and fails.
+KERAS_2 = KERASES[-1]
+only_tf2 = pytest.mark.skipif(TF1, reason="TF 1.15 trains Keras's workers by its own Estimator")
+
+
+def run_keras(directory, **cluster):
+    """Run a task of workers.py for each address that `cluster` counts, until the first is done."""
+    addresses = iter(free_addresses(sum(cluster.values())))
+    spec = {job: [next(addresses) for _ in range(count)] for job, count in cluster.items()}
+    tasks = [(job, task) for job, listed in spec.items() for task in range(len(listed))]
+    running = []
+    for job, task in tasks:
+        config = json.dumps({"cluster": spec, "task": {"type": job, "index": task}})
+        with open(str(directory / f"{job}{task}.log"), "wb") as log:
+            command = [sys.executable, os.path.join(PROGRAMS, "workers.py"), KERAS_2]
+            running.append(
+                subprocess.Popen(
+                    command + [str(directory)],
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    env=dict(ENVIRONMENT, TF_CONFIG=config),
+                )
+            )
+    workers = running if set(cluster) == {"worker"} else running[:1]
+    try:
+        codes = [process.wait(PATIENCE) for process in workers]
+    finally:
+        for process in running:
+            process.kill()
+            process.wait()
+    logs = [(directory / f"{job}{task}.log").read_text(errors="replace") for job, task in tasks]
+    assert not any(codes), "\n".join(logs)
+    return [json.loads(log.splitlines()[-1]) for log in logs[: len(workers)]]
+
+
+def assert_weights(path, noted):
+    """The file's constants are what model.get_weights() gave, bit for bit."""
+    found = constants(path)
+    with np.load(str(noted)) as weights:
+        for name in weights.files:
+            assert found[name].tobytes() == weights[name].tobytes(), name
+        return len(weights.files)
+
+
+@only_tf2
+def test_keras_on_two_workers(tmp_path, clean):
+    """The chief writes; the other worker takes part in reading what is reduced over both."""
+    written, others = run_keras(tmp_path, worker=2)
+    assert written == [10, 20, 30, 20, 28] and others == []
+    assert not (tmp_path / "worker-1").exists()
+    for epoch in (1, 2, 3):
+        path = tmp_path / "worker-0" / f"{epoch}.pb"
+        assert assert_weights(path, tmp_path / f"w-{epoch}-0.npz") == 8
+        assert assert_weights(path, tmp_path / f"w-{epoch}-1.npz") == 8
+    assert_weights(tmp_path / "worker-0" / "best.pb", tmp_path / "w-2-0.npz")
+    (probs,) = clean.run(path, {"pixels:0": DIGITS[:50]}, ["probs:0"])
+    assert probs.shape == (50, 10)
+
+
+@only_tf2
+def test_keras_on_parameter_servers(tmp_path, clean):
+    """The chief coordinates, and reads shards that are on other processes."""
+    (written,) = run_keras(tmp_path, chief=1, worker=2, ps=2)
+    assert written == [10, 20, 30, 20]
+    for epoch in (1, 2, 3):
+        path = tmp_path / "chief-0" / f"{epoch}.pb"
+        assert assert_weights(path, tmp_path / f"w-{epoch}-0.npz") == 16  # two shards each
+    (probs,) = clean.run(path, {"pixels:0": DIGITS[:50]}, ["probs:0"])
+    assert probs.shape == (50, 10)

@@ -5,16 +5,12 @@ import pkgutil
 import keras_zoo
 import numpy as np
 import pytest
-import tensorflow as tf
 from conftest import read_graph_def
+from fitting import KERASES, keras_of
 
 import freeze_hooks as fh
 
-if tf.__version__.startswith("1."):
-    KERAS = {"tf.keras": tf.keras}
-else:
-    KERAS = {"keras": pytest.importorskip("keras"), "tf_keras": pytest.importorskip("tf_keras")}
-
+KERAS = {name: keras_of(name) for name in KERASES}
 # of keras.applications; benchmarks/keras_zoo.py runs all
 CHOSEN = {
     "keras": ("convnext", "efficientnet", "mobilenet", "mobilenet_v2"),
