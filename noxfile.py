@@ -1,6 +1,7 @@
-"""All checks: `nox`. One of them: `nox -s lint`. Some tests: `nox -s tests -- -k name`."""
+"""All checks: `nox`. One of them: `nox -s lint`. Some tests: `nox -s newest -- -k name`."""
 
 import os
+import shutil
 import sys
 
 import nox
@@ -8,11 +9,12 @@ import nox
 nox.options.default_venv_backend = "venv"  # virtualenv no longer makes Python 3.7 environments
 nox.options.reuse_venv = "yes"
 nox.options.download_python = "never"
+nox.options.sessions = ["lint", "oldest", "keras_2", "newest", "exchange", "backends"]
 # CI must run everything; elsewhere a Python that is not there is reported and skipped.
 nox.options.error_on_missing_interpreters = "CI" in os.environ
 
 HERE = "{}.{}".format(*sys.version_info)  # the newest TensorFlow, on the Python that runs nox
-OLD = "3.7"  # TensorFlow 1.15
+QUIET = {"TF_CPP_MIN_LOG_LEVEL": "2", "CUDA_VISIBLE_DEVICES": "-1"}
 
 
 @nox.session
@@ -23,14 +25,52 @@ def lint(session):
     session.run("mypy")
 
 
-@nox.session(python=[OLD, HERE])
-def tests(session):
-    session.install("-q", ".[tensorflow,slim,consumers,test]")
-    session.run(
-        "pytest",
-        *session.posargs,
-        env={"TF_CPP_MIN_LOG_LEVEL": "2", "CUDA_VISIBLE_DEVICES": "-1"},
-    )
+@nox.session(python="3.7")
+def oldest(session):
+    """TensorFlow 1.15, which has Keras as tf.keras."""
+    test(session, ".[tensorflow,slim,test]")
+
+
+@nox.session(python="3.11")
+def keras_2(session):
+    """The last TensorFlow with Estimator and with Keras 2 as tf.keras."""
+    test(session, ".[slim,test]", "tensorflow==2.15.1")
+
+
+@nox.session(python=HERE)
+def newest(session):
+    """With Keras 3, tf_keras, and other programs that read the files."""
+    test(session, ".[tensorflow,slim,tf-keras,consumers,test]")
+
+
+@nox.session(venv_backend="none")
+def exchange(session):
+    """Files that each of the versions above writes, read by the others."""
+    directory = session.create_tmp()
+    shutil.rmtree(directory)
+    os.mkdir(directory)
+    for task in ("write", "read"):
+        for name in ("oldest", "keras_2", "newest"):
+            python = os.path.join(".nox", name, "bin", "python")
+            if os.path.exists(python) or "CI" in os.environ:
+                program = os.path.join("tests", "programs", "exchange.py")
+                session.run(python, program, task, directory, env=QUIET, external=True)
+
+
+@nox.session
+@nox.parametrize(
+    "python,tensorflow",
+    [
+        nox.param("3.9", "2.11.*", id="2.11"),
+        nox.param("3.11", "2.18.*", id="2.18"),
+        nox.param("3.13", "2.21.*", id="2.21"),
+    ],
+)
+def between(session, tensorflow):
+    """Versions that are not tried each time: `nox -s between`."""
+    # TensorFlow 2.11 says nothing of NumPy 2, and fails with it
+    besides = "numpy<2" if tensorflow < "2.16" else f"tf-keras=={tensorflow}"
+    test(session, ".[slim,test]", f"tensorflow=={tensorflow}", besides)
 
 
 @nox.session(python=HERE)
@@ -38,13 +78,10 @@ def backends(session):
     # torch by its release: the newest may bring gigabytes of CUDA with it.
     session.install("-q", ".[tensorflow,jax,torch,test]", "torch==2.13.0")
     for backend in ("jax", "torch"):
-        session.run(
-            "pytest",
-            "tests/test_backends.py",
-            *session.posargs,
-            env={
-                "KERAS_BACKEND": backend,
-                "TF_CPP_MIN_LOG_LEVEL": "2",
-                "CUDA_VISIBLE_DEVICES": "-1",
-            },
-        )
+        environment = dict(QUIET, KERAS_BACKEND=backend)
+        session.run("pytest", "tests/test_backends.py", *session.posargs, env=environment)
+
+
+def test(session, *packages):
+    session.install("-q", *packages)
+    session.run("pytest", *session.posargs, env=QUIET)

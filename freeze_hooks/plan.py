@@ -31,6 +31,7 @@ from .graph.lower import lower
 from .graph.memory import late_readers, refuse_late_reads
 from .graph.names import split, tensor_name
 from .graph.order import after_writes, follow_assignments, refuse_reads_after_writes
+from .graph.portable import drop_new_defaults
 from .graph.small import shrink
 from .graph.suggest import no_outputs
 from .graph.tables import (
@@ -323,6 +324,7 @@ def _clean(node: Any) -> None:
             node.ClearField(field)
     for key in [k for k in node.attr if k.startswith("_") and k not in _KEPT_ATTRS]:
         del node.attr[key]
+    drop_new_defaults(node)
     if node.op == "Switch":
         # Grappler would merge equal Switches of two branches, and then lose a value where their
         # input is constant (seen on 1.15 and 2.21); an attribute of its own keeps each apart.

@@ -16,10 +16,9 @@ EXAMPLE = os.path.join(
 
 
 def needs(module):
-    reason = f"extra 'consumers': {module} has no release for Python 3.7"
-    return pytest.mark.skipif(
-        sys.version_info < (3, 8) and importlib.util.find_spec(module) is None, reason=reason
-    )
+    reason = f"extra 'consumers': {module} wants NumPy 2, which this TensorFlow does not"
+    missing = np.__version__ < "2" and importlib.util.find_spec(module) is None
+    return pytest.mark.skipif(missing, reason=reason)
 
 
 @pytest.fixture(scope="module")

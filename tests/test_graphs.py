@@ -376,3 +376,22 @@ def test_bound_conditionals_leave_no_control_flow(build, resource, control_flow,
         arguments = build()[0]
     ops = fh.check(graph, **arguments).ops
     assert not {"Switch", "Merge", "If", "StatelessIf", "Case", "PartitionedCall"} & set(ops)
+
+
+@pytest.mark.skipif(tf.__version__.startswith("1."), reason="it lacks the attribute")
+def test_attributes_that_older_versions_lack(graph, tmp_path):
+    """They are written only where they are not the default."""
+    x, w = v1.placeholder(tf.float32, [1, 4, 4, 1], "x"), v1.get_variable("w", [1, 3])
+    windows = {"ksize": [1, 2, 2, 1], "strides": [1, 2, 2, 1]}
+    same = tf.raw_ops.MaxPool(input=x, padding="SAME", name="same", **windows)
+    paddings = [0, 0, 1, 1, 1, 1, 0, 0]
+    explicit = tf.raw_ops.MaxPool(
+        input=same, padding="EXPLICIT", explicit_paddings=paddings, name="explicit", **windows
+    )
+    tf.matmul(tf.reshape(explicit, [4, 1]), w, name="y")
+    with v1.Session() as session:
+        session.run(v1.global_variables_initializer())
+        fh.freeze_session(session, str(tmp_path / "a.pb"), ["y"])
+    nodes = {node.name: node.attr for node in read_graph_def(tmp_path / "a.pb").node}
+    assert "explicit_paddings" not in nodes["same"] and "grad_a" not in nodes["y"]
+    assert list(nodes["explicit"]["explicit_paddings"].list.i) == paddings

@@ -8,12 +8,23 @@ import sys
 import numpy as np
 import pytest
 from conftest import constants
-from fitting import DIGITS, KERASES, LABELS, TF1, classifier, fit, keras_of, weights_of
+from fitting import (
+    DIGITS,
+    HAS_KERAS_3,
+    KERASES,
+    LABELS,
+    TF1,
+    classifier,
+    fit,
+    keras_of,
+    weights_of,
+)
 
 import freeze_hooks as fh
 
 pytestmark = pytest.mark.parametrize("keras", KERASES, indirect=True)
 only_tf2 = pytest.mark.skipif(TF1, reason="came with TensorFlow 2")
+LEGACY = {"TF_USE_LEGACY_KERAS": "1"} if HAS_KERAS_3 else {}
 PROGRAMS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "programs")
 
 
@@ -208,9 +219,7 @@ def test_with_validation_the_default_is_the_best_val_loss(keras, tmp_path):
 
 def test_the_other_mode_of_tf_keras(keras, tmp_path):
     """Eager mode on TensorFlow 1.15; on TensorFlow 2, Keras 2 as tf.keras."""
-    lines = [
-        line.split() for line in run("eager_keras.py", tmp_path, TF_USE_LEGACY_KERAS="1") if line
-    ]
+    lines = [line.split() for line in run("eager_keras.py", tmp_path, **LEGACY) if line]
     assert [(step, float(difference) < 1e-6) for step, difference in lines[-2:]] == [
         ("8", True)
     ] * 2

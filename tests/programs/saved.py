@@ -60,7 +60,7 @@ def save_keras(directory):
     x = np.random.RandomState(0).randn(8, 5, 3).astype(np.float32)
     model.fit(x, np.arange(8) % 2, verbose=0)
     if hasattr(model, "export"):
-        model.export(directory + "/keras", verbose=False)
+        model.export(directory + "/keras")
     else:
         tf.saved_model.save(model, directory + "/keras")
     np.savez(directory + "/keras.npz", x=x, probs=model.predict(x, verbose=0))
