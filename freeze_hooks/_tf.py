@@ -260,8 +260,10 @@ def is_remote(session: Any) -> bool:
 
 def checkpoint_exists(prefix: str) -> bool:
     """Whether a checkpoint of either format is there (tf.train's own function is deprecated)."""
-    exists, shards = tf.io.gfile.exists, prefix + "-?????-of-?????"
-    return exists(prefix + ".index") or exists(prefix) or bool(tf.io.gfile.glob(shards))
+    files, shards = tf.io.gfile, prefix + "-?????-of-?????"
+    if files.exists(prefix + ".index") or files.glob(shards):
+        return True
+    return files.exists(prefix) and not files.isdir(prefix)  # ram:// takes beginnings for those
 
 
 _lock = threading.RLock()  # a finalizer may run while this thread holds it

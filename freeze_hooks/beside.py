@@ -6,6 +6,7 @@ import os
 import re
 from typing import Any, Mapping, Optional, Tuple
 
+from . import remote
 from .errors import FreezeError
 
 _ENDINGS = re.compile(r"(\.weights)?\.(keras|h5|hdf5)$")
@@ -55,10 +56,14 @@ class Beside:
             return None
 
 
-def _stamp(path: Optional[str]) -> Optional[Tuple[int, int, int]]:
+def _stamp(path: Optional[str]) -> Optional[Tuple[int, ...]]:
     """What changes when a file, a TensorFlow checkpoint or a SavedModel is written anew."""
     for file in [] if path is None else [path, path + ".index", path + "/saved_model.pb"]:
-        if os.path.isfile(file):
+        if remote.is_remote(file):
+            found = remote.stamp(file)
+            if found is not None:
+                return found
+        elif os.path.isfile(file):
             status = os.stat(file)
             return status.st_ino, status.st_mtime_ns, status.st_size
     return None

@@ -35,7 +35,8 @@ def find_prefix(checkpoint: Any) -> str:
       FreezeError: there is no checkpoint; what the directory has instead is named.
     """
     name = os.fspath(checkpoint)
-    if tf.io.gfile.isdir(name):
+    # ram:// takes the beginning of any name for a directory
+    if tf.io.gfile.isdir(name) and not tf.io.gfile.exists(name + ".index"):
         return _newest(name)
     prefix = _FILE.sub("", name)
     if checkpoint_exists(prefix):

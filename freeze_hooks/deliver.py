@@ -201,7 +201,7 @@ class SessionDelivery(Delivery):
         self, session: Any, stem: str, step: Optional[int], checkpoint: Optional[Tuple[str, Any]]
     ) -> None:
         options = self.options
-        directory = options.output_dir or os.path.dirname(stem) or "."
+        directory = options.output_dir or publish.directory_of(stem)
         metrics = self._measure(session, step)
 
         def freeze(path: str) -> Artifact:

@@ -16,7 +16,7 @@ from typing import Any, List, Optional, Sequence
 
 import tensorflow as tf
 
-from . import _tf
+from . import _tf, publish
 from ._tf import GraphDef, SaverDef
 from .checkpoints import find_prefix
 from .errors import InvalidFileError
@@ -265,8 +265,7 @@ def _frozen(task: _Task, path: Optional[str]) -> Any:
     reading = task.read()
     if path:
         reading.write(path, beside=False)
-        with open(path, "rb") as file:
-            return GraphDef.FromString(file.read())
+        return GraphDef.FromString(publish.read(path))
     return graph_def_of(reading.plan, reading.values)
 
 

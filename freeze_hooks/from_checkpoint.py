@@ -6,6 +6,8 @@ import dataclasses
 import os
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence
 
+import tensorflow as tf
+
 from ._tf import SavedKey
 from .checkpoints import Checkpoint, find_prefix, stem
 from .errors import FreezeError, NotFreezableError
@@ -82,7 +84,7 @@ def freeze_checkpoint(
 
 
 def _found(graph: Any) -> Any:
-    if isinstance(graph, (str, os.PathLike)) and not os.path.exists(graph):
+    if isinstance(graph, (str, os.PathLike)) and not tf.io.gfile.exists(os.fspath(graph)):
         raise FreezeError(f"there is no file {os.fspath(graph)!r}: graph= says which to take")
     return graph
 

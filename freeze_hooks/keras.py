@@ -99,7 +99,7 @@ class FreezeCallback:
             raise FreezeError(f'save_freq= is "epoch" or a number of batches, not {save_freq!r}')
         self._beside = None if beside is None else Beside(beside)
         self._template = os.fspath(beside.filepath if filepath is None else filepath)
-        self._directory = os.path.dirname(self._template.split("{", 1)[0]) or "."
+        self._directory = publish.directory_of(self._template.split("{", 1)[0])
         if max_to_keep is not None and "{" in os.path.dirname(self._template):
             raise FreezeError(
                 "max_to_keep= needs a filepath= whose directory is the same each time"
@@ -124,7 +124,7 @@ class FreezeCallback:
             resume=resume,
             strict=strict,
         )
-        key = os.path.relpath(self._template, self._directory)
+        key = publish.relative(self._template, self._directory)
         self._delivery = Delivery(options, key, "FreezeCallback")
         self._background = Background()
         self._plan: Optional[FunctionPlan] = None
@@ -312,11 +312,11 @@ class FreezeCallback:
         claimed = None if best is None else best.claim(metrics[best.monitor])
 
         def freeze(path: str) -> Artifact:
-            os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+            publish.make_directory(publish.directory_of(path))
             return write_frozen(plan.plan, values, path, step, metrics, "live")
 
         def job() -> None:
-            base = os.path.relpath(path, self._directory)
+            base = publish.relative(path, self._directory)
             try:
                 keep = self._delivery.options.keep
                 self._delivery.put(freeze, self._directory, base, keep, best=claimed)

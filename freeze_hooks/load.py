@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
+from . import remote
 from ._tf import GraphDef, op_def, v1
 from .errors import FreezeError, InvalidFileError, NotFreezableError, UnknownNameError
 from .freezer import FORMAT, plan_graph
@@ -209,7 +210,7 @@ def inspect(path: str) -> Report:
     )
     return Report(
         _signature(graph_def, metadata, path),
-        os.path.getsize(path),
+        remote.size(path) if remote.is_remote(path) else os.path.getsize(path),
         weights,
         histogram(bodies),
         tuple(findings),
@@ -256,10 +257,7 @@ def read_graph_def(path: str) -> Any:
       InvalidFileError: the file is truncated or no GraphDef.
       OSError: it cannot be read.
     """
-    with open(path, "rb") as file:
-        ours = file.read(len(START)) == START
-        file.seek(len(START) if ours else 0)
-        data = file.read()
+    ours, data = _content(path)
     graph_def = GraphDef()
     try:
         if graph_def.MergeFromString(data) < len(data):  # it may stop without an error
@@ -276,6 +274,18 @@ def read_graph_def(path: str) -> Any:
         raise InvalidFileError(f"{path} is truncated or broken: {error}") from None
     _add_defaults(graph_def.node)
     return graph_def
+
+
+def _content(path: str) -> Tuple[bool, bytes]:
+    """Whether a file begins as ours do, and what follows (of another file, all of it)."""
+    if remote.is_remote(path):
+        data = remote.read(path)
+        ours = data.startswith(START)
+        return ours, data[len(START) :] if ours else data
+    with open(path, "rb") as file:
+        ours = file.read(len(START)) == START
+        file.seek(len(START) if ours else 0)
+        return ours, file.read()
 
 
 def _check_edges(graph_def: Any) -> None:

@@ -13,7 +13,8 @@ import threading
 import uuid
 from typing import Any, Callable, Dict, Iterator, List, Optional, Union
 
-from .sink import Written, open_sink
+from . import remote
+from .sink import Descriptor, Written, open_sink
 
 STATE_FILE = "frozen_state.json"
 _STATE_LOCK = threading.Lock()  # several adapters may write in one directory, in threads
@@ -33,29 +34,40 @@ def publish(path: str, write: Callable[[Any], None], expected: int = 0) -> Writt
     Raises:
       OSError: from the file system, among them ENOSPC.
     """
-    with _replacing(path) as temporary, open(temporary, "xb", buffering=0) as file:
+    with _replacing(path) as temp, _opened(temp, expected) as file, open_sink(file) as sink:
+        write(sink)
+        return sink.result()
+
+
+@contextlib.contextmanager
+def _opened(path: str, expected: int) -> Iterator[Any]:
+    """A new file for a Sink; what was written is on disk when the block ends well."""
+    if remote.is_remote(path):
+        with remote.opened(path) as writer:
+            yield writer
+        return
+    with open(path, "xb", buffering=0) as file:
         _reserve(file, expected)
-        with open_sink(file.fileno()) as sink:
-            write(sink)
-            written = sink.result()
+        yield Descriptor(file.fileno())
         file.truncate()
         os.fsync(file.fileno())
-    return written
 
 
 @contextlib.contextmanager
 def _replacing(path: str) -> Iterator[str]:
     """A temporary name that becomes `path` if all goes well, and goes if not."""
-    directory, base = os.path.split(os.path.abspath(path))
+    far = remote.is_remote(path)
+    directory, base = remote.split(path) if far else os.path.split(os.path.abspath(path))
     temporary = os.path.join(directory, f".{base}.{uuid.uuid4().hex[:12]}.tmp")
     try:
         yield temporary
-        os.replace(temporary, path)
+        (remote.rename if far else os.replace)(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):
-            os.unlink(temporary)
+            _unlink(temporary)
         raise
-    _sync_directory(directory)
+    if not far:
+        _sync_directory(directory)
 
 
 def publish_json(path: str, content: Any) -> None:
@@ -84,20 +96,46 @@ def _sync_directory(directory: str) -> None:
             os.close(descriptor)
 
 
+def directory_of(path: str) -> str:
+    """The directory of a path, local or with a scheme; "." where it names none."""
+    return str((remote.split if remote.is_remote(path) else os.path.split)(path)[0]) or "."
+
+
+def make_directory(directory: str) -> None:
+    """Make a directory, and those above it, if it is missing.
+
+    Raises:
+      OSError: it cannot be made.
+    """
+    if remote.is_remote(directory):
+        remote.make_directory(directory)
+    else:
+        os.makedirs(directory, exist_ok=True)
+
+
 def ensure_writable(directory: str) -> None:
     """Make the directory if it is missing, and try to write in it.
 
     Raises:
       OSError: it cannot be made, or not be written in.
     """
-    os.makedirs(directory, exist_ok=True)
-    with tempfile.TemporaryFile(dir=directory):
-        pass
+    make_directory(directory)
+    if remote.is_remote(directory):
+        trial = os.path.join(directory, f".{uuid.uuid4().hex[:12]}.tmp")
+        with remote.opened(trial) as writer:
+            writer.put(b"\0")
+        remote.delete(trial)
+    else:
+        with tempfile.TemporaryFile(dir=directory):
+            pass
 
 
 def publish_link(source: str, path: str) -> None:
     """Make `path` another name of `source`'s content, or a copy where links are not to be had."""
     with _replacing(path) as temporary:
+        if remote.is_remote(path):
+            remote.copy(source, temporary)
+            return
         try:
             os.link(source, temporary)
         except OSError:
@@ -128,11 +166,11 @@ def retain(
     with _state(directory, name) as own:
         files = _ours(_dict(own.get("files")))
         files.pop(file, None)  # the newest comes last
-        files[file] = checkpoint and os.path.relpath(checkpoint, directory)
+        files[file] = checkpoint and relative(checkpoint, directory)
 
         def outlived(known: str) -> bool:
             prefix = files[known]
-            return bool(prefix) and not exists(os.path.normpath(os.path.join(directory, prefix)))
+            return bool(prefix) and not exists(_joined(directory, prefix))
 
         others = [known for known in files if known != file]
         if keep is None:
@@ -144,6 +182,23 @@ def retain(
             del files[known]
         own["files"] = files
     return [os.path.join(directory, known) for known in gone]
+
+
+def relative(path: str, directory: str) -> str:
+    """A path from a directory on; whole, where only one of them has a scheme."""
+    if not (remote.is_remote(path) or remote.is_remote(directory)):
+        return os.path.relpath(path, directory)
+    start = os.path.join(directory, "")
+    if path.startswith(start):
+        return path[len(start) :]
+    return path if remote.is_remote(path) else os.path.abspath(path)
+
+
+def _joined(directory: str, prefix: str) -> str:
+    if remote.is_remote(prefix):
+        return prefix
+    joined = os.path.join(directory, prefix)
+    return joined if remote.is_remote(joined) else os.path.normpath(joined)
 
 
 class Best:
@@ -235,16 +290,31 @@ def _delete(path: str) -> bool:
     try:
         for doomed in (path, path + ".json"):
             with contextlib.suppress(FileNotFoundError):
-                os.unlink(doomed)
+                _unlink(doomed)
     except OSError:  # Windows: somebody reads it
         return False
     return True
 
 
+def _unlink(path: str) -> None:
+    (remote.delete if remote.is_remote(path) else os.unlink)(path)
+
+
+def read(path: str) -> bytes:
+    """All of a file, local or with a scheme.
+
+    Raises:
+      OSError: it cannot be read.
+    """
+    if remote.is_remote(path):
+        return remote.read(path)
+    with open(path, "rb") as file:
+        return file.read()
+
+
 def _load(path: str) -> Dict[str, Any]:
     try:
-        with open(path, encoding="utf-8") as file:
-            state = json.load(file)
+        state = json.loads(read(path).decode())
         json.dumps(state, allow_nan=False, ensure_ascii=False).encode()  # else it is none of ours
     except (FileNotFoundError, ValueError, RecursionError):
         return {}

@@ -28,15 +28,32 @@ class Written(NamedTuple):
     hash: str
 
 
-class Sink:
-    """Takes bytes for an open file descriptor; see `open_sink`."""
+class Descriptor:
+    """Takes bytes for an open file descriptor, and tells the disk to begin before all is there."""
 
-    def __init__(self, descriptor: int, threaded: int) -> None:
+    def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
-        self._threaded = threaded
-        self._hash = xxhash.xxh3_64()
         self._sent = 0
         self._done = 0
+
+    def put(self, data: Any) -> None:
+        """Append a buffer."""
+        view = memoryview(data).cast("B")
+        self._done += view.nbytes
+        while view:
+            view = view[os.write(self._descriptor, view) :]
+        if self._done - self._sent >= _WRITEBACK:
+            _start_writeback(self._descriptor, self._sent, self._done - self._sent)
+            self._sent = self._done
+
+
+class Sink:
+    """Takes bytes for whatever has a `put(buffer)`; see `open_sink`."""
+
+    def __init__(self, file: Any, threaded: int) -> None:
+        self._file = file
+        self._threaded = threaded
+        self._hash = xxhash.xxh3_64()
         self._gathered = bytearray()
         self._chunks: Any = queue.Queue(_WAITING)
         self._error: Optional[BaseException] = None
@@ -88,7 +105,7 @@ class Sink:
     def _pass_on(self, data: Any) -> None:
         self._hash.update(data)
         if self._thread is None and not self._start():
-            self._put(data)
+            self._file.put(data)
         else:
             self._chunks.put(data)
 
@@ -110,25 +127,17 @@ class Sink:
                 return
             try:
                 if self._error is None:
-                    self._put(data)
+                    self._file.put(data)
             except BaseException as error:
                 self._error = error
             del data  # else it stays alive while the next one is awaited
 
-    def _put(self, data: Any) -> None:
-        view = memoryview(data).cast("B")
-        while view:
-            view = view[os.write(self._descriptor, view) :]
-        self._done += memoryview(data).nbytes
-        if self._done - self._sent >= _WRITEBACK:
-            _start_writeback(self._descriptor, self._sent, self._done - self._sent)
-            self._sent = self._done
-
 
 @contextlib.contextmanager
-def open_sink(descriptor: int, threaded: int = _THREADED) -> Iterator[Sink]:
-    """A Sink for a file descriptor; its thread begins after so many bytes, ends with the block."""
-    sink = Sink(descriptor, threaded)
+def open_sink(file: Any, threaded: int = _THREADED) -> Iterator[Sink]:
+    """A Sink for a Descriptor or the like; its thread begins after so many bytes, and ends with
+    the block."""
+    sink = Sink(file, threaded)
     try:
         yield sink
     finally:

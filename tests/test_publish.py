@@ -169,7 +169,9 @@ def test_no_room_for_the_file(tmp_path, expected):
 def test_a_disk_that_fills_up_while_a_large_file_is_written():
     """What the writing thread meets reaches the writer, at the latest in the end."""
     data = b"n" * (16 << 20)
-    with open("/dev/full", "wb", buffering=0) as full, sink.open_sink(full.fileno(), 0) as file:
+    with open("/dev/full", "wb", buffering=0) as full, sink.open_sink(
+        sink.Descriptor(full.fileno()), 0
+    ) as file:
         with pytest.raises(OSError) as raised:
             for _ in range(100):
                 file.write(data)
