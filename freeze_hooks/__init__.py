@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from .errors import NotFreezableError as NotFreezableError
     from .errors import TooLargeError as TooLargeError
     from .errors import UnknownNameError as UnknownNameError
+    from .estimator import FreezeExporter as FreezeExporter
+    from .estimator import estimator_inference as estimator_inference
     from .freezer import Artifact as Artifact
     from .freezer import freeze_session as freeze_session
     from .from_checkpoint import freeze_checkpoint as freeze_checkpoint
@@ -43,6 +45,7 @@ _HOMES = {
     "Artifact": "freezer",
     "FreezeCallback": "keras",
     "FreezeError": "errors",
+    "FreezeExporter": "estimator",
     "FreezeHook": "session",
     "FreezingSaver": "saver",
     "FrozenModel": "load",
@@ -53,6 +56,7 @@ _HOMES = {
     "UnknownNameError": "errors",
     "FunctionPlan": "traced",
     "check": "load",
+    "estimator_inference": "estimator",
     "freeze_checkpoint": "from_checkpoint",
     "freeze_function": "traced",
     "freeze_keras_model": "keras_model",

@@ -51,6 +51,11 @@ DT_VARIANT: int = types_pb2.DT_VARIANT
 IMPORTS_ROWS = not VERSION.startswith("1.")
 
 
+def exporter_base() -> Any:
+    """tf.estimator.Exporter, which is imported only now; object where there is none any more."""
+    return tf.estimator.Exporter if hasattr(tf, "estimator") else object
+
+
 @functools.lru_cache(maxsize=None)
 def op_def(name: str) -> Optional[Any]:
     """The OpDef registered for an op type, also from loaded libraries; None if there is none."""

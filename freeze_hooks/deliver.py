@@ -213,7 +213,7 @@ class SessionDelivery(Delivery):
         keep, base, claimed = options.keep, os.path.basename(stem), None
         best = self.best(directory, bool(step))
         if best is not None:
-            value = metrics[best.monitor]
+            value = monitored(best.monitor, metrics, "evaluate=")
             if not best.beaten_by(value):
                 return
             keep, prefix, base, claimed = None, None, "best", best.claim(value)
@@ -242,11 +242,21 @@ class SessionDelivery(Delivery):
         if not isinstance(found, Mapping):
             raise FreezeError(f"evaluate= must return a dict of metrics, not {found!r}")
         metrics = {str(name): float(value) for name, value in found.items()}
-        monitor = self.options.monitor
-        if monitor is not None and monitor not in metrics:
-            close = near(monitor, metrics) or sorted(metrics)
-            raise UnknownNameError(
-                f"monitor={monitor!r} is not among the metrics of evaluate=: "
-                f"{', '.join(map(repr, close)) or 'there are none'}"
-            )
+        if self.options.monitor is not None:
+            monitored(self.options.monitor, metrics, "evaluate=")
         return metrics
+
+
+def monitored(monitor: str, metrics: Mapping[str, float], source: str) -> float:
+    """The monitored metric.
+
+    Raises:
+      UnknownNameError: `source` gave no such metric; near matches are listed.
+    """
+    if monitor not in metrics:
+        close = near(monitor, metrics) or sorted(metrics)
+        raise UnknownNameError(
+            f"monitor={monitor!r} is not among the metrics of {source}: "
+            f"{', '.join(map(repr, close)) or 'there are none'}"
+        )
+    return metrics[monitor]

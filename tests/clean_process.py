@@ -29,7 +29,7 @@ def main():
     for line in sys.stdin:
         task = json.loads(line)
         try:
-            with np.load(task["feeds"]) as feeds:
+            with np.load(task["feeds"], allow_pickle=True) as feeds:
                 values = run(task["path"], dict(feeds), task["fetches"], task["optimize"])
             np.savez(task["out"], **{f"v{i}": v for i, v in enumerate(values)})
             answer = "ok"

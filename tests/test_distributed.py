@@ -91,7 +91,7 @@ class Cluster:
         """What a worker froze, once it is done."""
         process = self._processes["worker", task]
         self.wait_for(lambda: process.poll() == 0)
-        return json.loads((self._logs / f"worker{task}.json").read_text())
+        return json.loads((self._logs / f"worker{task}.json").read_text())["files"]
 
     def stop(self):
         for process in self._processes.values():

@@ -49,6 +49,14 @@ def test_digits_keras(tmp_path):
     assert "improved from" in out and "best.pb" in os.listdir(str(tmp_path))
 
 
+@pytest.mark.skipif(not hasattr(tf, "estimator"), reason="TensorFlow 2.15 was the last with it")
+def test_digits_estimator(tmp_path):
+    out = run([os.path.join(ROOT, "examples", "digits_estimator.py"), str(tmp_path)], tmp_path)
+    live, frozen = re.findall(r"held-out accuracy, .*: +([\d.]+)", out)
+    assert live == frozen and float(frozen) > 0.9
+    assert float(re.search(r"difference of probabilities: (\S+)", out).group(1)) < 1e-5
+
+
 def readme_blocks():
     with open(os.path.join(ROOT, "README.md"), encoding="utf-8") as file:
         return re.findall(r"```python\n(.*?)```", file.read(), re.DOTALL)
@@ -61,6 +69,8 @@ def test_readme(number, tmp_path):
     script = blocks[number]
     if script.startswith("# needs TensorFlow 2") and tf.__version__.startswith("1."):
         pytest.skip("shows what came with TensorFlow 2")
+    if script.startswith("# needs Estimator") and not hasattr(tf, "estimator"):
+        pytest.skip("TensorFlow 2.15 was the last with Estimator")
     if script.startswith("# goes on from the first block"):
         script = blocks[0] + script
     (tmp_path / "block.py").write_text(script)

@@ -64,6 +64,19 @@ def build():
     return train, loss, hooks, {"words": ids, "labels": labels}
 
 
+class Times(v1.train.CheckpointSaverListener):
+    """How long it took to save each checkpoint, and to freeze it."""
+
+    def __init__(self):
+        self.seconds = []
+
+    def before_save(self, session, global_step_value):
+        self.start = time.perf_counter()
+
+    def after_save(self, session, global_step_value):
+        self.seconds.append(time.perf_counter() - self.start)
+
+
 def main():
     server = tf.distribute.Server(cluster, job_name=given["job"], task_index=task, protocol="grpc")
     if given["job"] == "ps":
@@ -82,15 +95,21 @@ def main():
                 name="best", save_best_only=True, evaluate=evaluate, monitor="loss", **common
             )
         )
+    saver = v1.train.Saver(sharded=True, max_to_keep=given.get("max_to_keep", 5))
+    scaffold = v1.train.Scaffold(saver=saver)
     config = v1.ConfigProto(device_filters=["/job:ps", f"/job:worker/task:{task}"])
-    rng = np.random.RandomState(task)
+    rng, times = np.random.RandomState(task), Times()
+    saving = {"scaffold": scaffold, "listeners": [times]}
     with v1.train.MonitoredTrainingSession(
         master=server.target,
         is_chief=chief,
         checkpoint_dir=given["dir"],
-        save_checkpoint_steps=SAVE_STEPS,
+        save_checkpoint_steps=None,
+        save_checkpoint_secs=None,
+        chief_only_hooks=[v1.train.CheckpointSaverHook(given["dir"], None, SAVE_STEPS, **saving)],
         save_summaries_steps=None,
         log_step_count_steps=None,
+        scaffold=scaffold,
         hooks=hooks + frozen,
         config=config,
         stop_grace_period_secs=5,  # SyncReplicasOptimizer's thread waits for gradients to the end
@@ -102,7 +121,7 @@ def main():
             time.sleep(given.get("pause", 0))
     report = [[a.path, a.step, a.bytes, a.seconds] for hook in frozen for a in hook.artifacts]
     with open(given["report"], "w") as file:
-        json.dump(report, file)
+        json.dump({"files": report, "saves": times.seconds}, file)
 
 
 with tf.Graph().as_default():
