@@ -72,7 +72,7 @@ def plan_keras_model(
     outputs = apart(_output_names(model, concrete.structured_outputs), inputs)
     naming = Naming(inputs, outputs, _variable_names(model), scopes_of(model))
     replaced = _averages(model) if ema else (lambda handle: handle)
-    reduced = reduced_on_read(_tensorflow_value(v) for v in model.variables)
+    reduced = reduced_on_read(map(_tensorflow_value, _variables(model)))
     return plan_concrete(concrete, naming, replaced, reduced, **form)
 
 
@@ -267,11 +267,14 @@ def _tensorflow_value(variable: Any) -> Any:
     return variable if callable(getattr(variable, "value", None)) else variable.value
 
 
+def _variables(model: Any) -> List[Any]:
+    """A model's variables, without the look-up layers' vocabularies that tf_keras lists too."""
+    return [variable for variable in model.variables if hasattr(variable, "dtype")]
+
+
 def _variable_names(model: Any) -> Dict[int, str]:
     names: Dict[int, str] = {}
-    for variable in model.variables:
-        if not hasattr(variable, "dtype"):  # tf_keras lists look-up layers' vocabularies too
-            continue
+    for variable in _variables(model):
         name = getattr(variable, "path", None) or variable.name.split(":")[0]
         names.update((id(handle), apart([name])[0]) for handle in _handles(variable))
     return names
