@@ -68,9 +68,11 @@ def exchange(session):
 )
 def between(session, tensorflow):
     """Versions that are not tried each time: `nox -s between`."""
-    # TensorFlow 2.11 says nothing of NumPy 2, and fails with it
-    besides = "numpy<2" if tensorflow < "2.16" else f"tf-keras=={tensorflow}"
-    test(session, ".[slim,test]", f"tensorflow=={tensorflow}", besides)
+    if tensorflow < "2.16":  # it says nothing of NumPy 2, and fails with it
+        test(session, ".[slim,test]", f"tensorflow=={tensorflow}", "numpy<2")
+    else:
+        keras_2 = f"tf-keras=={tensorflow}"
+        test(session, ".[slim,consumers,test]", f"tensorflow=={tensorflow}", keras_2)
 
 
 @nox.session(python=HERE)
