@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 
+import google.protobuf
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -70,6 +71,8 @@ HOW = [
 def test_of_tensorflow_1(how, clean, tmp_path):
     """Its vocabulary file is found where the SavedModel is now, and travels in the file."""
     directory, (scores, vectors) = save(tmp_path, **how)
+    if how == {"text": True} and google.protobuf.__version__.startswith("5."):
+        pytest.skip("protobuf 5 leaves out backslashes before quotes: it cannot read it either")
     artifact = fh.freeze_saved_model(directory, tmp_path / "a.pb")
     (given,), (answer,) = artifact.signature.inputs, artifact.signature.outputs
     assert (given.tensor, answer.tensor) == ("x:0", "scores:0")
