@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-from typing import Any, Callable, Iterable, List, Mapping, Optional, Tuple, Union
+from typing import Any, Callable, Iterable, List, Mapping, Optional, Set, Tuple, Union
 
 import tensorflow as tf
 
-from . import _tf, publish
+from . import _tf, leftover, publish
 from .concurrency import queues_update, updates_meanwhile
 from .errors import FreezeError, UnknownNameError
 from .freezer import Artifact, Freezer
@@ -90,6 +90,7 @@ class Delivery:
         self._key = key
         self._who = who
         self._best: Optional[publish.Best] = None
+        self._swept: Set[str] = set()
         self.artifacts: List[Artifact] = []
 
     def report(self, found: Iterable[Any]) -> None:
@@ -134,6 +135,9 @@ class Delivery:
           best: the claim on being the best that the file makes.
         """
         path = os.path.join(directory, base)
+        if directory not in self._swept:
+            self._swept.add(directory)
+            leftover.sweep(directory)
         try:
             artifact = freeze(path)
         except BaseException:

@@ -13,7 +13,7 @@ import threading
 import uuid
 from typing import Any, Callable, Dict, Iterator, List, Optional, Union
 
-from . import remote
+from . import leftover, remote
 from .sink import Descriptor, Written, open_sink
 
 STATE_FILE = "frozen_state.json"
@@ -34,19 +34,26 @@ def publish(path: str, write: Callable[[Any], None], expected: int = 0) -> Writt
     Raises:
       OSError: from the file system, among them ENOSPC.
     """
-    with _replacing(path) as temp, _opened(temp, expected) as file, open_sink(file) as sink:
+    with contextlib.ExitStack() as held, contextlib.ExitStack() as stack:
+        temporary = stack.enter_context(_replacing(path))
+        file = stack.enter_context(_opened(temporary, expected, held))
+        sink = stack.enter_context(open_sink(file))
         write(sink)
         return sink.result()
 
 
 @contextlib.contextmanager
-def _opened(path: str, expected: int) -> Iterator[Any]:
-    """A new file for a Sink; what was written is on disk when the block ends well."""
+def _opened(path: str, expected: int, held: Any) -> Iterator[Any]:
+    """A new file for a Sink; what was written is on disk when the block ends well.
+
+    That it is in use is known until the ExitStack `held` ends, which is after it was renamed.
+    """
     if remote.is_remote(path):
         with remote.opened(path) as writer:
             yield writer
         return
     with open(path, "xb", buffering=0) as file:
+        held.enter_context(leftover.hold(file.fileno()))
         _reserve(file, expected)
         yield Descriptor(file.fileno())
         file.truncate()
@@ -114,7 +121,7 @@ def make_directory(directory: str) -> None:
 
 
 def ensure_writable(directory: str) -> None:
-    """Make the directory if it is missing, and try to write in it.
+    """Make the directory if it is missing, try to write in it, and clear what was left over there.
 
     Raises:
       OSError: it cannot be made, or not be written in.
@@ -128,6 +135,7 @@ def ensure_writable(directory: str) -> None:
     else:
         with tempfile.TemporaryFile(dir=directory):
             pass
+        leftover.sweep(directory)
 
 
 def publish_link(source: str, path: str) -> None:

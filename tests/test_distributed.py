@@ -126,14 +126,18 @@ def assert_whole(run_dir, steps):
 
 @pytest.mark.parametrize("sync, resource, rows", [(False, True, LARGE), (True, False, SMALL)])
 def test_the_chief_alone_writes(cluster, clean, resource, sync, rows):
-    running = cluster(last_step=30, sync=sync, resource=resource, rows=rows)
-    written, others = running.report(0), running.report(1)
+    running = cluster(last_step=30, sync=sync, resource=resource, rows=rows, live=True)
+    both, others = running.report(0), running.report(1)
+    written = [one for one in both if ".live." not in one[0]]
+    live = [one for one in both if ".live." in one[0]]
     assert others == []
     steps = saved_steps(running.run_dir)
     assert [step for _, step, *_ in written] == steps == frozen_steps(running.run_dir)
     assert len(steps) >= 3
     assert_whole(running.run_dir, steps)
     assert {fh.load_frozen(path).metadata["values"] for path, *_ in written} == {"checkpoint"}
+    assert len(live) == len(written)
+    assert {fh.load_frozen(path).metadata["values"] for path, *_ in live} == {"live"}
     words = np.arange(64)[None] * 17 * 7919 % rows
     (probs,) = clean.run(written[-1][0], {"words:0": words}, ["probs:0"])
     assert probs.shape == (1, 10) and abs(probs.sum() - 1) < 1e-5

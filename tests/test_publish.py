@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import xxhash
 
-from freeze_hooks import publish, sink
+from freeze_hooks import leftover, publish, sink
 
 OLD, NEW = b"old" * 1000, b"new" * 2000
 
@@ -398,3 +398,38 @@ def test_what_others_keep_in_the_state_stays(tmp_path):
     publish.retain(str(tmp_path), "", "m.pb", str(tmp_path / "m"), lambda prefix: True)
     state[""]["files"]["m.pb"] = "m"
     assert json.loads(read(tmp_path / publish.STATE_FILE).decode()) == state
+
+
+def temporaries(directory):
+    return sorted(name for name in os.listdir(str(directory)) if name.endswith(".tmp"))
+
+
+def test_what_a_killed_program_left_goes_at_the_next_start(tmp_path):
+    """What others are writing meanwhile stays, and so does what is not ours."""
+    script = (
+        "import sys, time\n"
+        "from freeze_hooks import publish\n"
+        "def write(file):\n"
+        "    file.write(b'n' * (4 << 20)); print('writing', flush=True); time.sleep(60)\n"
+        "publish.publish(sys.argv[1], write)\n"
+    )
+    programs = [
+        subprocess.Popen(
+            [sys.executable, "-c", script, str(tmp_path / name)], stdout=subprocess.PIPE
+        )
+        for name in ("killed.pb", "running.pb")
+    ]
+    for program in programs:
+        assert program.stdout.readline() == b"writing\n"
+    programs[0].kill()
+    programs[0].wait()
+    for name in (".notes.tmp", ".m.pb.0123.tmp", "m.pb.0123456789ab.tmp"):
+        (tmp_path / name).write_bytes(b"not ours")
+    assert len(temporaries(tmp_path)) == 5
+    publish.ensure_writable(str(tmp_path))
+    left = temporaries(tmp_path)
+    assert len(left) == 4 and not any("killed" in name for name in left)
+    programs[1].kill()
+    programs[1].wait()
+    assert leftover.sweep(str(tmp_path)) == [name for name in left if "running" in name]
+    assert leftover.sweep(str(tmp_path / "missing")) == []

@@ -89,6 +89,8 @@ def main():
 
     common = {"outputs": ["probs"], "is_chief": chief}
     frozen = [fh.FreezeHook(values=given.get("values", "auto"), strict=True, **common)]
+    if given.get("live"):
+        frozen.append(fh.FreezeHook(values="live", name="live", strict=True, **common))
     if given.get("best"):
         frozen.append(
             fh.FreezeHook(
