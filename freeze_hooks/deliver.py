@@ -14,6 +14,7 @@ from .concurrency import queues_update, updates_meanwhile
 from .errors import FreezeError, UnknownNameError
 from .freezer import Artifact, Freezer
 from .graph.names import near
+from .load import description
 
 Evaluate = Callable[[Any, Optional[int]], Mapping[str, float]]
 SCHEDULED_KEEP = 5  # what a Saver keeps by default
@@ -101,8 +102,11 @@ class Delivery:
         for finding in findings:
             _tf.warn(f"{self._who}: {finding}")
 
-    def best(self, directory: str, resumed: bool) -> Optional[publish.Best]:
-        """The best value so far, with save_best_only; an older training's if this one goes on."""
+    def best(self, directory: str, file: str, resumed: bool) -> Optional[publish.Best]:
+        """The best value so far, with save_best_only; an older training's if this one goes on.
+
+        That one may have been killed between writing its file and noting the file's value.
+        """
         options = self.options
         if options.monitor is None or not options.save_best_only:
             return None
@@ -110,9 +114,11 @@ class Delivery:
             resumed = resumed if options.resume == "auto" else bool(options.resume)
             self._best = publish.Best(options.monitor, options.mode, options.threshold)
             if resumed:
-                known = publish.load_best(directory, self._key, options.monitor)
-                if known is not None and self._best.beaten_by(known):
-                    self._best.value = known
+                noted = publish.load_best(directory, self._key, options.monitor)
+                told = _metric(os.path.join(directory, file), options.monitor)
+                for known in (noted, told):
+                    if known is not None and self._best.beaten_by(known):
+                        self._best.value = known
         return self._best
 
     def put(
@@ -215,7 +221,7 @@ class SessionDelivery(Delivery):
 
         prefix = checkpoint[0] if checkpoint else None
         keep, base, claimed = options.keep, os.path.basename(stem), None
-        best = self.best(directory, bool(step))
+        best = self.best(directory, options.file("best"), bool(step))
         if best is not None:
             value = monitored(best.monitor, metrics, "evaluate=")
             if not best.beaten_by(value):
@@ -249,6 +255,14 @@ class SessionDelivery(Delivery):
         if self.options.monitor is not None:
             monitored(self.options.monitor, metrics, "evaluate=")
         return metrics
+
+
+def _metric(path: str, monitor: str) -> Optional[float]:
+    """A metric that a frozen file says it has, if there is such a file."""
+    try:
+        return float(description(path)["metrics"][monitor])
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def monitored(monitor: str, metrics: Mapping[str, float], source: str) -> float:

@@ -192,7 +192,7 @@ class FreezeExporter(_Exporter):
         self, estimator: Any, path: str, prefix: str, metrics: Mapping[str, float]
     ) -> Optional[str]:
         directory, claimed = publish.directory_of(path), None
-        best = self._delivery.best(directory, True)
+        best = self._delivery.best(directory, os.path.basename(path), True)
         if best is not None:
             value = monitored(best.monitor, metrics, "the evaluation")
             if not best.beaten_by(value):

@@ -263,7 +263,9 @@ class FreezeCallback:
             return
         value = self._monitored(metrics)
         self._settle_mode()
-        best = self._delivery.best(self._directory, bool(self._resumed))
+        best = self._delivery.best(
+            self._directory, publish.relative(path, self._directory), bool(self._resumed)
+        )
         if value is None or best is None:
             return
         so_far = "" if best.value is None else f" from {best.value:.5f}"

@@ -312,6 +312,14 @@ def _add_defaults(nodes: Iterable[Any]) -> None:
                 node.attr[attr.name].CopyFrom(attr.default_value)
 
 
+def description(path: str) -> Dict[str, Any]:
+    """How a frozen file describes itself; empty if it does not, or is none."""
+    try:
+        return _description(read_graph_def(path), path)
+    except (OSError, InvalidFileError):
+        return {}
+
+
 def _description(graph_def: Any, path: str) -> Dict[str, Any]:
     for node in graph_def.node:
         if DESCRIPTION in node.attr:

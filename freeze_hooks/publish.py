@@ -171,9 +171,16 @@ def retain(
     Returns:
       The paths of the deleted files.
     """
+
+    def deleted(known: str) -> bool:
+        return _delete(os.path.join(directory, known))
+
     with _state(directory, name) as own:
         files = _ours(_dict(own.get("files")))
         files.pop(file, None)  # the newest comes last
+        # what was to go when a program ended, or could not be deleted then
+        leaving = [known for known in _ours(_dict(own.get("leaving"))) if known != file]
+        leaving = [known for known in leaving if not deleted(known)]
         files[file] = checkpoint and relative(checkpoint, directory)
 
         def outlived(known: str) -> bool:
@@ -185,11 +192,14 @@ def retain(
             over = [known for known in others if outlived(known)]
         else:
             over = others[: max(0, len(files) - keep)]
-        gone = [known for known in over if _delete(os.path.join(directory, known))]
-        for known in gone:
+        for known in over:
             del files[known]
         own["files"] = files
-    return [os.path.join(directory, known) for known in gone]
+        own.pop("leaving", None)
+        if leaving or over:
+            own["leaving"] = dict.fromkeys(leaving + over, "")
+    # only now, so that the state never names what is not there
+    return [os.path.join(directory, known) for known in over if deleted(known)]
 
 
 def relative(path: str, directory: str) -> str:
