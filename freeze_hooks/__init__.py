@@ -18,6 +18,7 @@ from ._version import __version__
 if TYPE_CHECKING:
     from .errors import FreezeError as FreezeError
     from .errors import InvalidFileError as InvalidFileError
+    from .errors import NotFiniteError as NotFiniteError
     from .errors import NotFreezableError as NotFreezableError
     from .errors import TooLargeError as TooLargeError
     from .errors import UnknownNameError as UnknownNameError
@@ -50,6 +51,7 @@ _HOMES = {
     "FreezingSaver": "saver",
     "FrozenModel": "load",
     "InvalidFileError": "errors",
+    "NotFiniteError": "errors",
     "NotFreezableError": "errors",
     "Report": "load",
     "TooLargeError": "errors",

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from . import _tf, leftover, publish
 from .concurrency import queues_update, updates_meanwhile
-from .errors import FreezeError, UnknownNameError
+from .errors import FreezeError, NotFiniteError, UnknownNameError
 from .freezer import Artifact, Freezer
 from .graph.names import near
 from .load import description
@@ -161,7 +161,8 @@ class Delivery:
         _tf.info(str(artifact))
 
     def failed(self, error: Exception, path: str, raising: bool = False) -> None:
-        """Warn of a save that failed; raise it if `strict` or `raising`."""
+        """Warn of a save that failed; raise it if that was asked for."""
+        raising = raising or isinstance(error, NotFiniteError)
         if isinstance(error, OSError):
             error = FreezeError(f"cannot write a frozen file for {path}: {error}")
         if self.options.strict or raising:

@@ -23,5 +23,9 @@ class TooLargeError(FreezeError):
     """The file would pass 2 GiB, the most a protocol buffer parser accepts."""
 
 
+class NotFiniteError(FreezeError):
+    """A variable holds NaN or infinity, and check_numerics="raise" forbids it."""
+
+
 class InvalidFileError(FreezeError):
     """A file is truncated, not a GraphDef, or contradicts itself."""

@@ -98,7 +98,8 @@ class FreezeExporter(_Exporter):
       keep: how many files "latest" keeps; None keeps all.
       monitor: the metric that decides for "best", as `Estimator.evaluate` calls it.
       mode: "min" or "max": what is better. NaN never is.
-      bind, variable_map, ema, lower_control_flow, weights, optimize: as in `freeze_checkpoint`.
+      bind, variable_map, ema, lower_control_flow, weights, check_numerics,
+        optimize: as in `freeze_checkpoint`.
       strict: raise findings in the graph, and a failure to write, which are warnings otherwise.
 
     Raises:
@@ -120,6 +121,7 @@ class FreezeExporter(_Exporter):
         ema: Any = None,
         lower_control_flow: bool = False,
         weights: Optional[str] = None,
+        check_numerics: str = "warn",
         optimize: bool = False,
         strict: bool = False,
     ) -> None:
@@ -138,6 +140,7 @@ class FreezeExporter(_Exporter):
             "ema": ema,
             "lower_control_flow": lower_control_flow,
             "weights": weights,
+            "check_numerics": check_numerics,
             "optimize": optimize,
         }
         self._bind = bind

@@ -16,6 +16,7 @@ from ._tf import v1
 from ._version import __version__
 from .errors import FreezeError, TooLargeError
 from .graph.lint import Finding
+from .numerics import watched
 from .optimized import optimized
 from .plan import LIMIT, FreezePlan, Signature, compile_plan
 from .saved_tensors import CheckpointValues
@@ -141,6 +142,8 @@ def write_frozen(
     The description stands in the file, and `beside` it too.
     """
     start = time.perf_counter()
+    odd: Dict[str, str] = {}
+    values = watched(plan, values, plan.check_numerics, odd)
     if plan.optimize:
         plan, values = optimized(plan, values), iter(())
     signature, metrics = plan.signature, dict(metrics or {})
@@ -152,6 +155,9 @@ def write_frozen(
             raise TooLargeError(f"{path} would pass 2 GiB and could not be read")
 
     written = publish.publish(path, fill, plan.graph_bytes + plan.weight_bytes)
+    for name, kind in list(odd.items())[:1]:
+        more = f", as do {len(odd) - 1} others" if len(odd) > 1 else ""
+        _tf.warn(f"{path}: variable {name!r} holds {kind}{more} (check_numerics='warn')")
     digest = {"algorithm": "xxh3_64", "value": written.hash}
     if beside:
         publish.publish_json(path + ".json", dict(description, hash=digest))
@@ -194,6 +200,7 @@ def freeze_session(
     ema: Any = None,
     lower_control_flow: bool = False,
     weights: Optional[str] = None,
+    check_numerics: str = "warn",
     optimize: bool = False,
 ) -> Artifact:
     """Freeze what a session holds now to one `.pb` file.
@@ -209,7 +216,8 @@ def freeze_session(
         the placeholders that the outputs need.
       bind: {tensor or name: value} of tensors to fix, such as `is_training`; conditionals that
         this decides are folded.
-      inference_fn, variable_map, ema, lower_control_flow, weights, optimize: as in FreezeHook.
+      inference_fn, variable_map, ema, lower_control_flow, weights, check_numerics,
+        optimize: as in FreezeHook.
 
     Returns:
       The Artifact that was written.
@@ -228,6 +236,7 @@ def freeze_session(
         ema=ema,
         lower_control_flow=lower_control_flow,
         weights=weights,
+        check_numerics=check_numerics,
         optimize=optimize,
     )
     freezer = Freezer(sess.graph, spec)

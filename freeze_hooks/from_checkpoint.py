@@ -35,6 +35,7 @@ def freeze_checkpoint(
     ema: Any = None,
     lower_control_flow: bool = False,
     weights: Optional[str] = None,
+    check_numerics: str = "warn",
     optimize: bool = False,
 ) -> Artifact:
     """Freeze a checkpoint to one `.pb` file, without a session: values are read from its files.
@@ -48,7 +49,8 @@ def freeze_checkpoint(
     Args:
       checkpoint: its prefix, one of its files, or a directory, whose newest is taken.
       path: the file to write; its directory must exist. `path + ".json"` describes it.
-      outputs, inputs, bind, lower_control_flow, weights, optimize: as in `freeze_session`.
+      outputs, inputs, bind, lower_control_flow, weights, check_numerics,
+        optimize: as in `freeze_session`.
       graph: a tf.Graph, GraphDef or MetaGraphDef, or the path of a file of one of the latter two,
         binary or text. None is the checkpoint's own `.meta` file.
       variable_map: a dict or function from the graph's variable names to names or keys in the
@@ -77,6 +79,7 @@ def freeze_checkpoint(
         ema=ema,
         lower_control_flow=lower_control_flow,
         weights=weights,
+        check_numerics=check_numerics,
         optimize=optimize,
     )
     stored = as_graph(_found(stem(prefix) + ".meta" if graph is None else graph))

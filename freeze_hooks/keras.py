@@ -54,7 +54,8 @@ class FreezeCallback:
       max_to_keep: how many files stay; None keeps all.
       save_on_background: write in a thread while training goes on. The weights are those of the
         moment of the save: TensorFlow's variables move to new memory as they are updated.
-      input_signature, ema, lower_control_flow, weights, optimize: as in `plan_keras_model`.
+      input_signature, ema, lower_control_flow, weights, check_numerics,
+        optimize: as in `plan_keras_model`.
       resume: whether the best value of an earlier training in this directory counts: "auto" if
         this one goes on from it (its first epoch is not 0, or its optimizer has made steps).
       strict: raise what is only warned of otherwise: findings in the graph, and a save that
@@ -85,6 +86,7 @@ class FreezeCallback:
         ema: Optional[str] = None,
         lower_control_flow: bool = False,
         weights: Optional[str] = None,
+        check_numerics: str = "warn",
         optimize: bool = False,
         resume: Union[bool, str] = "auto",
         strict: bool = False,
@@ -113,6 +115,7 @@ class FreezeCallback:
             "ema": ema,
             "lower_control_flow": lower_control_flow,
             "weights": weights,
+            "check_numerics": check_numerics,
             "optimize": optimize,
         }
         options = Options(

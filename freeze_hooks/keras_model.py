@@ -28,6 +28,7 @@ def plan_keras_model(
     ema: Optional[str] = None,
     lower_control_flow: bool = False,
     weights: Optional[str] = None,
+    check_numerics: str = "warn",
     optimize: bool = False,
 ) -> FunctionPlan:
     """Plan a Keras model's inference once, for files of it to be written as often as wanted.
@@ -43,7 +44,7 @@ def plan_keras_model(
       ema: "optimizer" freezes the averages that an optimizer with use_ema=True keeps.
       lower_control_flow: write conditionals and loops as Switch, Merge, Enter... (TensorFlow 1's)
         instead of functions.
-      weights, optimize: as in FreezeHook.
+      weights, check_numerics, optimize: as in FreezeHook.
 
     Returns:
       The plan. Inputs are called as the model's Input layers or the keys of its inputs, outputs
@@ -58,6 +59,7 @@ def plan_keras_model(
     form: Dict[str, Any] = {
         "lower_control_flow": lower_control_flow,
         "weights": weights,
+        "check_numerics": check_numerics,
         "optimize": optimize,
     }
     if _tf.graph_mode():
@@ -84,6 +86,7 @@ def freeze_keras_model(
     ema: Optional[str] = None,
     lower_control_flow: bool = False,
     weights: Optional[str] = None,
+    check_numerics: str = "warn",
     optimize: bool = False,
 ) -> Artifact:
     """Freeze a Keras model with its present weights to one `.pb` file.
@@ -92,7 +95,8 @@ def freeze_keras_model(
 
     Args:
       path: the file to write; its directory must exist. `path + ".json"` describes it.
-      model, input_signature, ema, lower_control_flow, weights, optimize: as in `plan_keras_model`.
+      model, input_signature, ema, lower_control_flow, weights, check_numerics,
+        optimize: as in `plan_keras_model`.
 
     Raises:
       FreezeError: the model is not built, or it cannot be frozen. Nothing is written then.
@@ -104,6 +108,7 @@ def freeze_keras_model(
         ema=ema,
         lower_control_flow=lower_control_flow,
         weights=weights,
+        check_numerics=check_numerics,
         optimize=optimize,
     )
     warn_of(plan.findings)

@@ -110,6 +110,7 @@ class FreezePlan:
       findings: what `lint` has to say of the graph.
       ops: {op type: count} in the file, functions included.
       optimize: whether each file is to be optimized when its values are known.
+      check_numerics: what to do about values that are NaN or infinite: "warn", "raise", "off".
     """
 
     pieces: Tuple[Union[bytes, Slot, Described], ...]
@@ -117,6 +118,7 @@ class FreezePlan:
     findings: Tuple[Finding, ...]
     ops: Mapping[str, int]
     optimize: bool = False
+    check_numerics: str = "warn"
 
     @property
     def slots(self) -> Tuple[Slot, ...]:
@@ -201,6 +203,7 @@ def compile_plan(
         tuple(lint(bodies, unasked, unused, batches, one_call, settled)),
         histogram(bodies),
         spec.optimize,
+        spec.check_numerics,
     )
     _check_size(plan)
     return plan

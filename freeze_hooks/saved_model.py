@@ -35,6 +35,7 @@ def freeze_saved_model(
     ema: Any = None,
     lower_control_flow: bool = False,
     weights: Optional[str] = None,
+    check_numerics: str = "warn",
     optimize: bool = False,
 ) -> Artifact:
     """Freeze a signature of a SavedModel to one `.pb` file.
@@ -53,7 +54,8 @@ def freeze_saved_model(
       signature: which one of the SavedModel's signatures.
       tags: all tags of the MetaGraphDef to take, in any order.
       inputs: tensors to cut the graph at; None is the inputs of the signature.
-      bind, variable_map, ema, lower_control_flow, weights, optimize: as in `freeze_checkpoint`.
+      bind, variable_map, ema, lower_control_flow, weights, check_numerics,
+        optimize: as in `freeze_checkpoint`.
 
     Returns:
       The Artifact; its inputs and outputs are called as in the signature.
@@ -70,6 +72,7 @@ def freeze_saved_model(
     form: Dict[str, Any] = {
         "lower_control_flow": lower_control_flow,
         "weights": weights,
+        "check_numerics": check_numerics,
         "optimize": optimize,
     }
     asked = bool(inputs or bind or variable_map or ema)

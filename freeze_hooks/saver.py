@@ -23,9 +23,9 @@ class FreezingSaver(v1.train.Saver):
 
     Args:
       outputs, inputs, bind, inference_fn, variable_map, ema, values, lower_control_flow, weights,
-      optimize, output_dir, name, keep, latest, save_best_only, evaluate, monitor, mode, threshold,
-      resume, strict: as in FreezeHook (the file's name is `freeze_name` here, since a Saver has a
-        `name`).
+      check_numerics, optimize, output_dir, name, keep, latest, save_best_only, evaluate, monitor,
+      mode, threshold, resume, strict: as in FreezeHook (the file's name is `freeze_name` here,
+        since a Saver has a `name`).
       **saver: the arguments of tf.compat.v1.train.Saver, by name.
 
     Raises:
@@ -44,6 +44,7 @@ class FreezingSaver(v1.train.Saver):
         values: str = "auto",
         lower_control_flow: bool = False,
         weights: Optional[str] = None,
+        check_numerics: str = "warn",
         optimize: bool = False,
         output_dir: Optional[str] = None,
         freeze_name: Optional[str] = None,
@@ -68,6 +69,7 @@ class FreezingSaver(v1.train.Saver):
             values=values,
             lower_control_flow=lower_control_flow,
             weights=weights,
+            check_numerics=check_numerics,
             optimize=optimize,
         )
         self._options = SessionOptions(

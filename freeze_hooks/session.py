@@ -49,6 +49,8 @@ class FreezeHook(v1.train.SessionRunHook):
       weights: "float16" or "bfloat16" to store floating variables so, in half the bytes; a Cast in
         front of their users makes them what they were. float16 ends at 65504: a value beyond it
         is an error of that save.
+      check_numerics: "warn" of variables that hold NaN or infinity, "raise" NotFiniteError and
+        write no file of them, or "off".
       output_dir: where the files go, instead of beside the checkpoints.
       name: tells several hooks' files in one directory apart: `PREFIX.name.pb`.
       save_steps, save_secs: write every so many global steps or seconds into `output_dir`, as
@@ -86,6 +88,7 @@ class FreezeHook(v1.train.SessionRunHook):
         values: str = "auto",
         lower_control_flow: bool = False,
         weights: Optional[str] = None,
+        check_numerics: str = "warn",
         optimize: bool = False,
         output_dir: Optional[str] = None,
         name: Optional[str] = None,
@@ -113,6 +116,7 @@ class FreezeHook(v1.train.SessionRunHook):
             values=values,
             lower_control_flow=lower_control_flow,
             weights=weights,
+            check_numerics=check_numerics,
             optimize=optimize,
         )
         self._options = SessionOptions(

@@ -16,6 +16,9 @@ Names = Union[None, str, Sequence[Any], Mapping[str, Any]]
 Wanted = Tuple[Tuple[Optional[str], str], ...]
 
 
+NUMERICS = ("warn", "raise", "off")
+
+
 @dataclasses.dataclass(frozen=True)
 class FreezeSpec:
     """Which tensors a frozen file answers with, which it is fed, and what is fixed in it.
@@ -31,6 +34,7 @@ class FreezeSpec:
       lower_control_flow: whether If, Case and While become Switch, Merge and Enter.
       optimize: whether constants and batch norms are folded in each file.
       weights: "float16" or "bfloat16" to store floating variables so; None stores them as they are.
+      check_numerics: "warn" of NaN and infinity, "raise" them, or "off".
       kept: says of a variable, by its node's name, whether it stays one in the file; None: none do.
       targets: names of ops without outputs that stay, where variables do.
     """
@@ -45,6 +49,7 @@ class FreezeSpec:
     lower_control_flow: bool = False
     weights: Optional[str] = None
     optimize: bool = False
+    check_numerics: str = "warn"
     kept: Optional[Callable[[str], bool]] = None
     targets: Tuple[str, ...] = ()
 
@@ -64,6 +69,8 @@ class FreezeSpec:
             raise FreezeError(f'values= is "auto", "live" or "checkpoint", not {spec.values!r}')
         if spec.weights not in (None, *WEIGHTS):
             raise FreezeError(f"weights= is one of {WEIGHTS} or None, not {spec.weights!r}")
+        if spec.check_numerics not in NUMERICS:
+            raise FreezeError(f"check_numerics= is one of {NUMERICS}, not {spec.check_numerics!r}")
         if spec.weights and spec.optimize:
             raise FreezeError("optimize= would fold the Casts that weights= needs: choose one")
         both = {t for t, _ in spec.bind} & {t for _, t in spec.inputs or ()}

@@ -254,6 +254,7 @@ def plan_function(
     outputs: Optional[Sequence[str]] = None,
     lower_control_flow: bool = False,
     weights: Optional[str] = None,
+    check_numerics: str = "warn",
     optimize: bool = False,
 ) -> FunctionPlan:
     """Plan a function once, for files of it to be written as often as wanted.
@@ -272,7 +273,7 @@ def plan_function(
         the keys of the dict that the function returns, or "output_0", "output_1"...
       lower_control_flow: write conditionals and loops as Switch, Merge, Enter... (TensorFlow 1's)
         instead of functions.
-      weights, optimize: as in FreezeHook.
+      weights, check_numerics, optimize: as in FreezeHook.
 
     Returns:
       The plan. Inputs are called as the function's arguments are (or its TensorSpecs).
@@ -292,6 +293,7 @@ def plan_function(
     form: Dict[str, Any] = {
         "lower_control_flow": lower_control_flow,
         "weights": weights,
+        "check_numerics": check_numerics,
         "optimize": optimize,
     }
     return plan_concrete(concrete, naming, **form)
@@ -305,6 +307,7 @@ def freeze_function(
     outputs: Optional[Sequence[str]] = None,
     lower_control_flow: bool = False,
     weights: Optional[str] = None,
+    check_numerics: str = "warn",
     optimize: bool = False,
 ) -> Artifact:
     """Freeze a tf.function with its variables' present values to one `.pb` file.
@@ -313,8 +316,8 @@ def freeze_function(
 
     Args:
       path: the file to write; its directory must exist. `path + ".json"` describes it.
-      function, input_signature, outputs, lower_control_flow, weights, optimize: as in
-        `plan_function`.
+      function, input_signature, outputs, lower_control_flow, weights, check_numerics,
+        optimize: as in `plan_function`.
 
     Raises:
       FreezeError: the function cannot be frozen. Nothing is written then.
@@ -326,6 +329,7 @@ def freeze_function(
         outputs=outputs,
         lower_control_flow=lower_control_flow,
         weights=weights,
+        check_numerics=check_numerics,
         optimize=optimize,
     )
     warn_of(plan.findings)
