@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-from typing import Any, Callable, Iterable, List, Mapping, Optional, Set, Tuple, Union
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Tuple, Union
 
 import tensorflow as tf
 
-from . import _tf, leftover, publish
+from . import _tf, in_use, publish
 from .concurrency import queues_update, updates_meanwhile
 from .errors import FreezeError, NotFiniteError, UnknownNameError
 from .freezer import Artifact, Freezer
@@ -91,7 +91,7 @@ class Delivery:
         self._key = key
         self._who = who
         self._best: Optional[publish.Best] = None
-        self._swept: Set[str] = set()
+        self._entered: Dict[str, Optional[in_use.Claim]] = {}
         self.artifacts: List[Artifact] = []
 
     def report(self, found: Iterable[Any]) -> None:
@@ -141,9 +141,8 @@ class Delivery:
           best: the claim on being the best that the file makes.
         """
         path = os.path.join(directory, base)
-        if directory not in self._swept:
-            self._swept.add(directory)
-            leftover.sweep(directory)
+        if directory not in self._entered:
+            self._enter(directory)
         try:
             artifact = freeze(path)
         except BaseException:
@@ -159,6 +158,20 @@ class Delivery:
         self.artifacts = [a for a in self.artifacts if a.path != path and a.path not in gone]
         self.artifacts.append(artifact)
         _tf.info(str(artifact))
+
+    def _enter(self, directory: str) -> None:
+        """Clear what a killed program left in a directory, and say so if another one runs."""
+        in_use.sweep(directory)
+        self._entered[directory] = in_use.claim(directory)
+        if self._entered[directory] is not None:
+            return
+        message = (
+            f"another process writes frozen files into {directory} too: the two may overwrite and "
+            "delete each other's; give each a directory of its own"
+        )
+        if self.options.strict:
+            raise FreezeError(message)
+        _tf.warn(f"{self._who}: {message}")
 
     def failed(self, error: Exception, path: str, raising: bool = False) -> None:
         """Warn of a save that failed; raise it if that was asked for."""

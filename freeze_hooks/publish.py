@@ -13,7 +13,7 @@ import threading
 import uuid
 from typing import Any, Callable, Dict, Iterator, List, Optional, Union
 
-from . import leftover, remote
+from . import in_use, remote
 from .sink import Descriptor, Written, open_sink
 
 STATE_FILE = "frozen_state.json"
@@ -53,7 +53,7 @@ def _opened(path: str, expected: int, held: Any) -> Iterator[Any]:
             yield writer
         return
     with open(path, "xb", buffering=0) as file:
-        held.enter_context(leftover.hold(file.fileno()))
+        held.enter_context(in_use.hold(file.fileno()))
         _reserve(file, expected)
         yield Descriptor(file.fileno())
         file.truncate()
@@ -135,7 +135,7 @@ def ensure_writable(directory: str) -> None:
     else:
         with tempfile.TemporaryFile(dir=directory):
             pass
-        leftover.sweep(directory)
+        in_use.sweep(directory)
 
 
 def publish_link(source: str, path: str) -> None:

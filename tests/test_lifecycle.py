@@ -1,6 +1,9 @@
 """Every way a training session begins, saves, breaks, recovers and ends."""
 
+import gc
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -223,3 +226,42 @@ def test_nothing_to_do_asks_for_nothing():
     assert hook.before_run(None) is None
     assert hook.after_run(None, None) is None
     assert os.path.basename(type(hook).__name__) == "FreezeHook"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no flock")
+@pytest.mark.parametrize("strict", [False, True])
+def test_two_programs_in_one_directory(strict, graph, tmp_path, warnings_logged):
+    """The second is told; when the first has ended, all is well."""
+    script = (
+        "import sys; from freeze_hooks import in_use\n"
+        "claim = in_use.claim(sys.argv[1]); print(claim is not None, flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    other = subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert other.stdout.readline() == b"True\n"
+    train = build()
+
+    def go():
+        hook = fh.FreezeHook(strict=strict, output_dir=str(tmp_path), **FREEZE)
+        with v1.train.MonitoredTrainingSession(
+            checkpoint_dir=str(tmp_path / "run"), save_summaries_steps=None, hooks=[hook]
+        ) as session:
+            session.run(train, FEEDS)
+        return hook
+
+    if strict:
+        with pytest.raises(fh.FreezeError, match="another process writes frozen files into"):
+            go()
+    else:
+        assert len(go().artifacts) == 2
+        told = [text for text in warnings_logged if "another process writes" in text]
+        assert len(told) == 1 and str(tmp_path) in told[0]
+    other.stdin.close()
+    other.wait()
+    del warnings_logged[:]
+    gc.collect()
+    with graph.as_default():
+        hook = go()
+    assert hook.artifacts and not any("another process" in text for text in warnings_logged)

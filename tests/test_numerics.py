@@ -108,7 +108,7 @@ def test_keras(kind, background, tmp_path):
     model.set_weights(weights)
     path = str(tmp_path / "m.pb")
     callback = fh.FreezeCallback(path, save_on_background=background, check_numerics="raise")
-    with pytest.raises(fh.NotFiniteError, match="hidden.*/kernel' holds"):
+    with pytest.raises(fh.NotFiniteError, match=r"hidden.*/kernel' holds"):
         fit(model, callbacks=[callback], epochs=3)
     assert not os.path.exists(path)
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import xxhash
 
-from freeze_hooks import leftover, publish, sink
+from freeze_hooks import in_use, publish, sink
 
 OLD, NEW = b"old" * 1000, b"new" * 2000
 
@@ -431,5 +431,5 @@ def test_what_a_killed_program_left_goes_at_the_next_start(tmp_path):
     assert len(left) == 4 and not any("killed" in name for name in left)
     programs[1].kill()
     programs[1].wait()
-    assert leftover.sweep(str(tmp_path)) == [name for name in left if "running" in name]
-    assert leftover.sweep(str(tmp_path / "missing")) == []
+    assert in_use.sweep(str(tmp_path)) == [name for name in left if "running" in name]
+    assert in_use.sweep(str(tmp_path / "missing")) == []

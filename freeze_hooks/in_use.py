@@ -1,11 +1,17 @@
-"""Temporary files of programs that were killed: a lock tells them from those in use."""
+"""Locks: which temporary files a killed program left, and who else writes in a directory.
+
+They are flock(2)'s, which the system gives back when a process ends, however it does.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
-from typing import Any, ContextManager, List
+import threading
+import weakref
+from typing import Any, ContextManager, List, Optional
 
 try:
     import fcntl
@@ -24,6 +30,46 @@ def hold(descriptor: int) -> ContextManager[Any]:
         with contextlib.suppress(OSError):  # a file system without locks
             fcntl.flock(mark, fcntl.LOCK_EX | fcntl.LOCK_NB)
     return held
+
+
+class Claim:
+    """That this process writes in a directory, as long as somebody holds on to it."""
+
+    def __init__(self, descriptor: Optional[int] = None) -> None:
+        if descriptor is not None:
+            weakref.finalize(self, os.close, descriptor)
+
+
+_claims: Any = weakref.WeakValueDictionary()
+_claiming = threading.Lock()
+
+
+def claim(directory: str) -> Optional[Claim]:
+    """Claim a directory for this process; None if another one has, as far as the system tells."""
+    path = os.path.realpath(directory)
+    with _claiming:
+        known = _claims.get(path)
+        if known is None:
+            known = _claimed(path)
+            if known is not None:
+                _claims[path] = known
+        return known
+
+
+def _claimed(path: str) -> Optional[Claim]:
+    if fcntl is None:
+        return Claim()
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:  # a path with a scheme, or none
+        return Claim()
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        taken = error.errno in (errno.EAGAIN, errno.EACCES)
+        return None if taken else Claim()
+    return Claim(descriptor)
 
 
 def sweep(directory: str) -> List[str]:
