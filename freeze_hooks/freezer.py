@@ -154,13 +154,14 @@ def write_frozen(
         if file.bytes > LIMIT:
             raise TooLargeError(f"{path} would pass 2 GiB and could not be read")
 
-    written = publish.publish(path, fill, plan.graph_bytes + plan.weight_bytes)
+    size, about = plan.graph_bytes + plan.weight_bytes, path + ".json"
+    written = publish.publish(path, fill, size, about)  # never a description of another file
     for name, kind in list(odd.items())[:1]:
         more = f", as do {len(odd) - 1} others" if len(odd) > 1 else ""
         _tf.warn(f"{path}: variable {name!r} holds {kind}{more} (check_numerics='warn')")
     digest = {"algorithm": "xxh3_64", "value": written.hash}
     if beside:
-        publish.publish_json(path + ".json", dict(description, hash=digest))
+        publish.publish_json(about, dict(description, hash=digest))
     seconds = time.perf_counter() - start
     return Artifact(path, step, signature, metrics, written.bytes, seconds, written.hash)
 

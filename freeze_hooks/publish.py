@@ -20,7 +20,9 @@ STATE_FILE = "frozen_state.json"
 _STATE_LOCK = threading.Lock()  # several adapters may write in one directory, in threads
 
 
-def publish(path: str, write: Callable[[Any], None], expected: int = 0) -> Written:
+def publish(
+    path: str, write: Callable[[Any], None], expected: int = 0, beside: Optional[str] = None
+) -> Written:
     """Let `write(file)` fill a file that appears at `path` complete, or not at all.
 
     A reader sees the old file until the new one is whole and on disk; if `write` or the disk
@@ -30,12 +32,13 @@ def publish(path: str, write: Callable[[Any], None], expected: int = 0) -> Writt
       path: final name, in an existing directory.
       write: is given an object with `write(buffer)`.
       expected: bytes to reserve at once, so that a full disk is met before the first write.
+      beside: a file that tells of the old one, and goes just before that does.
 
     Raises:
       OSError: from the file system, among them ENOSPC.
     """
     with contextlib.ExitStack() as held, contextlib.ExitStack() as stack:
-        temporary = stack.enter_context(_replacing(path))
+        temporary = stack.enter_context(_replacing(path, beside))
         file = stack.enter_context(_opened(temporary, expected, held))
         sink = stack.enter_context(open_sink(file))
         write(sink)
@@ -61,13 +64,16 @@ def _opened(path: str, expected: int, held: Any) -> Iterator[Any]:
 
 
 @contextlib.contextmanager
-def _replacing(path: str) -> Iterator[str]:
+def _replacing(path: str, beside: Optional[str] = None) -> Iterator[str]:
     """A temporary name that becomes `path` if all goes well, and goes if not."""
     far = remote.is_remote(path)
     directory, base = remote.split(path) if far else os.path.split(os.path.abspath(path))
     temporary = os.path.join(directory, f".{base}.{uuid.uuid4().hex[:12]}.tmp")
     try:
         yield temporary
+        if beside is not None:
+            with contextlib.suppress(FileNotFoundError):
+                _unlink(beside)
         (remote.rename if far else os.replace)(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):
