@@ -11,7 +11,7 @@ import os
 import re
 import threading
 import weakref
-from typing import Any, ContextManager, List, Optional
+from typing import Any, Iterator, List, Optional
 
 try:
     import fcntl
@@ -21,15 +21,26 @@ except ImportError:  # Windows, where a file that somebody writes cannot be dele
 _TEMPORARY = re.compile(r"\.(.+\.pb(\.json)?|frozen_state\.json)\.[0-9a-f]{12}\.tmp\Z")
 
 
-def hold(descriptor: int) -> ContextManager[Any]:
-    """Mark an open file as being written until the block ends, or the process does."""
-    held = contextlib.ExitStack()
-    if fcntl is not None:
-        mark = os.dup(descriptor)
-        held.callback(os.close, mark)
-        with contextlib.suppress(OSError):  # a file system without locks
-            fcntl.flock(mark, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    return held
+@contextlib.contextmanager
+def created(path: str, held: contextlib.ExitStack) -> Iterator[Any]:
+    """A new file to write, marked as being written until `held` ends, or the process does."""
+    while True:
+        with open(path, "xb", buffering=0) as file:
+            if _marked(file.fileno(), held):
+                yield file
+                return
+        # somebody took it for left over before it was marked
+
+
+def _marked(descriptor: int, held: contextlib.ExitStack) -> bool:
+    """Whether the file has its mark, and is still there."""
+    if fcntl is None:
+        return True
+    mark = os.dup(descriptor)
+    held.callback(os.close, mark)
+    with contextlib.suppress(OSError):  # a file system without locks
+        fcntl.flock(mark, fcntl.LOCK_EX)
+    return os.fstat(mark).st_nlink > 0
 
 
 class Claim:

@@ -55,8 +55,7 @@ def _opened(path: str, expected: int, held: Any) -> Iterator[Any]:
         with remote.opened(path) as writer:
             yield writer
         return
-    with open(path, "xb", buffering=0) as file:
-        held.enter_context(in_use.hold(file.fileno()))
+    with in_use.created(path, held) as file:
         _reserve(file, expected)
         yield Descriptor(file.fileno())
         file.truncate()
@@ -146,14 +145,16 @@ def ensure_writable(directory: str) -> None:
 
 def publish_link(source: str, path: str) -> None:
     """Make `path` another name of `source`'s content, or a copy where links are not to be had."""
-    with _replacing(path) as temporary:
-        if remote.is_remote(path):
+    if remote.is_remote(path):
+        with _replacing(path) as temporary:
             remote.copy(source, temporary)
-            return
-        try:
+        return
+    try:
+        with _replacing(path) as temporary:
             os.link(source, temporary)
-        except OSError:
-            shutil.copyfile(source, temporary)
+    except OSError:
+        with open(source, "rb") as file:
+            publish(path, lambda sink: shutil.copyfileobj(file, sink))
 
 
 def retain(

@@ -433,3 +433,27 @@ def test_what_a_killed_program_left_goes_at_the_next_start(tmp_path):
     programs[1].wait()
     assert in_use.sweep(str(tmp_path)) == [name for name in left if "running" in name]
     assert in_use.sweep(str(tmp_path / "missing")) == []
+
+
+def test_sweeping_never_takes_what_is_being_written(tmp_path):
+    """Not even in the moment between a file's creation and its mark."""
+    done, swept = threading.Event(), []
+
+    def sweeping():
+        while not done.is_set():
+            swept.extend(in_use.sweep(str(tmp_path)))
+
+    threads = [threading.Thread(target=sweeping) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        for i in range(500):
+            path = str(tmp_path / f"{i % 3}.pb")
+            publish.publish(path, lambda file, i=i: file.write(b"%d" % i))
+            publish.publish_link(path, str(tmp_path / "latest.pb"))
+            assert (tmp_path / "latest.pb").read_bytes() == b"%d" % i
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+    assert sorted(os.listdir(str(tmp_path))) == ["0.pb", "1.pb", "2.pb", "latest.pb"]
