@@ -1,24 +1,19 @@
 """Programs that run frozen files of one input and one output.
 
-Each is given a Case (see `consumed.py`) and a directory for what it makes, and returns the output.
+`PROGRAMS` has functions of a Case (see `consumed.py`) and a directory for what they make; each
+returns the output.
 """
 
-import importlib.util
+import contextlib
+import functools
+import re
 
 import c_api
 import numpy as np
 import tensorflow as tf
+from conftest import CleanProcess
 
 import freeze_hooks as fh
-
-
-def tensorflow_session(case, directory, clean):
-    return clean.run(case.path, {case.input.tensor: case.value}, [case.output.tensor])[0]
-
-
-def tensorflow_c(case, directory, program):
-    flat = c_api.run(program, case.path, case.input.tensor, case.value, case.output.tensor)
-    return flat.reshape(case.expected.shape)
 
 
 def opencv(case, directory):
@@ -47,14 +42,72 @@ def onnx_runtime(case, directory):
 
 
 def tflite(case, directory):
-    interpreter = tf.lite.Interpreter(fh.to_tflite(str(directory / "model.tflite"))(case.artifact))
+    return run_tflite(fh.to_tflite(str(directory / "model.tflite"))(case.artifact), case.value)
+
+
+def run_tflite(path, value):
+    """The one output of a TensorFlow Lite file."""
+    interpreter = tf.lite.Interpreter(path)
     (given,), (taken,) = interpreter.get_input_details(), interpreter.get_output_details()
-    interpreter.resize_tensor_input(given["index"], case.value.shape)
+    if tuple(given["shape"]) != value.shape:
+        interpreter.resize_tensor_input(given["index"], value.shape)
     interpreter.allocate_tensors()
-    interpreter.set_tensor(given["index"], case.value)
+    interpreter.set_tensor(given["index"], value)
     interpreter.invoke()
     return interpreter.get_tensor(taken["index"])
 
 
-def there(*modules):
-    return all(importlib.util.find_spec(module) for module in modules)
+@contextlib.contextmanager
+def programs(directory):
+    """{name: program}, those that are made or started for the purpose too."""
+    clean = CleanProcess(directory)
+    made = functools.lru_cache(maxsize=None)(c_api.build)
+
+    def session(case, _):
+        return clean.run(case.path, {case.input.tensor: case.value}, [case.output.tensor])[0]
+
+    def c(case, _):
+        feed, fetch = case.input.tensor, case.output.tensor
+        flat = c_api.run(made(directory), case.path, feed, case.value, fetch)
+        return flat.reshape(case.expected.shape)
+
+    yield {
+        "session": session,
+        "c": c,
+        "opencv": opencv,
+        "openvino": openvino,
+        "onnx": onnx_runtime,
+        "tflite": tflite,
+    }
+    clean.close()
+
+
+NAMES = {
+    "session": "TensorFlow session, another process",
+    "c": "TensorFlow C API",
+    "opencv": "OpenCV DNN",
+    "openvino": "OpenVINO",
+    "onnx": "tf2onnx and ONNX Runtime",
+    "tflite": "TensorFlow Lite",
+}
+_SAYINGS = (
+    r"Conversion is failed for: [\w, ]+",  # OpenVINO
+    r"No Op registered for \w+",  # the ONNX checker, of what tf2onnx left
+    r"'tf\.\w+' op [\w ]+",  # TensorFlow Lite
+    r"(?<=error\) ).*(?= in function)",  # OpenCV
+)
+
+
+def quoted(error):
+    """What a program says that it cannot do."""
+    for saying in _SAYINGS:
+        found = re.search(saying, str(error))
+        if found:
+            return found.group().strip()
+    return " ".join(str(error).split())[:160]
+
+
+def difference(value, expected):
+    """The greatest difference, as a part of the greatest value."""
+    assert value.shape == expected.shape
+    return float(np.abs(value - expected).max() / np.abs(expected).max())
