@@ -7,7 +7,7 @@ import importlib
 import os
 import posixpath
 import threading
-from typing import Any, Callable, Iterator, Optional
+from typing import Any, Callable, Iterator, Optional, Set
 
 from . import publish, remote
 from ._tf import v1
@@ -43,7 +43,7 @@ def to_onnx(path: Optional[str] = None, *, opset: Optional[int] = None) -> After
     """
     with _unchanged_environment("TF_CPP_MIN_LOG_LEVEL"):  # tf2onnx sets it for good
         convert = _imported("tf2onnx.convert", "to_onnx")
-        checker = _imported("onnx.checker", "to_onnx")
+        operators = _imported("onnx.defs", "to_onnx")
     path = _destination(path)
 
     def onnx(artifact: Artifact) -> str:
@@ -56,7 +56,12 @@ def to_onnx(path: Optional[str] = None, *, opset: Optional[int] = None) -> After
                 tensors_to_rename={info.tensor: info.name for info in ends},
                 opset=opset,
             )
-            checker.check_model(model)  # what it does not know, tf2onnx leaves as it is
+            unknown = sorted(_unknown(model.graph, operators))  # tf2onnx leaves them as they are
+            if unknown:
+                raise ConversionError(
+                    f"tf2onnx cannot convert {artifact.path}: it does not support {unknown[0]}"
+                    + (f", nor {', '.join(unknown[1:])}" if unknown[1:] else "")
+                )
             content = model.SerializeToString()
         return _written(artifact, path, ".onnx", content)
 
@@ -185,6 +190,18 @@ def _without_lowering(graph_def: Any) -> Any:
         for node in nodes:
             node.attr.pop("_lower_using_switch_merge", None)
     return graph_def
+
+
+def _unknown(graph: Any, operators: Any) -> Set[str]:
+    """The ops of an ONNX graph that are none of ONNX's, and of no domain of somebody else's."""
+    found = set()
+    for node in graph.node:
+        if not (node.domain or operators.has(node.op_type)):
+            found.add(node.op_type)
+        for attribute in node.attribute:
+            for inner in [attribute.g, *attribute.graphs]:
+                found |= _unknown(inner, operators)
+    return found
 
 
 def _lite_name(tensor: str) -> str:

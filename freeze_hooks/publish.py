@@ -74,6 +74,11 @@ def _replacing(path: str, beside: Optional[str] = None) -> Iterator[str]:
             with contextlib.suppress(FileNotFoundError):
                 _unlink(beside)
         (remote.rename if far else os.replace)(temporary, path)
+        if not far:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(
+                    temporary
+                )  # two names of one file: renaming one to the other does nothing
     except BaseException:
         with contextlib.suppress(OSError):
             _unlink(temporary)

@@ -21,7 +21,7 @@ sys.path.append(os.path.join(os.path.dirname(__file__), os.pardir, "examples"))
 # ResNet50 is in the benchmark alone: its conversions take too long.
 MODELS = [model for model in consumed.MODELS if not model.__name__.startswith("resnet")]
 MODULES = {"opencv": ["cv2"], "openvino": ["openvino"], "onnx": ["tf2onnx", "onnxruntime"]}
-TOLERANCE = 1e-5  # of the greatest output
+TOLERANCE = 1e-4  # of the range of the outputs
 # What programs say that they cannot read; the day they can, they must agree as the others do.
 LIMITS = {
     ("lstm", "opencv"): "Input layer not found|not found in function",
@@ -30,8 +30,8 @@ LIMITS = {
     ("lstm", "tflite"): "TensorListReserve' op requires element_shape to be static",
     ("lookup_table", "opencv"): "data type is not supported",
     ("lookup_table", "openvino"): "failed for: HashTableV2, LookupTableFindV2",
-    ("lookup_table", "onnx"): "No Op registered for HashTableV2",
-    ("lookup_table", "tflite"): "HashTableV2",
+    ("lookup_table", "onnx"): "it does not support HashTableV2",
+    ("lookup_table", "tflite"): "HashTableV2|not supported by",
 }
 
 
@@ -41,7 +41,7 @@ def lacking(program):
         return c_api.lacking()
     missing = [name for name in MODULES.get(program, []) if not importlib.util.find_spec(name)]
     if missing and np.__version__ < "2":
-        return f"extra 'consumers': {missing[0]} wants NumPy 2, which this TensorFlow does not"
+        return f"{missing[0]} is of the extra 'consumers', for TensorFlow that runs with NumPy 2"
     return None
 
 
@@ -61,10 +61,12 @@ def programs(tmp_path_factory):
 
 
 @pytest.mark.parametrize("program", list(consumers.NAMES))
-def test_agrees_with_the_live_model(program, case, programs, tmp_path):
+def test_agrees_with_the_live_model(program, case, programs, tmp_path, monkeypatch):
     reason = lacking(program)
     if reason:
         pytest.skip(reason)
+    # TensorFlow 1.15 converts in a program that came with it, as an activated environment has it
+    monkeypatch.setenv("PATH", os.path.dirname(sys.executable), prepend=os.pathsep)
     name, case = case
     limit = LIMITS.get((name, program))
     try:
