@@ -97,7 +97,8 @@ def lstm_unrolled(directory):
 
 
 def _fitted(model, x, y, rows, directory, **how):
-    model.compile("adam", "sparse_categorical_crossentropy")
+    # compiling takes longer than these few steps
+    model.compile("adam", "sparse_categorical_crossentropy", jit_compile=False)
     callback = fh.FreezeCallback(os.path.join(str(directory), "model.pb"), strict=True, **how)
     model.fit(x, y, epochs=2, batch_size=16, shuffle=False, verbose=0, callbacks=[callback])
     value = x[:rows]

@@ -81,8 +81,9 @@ def test_agrees_with_the_live_model(program, case, programs, tmp_path, monkeypat
     assert difference < TOLERANCE
 
 
-def test_the_example_is_a_clean_inference_graph(tmp_path):
-    report = fh.inspect(consumed.digits(tmp_path).path)
+@pytest.mark.parametrize("case", [consumed.digits], ids=["digits"], indirect=True)
+def test_the_example_is_a_clean_inference_graph(case):
+    report = fh.inspect(case[1].path)
     assert report.findings == ()
     assert set(report.ops) == {
         "AddV2",
