@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .errors import InvalidFileError as InvalidFileError
     from .errors import NotFiniteError as NotFiniteError
     from .errors import NotFreezableError as NotFreezableError
+    from .errors import NotVerifiedError as NotVerifiedError
     from .errors import TooLargeError as TooLargeError
     from .errors import UnknownNameError as UnknownNameError
     from .estimator import FreezeExporter as FreezeExporter
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from .saved_model import freeze_saved_model as freeze_saved_model
     from .saver import FreezingSaver as FreezingSaver
     from .session import FreezeHook as FreezeHook
+    from .spec import Verify as Verify
     from .traced import FunctionPlan as FunctionPlan
     from .traced import freeze_function as freeze_function
     from .traced import plan_function as plan_function
@@ -53,9 +55,11 @@ _HOMES = {
     "InvalidFileError": "errors",
     "NotFiniteError": "errors",
     "NotFreezableError": "errors",
+    "NotVerifiedError": "errors",
     "Report": "load",
     "TooLargeError": "errors",
     "UnknownNameError": "errors",
+    "Verify": "spec",
     "FunctionPlan": "traced",
     "check": "load",
     "estimator_inference": "estimator",

@@ -16,9 +16,9 @@ from .freezer import Artifact, write_frozen
 from .from_checkpoint import StoredSource
 from .graph.names import near
 from .graph_files import as_graph
+from .naming import apart
 from .sources import Renaming
 from .spec import FreezeSpec
-from .traced import apart
 
 KINDS = ("latest", "best", "final")
 Tensors = Dict[str, Any]

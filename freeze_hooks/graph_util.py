@@ -14,11 +14,12 @@ from typing import Any, Container, Dict, Iterable, List, Optional, Tuple
 from . import _tf
 from ._tf import GraphDef, v1
 from .errors import MissingNodeError, UnknownNameError
+from .naming import Naming, apart
 from .plan import compile_plan
 from .spec import FreezeSpec, kept_variables
 from .stream import graph_def_of
 from .tables import static_contents
-from .traced import Naming, apart, plan_concrete
+from .traced import plan_concrete
 from .values import SessionValues
 
 

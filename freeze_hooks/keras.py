@@ -16,6 +16,7 @@ from .freezer import Artifact, write_frozen
 from .graph.names import near
 from .keras_model import is_built, plan_keras_model
 from .replicas import is_chief, strategy_of
+from .spec import Verifying
 from .stream import Value, held
 from .traced import FunctionPlan
 
@@ -55,7 +56,7 @@ class FreezeCallback:
       save_on_background: write in a thread while training goes on. The weights are those of the
         moment of the save: TensorFlow's variables move to new memory as they are updated.
       input_signature, ema, lower_control_flow, weights, check_numerics,
-        optimize: as in `plan_keras_model`.
+        optimize, verify: as in `plan_keras_model`.
       resume: whether the best value of an earlier training in this directory counts: "auto" if
         this one goes on from it (its first epoch is not 0, or its optimizer has made steps).
       strict: raise what is only warned of otherwise: findings in the graph, and a save that
@@ -88,6 +89,7 @@ class FreezeCallback:
         weights: Optional[str] = None,
         check_numerics: str = "warn",
         optimize: bool = False,
+        verify: Verifying = None,
         resume: Union[bool, str] = "auto",
         strict: bool = False,
     ) -> None:
@@ -117,6 +119,7 @@ class FreezeCallback:
             "weights": weights,
             "check_numerics": check_numerics,
             "optimize": optimize,
+            "verify": verify,
         }
         options = Options(
             keep=max_to_keep,
@@ -308,6 +311,7 @@ class FreezeCallback:
         try:
             synchronize(self.model)
             step = step_of(self.model)
+            expected = plan.expected()  # of this moment's weights
             values = plan.values() if values is None else values
             if self._save_on_background and not self._together:
                 values = held(values)
@@ -318,7 +322,7 @@ class FreezeCallback:
 
         def freeze(path: str) -> Artifact:
             publish.make_directory(publish.directory_of(path))
-            return write_frozen(plan.plan, values, path, step, metrics, "live")
+            return write_frozen(plan.plan, values, path, step, metrics, "live", expected=expected)
 
         def job() -> None:
             base = publish.relative(path, self._directory)

@@ -14,9 +14,10 @@ from .errors import FreezeError, UnknownNameError
 from .freezer import Artifact, warn_of
 from .from_checkpoint import StoredSource
 from .graph_files import StoredGraph, as_graph, parse
+from .naming import Naming, apart
 from .sources import Renaming
 from .spec import FreezeSpec, Names
-from .traced import Naming, apart, plan_concrete
+from .traced import plan_concrete
 
 SERVING = "serving_default"
 ASSETS = "saved_model_assets"  # the collection of files that TensorFlow 1 writes

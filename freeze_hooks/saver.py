@@ -8,7 +8,7 @@ from ._tf import v1
 from .deliver import Evaluate, SessionDelivery, SessionOptions
 from .freezer import Artifact, Freezer, step_of
 from .sources import Renaming
-from .spec import FreezeSpec, Names
+from .spec import FreezeSpec, Names, Verifying
 
 
 class FreezingSaver(v1.train.Saver):
@@ -23,9 +23,9 @@ class FreezingSaver(v1.train.Saver):
 
     Args:
       outputs, inputs, bind, inference_fn, variable_map, ema, values, lower_control_flow, weights,
-      check_numerics, optimize, output_dir, name, keep, latest, save_best_only, evaluate, monitor,
-      mode, threshold, resume, strict: as in FreezeHook (the file's name is `freeze_name` here,
-        since a Saver has a `name`).
+      check_numerics, optimize, verify, output_dir, name, keep, latest, save_best_only, evaluate,
+      monitor, mode, threshold, resume, strict: as in FreezeHook (the file's name is `freeze_name`
+        here, since a Saver has a `name`).
       **saver: the arguments of tf.compat.v1.train.Saver, by name.
 
     Raises:
@@ -46,6 +46,7 @@ class FreezingSaver(v1.train.Saver):
         weights: Optional[str] = None,
         check_numerics: str = "warn",
         optimize: bool = False,
+        verify: Verifying = None,
         output_dir: Optional[str] = None,
         freeze_name: Optional[str] = None,
         keep: Optional[int] = None,
@@ -71,6 +72,7 @@ class FreezingSaver(v1.train.Saver):
             weights=weights,
             check_numerics=check_numerics,
             optimize=optimize,
+            verify=verify,
         )
         self._options = SessionOptions(
             output_dir=output_dir,

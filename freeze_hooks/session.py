@@ -12,7 +12,7 @@ from .deliver import Evaluate, SessionDelivery, SessionOptions
 from .errors import FreezeError
 from .freezer import Artifact, Freezer, step_of
 from .sources import Renaming
-from .spec import FreezeSpec, Names
+from .spec import FreezeSpec, Names, Verifying
 
 
 class FreezeHook(v1.train.SessionRunHook):
@@ -51,6 +51,10 @@ class FreezeHook(v1.train.SessionRunHook):
         is an error of that save.
       check_numerics: "warn" of variables that hold NaN or infinity, "raise" NotFiniteError and
         write no file of them, or "off".
+      verify: prove each file before it appears: run it, and compare its answers with the live
+        session's at that step. True makes random feeds, a dict {input name: array} gives some,
+        fh.Verify says more. A file that differs by over the tolerance is not published; the
+        difference is noted in it. It takes the weights in memory twice, for that time.
       output_dir: where the files go, instead of beside the checkpoints.
       name: tells several hooks' files in one directory apart: `PREFIX.name.pb`.
       save_steps, save_secs: write every so many global steps or seconds into `output_dir`, as
@@ -90,6 +94,7 @@ class FreezeHook(v1.train.SessionRunHook):
         weights: Optional[str] = None,
         check_numerics: str = "warn",
         optimize: bool = False,
+        verify: Verifying = None,
         output_dir: Optional[str] = None,
         name: Optional[str] = None,
         save_steps: Optional[int] = None,
@@ -118,6 +123,7 @@ class FreezeHook(v1.train.SessionRunHook):
             weights=weights,
             check_numerics=check_numerics,
             optimize=optimize,
+            verify=verify,
         )
         self._options = SessionOptions(
             output_dir=output_dir,
