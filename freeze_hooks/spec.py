@@ -37,6 +37,7 @@ class FreezeSpec:
       check_numerics: "warn" of NaN and infinity, "raise" them, or "off".
       kept: says of a variable, by its node's name, whether it stays one in the file; None: none do.
       targets: names of ops without outputs that stay, where variables do.
+      devices: whether nodes stay on the devices that the graph places them on.
     """
 
     outputs: Wanted
@@ -52,6 +53,7 @@ class FreezeSpec:
     check_numerics: str = "warn"
     kept: Optional[Callable[[str], bool]] = None
     targets: Tuple[str, ...] = ()
+    devices: bool = False
 
     @classmethod
     def make(
