@@ -56,7 +56,8 @@ def stem(prefix: str) -> str:
 
 def _newest(directory: str) -> str:
     latest = tf.train.latest_checkpoint(directory)
-    if latest is not None and checkpoint_exists(latest):
+    # shards of format V1 are named by a pattern
+    if latest is not None and (checkpoint_exists(latest) or tf.io.gfile.glob(latest)):
         return str(latest)
     found = [os.path.join(directory, prefix) for prefix in _prefixes(directory)]
     if not found:

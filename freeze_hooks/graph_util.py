@@ -33,7 +33,8 @@ def convert_variables_to_constants(
     """A GraphDef of what the outputs need, with variables replaced by their values in a session.
 
     Conditionals, loops, functions and lookup tables are frozen too; control inputs, which would
-    only run updates and summaries, are left out.
+    only run updates and summaries, are left out. Nodes stay on their devices, as they do in
+    TensorFlow's function; constants have none.
 
     Args:
       sess: a session that has the variables, whose graph may be finalized.
@@ -57,7 +58,7 @@ def convert_variables_to_constants(
         raise TypeError(f"output_node_names must be a list of names, not {output_node_names!r}")
     kept = kept_variables(variable_names_whitelist, variable_names_blacklist)
     outputs, targets = _ends(input_graph_def, dict.fromkeys(output_node_names))
-    spec = FreezeSpec.make(outputs, kept=kept, targets=tuple(targets) if kept else ())
+    spec = FreezeSpec.make(outputs, kept=kept, targets=tuple(targets) if kept else (), devices=True)
 
     def shape_of(tensor: str) -> Any:
         try:

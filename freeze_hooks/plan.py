@@ -200,7 +200,7 @@ def compile_plan(
     bodies = [body] + [library.named_body(f.signature.name) for f in functions]
     name_by_content(body.nodes.values(), functions)
     plan = FreezePlan(
-        tuple(_pieces(body, slots, functions, graph_def)),
+        tuple(_pieces(body, slots, functions, graph_def, spec.devices)),
         Signature(
             tuple(tensor_info(end) for end in inputs),
             tuple(tensor_info(end) for end in outputs),
@@ -302,12 +302,16 @@ def _originals(slots: Mapping[str, Variable], nodes: Container[str]) -> None:
 
 
 def _pieces(
-    body: Body, slots: Mapping[str, Variable], functions: Sequence[Any], graph_def: Any
+    body: Body,
+    slots: Mapping[str, Variable],
+    functions: Sequence[Any],
+    graph_def: Any,
+    devices: bool = False,
 ) -> Iterator[Union[bytes, Slot, Described]]:
     described = split(body.outputs[0])[0]
     run: List[bytes] = []
     for node in topological(body):
-        _clean(node)
+        _clean(node, devices and node.name not in slots)
         data = node.SerializeToString(deterministic=True)
         if node.name in slots or node.name == described:
             yield b"".join(run)
@@ -324,12 +328,14 @@ def _pieces(
         function.attr.clear()
         function.arg_attr.clear()
         for node in function.node_def:
-            _clean(node)
+            _clean(node, devices)
     yield b"".join(run) + tail.SerializeToString(deterministic=True)
 
 
-def _clean(node: Any) -> None:
-    for field in ("device", "experimental_debug_info", "experimental_type"):
+def _clean(node: Any, devices: bool) -> None:
+    for field in ("experimental_debug_info", "experimental_type") + (
+        () if devices else ("device",)
+    ):
         if field in node.DESCRIPTOR.fields_by_name:
             node.ClearField(field)
     for key in [k for k in node.attr if k.startswith("_") and k not in _KEPT_ATTRS]:

@@ -12,14 +12,18 @@ from . import _tf
 from ._tf import AssetFileDef, SavedModel
 from .errors import FreezeError, UnknownNameError
 from .freezer import Artifact, warn_of
-from .from_checkpoint import StoredSource
+from .from_checkpoint import Reading, StoredSource, plan_stored
+from .graph.names import split
 from .graph_files import StoredGraph, as_graph, parse
+from .initialized import read_initialized
 from .naming import Naming, apart
 from .sources import Renaming
 from .spec import FreezeSpec, Names
 from .traced import plan_concrete
 
 SERVING = "serving_default"
+START = "__saved_model_init_op"
+STARTS = ("saved_model_main_op", "legacy_init_op")  # before there was a signature for it
 ASSETS = "saved_model_assets"  # the collection of files that TensorFlow 1 writes
 
 
@@ -92,8 +96,33 @@ def freeze_saved_model(
         ema=ema,
         **form,
     )
-    stored = stored_graph(name, meta)
-    return StoredSource(stored, values_prefix(name)).read(spec).write(path)
+    return read_saved_model(name, meta, spec).write(path)
+
+
+def read_saved_model(directory: str, meta: Any, spec: FreezeSpec) -> Reading:
+    """A graph of a SavedModel with its values.
+
+    They come from its files, or where these do not have all of them, as of variables that the
+    SavedModel initializes itself, from a session in which it is loaded.
+
+    Raises:
+      FreezeError: as `freeze_saved_model`.
+    """
+    source = StoredSource(stored_graph(directory, meta), values_prefix(directory))
+    plan = plan_stored(source.graph, spec)
+    start = _start(meta)
+    renamed = bool(spec.variable_map or spec.ema)
+    if renamed or not (start or source.saver_def) or not source.needs_session(plan):
+        return source.read(spec, plan)
+    return read_initialized(source.graph, values_prefix(directory), source.saver_def, start, spec)
+
+
+def _start(meta: Any) -> Sequence[str]:
+    """What TensorFlow runs once it has restored the variables of a SavedModel."""
+    if START in meta.signature_def:
+        return [split(meta.signature_def[START].outputs[START].name)[0]]
+    held = (meta.collection_def[key] for key in STARTS if key in meta.collection_def)
+    return [split(name)[0] for collection in held for name in collection.node_list.value]
 
 
 def stored_graph(directory: str, meta: Any) -> StoredGraph:

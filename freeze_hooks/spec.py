@@ -80,6 +80,7 @@ class FreezeSpec:
       verify: how each file is proved, a `verify.Verify`; None proves nothing.
       kept: says of a variable, by its node's name, whether it stays one in the file; None: none do.
       targets: names of ops without outputs that stay, where variables do.
+      devices: whether nodes stay on the devices that the graph places them on.
     """
 
     outputs: Wanted
@@ -96,6 +97,7 @@ class FreezeSpec:
     verify: Any = None
     kept: Optional[Callable[[str], bool]] = None
     targets: Tuple[str, ...] = ()
+    devices: bool = False
 
     @classmethod
     def make(
