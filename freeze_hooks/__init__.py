@@ -16,6 +16,10 @@ from typing import TYPE_CHECKING, Any, List
 from ._version import __version__
 
 if TYPE_CHECKING:
+    from .after import to_onnx as to_onnx
+    from .after import to_tflite as to_tflite
+    from .after import upload as upload
+    from .errors import ConversionError as ConversionError
     from .errors import FreezeError as FreezeError
     from .errors import InvalidFileError as InvalidFileError
     from .errors import NotFiniteError as NotFiniteError
@@ -46,6 +50,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Artifact": "freezer",
+    "ConversionError": "errors",
     "FreezeCallback": "keras",
     "FreezeError": "errors",
     "FreezeExporter": "estimator",
@@ -72,6 +77,9 @@ _HOMES = {
     "load_frozen": "load",
     "plan_function": "traced",
     "plan_keras_model": "keras_model",
+    "to_onnx": "after",
+    "to_tflite": "after",
+    "upload": "after",
 }
 __all__ = ["__version__", *_HOMES]
 

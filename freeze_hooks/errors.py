@@ -33,3 +33,7 @@ class NotVerifiedError(FreezeError):
 
 class InvalidFileError(FreezeError):
     """A file is truncated, not a GraphDef, or contradicts itself."""
+
+
+class ConversionError(FreezeError):
+    """The converter of another format cannot express what a frozen file holds."""

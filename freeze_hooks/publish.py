@@ -80,6 +80,11 @@ def _replacing(path: str, beside: Optional[str] = None) -> Iterator[str]:
             with contextlib.suppress(FileNotFoundError):
                 _unlink(beside)
         (remote.rename if far else os.replace)(temporary, path)
+        if not far:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(
+                    temporary
+                )  # two names of one file: renaming one to the other does nothing
     except BaseException:
         with contextlib.suppress(OSError):
             _unlink(temporary)
@@ -149,18 +154,21 @@ def ensure_writable(directory: str) -> None:
         in_use.sweep(directory)
 
 
-def publish_link(source: str, path: str) -> None:
-    """Make `path` another name of `source`'s content, or a copy where links are not to be had."""
+def publish_link(source: str, path: str, beside: Optional[str] = None) -> None:
+    """Make `path` another name of `source`'s content, or a copy where links are not to be had.
+
+    `beside` is as for `publish`.
+    """
     if remote.is_remote(path):
-        with _replacing(path) as temporary:
+        with _replacing(path, beside) as temporary:
             remote.copy(source, temporary)
         return
     try:
-        with _replacing(path) as temporary:
+        with _replacing(path, beside) as temporary:
             os.link(source, temporary)
     except OSError:
         with open(source, "rb") as file:
-            publish(path, lambda sink: shutil.copyfileobj(file, sink))
+            publish(path, lambda sink: shutil.copyfileobj(file, sink), beside=beside)
 
 
 def retain(
