@@ -40,7 +40,7 @@ def publish(
     with contextlib.ExitStack() as held, contextlib.ExitStack() as stack:
         temporary = stack.enter_context(_replacing(path, beside))
         file = stack.enter_context(_opened(temporary, expected, held))
-        sink = stack.enter_context(open_sink(file))
+        sink = stack.enter_context(open_sink(file, expected=expected))
         write(sink)
         return sink.result()
 
