@@ -247,9 +247,8 @@ def _used(graph: Any, prefix: str) -> Tuple[Dict[str, List[str]], List[str]]:
     places = source.there(variables)
     missing = [v.node for v in variables if v.node not in places]
     if not variables:
-        own = {
-            node.name: source.checkpoint.place(node.name) for node in nodes if node.op == "Const"
-        }
+        place_of = source.checkpoint.place
+        own = {node.name: place_of(node.name) for node in nodes if node.op == "Const"}
         places = {name: place for name, place in own.items() if place is not None}
     used: Dict[str, List[str]] = {}
     for name, place in places.items():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import faulthandler
+import logging
 import os
 import sys
 import warnings
@@ -17,11 +19,28 @@ def main() -> None:
             f"freeze-hooks: {error.name} is not installed, and the command needs it: "
             "pip install 'freeze-hooks[cli]'"
         )
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # its errors come as exceptions too
-    if not sys.warnoptions:
-        warnings.simplefilter("ignore")  # of TensorFlow's own imports
-    from .command import quiet
+    if "TF_CPP_MIN_LOG_LEVEL" not in os.environ and "--debug" not in sys.argv:
+        _hush()
+    from .command import report_warnings
     from .group import commands
 
-    quiet()
+    report_warnings()
     commands(prog_name="freeze-hooks")
+
+
+def _hush() -> None:
+    """Leave standard error to Python: TensorFlow's start-up lines come from C++, some regardless.
+
+    What goes wrong there comes as an exception, or, if it ends the process, as a traceback.
+    """
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    logging.getLogger("tensorflow").addFilter(lambda record: record.levelno >= logging.ERROR)
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")  # of TensorFlow's own imports
+    sys.stderr.flush()
+    encoding = sys.stderr.encoding
+    sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, encoding=encoding, errors="replace")
+    faulthandler.enable(sys.stderr)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)

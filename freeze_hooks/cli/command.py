@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import re
 from typing import Any, Callable, Dict, Iterable, List, Optional, Union
 
 import click
 
+_PAIR = re.compile(r"\b(bind|inputs)=\{'([^']+)': '?([^'}]+)'?\}")
 _ARGUMENTS = re.compile(
-    r"\b(outputs|inputs|bind|checkpoint|signature|tags|weights|optimize|lower_control_flow)=(?!\w)"
+    r"\b(outputs|inputs|bind|checkpoint|signature|tags|weights|optimize|lower_control_flow)=(?![\w\"'{])"
 )
 
 
@@ -55,6 +55,7 @@ def _said(error: Exception) -> str:
 
 def _in_flags(text: str) -> str:
     """A message in the words of the command line."""
+    text = _PAIR.sub(r"--\1 \2=\3", text)
     return _ARGUMENTS.sub(lambda found: "--" + found.group(1).replace("_", "-"), text)
 
 
@@ -63,15 +64,12 @@ class _Lines(logging.Handler):
         click.echo(f"{record.levelname.lower()}: {_in_flags(record.getMessage())}", err=True)
 
 
-def quiet() -> None:
-    """Have our own warnings as lines on standard error, and TensorFlow's only where asked for."""
+def report_warnings() -> None:
+    """Have our warnings as lines on standard error."""
     ours = logging.getLogger("tensorflow.freeze_hooks")
     ours.addHandler(_Lines())
     ours.propagate = False
     ours.setLevel(logging.WARNING)
-    if os.environ["TF_CPP_MIN_LOG_LEVEL"] == "3":
-        theirs = logging.getLogger("tensorflow")
-        theirs.addFilter(lambda record: record.levelno >= logging.ERROR)
 
 
 def options(*given: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -102,7 +100,7 @@ def bound(given: Iterable[str]) -> Optional[Dict[str, Any]]:
     for text in given:
         name, equals, value = text.partition("=")
         if not (name and equals):
-            raise click.UsageError(f"--bind takes NAME=VALUE, not {text!r}")
+            raise click.BadParameter(f"takes NAME=VALUE, not {text!r}", param_hint="--bind")
         try:
             found[name] = json.loads({"True": "true", "False": "false"}.get(value, value))
         except ValueError:
@@ -114,12 +112,13 @@ def existing(path: str) -> str:
     """A path that leads to a file; else an error that names near matches."""
     import tensorflow as tf
 
+    from ..errors import FreezeError
     from ..from_files import nothing_at
 
     if not tf.io.gfile.exists(path):
         raise nothing_at(path)
     if tf.io.gfile.isdir(path):
-        raise click.UsageError(f"{path!r} is a directory, where a file is needed")
+        raise FreezeError(f"{path!r} is a directory, where a file is needed")
     return path
 
 
@@ -129,8 +128,11 @@ def load_arrays(path: str) -> Dict[str, Any]:
 
     import numpy as np
 
+    from ..errors import InvalidFileError
+
+    existing(path)
     try:
-        with np.load(existing(path), allow_pickle=False) as found:
+        with np.load(path, allow_pickle=False) as found:
             return {name: found[name] for name in found.files}
     except (ValueError, AttributeError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise click.UsageError(f"{path} is no .npz file of plain arrays: {error}") from None
+        raise InvalidFileError(f"{path} is no .npz file of plain arrays: {error}") from None

@@ -41,13 +41,24 @@ def table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]], right
     made = Table(box=None, padding=(0, 2, 0, 0), show_edge=False, show_header=bool(any(heads)))
     for head in heads:
         justify = "right" if head and head in right.split() else "left"
-        made.add_column(head, justify=justify, overflow="fold", header_style="dim")  # type: ignore[arg-type]
+        made.add_column(head, justify=justify, overflow="fold", header_style="dim")
     for row in rows:
         made.add_row(*row)
     if made.row_count:
         line(title, "bold")
-        console().print(made)
+        _print(made)
         line()
+
+
+def _print(made: Table) -> None:
+    shown = console()
+    if shown.is_terminal:
+        shown.print(made)
+        return
+    with shown.capture() as lines:
+        shown.print(made)
+    for text in lines.get().splitlines():  # the last column is filled up with blanks
+        sys.stdout.write(text.rstrip() + "\n")
 
 
 def first(rows: Sequence[Any], every: bool = False) -> Sequence[Any]:
