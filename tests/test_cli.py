@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 import threading
@@ -260,7 +261,7 @@ def test_check_writes_nothing(digits, tmp_path):
     before = sorted(os.listdir(str(digits / "run")))
     report = json.loads(run("check", digits / "run", *ASKED, "--json"))
     assert report["weight_bytes"] == 4 * (64 * 32 + 32 * 10) == sum(report["layers"].values())
-    assert "--bind" in run("check", digits / "run", "--outputs", "probs") or True
+    assert "chooses between branches" in run("check", digits / "run", "--outputs", "probs")
     assert sorted(os.listdir(str(digits / "run"))) == before
 
 
@@ -328,3 +329,23 @@ def test_wrong_paths_and_names(arguments, named, digits):
     assert said.count("\n") == 1 and named in said
     failed = CliRunner().invoke(commands, [*given, "--debug"])
     assert isinstance(failed.exception, (fh.FreezeError, OSError))
+
+
+def test_the_readme_shows_what_it_says(tmp_path, monkeypatch):
+    """All but the figures."""
+    with open(os.path.join(ROOT, "README.md"), encoding="utf-8") as file:
+        readme = file.read()
+    (tmp_path / "block.py").write_text(re.findall(r"```python\n(.*?)```", readme, re.DOTALL)[0])
+    env = dict(os.environ, PYTHONPATH=ROOT)
+    subprocess.check_output([sys.executable, "block.py"], cwd=str(tmp_path), env=env)
+    monkeypatch.chdir(tmp_path)
+    np.savez("x.npz", x=np.random.randn(8, 4))
+    (console,) = re.findall(r"```console\n(.*?)```", readme, re.DOTALL)
+    for part in console.split("$ freeze-hooks ")[1:]:
+        command, _, shown = part.partition("\n")
+        assert _without_figures(run(*command.split())) == _without_figures(shown)
+
+
+def _without_figures(text):
+    text = re.sub(r"xxh3_64 \w+|[kM]?B/s|\d[\d.e+-]*", "#", text)
+    return re.sub(r"# to #|#+ *#?", "#", text)
