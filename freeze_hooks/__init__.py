@@ -32,12 +32,13 @@ if TYPE_CHECKING:
     from .freezer import Artifact as Artifact
     from .freezer import freeze_session as freeze_session
     from .from_checkpoint import freeze_checkpoint as freeze_checkpoint
+    from .from_files import check as check
+    from .from_files import freeze_files as freeze_files
     from .keras import FreezeCallback as FreezeCallback
     from .keras_model import freeze_keras_model as freeze_keras_model
     from .keras_model import plan_keras_model as plan_keras_model
     from .load import FrozenModel as FrozenModel
     from .load import Report as Report
-    from .load import check as check
     from .load import inspect as inspect
     from .load import load_frozen as load_frozen
     from .saved_model import freeze_saved_model as freeze_saved_model
@@ -66,9 +67,10 @@ _HOMES = {
     "UnknownNameError": "errors",
     "Verify": "spec",
     "FunctionPlan": "traced",
-    "check": "load",
+    "check": "from_files",
     "estimator_inference": "estimator",
     "freeze_checkpoint": "from_checkpoint",
+    "freeze_files": "from_files",
     "freeze_function": "traced",
     "freeze_keras_model": "keras_model",
     "freeze_saved_model": "saved_model",

@@ -25,7 +25,7 @@ from .graph.body import VARIABLES
 from .graph.restores import restored_keys
 from .graph_files import StoredGraph, as_graph, parse, read_graph
 from .initialized import read_initialized
-from .saved_model import meta_graph, read_saved_model
+from .saved_model import meta_graph, read_meta_graph
 from .spec import FreezeSpec, kept_variables
 from .stream import graph_def_of
 
@@ -44,7 +44,7 @@ class _Task:
         if not any(node.op in VARIABLES for node in self.stored.graph_def.node):
             _tf.warn("the graph has no variables: it is frozen already, and only pruned")
         if self.saved_model:
-            return read_saved_model(self.saved_model, self.stored.meta, self.spec)
+            return read_meta_graph(self.saved_model, self.stored.meta, self.spec)
         source = StoredSource(self.stored, self.prefix, self.saver_def)
         custom = source.saver_def if self._restores_otherwise(source) else None
         # TensorFlow's tool runs no initializers where there is an input_saver

@@ -71,7 +71,6 @@ def freeze_checkpoint(
         be frozen. Nothing is written then.
       OSError: a file cannot be read or written; what was at `path` stays.
     """
-    prefix = find_prefix(checkpoint)
     spec = FreezeSpec.make(
         outputs,
         inputs,
@@ -83,8 +82,14 @@ def freeze_checkpoint(
         check_numerics=check_numerics,
         optimize=optimize,
     )
+    return read_checkpoint(checkpoint, graph, spec).write(path)
+
+
+def read_checkpoint(checkpoint: Any, graph: Any, spec: FreezeSpec) -> Reading:
+    """What `freeze_checkpoint` writes."""
+    prefix = find_prefix(checkpoint)
     stored = as_graph(_found(stem(prefix) + ".meta" if graph is None else graph))
-    return StoredSource(stored, prefix).read(spec).write(path)
+    return StoredSource(stored, prefix).read(spec)
 
 
 def _found(graph: Any) -> Any:

@@ -9,6 +9,7 @@ from typing import (
     Callable,
     Container,
     Dict,
+    Iterable,
     Iterator,
     List,
     Mapping,
@@ -358,6 +359,16 @@ def histogram(bodies: Sequence[Body]) -> Dict[str, int]:
         node.op for body in bodies for node in body.nodes.values() if node.op != ARG
     )
     return dict(sorted(ops.items()))
+
+
+def by_layer(weights: Iterable[Tuple[str, int]]) -> Dict[str, int]:
+    """{layer's name: bytes} of (name, bytes) pairs, whose names begin with the layer's and "/"."""
+    layers: Dict[str, int] = {}
+    for name, nbytes in weights:
+        layer = name.rpartition("/")[0] or name
+        if nbytes:
+            layers[layer] = layers.get(layer, 0) + nbytes
+    return dict(sorted(layers.items(), key=lambda item: -item[1]))
 
 
 def _check_size(plan: FreezePlan) -> None:

@@ -44,7 +44,7 @@ def publish(
       OSError: from the file system, among them ENOSPC.
     """
     with contextlib.ExitStack() as held, _replacing(path, beside) as temporary:
-        with _opened(temporary, expected, held) as file, open_sink(file) as sink:
+        with _opened(temporary, expected, held) as file, open_sink(file, expected=expected) as sink:
             write(sink)
             written = sink.result()
         changed = None if check is None else check(temporary)
