@@ -17,6 +17,7 @@ from ._version import __version__
 
 if TYPE_CHECKING:
     from .after import to_onnx as to_onnx
+    from .after import to_tensorboard as to_tensorboard
     from .after import to_tflite as to_tflite
     from .after import upload as upload
     from .errors import ConversionError as ConversionError
@@ -80,6 +81,7 @@ _HOMES = {
     "plan_function": "traced",
     "plan_keras_model": "keras_model",
     "to_onnx": "after",
+    "to_tensorboard": "after",
     "to_tflite": "after",
     "upload": "after",
 }

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import math
 import os
 import re
-from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Tuple, Union
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
 
 import tensorflow as tf
 
 from . import _tf, in_use, publish
+from .background import Background
 from .concurrency import queues_update, updates_meanwhile
 from .errors import FreezeError, NotFiniteError, UnknownNameError
 from .freezer import Artifact, Freezer
@@ -17,6 +20,7 @@ from .graph.names import near
 from .load import description
 
 Evaluate = Callable[[Any, Optional[int]], Mapping[str, float]]
+Listeners = Union[Callable[[Artifact], Any], Sequence[Callable[[Artifact], Any]]]
 SCHEDULED_KEEP = 5  # what a Saver keeps by default
 
 
@@ -31,8 +35,14 @@ class Options:
     threshold: Optional[float] = None
     resume: Union[bool, str] = "auto"
     strict: bool = False
+    on_publish: Listeners = ()
 
     def __post_init__(self) -> None:
+        listeners = (self.on_publish,) if callable(self.on_publish) else tuple(self.on_publish)
+        for listener in listeners:
+            if not callable(listener):
+                raise FreezeError(f"on_publish= takes functions of an Artifact, not {listener!r}")
+        object.__setattr__(self, "on_publish", listeners)
         if self.mode not in ("min", "max"):
             raise FreezeError(f'mode= is "min" or "max", not {self.mode!r}')
         if self.resume not in (True, False, "auto"):
@@ -92,6 +102,7 @@ class Delivery:
         self._who = who
         self._best: Optional[publish.Best] = None
         self._entered: Dict[str, Optional[in_use.Claim]] = {}
+        self._telling = Background(math.inf)
         self.artifacts: List[Artifact] = []
 
     def report(self, found: Iterable[Any]) -> None:
@@ -158,6 +169,22 @@ class Delivery:
         self.artifacts = [a for a in self.artifacts if a.path != path and a.path not in gone]
         self.artifacts.append(artifact)
         _tf.info(str(artifact))
+        if self.options.on_publish:
+            self._telling.submit(path, functools.partial(self._tell, artifact))
+
+    def flush(self) -> None:
+        """Wait until all of on_publish= is done."""
+        self._telling.flush()
+
+    def _tell(self, artifact: Artifact) -> None:
+        """Call on_publish=, each for itself: what fails is a warning."""
+        listeners: Any = self.options.on_publish  # a tuple by now
+        for listener in listeners:
+            try:
+                listener(artifact)
+            except Exception as error:
+                name = getattr(listener, "__name__", repr(listener))
+                _tf.warn(f"{self._who}: on_publish= {name} failed for {artifact.path}: {error}")
 
     def _enter(self, directory: str) -> None:
         """Clear what a killed program left in a directory, and say so if another one runs."""

@@ -9,7 +9,7 @@ from typing import Any, Dict, Iterator, Mapping, Optional, Tuple, Union
 from . import _tf, publish
 from .background import Background
 from .beside import Beside
-from .deliver import Delivery, Options
+from .deliver import Delivery, Listeners, Options
 from .errors import FreezeError, UnknownNameError
 from .fit import check_averages, direction_of, scalars, step_of, synchronize
 from .freezer import Artifact, write_frozen
@@ -61,6 +61,7 @@ class FreezeCallback:
         this one goes on from it (its first epoch is not 0, or its optimizer has made steps).
       strict: raise what is only warned of otherwise: findings in the graph, and a save that
         fails.
+      on_publish: as in FreezeHook.
 
     Raises (when training begins):
       FreezeError: the model cannot be frozen, the directory cannot be written to, the file would
@@ -92,6 +93,7 @@ class FreezeCallback:
         verify: Verifying = None,
         resume: Union[bool, str] = "auto",
         strict: bool = False,
+        on_publish: Listeners = (),
     ) -> None:
         if (filepath is None) == (beside is None):
             raise FreezeError("give filepath=, where to write, or beside= a ModelCheckpoint")
@@ -129,6 +131,7 @@ class FreezeCallback:
             threshold=initial_value_threshold,
             resume=resume,
             strict=strict,
+            on_publish=on_publish,
         )
         key = publish.relative(self._template, self._directory)
         self._delivery = Delivery(options, key, "FreezeCallback")
@@ -223,6 +226,7 @@ class FreezeCallback:
         if self._beside:
             self._beside.callback.on_train_end(logs)
         self._background.flush()
+        self._delivery.flush()
         self._background.raise_error()
         unseen = self._resumed is not None and not self._seen
         if self._delivery.options.save_best_only and unseen and self._is_chief:

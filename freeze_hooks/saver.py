@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Callable, Optional, Tuple
 
 from ._tf import v1
-from .deliver import Evaluate, SessionDelivery, SessionOptions
+from .deliver import Evaluate, Listeners, SessionDelivery, SessionOptions
 from .freezer import Artifact, Freezer, step_of
 from .sources import Renaming
 from .spec import FreezeSpec, Names, Verifying
@@ -24,8 +24,8 @@ class FreezingSaver(v1.train.Saver):
     Args:
       outputs, inputs, bind, inference_fn, variable_map, ema, values, lower_control_flow, weights,
       check_numerics, optimize, verify, output_dir, name, keep, latest, save_best_only, evaluate,
-      monitor, mode, threshold, resume, strict: as in FreezeHook (the file's name is `freeze_name`
-        here, since a Saver has a `name`).
+      monitor, mode, threshold, resume, strict, on_publish: as in FreezeHook (the file's name is
+        `freeze_name` here, since a Saver has a `name`).
       **saver: the arguments of tf.compat.v1.train.Saver, by name.
 
     Raises:
@@ -58,6 +58,7 @@ class FreezingSaver(v1.train.Saver):
         threshold: Optional[float] = None,
         resume: Any = "auto",
         strict: bool = False,
+        on_publish: Listeners = (),
         **saver: Any,
     ) -> None:
         self._spec = FreezeSpec.make(
@@ -86,6 +87,7 @@ class FreezingSaver(v1.train.Saver):
             threshold=threshold,
             resume=resume,
             strict=strict,
+            on_publish=on_publish,
         )
         self._delivery: Optional[SessionDelivery] = None
         super().__init__(**saver)
