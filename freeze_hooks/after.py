@@ -161,13 +161,13 @@ def to_tensorboard(writer: Any) -> Callable[[Artifact], None]:
         if artifact.max_difference is not None:
             values["max_difference"] = artifact.max_difference
         step = artifact.step or 0
+        pairs = [v1.Summary.Value(tag=f"freeze/{k}", simple_value=v) for k, v in values.items()]
+        summary = v1.Summary(value=pairs)
         if hasattr(writer, "add_summary"):
-            pairs = [v1.Summary.Value(tag=f"freeze/{k}", simple_value=v) for k, v in values.items()]
-            writer.add_summary(v1.Summary(value=pairs), step)
+            writer.add_summary(summary, step)
         else:
             with writer.as_default():
-                for name, value in values.items():
-                    tf.summary.scalar(f"freeze/{name}", value, step=step)
+                tf.summary.experimental.write_raw_pb(summary.SerializeToString(), step=step)
         writer.flush()
 
     return scalars
