@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import functools
 import math
@@ -21,6 +22,7 @@ from .load import description
 
 Evaluate = Callable[[Any, Optional[int]], Mapping[str, float]]
 Listeners = Union[Callable[[Artifact], Any], Sequence[Callable[[Artifact], Any]]]
+_DIGITS = re.compile(r"\d+|[0-9a-f]{12}")  # what differs from save to save
 SCHEDULED_KEEP = 5  # what a Saver keeps by default
 
 
@@ -103,6 +105,7 @@ class Delivery:
         self._best: Optional[publish.Best] = None
         self._entered: Dict[str, Optional[in_use.Claim]] = {}
         self._telling = Background(math.inf)
+        self._failures: Dict[Any, int] = collections.Counter()
         self.artifacts: List[Artifact] = []
 
     def report(self, found: Iterable[Any]) -> None:
@@ -169,6 +172,10 @@ class Delivery:
         self.artifacts = [a for a in self.artifacts if a.path != path and a.path not in gone]
         self.artifacts.append(artifact)
         _tf.info(str(artifact))
+        if self._failures:
+            failed = sum(self._failures.values())
+            self._failures.clear()
+            _tf.warn(f"{self._who}: files are written again, after {failed} saves that failed")
         if self.options.on_publish:
             self._telling.submit(path, functools.partial(self._tell, artifact))
 
@@ -201,13 +208,17 @@ class Delivery:
         _tf.warn(f"{self._who}: {message}")
 
     def failed(self, error: Exception, path: str, raising: bool = False) -> None:
-        """Warn of a save that failed; raise it if that was asked for."""
+        """Warn of a save that failed, once a cause until saving works; raise it if asked to."""
         raising = raising or isinstance(error, NotFiniteError)
+        cause = (type(error), getattr(error, "errno", None) or _DIGITS.sub("", str(error)))
         if isinstance(error, OSError):
             error = FreezeError(f"cannot write a frozen file for {path}: {error}")
         if self.options.strict or raising:
             raise error
-        _tf.warn(f"{self._who}: no frozen file for {path}: {error}")
+        self._failures[cause] += 1
+        if self._failures[cause] == 1:
+            more = "training goes on, and this is not said again until a file was written"
+            _tf.warn(f"{self._who}: no frozen file for {path}: {error} ({more})")
 
 
 class SessionDelivery(Delivery):
