@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 import tensorflow as tf
@@ -16,8 +16,7 @@ from .errors import FreezeError
 from .from_files import CHECKPOINT, SAVED_MODEL, kind_of
 from .load import load_frozen, read_graph_def
 from .saved_model import SERVING, meta_graph, signature_of, values_prefix
-
-_BATCH = 2  # rows of random feeds where any number will do
+from .verify import greatest_difference, random_feed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,58 +97,34 @@ def _saved(prefix: str, names: Mapping[str, Any]) -> Dict[str, Any]:
 
 
 def difference(one: Any, other: Any) -> float:
-    """The greatest difference of two arrays' elements; NaN equals NaN.
+    """As `greatest_difference`; of two dtypes, the wider is rounded to the narrower first.
 
-    Infinite where shapes differ, or elements that are no numbers. Of floating arrays of different
-    dtypes, the wider is rounded to the narrower first.
+    That is what `weights=` did.
     """
-    one, other = np.asarray(one), np.asarray(other)
-    if one.shape != other.shape:
-        return float("inf")
-    if one.dtype.kind in "OSUb" or other.dtype.kind in "OSUb":
-        return 0.0 if np.array_equal(_texts(one), _texts(other)) else float("inf")
-    if one.dtype != other.dtype:
+    one, other = _as_objects(one), _as_objects(other)
+    if one.dtype != other.dtype and "O" not in (one.dtype.kind, other.dtype.kind):
         narrow = min(one.dtype, other.dtype, key=lambda dtype: dtype.itemsize)
         one, other = one.astype(narrow), other.astype(narrow)
-    wide = np.complex128 if one.dtype.kind == "c" else np.float64
-    one, other = one.astype(wide), other.astype(wide)
-    unlike = (one != other) & ~(np.isnan(one) & np.isnan(other))
-    if not unlike.any():
-        return 0.0
-    with np.errstate(invalid="ignore"):
-        apart = np.abs(one[unlike] - other[unlike])
-    return float("inf") if np.isnan(apart).any() else float(apart.max())
+    return greatest_difference(one, other)
 
 
-def _texts(array: Any) -> List[Any]:
-    flat = array.reshape(-1).tolist()
-    return [text.encode() if isinstance(text, str) else text for text in flat]
+def _as_objects(array: Any) -> Any:
+    """An array whose strings, if it has any, are objects, as sessions give them."""
+    array = np.asarray(array)
+    return array.astype(object) if array.dtype.kind in "SU" else array
 
 
 def random_feeds(inputs: Mapping[str, Any], seed: int = 0) -> Dict[str, Any]:
-    """An array for each input of a signature ({name: TensorInfo}), of 2 rows where any will do.
-
-    Floating ones are normally distributed; integers are 0 or 1, which are indices of most things.
+    """An array for each input of a signature ({name: TensorInfo}).
 
     Raises:
-      FreezeError: an input's rank is unknown, or it is of a dtype that cannot be made up.
+      FreezeError: an input's rank is unknown.
     """
+    unknown = [name for name, info in inputs.items() if info.shape is None]
+    if unknown:
+        raise FreezeError(f"the rank of input {unknown[0]!r} is unknown: give it in feeds")
     random = np.random.RandomState(seed)
-    feeds: Dict[str, Any] = {}
-    for name, info in inputs.items():
-        if info.shape is None:
-            raise FreezeError(f"the rank of input {name!r} is unknown: give it in feeds")
-        shape = [_BATCH if size is None else size for size in info.shape]
-        dtype = tf.as_dtype(info.dtype)
-        if dtype == tf.string:
-            feeds[name] = random.choice([b"a", b"b"], shape)
-        elif dtype.is_floating or dtype.is_complex:
-            feeds[name] = np.asarray(random.randn(*shape)).astype(dtype.as_numpy_dtype)
-        elif dtype.is_integer or dtype.is_bool:
-            feeds[name] = np.asarray(random.randint(0, 2, shape)).astype(dtype.as_numpy_dtype)
-        else:
-            raise FreezeError(f"input {name!r} is {info.dtype}: give it in feeds")
-    return feeds
+    return {name: random_feed(info, random) for name, info in inputs.items()}
 
 
 def _outputs(
