@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 import tensorflow as tf
@@ -14,6 +14,7 @@ from ._tf import v1
 from .checkpoints import Checkpoint, find_prefix
 from .errors import FreezeError
 from .from_files import CHECKPOINT, SAVED_MODEL, kind_of
+from .graph.small import WEIGHTS
 from .load import load_frozen, read_graph_def
 from .saved_model import SERVING, meta_graph, signature_of, values_prefix
 from .verify import greatest_difference, random_feed
@@ -83,9 +84,24 @@ def compare(
 
 
 def constants(path: str) -> Dict[str, Any]:
-    """{name: array} of the constants in a graph's file."""
-    nodes = [node for node in read_graph_def(path).node if node.op == "Const"]
-    return {node.name: v1.make_ndarray(node.attr["value"].tensor) for node in nodes}
+    """{name: array} of the constants in a graph's file.
+
+    One that `weights=` made smaller has the name of the Cast that stands for the variable.
+    """
+    nodes = read_graph_def(path).node
+    found = {
+        node.name: v1.make_ndarray(node.attr["value"].tensor)
+        for node in nodes
+        if node.op == "Const"
+    }
+    for node in nodes:
+        if node.op == "Cast" and node.input[0] in found and node.input[0] in _small(node.name):
+            found[node.name] = found.pop(node.input[0])
+    return found
+
+
+def _small(name: str) -> List[str]:
+    return [f"{name}/{weights}" for weights in WEIGHTS]
 
 
 def _saved(prefix: str, names: Mapping[str, Any]) -> Dict[str, Any]:
