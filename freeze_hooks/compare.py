@@ -5,9 +5,8 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 
-import numpy as np
 import tensorflow as tf
 
 from ._tf import v1
@@ -16,8 +15,7 @@ from .errors import FreezeError
 from .from_files import CHECKPOINT, SAVED_MODEL, kind_of
 from .load import load_frozen, read_graph_def
 from .saved_model import SERVING, meta_graph, signature_of, values_prefix
-
-_BATCH = 2  # rows of random feeds where any number will do
+from .verify import difference, random_feeds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,61 +95,6 @@ def _saved(prefix: str, names: Mapping[str, Any]) -> Dict[str, Any]:
     return {name: array for (name, _), array in zip(found, arrays)}
 
 
-def difference(one: Any, other: Any) -> float:
-    """The greatest difference of two arrays' elements; NaN equals NaN.
-
-    Infinite where shapes differ, or elements that are no numbers. Of floating arrays of different
-    dtypes, the wider is rounded to the narrower first.
-    """
-    one, other = np.asarray(one), np.asarray(other)
-    if one.shape != other.shape:
-        return float("inf")
-    if one.dtype.kind in "OSUb" or other.dtype.kind in "OSUb":
-        return 0.0 if np.array_equal(_texts(one), _texts(other)) else float("inf")
-    if one.dtype != other.dtype:
-        narrow = min(one.dtype, other.dtype, key=lambda dtype: dtype.itemsize)
-        one, other = one.astype(narrow), other.astype(narrow)
-    wide = np.complex128 if one.dtype.kind == "c" else np.float64
-    one, other = one.astype(wide), other.astype(wide)
-    unlike = (one != other) & ~(np.isnan(one) & np.isnan(other))
-    if not unlike.any():
-        return 0.0
-    with np.errstate(invalid="ignore"):
-        apart = np.abs(one[unlike] - other[unlike])
-    return float("inf") if np.isnan(apart).any() else float(apart.max())
-
-
-def _texts(array: Any) -> List[Any]:
-    flat = array.reshape(-1).tolist()
-    return [text.encode() if isinstance(text, str) else text for text in flat]
-
-
-def random_feeds(inputs: Mapping[str, Any], seed: int = 0) -> Dict[str, Any]:
-    """An array for each input of a signature ({name: TensorInfo}), of 2 rows where any will do.
-
-    Floating ones are normally distributed; integers are 0 or 1, which are indices of most things.
-
-    Raises:
-      FreezeError: an input's rank is unknown, or it is of a dtype that cannot be made up.
-    """
-    random = np.random.RandomState(seed)
-    feeds: Dict[str, Any] = {}
-    for name, info in inputs.items():
-        if info.shape is None:
-            raise FreezeError(f"the rank of input {name!r} is unknown: give it in feeds")
-        shape = [_BATCH if size is None else size for size in info.shape]
-        dtype = tf.as_dtype(info.dtype)
-        if dtype == tf.string:
-            feeds[name] = random.choice([b"a", b"b"], shape)
-        elif dtype.is_floating or dtype.is_complex:
-            feeds[name] = np.asarray(random.randn(*shape)).astype(dtype.as_numpy_dtype)
-        elif dtype.is_integer or dtype.is_bool:
-            feeds[name] = np.asarray(random.randint(0, 2, shape)).astype(dtype.as_numpy_dtype)
-        else:
-            raise FreezeError(f"input {name!r} is {info.dtype}: give it in feeds")
-    return feeds
-
-
 def _outputs(
     path: str,
     against: str,
@@ -163,7 +106,7 @@ def _outputs(
 ) -> Tuple[Dict[str, float], Optional[str]]:
     with load_frozen(path) as model:
         if feeds is None:
-            feeds = random_feeds(model.inputs, seed)
+            feeds = random_feeds(model.inputs.values(), seed)
         answers = model(feeds)
     if kind == SAVED_MODEL:
         theirs, failure = _served(against, feeds, signature, tags)
