@@ -206,6 +206,7 @@ def test_options_of_freeze(digits, tmp_path):
     assert [end.name for end in report.signature.outputs] == ["p", "h"]
     assert [end.name for end in report.signature.inputs] == ["image"]
     assert report.weight_bytes < 2 * (64 * 32 + 32 * 10) + 100
+    assert "2 of 2 equal" in run("verify", out, "--against", digits / "run")  # as rounded
     assert "bind" in run("freeze", digits / "run", "--bind", "training", "-o", out, code=2)
 
 
