@@ -7,7 +7,6 @@ import os
 import re
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
-import numpy as np
 import tensorflow as tf
 
 from ._tf import v1
@@ -17,7 +16,7 @@ from .from_files import CHECKPOINT, SAVED_MODEL, kind_of
 from .graph.small import WEIGHTS
 from .load import load_frozen, read_graph_def
 from .saved_model import SERVING, meta_graph, signature_of, values_prefix
-from .verify import greatest_difference, random_feed
+from .verify import difference, random_feeds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,37 +111,6 @@ def _saved(prefix: str, names: Mapping[str, Any]) -> Dict[str, Any]:
     return {name: array for (name, _), array in zip(found, arrays)}
 
 
-def difference(one: Any, other: Any) -> float:
-    """As `greatest_difference`; of two dtypes, the wider is rounded to the narrower first.
-
-    That is what `weights=` did.
-    """
-    one, other = _as_objects(one), _as_objects(other)
-    if one.dtype != other.dtype and "O" not in (one.dtype.kind, other.dtype.kind):
-        narrow = min(one.dtype, other.dtype, key=lambda dtype: dtype.itemsize)
-        one, other = one.astype(narrow), other.astype(narrow)
-    return greatest_difference(one, other)
-
-
-def _as_objects(array: Any) -> Any:
-    """An array whose strings, if it has any, are objects, as sessions give them."""
-    array = np.asarray(array)
-    return array.astype(object) if array.dtype.kind in "SU" else array
-
-
-def random_feeds(inputs: Mapping[str, Any], seed: int = 0) -> Dict[str, Any]:
-    """An array for each input of a signature ({name: TensorInfo}).
-
-    Raises:
-      FreezeError: an input's rank is unknown.
-    """
-    unknown = [name for name, info in inputs.items() if info.shape is None]
-    if unknown:
-        raise FreezeError(f"the rank of input {unknown[0]!r} is unknown: give it in feeds")
-    random = np.random.RandomState(seed)
-    return {name: random_feed(info, random) for name, info in inputs.items()}
-
-
 def _outputs(
     path: str,
     against: str,
@@ -154,7 +122,7 @@ def _outputs(
 ) -> Tuple[Dict[str, float], Optional[str]]:
     with load_frozen(path) as model:
         if feeds is None:
-            feeds = random_feeds(model.inputs, seed)
+            feeds = random_feeds(model.inputs.values(), seed)
         answers = model(feeds)
     if kind == SAVED_MODEL:
         theirs, failure = _served(against, feeds, signature, tags)

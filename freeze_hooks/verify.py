@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import uuid
-from typing import Any, Container, Dict, Mapping, Optional, Sequence
+from typing import Any, Container, Dict, Iterable, List, Mapping, Optional, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -55,16 +55,26 @@ def check_feeds(verify: Verify, signature: Signature, optional: Container[str] =
 
 def feeds_of(verify: Verify, signature: Signature) -> Dict[str, Any]:
     """{input name: array} to compare on."""
-    random = np.random.RandomState(verify.seed)
     if verify.feeds is None:
-        return {info.name: random_feed(info, random) for info in signature.inputs}
+        return random_feeds(signature.inputs, verify.seed)
     types = {info.name: tf.as_dtype(info.dtype).as_numpy_dtype for info in signature.inputs}
     return {name: np.asarray(value, types[name]) for name, value in verify.feeds.items()}
 
 
-def random_feed(info: TensorInfo, random: Any) -> Any:
-    """An array for an input: normal numbers, or whole ones of 0 and 1, which most tables have."""
-    sizes = [(_SIZE if i else _BATCH) if s is None else s for i, s in enumerate(info.shape or ())]
+def random_feeds(inputs: Iterable[TensorInfo], seed: int = 0) -> Dict[str, Any]:
+    """{input name: array}: normal numbers, or whole ones of 0 and 1, which most tables have.
+
+    Raises:
+      FreezeError: an input's rank is unknown, or it is of a dtype that cannot be made up.
+    """
+    random = np.random.RandomState(seed)
+    return {info.name: _random_feed(info, random) for info in inputs}
+
+
+def _random_feed(info: TensorInfo, random: Any) -> Any:
+    if info.shape is None:
+        raise FreezeError(f"the rank of input {info.name!r} is unknown: give it in feeds")
+    sizes = [(_SIZE if i else _BATCH) if s is None else s for i, s in enumerate(info.shape)]
     dtype = tf.as_dtype(info.dtype)
     if dtype == tf.string:
         return np.full(sizes, b"0", object)
@@ -72,7 +82,9 @@ def random_feed(info: TensorInfo, random: Any) -> Any:
         return (random.randn(*sizes) + 1j * random.randn(*sizes)).astype(dtype.as_numpy_dtype)
     if dtype.is_floating:
         return np.asarray(random.randn(*sizes)).astype(dtype.as_numpy_dtype)
-    return np.asarray(random.randint(0, 2, sizes)).astype(dtype.as_numpy_dtype)
+    if dtype.is_integer or dtype.is_bool:
+        return np.asarray(random.randint(0, 2, sizes)).astype(dtype.as_numpy_dtype)
+    raise FreezeError(f"input {info.name!r} is {info.dtype}: give it in feeds")
 
 
 def unfit(verify: Verify, error: Exception) -> FreezeError:
@@ -124,7 +136,7 @@ class Expected:
             raise NotVerifiedError(said) from error
         most = 0.0
         for ours, (name, live) in zip(found, self._outputs.items()):
-            largest = greatest_difference(ours, live)
+            largest = difference(ours, live)
             allowed = (self._verify.tolerance or 0.0) * _scale(live)
             if largest > allowed:
                 raise NotVerifiedError(
@@ -135,23 +147,33 @@ class Expected:
         return most
 
 
-def greatest_difference(ours: Any, live: Any) -> float:
-    """The largest absolute difference of two arrays; infinity where they cannot be compared.
+def difference(one: Any, other: Any) -> float:
+    """The greatest difference of two arrays' elements; NaN equals NaN.
 
-    NaN is equal to NaN.
+    Infinite where shapes differ, or elements that are no numbers. Of floating arrays of different
+    dtypes, the wider is rounded to the narrower first.
     """
-    ours, live = np.asarray(ours), np.asarray(live)
-    if ours.shape != live.shape or ours.dtype.kind != live.dtype.kind:
+    one, other = np.asarray(one), np.asarray(other)
+    if one.shape != other.shape:
         return float("inf")
-    if ours.dtype.kind in "OSU":
-        return 0.0 if ours.tolist() == live.tolist() else float("inf")
-    wide = np.complex128 if ours.dtype.kind == "c" else np.float64
-    a, b = ours.astype(wide).reshape(-1), live.astype(wide).reshape(-1)
-    unlike = ~((a == b) | (np.isnan(a) & np.isnan(b)))
+    if one.dtype.kind in "OSUb" or other.dtype.kind in "OSUb":
+        return 0.0 if np.array_equal(_texts(one), _texts(other)) else float("inf")
+    if one.dtype != other.dtype:
+        narrow = min(one.dtype, other.dtype, key=lambda dtype: dtype.itemsize)
+        one, other = one.astype(narrow), other.astype(narrow)
+    wide = np.complex128 if one.dtype.kind == "c" else np.float64
+    one, other = one.astype(wide), other.astype(wide)
+    unlike = (one != other) & ~(np.isnan(one) & np.isnan(other))
     if not unlike.any():
         return 0.0
-    largest = float(np.abs(a[unlike] - b[unlike]).max())
-    return float("inf") if np.isnan(largest) else largest
+    with np.errstate(invalid="ignore"):
+        apart = np.abs(one[unlike] - other[unlike])
+    return float("inf") if np.isnan(apart).any() else float(apart.max())
+
+
+def _texts(array: Any) -> List[Any]:
+    flat = array.reshape(-1).tolist()
+    return [text.encode() if isinstance(text, str) else text for text in flat]
 
 
 def _scale(live: Any) -> float:
