@@ -17,6 +17,7 @@ from ._version import __version__
 
 if TYPE_CHECKING:
     from .after import to_onnx as to_onnx
+    from .after import to_tensorboard as to_tensorboard
     from .after import to_tflite as to_tflite
     from .after import upload as upload
     from .errors import ConversionError as ConversionError
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from .errors import InvalidFileError as InvalidFileError
     from .errors import NotFiniteError as NotFiniteError
     from .errors import NotFreezableError as NotFreezableError
+    from .errors import NotVerifiedError as NotVerifiedError
     from .errors import TooLargeError as TooLargeError
     from .errors import UnknownNameError as UnknownNameError
     from .estimator import FreezeExporter as FreezeExporter
@@ -31,17 +33,19 @@ if TYPE_CHECKING:
     from .freezer import Artifact as Artifact
     from .freezer import freeze_session as freeze_session
     from .from_checkpoint import freeze_checkpoint as freeze_checkpoint
+    from .from_files import check as check
+    from .from_files import freeze_files as freeze_files
     from .keras import FreezeCallback as FreezeCallback
     from .keras_model import freeze_keras_model as freeze_keras_model
     from .keras_model import plan_keras_model as plan_keras_model
     from .load import FrozenModel as FrozenModel
     from .load import Report as Report
-    from .load import check as check
     from .load import inspect as inspect
     from .load import load_frozen as load_frozen
     from .saved_model import freeze_saved_model as freeze_saved_model
     from .saver import FreezingSaver as FreezingSaver
     from .session import FreezeHook as FreezeHook
+    from .spec import Verify as Verify
     from .traced import FunctionPlan as FunctionPlan
     from .traced import freeze_function as freeze_function
     from .traced import plan_function as plan_function
@@ -58,13 +62,16 @@ _HOMES = {
     "InvalidFileError": "errors",
     "NotFiniteError": "errors",
     "NotFreezableError": "errors",
+    "NotVerifiedError": "errors",
     "Report": "load",
     "TooLargeError": "errors",
     "UnknownNameError": "errors",
+    "Verify": "spec",
     "FunctionPlan": "traced",
-    "check": "load",
+    "check": "from_files",
     "estimator_inference": "estimator",
     "freeze_checkpoint": "from_checkpoint",
+    "freeze_files": "from_files",
     "freeze_function": "traced",
     "freeze_keras_model": "keras_model",
     "freeze_saved_model": "saved_model",
@@ -74,6 +81,7 @@ _HOMES = {
     "plan_function": "traced",
     "plan_keras_model": "keras_model",
     "to_onnx": "after",
+    "to_tensorboard": "after",
     "to_tflite": "after",
     "upload": "after",
 }

@@ -11,12 +11,13 @@ Job = Callable[[], None]
 class Background:
     """Runs jobs one after the other in a thread.
 
-    At most one waits: a newer job for the same path takes its place, and one for another path
-    waits until it has begun. The thread ends with its work and is no daemon, so that Python does
-    not exit before a file is whole, even after an exception.
+    A newer job for the same path takes the place of one that waits. At most `room` of them wait: a
+    job for another path is held up until the first has begun. The thread ends with its work and is
+    no daemon, so that Python does not exit before a file is whole, even after an exception.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, room: float = 1) -> None:
+        self._room = room
         self._changed = threading.Condition()
         self._waiting: Dict[str, Job] = {}
         self._thread: Optional[threading.Thread] = None
@@ -25,7 +26,7 @@ class Background:
     def submit(self, path: str, job: Job) -> None:
         """Run `job`, which writes `path`, when those before it are done."""
         with self._changed:
-            while self._waiting and path not in self._waiting:
+            while len(self._waiting) >= self._room and path not in self._waiting:
                 self._changed.wait()
             self._waiting[path] = job
             if self._thread is None:
@@ -52,7 +53,7 @@ class Background:
                     self._thread = None
                     self._changed.notify_all()
                     return
-                job = self._waiting.popitem()[1]
+                job = self._waiting.pop(next(iter(self._waiting)))
                 self._changed.notify_all()
             try:
                 job()

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
+import functools
+import math
 import os
 import re
-from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Tuple, Union
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
 
 import tensorflow as tf
 
 from . import _tf, in_use, publish
+from .background import Background
 from .concurrency import queues_update, updates_meanwhile
 from .errors import FreezeError, NotFiniteError, UnknownNameError
 from .freezer import Artifact, Freezer
@@ -17,6 +21,8 @@ from .graph.names import near
 from .load import description
 
 Evaluate = Callable[[Any, Optional[int]], Mapping[str, float]]
+Listeners = Union[Callable[[Artifact], Any], Sequence[Callable[[Artifact], Any]]]
+_DIGITS = re.compile(r"\d+|[0-9a-f]{12}")  # what differs from save to save
 SCHEDULED_KEEP = 5  # what a Saver keeps by default
 
 
@@ -31,8 +37,14 @@ class Options:
     threshold: Optional[float] = None
     resume: Union[bool, str] = "auto"
     strict: bool = False
+    on_publish: Listeners = ()
 
     def __post_init__(self) -> None:
+        listeners = (self.on_publish,) if callable(self.on_publish) else tuple(self.on_publish)
+        for listener in listeners:
+            if not callable(listener):
+                raise FreezeError(f"on_publish= takes functions of an Artifact, not {listener!r}")
+        object.__setattr__(self, "on_publish", listeners)
         if self.mode not in ("min", "max"):
             raise FreezeError(f'mode= is "min" or "max", not {self.mode!r}')
         if self.resume not in (True, False, "auto"):
@@ -92,6 +104,8 @@ class Delivery:
         self._who = who
         self._best: Optional[publish.Best] = None
         self._entered: Dict[str, Optional[in_use.Claim]] = {}
+        self._telling = Background(math.inf)
+        self._failures: Dict[Any, int] = collections.Counter()
         self.artifacts: List[Artifact] = []
 
     def report(self, found: Iterable[Any]) -> None:
@@ -158,6 +172,26 @@ class Delivery:
         self.artifacts = [a for a in self.artifacts if a.path != path and a.path not in gone]
         self.artifacts.append(artifact)
         _tf.info(str(artifact))
+        if self._failures:
+            failed = sum(self._failures.values())
+            self._failures.clear()
+            _tf.warn(f"{self._who}: files are written again, after {failed} saves that failed")
+        if self.options.on_publish:
+            self._telling.submit(path, functools.partial(self._tell, artifact))
+
+    def flush(self) -> None:
+        """Wait until all of on_publish= is done."""
+        self._telling.flush()
+
+    def _tell(self, artifact: Artifact) -> None:
+        """Call on_publish=, each for itself: what fails is a warning."""
+        listeners: Any = self.options.on_publish  # a tuple by now
+        for listener in listeners:
+            try:
+                listener(artifact)
+            except Exception as error:
+                name = getattr(listener, "__name__", repr(listener))
+                _tf.warn(f"{self._who}: on_publish= {name} failed for {artifact.path}: {error}")
 
     def _enter(self, directory: str) -> None:
         """Clear what a killed program left in a directory, and say so if another one runs."""
@@ -174,13 +208,17 @@ class Delivery:
         _tf.warn(f"{self._who}: {message}")
 
     def failed(self, error: Exception, path: str, raising: bool = False) -> None:
-        """Warn of a save that failed; raise it if that was asked for."""
+        """Warn of a save that failed, once a cause until saving works; raise it if asked to."""
         raising = raising or isinstance(error, NotFiniteError)
+        cause = (type(error), getattr(error, "errno", None) or _DIGITS.sub("", str(error)))
         if isinstance(error, OSError):
             error = FreezeError(f"cannot write a frozen file for {path}: {error}")
         if self.options.strict or raising:
             raise error
-        _tf.warn(f"{self._who}: no frozen file for {path}: {error}")
+        self._failures[cause] += 1
+        if self._failures[cause] == 1:
+            more = "training goes on, and this is not said again until a file was written"
+            _tf.warn(f"{self._who}: no frozen file for {path}: {error} ({more})")
 
 
 class SessionDelivery(Delivery):

@@ -27,6 +27,10 @@ class NotFiniteError(FreezeError):
     """A variable holds NaN or infinity, and check_numerics="raise" forbids it."""
 
 
+class NotVerifiedError(FreezeError):
+    """A file that was written does not answer as the live model does, so it is not published."""
+
+
 class InvalidFileError(FreezeError):
     """A file is truncated, not a GraphDef, or contradicts itself."""
 

@@ -21,7 +21,11 @@ _STATE_LOCK = threading.Lock()  # several adapters may write in one directory, i
 
 
 def publish(
-    path: str, write: Callable[[Any], None], expected: int = 0, beside: Optional[str] = None
+    path: str,
+    write: Callable[[Any], None],
+    expected: int = 0,
+    beside: Optional[str] = None,
+    check: Optional[Callable[[str], Optional[str]]] = None,
 ) -> Written:
     """Let `write(file)` fill a file that appears at `path` complete, or not at all.
 
@@ -33,16 +37,18 @@ def publish(
       write: is given an object with `write(buffer)`.
       expected: bytes to reserve at once, so that a full disk is met before the first write.
       beside: a file that tells of the old one, and goes just before that does.
+      check: is given the temporary name of the whole file; what it raises keeps the file from
+        appearing. It may change the file, and then returns its new hash.
 
     Raises:
       OSError: from the file system, among them ENOSPC.
     """
-    with contextlib.ExitStack() as held, contextlib.ExitStack() as stack:
-        temporary = stack.enter_context(_replacing(path, beside))
-        file = stack.enter_context(_opened(temporary, expected, held))
-        sink = stack.enter_context(open_sink(file))
-        write(sink)
-        return sink.result()
+    with contextlib.ExitStack() as held, _replacing(path, beside) as temporary:
+        with _opened(temporary, expected, held) as file, open_sink(file, expected=expected) as sink:
+            write(sink)
+            written = sink.result()
+        changed = None if check is None else check(temporary)
+        return written if changed is None else written._replace(hash=changed)
 
 
 @contextlib.contextmanager
