@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import os
 import posixpath
+import re
 import threading
 from typing import Any, Callable, Iterator, Optional, Set
 
@@ -212,6 +213,9 @@ def _converting(artifact: Artifact, converter: str) -> Iterator[None]:
 
 def _shortened(error: Exception) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
+    missing = re.search(r"you will need custom implementations: ([\w, ]+)", text)
+    if missing:  # TensorFlow 1.15 says so after a page about other things
+        return f"it does not support {missing.group(1)}"
     return text if len(text) <= _SAID else text[: _SAID - 3] + "..."
 
 

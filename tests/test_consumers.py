@@ -31,7 +31,7 @@ LIMITS = {
     ("lookup_table", "opencv"): "data type is not supported",
     ("lookup_table", "openvino"): "failed for: HashTableV2, LookupTableFindV2",
     ("lookup_table", "onnx"): "it does not support HashTableV2",
-    ("lookup_table", "tflite"): "HashTableV2|not supported by",
+    ("lookup_table", "tflite"): "HashTableV2",
 }
 
 
