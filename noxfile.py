@@ -28,19 +28,19 @@ def lint(session):
 @nox.session(python="3.7")
 def oldest(session):
     """TensorFlow 1.15, which has Keras as tf.keras."""
-    test(session, ".[tensorflow,slim,test]")
+    test(session, ".[tensorflow,cli,slim,test]")
 
 
 @nox.session(python="3.11")
 def keras_2(session):
     """The last TensorFlow with Estimator and with Keras 2 as tf.keras."""
-    test(session, ".[slim,test]", "tensorflow==2.15.1")
+    test(session, ".[cli,slim,test]", "tensorflow==2.15.1")
 
 
 @nox.session(python=HERE)
 def newest(session):
     """With Keras 3, tf_keras, and other programs that read the files."""
-    test(session, ".[tensorflow,slim,tf-keras,consumers,test]")
+    test(session, ".[tensorflow,cli,slim,tf-keras,consumers,test]")
 
 
 @nox.session(venv_backend="none")
@@ -69,10 +69,10 @@ def exchange(session):
 def between(session, tensorflow):
     """Versions that are not tried each time: `nox -s between`."""
     if tensorflow < "2.16":  # it says nothing of NumPy 2, and fails with it
-        test(session, ".[slim,test]", f"tensorflow=={tensorflow}", "numpy<2")
+        test(session, ".[cli,slim,test]", f"tensorflow=={tensorflow}", "numpy<2")
     else:
         keras_2 = f"tf-keras=={tensorflow}"
-        test(session, ".[slim,consumers,test]", f"tensorflow=={tensorflow}", keras_2)
+        test(session, ".[cli,slim,consumers,test]", f"tensorflow=={tensorflow}", keras_2)
 
 
 @nox.session(python=HERE)

@@ -117,8 +117,8 @@ def info(message: str) -> None:
 
 
 def warn(message: str) -> None:
-    """Log a warning as TensorFlow's own hooks do."""
-    v1.logging.warning("%s", message)
+    """Log a warning where TensorFlow's own go, under a name that tells whose it is."""
+    tf.get_logger().getChild("freeze_hooks").warning("%s", message)
 
 
 def static_shape(graph: Any, tensor: str) -> Optional[Tuple[Optional[int], ...]]:

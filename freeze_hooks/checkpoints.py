@@ -23,7 +23,7 @@ _V1_SHARDS = "-?????-of-?????"
 _V1_SHARD = re.compile(r"-[\d?]{5}-of-[\d?]{5}$")
 _STEP = re.compile(r"-(\d+)$")  # how Saver.save appends the global step
 _PART = re.compile(r"(.+)/part_(\d+)$")  # how get_variable names the parts of a variable
-_OBJECTS = "_CHECKPOINTABLE_OBJECT_GRAPH"
+OBJECTS = "_CHECKPOINTABLE_OBJECT_GRAPH"
 _OBJECT_SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
 _MOST_NAMED = 20
 
@@ -56,7 +56,8 @@ def stem(prefix: str) -> str:
 
 def _newest(directory: str) -> str:
     latest = tf.train.latest_checkpoint(directory)
-    if latest is not None and checkpoint_exists(latest):
+    # shards of format V1 are named by a pattern
+    if latest is not None and (checkpoint_exists(latest) or tf.io.gfile.glob(latest)):
         return str(latest)
     found = [os.path.join(directory, prefix) for prefix in _prefixes(directory)]
     if not found:
@@ -77,6 +78,7 @@ class Checkpoint:
     Attributes:
       prefix: its prefix.
       shapes: {key: dimensions}.
+      dtypes: {key: tf.DType}.
 
     Raises:
       InvalidFileError: a file is missing, cut short or no checkpoint.
@@ -87,6 +89,7 @@ class Checkpoint:
         _check_shards(prefix)
         self._saved = SavedTensors(prefix)
         self.shapes = self._saved.shapes
+        self.dtypes = self._saved.dtypes
         self._objects = self._object_keys()
 
     @property
@@ -101,9 +104,9 @@ class Checkpoint:
 
     def _object_keys(self) -> Dict[str, str]:
         """{variable's name, or path of attributes: key} of an object-based checkpoint."""
-        if _OBJECTS not in self.shapes:
+        if OBJECTS not in self.shapes:
             return {}
-        graph = TrackableObjectGraph.FromString(self._saved.tensor(_OBJECTS))
+        graph = TrackableObjectGraph.FromString(self._saved.tensor(OBJECTS))
         saved = [a for node in graph.nodes for a in node.attributes if a.checkpoint_key]
         counts = collections.Counter(a.full_name for a in saved)
         keys = {

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
+import functools
+import math
 import os
 import re
-from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Tuple, Union
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
 
 import tensorflow as tf
 
-from . import _tf, in_use, publish
+from . import _tf, in_use, publish, underway
+from .background import Background
 from .concurrency import queues_update, updates_meanwhile
 from .errors import FreezeError, NotFiniteError, UnknownNameError
-from .freezer import Artifact, Freezer
+from .freezer import Artifact, Freezer, Undescribed
 from .graph.names import near
 from .load import description
 
 Evaluate = Callable[[Any, Optional[int]], Mapping[str, float]]
+Listeners = Union[Callable[[Artifact], Any], Sequence[Callable[[Artifact], Any]]]
+_DIGITS = re.compile(r"\d+|[0-9a-f]{12}")  # what differs from save to save
 SCHEDULED_KEEP = 5  # what a Saver keeps by default
 
 
@@ -31,8 +37,14 @@ class Options:
     threshold: Optional[float] = None
     resume: Union[bool, str] = "auto"
     strict: bool = False
+    on_publish: Listeners = ()
 
     def __post_init__(self) -> None:
+        listeners = (self.on_publish,) if callable(self.on_publish) else tuple(self.on_publish)
+        for listener in listeners:
+            if not callable(listener):
+                raise FreezeError(f"on_publish= takes functions of an Artifact, not {listener!r}")
+        object.__setattr__(self, "on_publish", listeners)
         if self.mode not in ("min", "max"):
             raise FreezeError(f'mode= is "min" or "max", not {self.mode!r}')
         if self.resume not in (True, False, "auto"):
@@ -92,6 +104,9 @@ class Delivery:
         self._who = who
         self._best: Optional[publish.Best] = None
         self._entered: Dict[str, Optional[in_use.Claim]] = {}
+        self._telling = Background(math.inf)
+        self._failures: Dict[Any, int] = collections.Counter()
+        self._unnoted: Dict[Tuple[str, str], str] = {}  # (directory, file): prefix
         self.artifacts: List[Artifact] = []
 
     def report(self, found: Iterable[Any]) -> None:
@@ -112,13 +127,15 @@ class Delivery:
             return None
         if self._best is None:  # the first save tells whether training goes on from an older one
             resumed = resumed if options.resume == "auto" else bool(options.resume)
-            self._best = publish.Best(options.monitor, options.mode, options.threshold)
+            best = publish.Best(options.monitor, options.mode, options.threshold)
             if resumed:
                 noted = publish.load_best(directory, self._key, options.monitor)
                 told = _metric(os.path.join(directory, file), options.monitor)
                 for known in (noted, told):
-                    if known is not None and self._best.beaten_by(known):
-                        self._best.value = known
+                    if known is not None and best.beaten_by(known):
+                        best.value = known
+                best.written(best.value)
+            self._best = best
         return self._best
 
     def put(
@@ -141,23 +158,67 @@ class Delivery:
           best: the claim on being the best that the file makes.
         """
         path = os.path.join(directory, base)
-        if directory not in self._entered:
+        claim = self._entered.get(directory)
+        if directory not in self._entered or (claim is not None and not claim.holds()):
             self._enter(directory)
+        with underway.saving():
+            artifact, trouble = self._written(freeze, path, best)
+            if best is not None:
+                publish.save_best(directory, self._key, best)
+            if keep is not None or prefix is not None:
+                self._unnoted[directory, base] = prefix or ""
+                self._note(directory, keep)
+        _tf.info(str(artifact))
+        if trouble is not None:
+            raise trouble
+        if self._failures:
+            failed = sum(self._failures.values())
+            self._failures.clear()
+            _tf.warn(f"{self._who}: files are written again, after {failed} saves that failed")
+        if self.options.on_publish:
+            self._telling.submit(path, functools.partial(self._tell, artifact))
+
+    def _written(
+        self, freeze: Callable[[str], Artifact], path: str, best: Optional[publish.Best]
+    ) -> Tuple[Artifact, Optional[OSError]]:
+        """The new file, and what befell its description."""
+        trouble: Optional[Undescribed] = None
         try:
             artifact = freeze(path)
+        except Undescribed as error:
+            artifact, trouble = error.artifact, error
         except BaseException:
             if self._best is not None and best is not None:
                 self._best.disclaim(best)
             raise
-        if best is not None:
-            publish.save_best(directory, self._key, best)
-        gone: List[str] = []
-        if keep is not None or prefix is not None:
-            exists = _tf.checkpoint_exists
-            gone = publish.retain(directory, self._key, base, prefix or "", exists, keep)
-        self.artifacts = [a for a in self.artifacts if a.path != path and a.path not in gone]
+        if self._best is not None and best is not None:
+            self._best.written(best.value)
+        self.artifacts = [a for a in self.artifacts if a.path != path]
         self.artifacts.append(artifact)
-        _tf.info(str(artifact))
+        return artifact, trouble
+
+    def _note(self, directory: str, keep: Optional[int]) -> None:
+        """Note new files in the state, also those that it could not take when they were new."""
+        for where, base in list(self._unnoted):
+            if where == directory:
+                exists, prefix = _tf.checkpoint_exists, self._unnoted[where, base]
+                gone = publish.retain(directory, self._key, base, prefix, exists, keep)
+                self.artifacts = [a for a in self.artifacts if a.path not in gone]
+                self._unnoted.pop((where, base), None)
+
+    def flush(self) -> None:
+        """Wait until all of on_publish= is done."""
+        self._telling.flush()
+
+    def _tell(self, artifact: Artifact) -> None:
+        """Call on_publish=, each for itself: what fails is a warning."""
+        listeners: Any = self.options.on_publish  # a tuple by now
+        for listener in listeners:
+            try:
+                listener(artifact)
+            except Exception as error:
+                name = getattr(listener, "__name__", repr(listener))
+                _tf.warn(f"{self._who}: on_publish= {name} failed for {artifact.path}: {error}")
 
     def _enter(self, directory: str) -> None:
         """Clear what a killed program left in a directory, and say so if another one runs."""
@@ -174,13 +235,19 @@ class Delivery:
         _tf.warn(f"{self._who}: {message}")
 
     def failed(self, error: Exception, path: str, raising: bool = False) -> None:
-        """Warn of a save that failed; raise it if that was asked for."""
+        """Warn of a save that failed, once a cause until saving works; raise it if asked to."""
         raising = raising or isinstance(error, NotFiniteError)
+        cause = (type(error), getattr(error, "errno", None) or _DIGITS.sub("", str(error)))
+        lack = "no description of the" if isinstance(error, Undescribed) else "no"
         if isinstance(error, OSError):
-            error = FreezeError(f"cannot write a frozen file for {path}: {error}")
+            part = "describe the" if isinstance(error, Undescribed) else "write a"
+            error = FreezeError(f"cannot {part} frozen file for {path}: {error}")
         if self.options.strict or raising:
             raise error
-        _tf.warn(f"{self._who}: no frozen file for {path}: {error}")
+        self._failures[cause] += 1
+        if self._failures[cause] == 1:
+            more = "training goes on, and this is not said again until a file was written"
+            _tf.warn(f"{self._who}: {lack} frozen file for {path}: {error} ({more})")
 
 
 class SessionDelivery(Delivery):

@@ -27,5 +27,13 @@ class NotFiniteError(FreezeError):
     """A variable holds NaN or infinity, and check_numerics="raise" forbids it."""
 
 
+class NotVerifiedError(FreezeError):
+    """A file that was written does not answer as the live model does, so it is not published."""
+
+
 class InvalidFileError(FreezeError):
     """A file is truncated, not a GraphDef, or contradicts itself."""
+
+
+class ConversionError(FreezeError):
+    """The converter of another format cannot express what a frozen file holds."""

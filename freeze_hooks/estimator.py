@@ -10,15 +10,15 @@ import tensorflow as tf
 from . import _tf, publish
 from ._tf import v1
 from .checkpoints import find_prefix
-from .deliver import Delivery, Options, monitored
+from .deliver import Delivery, Listeners, Options, monitored
 from .errors import FreezeError, UnknownNameError
 from .freezer import Artifact, write_frozen
 from .from_checkpoint import StoredSource
 from .graph.names import near
 from .graph_files import as_graph
+from .naming import apart
 from .sources import Renaming
 from .spec import FreezeSpec
-from .traced import apart
 
 KINDS = ("latest", "best", "final")
 Tensors = Dict[str, Any]
@@ -101,6 +101,7 @@ class FreezeExporter(_Exporter):
       bind, variable_map, ema, lower_control_flow, weights, check_numerics,
         optimize: as in `freeze_checkpoint`.
       strict: raise findings in the graph, and a failure to write, which are warnings otherwise.
+      on_publish: as in FreezeHook.
 
     Raises:
       FreezeError: an argument is wrong, or TensorFlow has no Estimator (2.15 was the last with).
@@ -124,6 +125,7 @@ class FreezeExporter(_Exporter):
         check_numerics: str = "warn",
         optimize: bool = False,
         strict: bool = False,
+        on_publish: Listeners = (),
     ) -> None:
         if _Exporter is object:
             raise FreezeError(f"TensorFlow {_tf.VERSION} has no Estimator: 2.15 was the last with")
@@ -152,6 +154,7 @@ class FreezeExporter(_Exporter):
             mode=mode,
             resume=True,  # an Estimator always goes on from its directory
             strict=strict,
+            on_publish=on_publish,
         )
         self._delivery = Delivery(options, name, "FreezeExporter")
         self._reported = False

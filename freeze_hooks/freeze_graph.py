@@ -25,7 +25,7 @@ from .graph.body import VARIABLES
 from .graph.restores import restored_keys
 from .graph_files import StoredGraph, as_graph, parse, read_graph
 from .initialized import read_initialized
-from .saved_model import meta_graph, stored_graph, values_prefix
+from .saved_model import meta_graph, read_meta_graph
 from .spec import FreezeSpec, kept_variables
 from .stream import graph_def_of
 
@@ -37,23 +37,28 @@ class _Task:
     saver_def: Optional[Any]
     initializers: Sequence[str]
     spec: FreezeSpec
+    saved_model: Optional[str] = None
 
     def read(self) -> Reading:
         """The plan and its values: from the checkpoint's files, or a session where need be."""
         if not any(node.op in VARIABLES for node in self.stored.graph_def.node):
             _tf.warn("the graph has no variables: it is frozen already, and only pruned")
-        custom = self.saver_def if self._restores_otherwise() else None
-        if custom is not None or (self.initializers and self.saver_def is None):
-            return read_initialized(self.stored, self.prefix, custom, self.initializers, self.spec)
-        return StoredSource(self.stored, self.prefix, self.saver_def).read(self.spec)
+        if self.saved_model:
+            return read_meta_graph(self.saved_model, self.stored.meta, self.spec)
+        source = StoredSource(self.stored, self.prefix, self.saver_def)
+        custom = source.saver_def if self._restores_otherwise(source) else None
+        # TensorFlow's tool runs no initializers where there is an input_saver
+        initializers = self.initializers if self.saver_def is None else ()
+        if custom is not None or initializers:
+            return read_initialized(self.stored, self.prefix, custom, initializers, self.spec)
+        return source.read(self.spec)
 
-    def _restores_otherwise(self) -> bool:
-        """Whether the saver's restore ops are not the ones from which keys can be read."""
-        if self.saver_def is None:
-            return False
-        nodes = self.stored.graph_def.node
-        keys = restored_keys(self.stored.graph_def, self.saver_def.restore_op_name)
-        return not keys and any(node.name == self.saver_def.restore_op_name for node in nodes)
+    def _restores_otherwise(self, source: StoredSource) -> bool:
+        """Whether a saver's restore ops are not the ones from which keys can be read."""
+        if source.saver_def is None or source.changed():
+            return source.saver_def is not None
+        given = self.saver_def is not None
+        return given and not restored_keys(self.stored.graph_def, source.saver_def.restore_op_name)
 
 
 def freeze_graph(
@@ -85,7 +90,7 @@ def freeze_graph(
       output_node_names: separated by commas.
       restore_op_name, filename_tensor_name, checkpoint_version: not used.
       output_graph: the file to write; empty writes none.
-      clear_devices: not used: a frozen file never has devices.
+      clear_devices: whether nodes lose the devices that the graph places them on.
       initializer_nodes: ops to run after the values are restored, separated by commas; they need
         a session. As in TensorFlow, they are not run where there is an `input_saver`.
       variable_names_whitelist, variable_names_denylist: variables to make constants, or not to,
@@ -108,6 +113,7 @@ def freeze_graph(
         input_saver,
         input_checkpoint,
         output_node_names,
+        clear_devices,
         initializer_nodes,
         variable_names_whitelist,
         variable_names_denylist or variable_names_blacklist,
@@ -154,6 +160,7 @@ def freeze_graph_with_def_protos(
         input_saver_def,
         input_checkpoint,
         output_node_names,
+        clear_devices,
         initializer_nodes,
         variable_names_whitelist,
         variable_names_denylist or variable_names_blacklist,
@@ -169,6 +176,7 @@ def _task_of_files(
     input_saver: Optional[str],
     checkpoint: Optional[str],
     outputs: str,
+    clear_devices: bool,
     initializers: str,
     allowed: str,
     denied: str,
@@ -192,6 +200,7 @@ def _task_of_files(
         saver_def,
         checkpoint,
         outputs,
+        clear_devices,
         initializers,
         allowed,
         denied,
@@ -206,6 +215,7 @@ def _task(
     saver_def: Optional[Any],
     checkpoint: Optional[str],
     outputs: str,
+    clear_devices: bool,
     initializers: str,
     allowed: str,
     denied: str,
@@ -217,20 +227,21 @@ def _task(
         raise ValueError(f"Input checkpoint '{checkpoint}' doesn't exist!")
     if not _names(outputs):
         raise ValueError("You need to supply the name of a node to --output_node_names.")
-    spec = _spec(outputs, allowed, denied)
+    spec = _spec(outputs, allowed, denied, clear_devices)
     if saved_model_dir and meta is None and not saver_def:
-        meta = _tagged(saved_model_dir, tags)
-        stored, prefix = stored_graph(saved_model_dir, meta), values_prefix(saved_model_dir)
-        return _Task(stored, prefix, saver_def, (), spec)
+        stored = as_graph(_tagged(saved_model_dir, tags))
+        return _Task(stored, "", saver_def, (), spec, saved_model_dir)
     source = meta if meta is not None else graph_def
     if source is None:
         raise ValueError("You need to supply a graph: --input_graph or --input_meta_graph.")
     return _Task(as_graph(source), find_prefix(checkpoint), saver_def, _names(initializers), spec)
 
 
-def _spec(outputs: str, allowed: str, denied: str) -> FreezeSpec:
+def _spec(outputs: str, allowed: str, denied: str, clear_devices: bool) -> FreezeSpec:
     kept = kept_variables(_names(allowed) or None, _names(denied) or None)
-    return FreezeSpec.make(list(dict.fromkeys(_names(outputs))), kept=kept)
+    return FreezeSpec.make(
+        list(dict.fromkeys(_names(outputs))), kept=kept, devices=not clear_devices
+    )
 
 
 def _tagged(directory: str, tags: Sequence[str]) -> Any:
@@ -285,6 +296,7 @@ def main(unused_args: Any, flags: Any) -> None:
         flags.input_saver,
         flags.input_checkpoint,
         flags.output_node_names,
+        flags.clear_devices,
         flags.initializer_nodes,
         flags.variable_names_whitelist,
         denied or getattr(flags, "variable_names_blacklist", ""),
@@ -314,7 +326,7 @@ _TEXT_FLAGS = {
 }
 _BOOL_FLAGS = {
     "input_binary": (False, "not needed: text and binary files are told apart"),
-    "clear_devices": (True, "not used: a frozen file has no devices"),
+    "clear_devices": (True, "whether nodes lose the devices they are placed on"),
 }
 
 

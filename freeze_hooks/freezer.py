@@ -7,7 +7,7 @@ import functools
 import os
 import re
 import time
-from typing import Any, Callable, Dict, Iterable, Iterator, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
 
 import tensorflow as tf
 
@@ -19,13 +19,16 @@ from .graph.lint import Finding
 from .numerics import watched
 from .optimized import optimized
 from .plan import LIMIT, FreezePlan, Signature, compile_plan
+from .reference import only_reads, run_copy, run_live
 from .saved_tensors import CheckpointValues
 from .sources import Renaming, find_sources
-from .spec import FreezeSpec, Names
+from .spec import FreezeSpec, Names, Verifying
 from .tables import static_contents
 from .values import SessionValues
+from .verify import Expected, Proof, check_feeds, feeds_of, unfit
 
 FORMAT = 1  # of the description in a file
+Saved = Tuple[str, Mapping[str, _tf.SavedKey]]  # a checkpoint's prefix, and its keys
 _STEP = re.compile(r"-(\d+)$")  # how Saver.save appends the global step
 
 
@@ -41,6 +44,7 @@ class Artifact:
       bytes: its length.
       seconds: wall time from the first byte read to the file's rename.
       hash: xxh3_64 of its bytes, in hexadecimal.
+      max_difference: with `verify=`, the largest difference of its answers to the live ones.
     """
 
     path: str
@@ -50,10 +54,13 @@ class Artifact:
     bytes: int
     seconds: float
     hash: str
+    max_difference: Optional[float] = None
 
     def __str__(self) -> str:
         step = "" if self.step is None else f" step {self.step}"
-        return f"Froze{step} -> {self.path} ({self.bytes / 1e6:.1f} MB, {self.seconds:.2f} s)"
+        proof = "" if self.max_difference is None else f", max diff {self.max_difference:.2g}"
+        size = f"{self.bytes / 1e6:.1f} MB, {self.seconds:.2f} s"
+        return f"Froze{step} -> {self.path} ({size}{proof})"
 
 
 def warn_of(findings: Iterable[Finding]) -> None:
@@ -69,20 +76,21 @@ def plan_graph(graph: Any, spec: FreezeSpec) -> FreezePlan:
     return compile_plan(graph_def, spec, shape_of, content_of=static_contents(graph_def))
 
 
-def inference_plan(spec: FreezeSpec) -> FreezePlan:
+def inference_plan(spec: FreezeSpec) -> Tuple[Any, FreezePlan]:
     """Compile the graph that `spec.inference_fn` builds; what it returns may name both ends."""
     assert spec.inference_fn is not None
     with tf.Graph().as_default() as graph:
         ends = spec.inference_fn()
     if spec.outputs:
-        return plan_graph(graph, spec)
+        return graph, plan_graph(graph, spec)
     if not (isinstance(ends, tuple) and len(ends) == 2):
         raise FreezeError(
             "inference_fn= must return (inputs, outputs), two dicts of tensors by name, "
             "where outputs= names none"
         )
     made = FreezeSpec.make(ends[1], ends[0] or None, None)
-    return plan_graph(graph, dataclasses.replace(spec, outputs=made.outputs, inputs=made.inputs))
+    named = dataclasses.replace(spec, outputs=made.outputs, inputs=made.inputs)
+    return graph, plan_graph(graph, named)
 
 
 class Freezer:
@@ -90,12 +98,19 @@ class Freezer:
 
     def __init__(self, graph: Any, spec: FreezeSpec) -> None:
         self.spec = spec
-        self.plan = inference_plan(spec) if spec.inference_fn else plan_graph(graph, spec)
+        self._planned, self.plan = (
+            inference_plan(spec) if spec.inference_fn else (graph, plan_graph(graph, spec))
+        )
         variables = [slot.variable for slot in self.plan.slots]
-        if spec.inference_fn or spec.variable_map or spec.ema:
+        other = bool(spec.inference_fn or spec.variable_map or spec.ema)
+        if other:
             variables = find_sources(graph, variables, spec.variable_map, spec.ema)
         self._live = SessionValues(graph, variables)
         self._saved = CheckpointValues(variables, self._live)
+        if spec.verify:
+            self._fed = self._live_signature()
+            check_feeds(spec.verify, self._fed, self._optional())
+            self._in_session = not other and only_reads(graph, self.plan, spec.bind)
 
     def read(self, session: Any) -> Iterator[stream.Value]:
         """One live value for each of the plan's slots."""
@@ -107,7 +122,7 @@ class Freezer:
         path: str,
         step: Optional[int],
         metrics: Optional[Mapping[str, float]] = None,
-        saved: Optional[Tuple[str, Mapping[str, _tf.SavedKey]]] = None,
+        saved: Optional[Saved] = None,
     ) -> Artifact:
         """Write variables' values as a frozen file at `path`, and its description beside it.
 
@@ -119,13 +134,60 @@ class Freezer:
           saved: (prefix, keys) of a checkpoint that gives the values it has, instead.
 
         Raises:
-          FreezeError: a variable's shape is not the declared one, or the file passes 2 GiB.
+          FreezeError: a variable's shape is not the declared one, the file passes 2 GiB, or it
+            answers otherwise than `verify=` allows.
           OSError: the file system refuses.
           tf.errors.OpError: the session does.
         """
-        values = self._saved.read(session, *saved) if saved else self.read(session)
+        expected = self.expected(session, saved)
         source = "checkpoint" if saved else "live"
-        return write_frozen(self.plan, values, path, step, metrics, source)
+        values = self._values(session, saved)
+        return write_frozen(self.plan, values, path, step, metrics, source, expected=expected)
+
+    def expected(self, session: Any, saved: Optional[Saved] = None) -> Optional[Expected]:
+        """What a file of the session's (or a checkpoint's) values must answer, with `verify=`.
+
+        Raises:
+          FreezeError: the feeds do not fit the graph.
+        """
+        verify = self.spec.verify
+        if verify is None:
+            return None
+        feeds = feeds_of(verify, self._fed)
+        try:
+            if self._in_session and not saved:
+                outputs = run_live(session, self.plan, self.spec.bind, feeds)
+            else:
+                graph_def, values = self._planned.as_graph_def(), self._values(session, saved)
+                outputs = run_copy(graph_def, self.plan, values, self.spec.bind, feeds)
+        except (tf.errors.InvalidArgumentError, ValueError, TypeError) as error:
+            raise unfit(verify, error) from error
+        return Expected(verify, self.plan.signature, feeds, outputs)
+
+    def _values(self, session: Any, saved: Optional[Saved]) -> Iterator[stream.Value]:
+        return self._saved.read(session, *saved) if saved else self.read(session)
+
+    def _live_signature(self) -> Signature:
+        """The file's, but with what the graph takes where inputs= cut off a pipeline's batches."""
+        shape_of = functools.partial(_tf.static_shape, self._planned)
+        inputs = [
+            dataclasses.replace(info, shape=shape_of(self.plan.feeds[info.name]) or info.shape)
+            for info in self.plan.signature.inputs
+        ]
+        return Signature(tuple(inputs), self.plan.signature.outputs)
+
+    def _optional(self) -> List[str]:
+        """Inputs that need not be fed."""
+        ops = {name: self._planned.get_tensor_by_name(t).op for name, t in self.plan.feeds.items()}
+        return [name for name, op in ops.items() if op.type == "PlaceholderWithDefault"]
+
+
+class Undescribed(OSError):
+    """A frozen file is there, but its description beside it could not be written."""
+
+    def __init__(self, artifact: Artifact, error: OSError) -> None:
+        super().__init__(error.errno, error.strerror or str(error), error.filename)
+        self.artifact = artifact
 
 
 def write_frozen(
@@ -136,10 +198,12 @@ def write_frozen(
     metrics: Optional[Mapping[str, float]],
     source: str,
     beside: bool = True,
+    expected: Optional[Expected] = None,
 ) -> Artifact:
     """Publish a plan with one value for each of its slots; `source` says where they are from.
 
-    The description stands in the file, and `beside` it too.
+    The description stands in the file, and `beside` it too. The file does not appear if it answers
+    otherwise than `expected`.
     """
     start = time.perf_counter()
     odd: Dict[str, str] = {}
@@ -148,6 +212,9 @@ def write_frozen(
         plan, values = optimized(plan, values), iter(())
     signature, metrics = plan.signature, dict(metrics or {})
     description = describe(signature, step, metrics, source)
+    proof = None if expected is None else Proof(expected, path)
+    if proof is not None and proof.mark is not None:
+        description["max_difference"] = proof.mark
 
     def fill(file: Any) -> None:
         stream.write(plan, values, description, file)
@@ -155,15 +222,28 @@ def write_frozen(
             raise TooLargeError(f"{path} would pass 2 GiB and could not be read")
 
     size, about = plan.graph_bytes + plan.weight_bytes, path + ".json"
-    written = publish.publish(path, fill, size, about)  # never a description of another file
+    check = None if proof is None else proof.check
+    written = publish.publish(path, fill, size, about, check)  # no description of another file
     for name, kind in list(odd.items())[:1]:
         more = f", as do {len(odd) - 1} others" if len(odd) > 1 else ""
         _tf.warn(f"{path}: variable {name!r} holds {kind}{more} (check_numerics='warn')")
     digest = {"algorithm": "xxh3_64", "value": written.hash}
-    if beside:
-        publish.publish_json(about, dict(description, hash=digest))
+    difference = None if proof is None else proof.difference
+    if difference is not None:
+        description["max_difference"] = difference
+    trouble: Optional[OSError] = None
+    try:
+        if beside:
+            publish.publish_json(about, dict(description, hash=digest))
+    except OSError as error:
+        trouble = error
     seconds = time.perf_counter() - start
-    return Artifact(path, step, signature, metrics, written.bytes, seconds, written.hash)
+    artifact = Artifact(
+        path, step, signature, metrics, written.bytes, seconds, written.hash, difference
+    )
+    if trouble is not None:
+        raise Undescribed(artifact, trouble)
+    return artifact
 
 
 def step_of(session: Any, prefix: str) -> Optional[int]:
@@ -203,6 +283,7 @@ def freeze_session(
     weights: Optional[str] = None,
     check_numerics: str = "warn",
     optimize: bool = False,
+    verify: Verifying = None,
 ) -> Artifact:
     """Freeze what a session holds now to one `.pb` file.
 
@@ -218,14 +299,14 @@ def freeze_session(
       bind: {tensor or name: value} of tensors to fix, such as `is_training`; conditionals that
         this decides are folded.
       inference_fn, variable_map, ema, lower_control_flow, weights, check_numerics,
-        optimize: as in FreezeHook.
+        optimize, verify: as in FreezeHook.
 
     Returns:
       The Artifact that was written.
 
     Raises:
-      FreezeError: a name is unknown (near matches are listed), the outputs cannot be frozen, or
-        the file would pass 2 GiB. Nothing is written then.
+      FreezeError: a name is unknown (near matches are listed), the outputs cannot be frozen,
+        the file would pass 2 GiB, or it is not what `verify=` asks. Nothing is written then.
       OSError: the file cannot be written; what was at `path` stays.
     """
     spec = FreezeSpec.make(
@@ -239,6 +320,7 @@ def freeze_session(
         weights=weights,
         check_numerics=check_numerics,
         optimize=optimize,
+        verify=verify,
     )
     freezer = Freezer(sess.graph, spec)
     warn_of(freezer.plan.findings)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Set
 
 import tensorflow as tf
 
@@ -12,7 +12,8 @@ from ._tf import SavedKey
 from .checkpoints import Checkpoint, find_prefix, stem
 from .errors import FreezeError, NotFreezableError
 from .freezer import Artifact, warn_of, write_frozen
-from .graph.restores import restored_keys
+from .graph.names import split
+from .graph.restores import changed_when_restored, restored_keys
 from .graph.tables import Column
 from .graph.variables import Variable
 from .graph_files import StoredGraph, as_graph, slice_hints, stored_shapes
@@ -70,7 +71,6 @@ def freeze_checkpoint(
         be frozen. Nothing is written then.
       OSError: a file cannot be read or written; what was at `path` stays.
     """
-    prefix = find_prefix(checkpoint)
     spec = FreezeSpec.make(
         outputs,
         inputs,
@@ -82,8 +82,14 @@ def freeze_checkpoint(
         check_numerics=check_numerics,
         optimize=optimize,
     )
+    return read_checkpoint(checkpoint, graph, spec).write(path)
+
+
+def read_checkpoint(checkpoint: Any, graph: Any, spec: FreezeSpec) -> Reading:
+    """What `freeze_checkpoint` writes."""
+    prefix = find_prefix(checkpoint)
     stored = as_graph(_found(stem(prefix) + ".meta" if graph is None else graph))
-    return StoredSource(stored, prefix).read(spec).write(path)
+    return StoredSource(stored, prefix).read(spec)
 
 
 def _found(graph: Any) -> Any:
@@ -137,13 +143,36 @@ class StoredSource:
             self._opened = Checkpoint(self._prefix)
         return self._opened
 
-    def read(self, spec: FreezeSpec) -> Reading:
-        """Compile the graph and find its variables.
+    @property
+    def saver_def(self) -> Optional[Any]:
+        """The SaverDef whose restore op is in the graph; None where there is none."""
+        meta = self.graph.meta
+        saver_def = self._saver_def or (meta.saver_def if meta is not None else None)
+        root = split(saver_def.restore_op_name)[0] if saver_def is not None else ""
+        there = root and any(node.name == root for node in self.graph.graph_def.node)
+        return saver_def if there else None
+
+    def changed(self) -> Set[str]:
+        """Variables whose values the restore op computes from those in the checkpoint."""
+        if self.saver_def is None:
+            return set()
+        return changed_when_restored(self.graph.graph_def, self.saver_def.restore_op_name)
+
+    def needs_session(self, plan: FreezePlan) -> bool:
+        """Whether the checkpoint alone does not give the values of this plan of the graph."""
+        variables = [slot.variable for slot in plan.slots]
+        if not variables:
+            return False
+        changed, there = self.changed(), self.there(variables)
+        return any(v.node in changed or v.node not in there for v in variables)
+
+    def read(self, spec: FreezeSpec, plan: Optional[FreezePlan] = None) -> Reading:
+        """Compile the graph, unless that was done, and find its variables.
 
         Raises:
           FreezeError: as `freeze_checkpoint`.
         """
-        plan = plan_stored(self.graph, spec)
+        plan = plan or plan_stored(self.graph, spec)
         if not plan.slots:
             return Reading(plan, iter(()), None)
         places = self.places([slot.variable for slot in plan.slots], spec)
@@ -160,6 +189,14 @@ class StoredSource:
         named = renamer(spec.variable_map)
         taken = self._averages(named, spec.ema, variables)
         wanted = [dataclasses.replace(v, node=taken(v.node)) for v in variables]
+        changed = self.changed()
+        for variable in wanted:
+            if variable.node in changed:
+                raise NotFreezableError(
+                    f"the value of variable {variable.node!r} is not what the checkpoint holds: "
+                    "the saver's own restore ops compute it; freeze_hooks.freeze_graph runs them, "
+                    "or freeze a session with freeze_session"
+                )
         return self.checkpoint.locate(wanted, self._hints())
 
     def there(self, variables: Sequence[Variable]) -> Dict[str, SavedKey]:
@@ -168,9 +205,8 @@ class StoredSource:
 
     def _hints(self) -> Iterator[Mapping[str, SavedKey]]:
         graph_def, meta = self.graph.graph_def, self.graph.meta
-        saver_def = self._saver_def or (meta.saver_def if meta is not None else None)
-        if saver_def is not None and saver_def.restore_op_name:
-            yield restored_keys(graph_def, saver_def.restore_op_name)
+        if self.saver_def is not None:
+            yield restored_keys(graph_def, self.saver_def.restore_op_name)
         own = self.checkpoint.place
         known = {n.name: place for n in graph_def.node for place in [own(n.name)] if place}
         yield known

@@ -14,11 +14,12 @@ from typing import Any, Container, Dict, Iterable, List, Optional, Tuple
 from . import _tf
 from ._tf import GraphDef, v1
 from .errors import MissingNodeError, UnknownNameError
+from .naming import Naming, apart
 from .plan import compile_plan
 from .spec import FreezeSpec, kept_variables
 from .stream import graph_def_of
 from .tables import static_contents
-from .traced import Naming, apart, plan_concrete
+from .traced import plan_concrete
 from .values import SessionValues
 
 
@@ -32,7 +33,8 @@ def convert_variables_to_constants(
     """A GraphDef of what the outputs need, with variables replaced by their values in a session.
 
     Conditionals, loops, functions and lookup tables are frozen too; control inputs, which would
-    only run updates and summaries, are left out.
+    only run updates and summaries, are left out. Nodes stay on their devices, as they do in
+    TensorFlow's function; constants have none.
 
     Args:
       sess: a session that has the variables, whose graph may be finalized.
@@ -56,7 +58,7 @@ def convert_variables_to_constants(
         raise TypeError(f"output_node_names must be a list of names, not {output_node_names!r}")
     kept = kept_variables(variable_names_whitelist, variable_names_blacklist)
     outputs, targets = _ends(input_graph_def, dict.fromkeys(output_node_names))
-    spec = FreezeSpec.make(outputs, kept=kept, targets=tuple(targets) if kept else ())
+    spec = FreezeSpec.make(outputs, kept=kept, targets=tuple(targets) if kept else (), devices=True)
 
     def shape_of(tensor: str) -> Any:
         try:

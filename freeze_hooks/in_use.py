@@ -56,7 +56,9 @@ class Claim:
     def __init__(self, path: str, descriptor: Optional[int] = None) -> None:
         self._path, self._of = path, _identity(path)
         self._given_back = False
-        self._close: Any = None if descriptor is None else weakref.finalize(self, os.close, descriptor)
+        self._close: Any = (
+            None if descriptor is None else weakref.finalize(self, os.close, descriptor)
+        )
 
     def holds(self) -> bool:
         """Whether it is this process's, not its parent's, and of the directory that is there."""

@@ -6,11 +6,12 @@ from typing import Any, Iterator, Optional, Sequence
 
 import tensorflow as tf
 
-from ._tf import v1
+from ._tf import GraphDef, v1
 from .errors import InvalidFileError
 from .freezer import Freezer
 from .from_checkpoint import Reading, StoredSource
 from .graph.body import Body
+from .graph.names import split
 from .graph.variables import variables_of
 from .graph_files import StoredGraph
 from .spec import FreezeSpec
@@ -41,7 +42,7 @@ def read_initialized(
     """
     with tf.Graph().as_default() as graph:
         try:
-            tf.import_graph_def(stored.graph_def, name="")
+            tf.import_graph_def(_runnable(stored), name="")
         except (ValueError, KeyError) as error:
             raise InvalidFileError(f"the graph cannot be run: {error}") from None
         freezer = Freezer(graph, spec)
@@ -53,6 +54,18 @@ def read_initialized(
         if initializers:
             session.run([graph.get_operation_by_name(name) for name in initializers])
     return Reading(freezer.plan, _until_closed(freezer, session), None)
+
+
+def _runnable(stored: StoredGraph) -> Any:
+    """Its GraphDef, for the devices that are here and with the files that are there now."""
+    graph_def = GraphDef()
+    graph_def.CopyFrom(stored.graph_def)
+    paths = {split(tensor)[0]: path for tensor, path in (stored.assets or {}).items()}
+    for node in graph_def.node:
+        node.device = ""
+        if node.name in paths and node.op == "Const":
+            node.attr["value"].tensor.CopyFrom(v1.make_tensor_proto(paths[node.name]))
+    return graph_def
 
 
 def _until_closed(freezer: Freezer, session: Any) -> Iterator[Value]:

@@ -9,13 +9,14 @@ from typing import Any, Dict, Iterator, Mapping, Optional, Tuple, Union
 from . import _tf, publish
 from .background import Background
 from .beside import Beside
-from .deliver import Delivery, Options
+from .deliver import Delivery, Listeners, Options
 from .errors import FreezeError, UnknownNameError
 from .fit import check_averages, direction_of, scalars, step_of, synchronize
 from .freezer import Artifact, write_frozen
 from .graph.names import near
 from .keras_model import is_built, plan_keras_model
 from .replicas import is_chief, strategy_of
+from .spec import Verifying
 from .stream import Value, held
 from .traced import FunctionPlan
 
@@ -55,11 +56,12 @@ class FreezeCallback:
       save_on_background: write in a thread while training goes on. The weights are those of the
         moment of the save: TensorFlow's variables move to new memory as they are updated.
       input_signature, ema, lower_control_flow, weights, check_numerics,
-        optimize: as in `plan_keras_model`.
+        optimize, verify: as in `plan_keras_model`.
       resume: whether the best value of an earlier training in this directory counts: "auto" if
         this one goes on from it (its first epoch is not 0, or its optimizer has made steps).
       strict: raise what is only warned of otherwise: findings in the graph, and a save that
         fails.
+      on_publish: as in FreezeHook.
 
     Raises (when training begins):
       FreezeError: the model cannot be frozen, the directory cannot be written to, the file would
@@ -88,8 +90,10 @@ class FreezeCallback:
         weights: Optional[str] = None,
         check_numerics: str = "warn",
         optimize: bool = False,
+        verify: Verifying = None,
         resume: Union[bool, str] = "auto",
         strict: bool = False,
+        on_publish: Listeners = (),
     ) -> None:
         if (filepath is None) == (beside is None):
             raise FreezeError("give filepath=, where to write, or beside= a ModelCheckpoint")
@@ -117,6 +121,7 @@ class FreezeCallback:
             "weights": weights,
             "check_numerics": check_numerics,
             "optimize": optimize,
+            "verify": verify,
         }
         options = Options(
             keep=max_to_keep,
@@ -126,6 +131,7 @@ class FreezeCallback:
             threshold=initial_value_threshold,
             resume=resume,
             strict=strict,
+            on_publish=on_publish,
         )
         key = publish.relative(self._template, self._directory)
         self._delivery = Delivery(options, key, "FreezeCallback")
@@ -220,6 +226,7 @@ class FreezeCallback:
         if self._beside:
             self._beside.callback.on_train_end(logs)
         self._background.flush()
+        self._delivery.flush()
         self._background.raise_error()
         unseen = self._resumed is not None and not self._seen
         if self._delivery.options.save_best_only and unseen and self._is_chief:
@@ -266,9 +273,12 @@ class FreezeCallback:
             return
         value = self._monitored(metrics)
         self._settle_mode()
-        best = self._delivery.best(
-            self._directory, publish.relative(path, self._directory), bool(self._resumed)
-        )
+        base = publish.relative(path, self._directory)
+        try:
+            best = self._delivery.best(self._directory, base, bool(self._resumed))
+        except OSError as error:
+            self._delivery.failed(error, path)
+            return
         if value is None or best is None:
             return
         so_far = "" if best.value is None else f" from {best.value:.5f}"
@@ -308,6 +318,7 @@ class FreezeCallback:
         try:
             synchronize(self.model)
             step = step_of(self.model)
+            expected = plan.expected()  # of this moment's weights
             values = plan.values() if values is None else values
             if self._save_on_background and not self._together:
                 values = held(values)
@@ -318,7 +329,7 @@ class FreezeCallback:
 
         def freeze(path: str) -> Artifact:
             publish.make_directory(publish.directory_of(path))
-            return write_frozen(plan.plan, values, path, step, metrics, "live")
+            return write_frozen(plan.plan, values, path, step, metrics, "live", expected=expected)
 
         def job() -> None:
             base = publish.relative(path, self._directory)

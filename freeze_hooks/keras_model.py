@@ -13,9 +13,10 @@ from . import _tf
 from .errors import FreezeError, NotFreezableError
 from .fit import averages_of
 from .freezer import Artifact, Freezer, warn_of
+from .naming import Naming, apart, keys_of
 from .replicas import one_replica, reduced_on_read, strategy_of
-from .spec import FreezeSpec
-from .traced import FunctionPlan, Naming, apart, keys_of, plan_concrete
+from .spec import FreezeSpec, Verifying
+from .traced import FunctionPlan, plan_concrete
 
 _AUTO_INPUT = re.compile(r"(input_layer|keras_tensor|input)(_\d+)?$")
 _AUTO_MODEL = re.compile(r"(functional|sequential|model)(_\d+)*$")
@@ -30,6 +31,7 @@ def plan_keras_model(
     weights: Optional[str] = None,
     check_numerics: str = "warn",
     optimize: bool = False,
+    verify: Verifying = None,
 ) -> FunctionPlan:
     """Plan a Keras model's inference once, for files of it to be written as often as wanted.
 
@@ -45,6 +47,8 @@ def plan_keras_model(
       lower_control_flow: write conditionals and loops as Switch, Merge, Enter... (TensorFlow 1's)
         instead of functions.
       weights, check_numerics, optimize: as in FreezeHook.
+      verify: as in FreezeHook: True, a dict of sample feeds, or fh.Verify. Compared is with the
+        model's own call, with training=False.
 
     Returns:
       The plan. Inputs are called as the model's Input layers or the keys of its inputs, outputs
@@ -61,19 +65,25 @@ def plan_keras_model(
         "weights": weights,
         "check_numerics": check_numerics,
         "optimize": optimize,
+        "verify": verify,
     }
     if _tf.graph_mode():
         return _plan_graph_model(model, ema, form)
     if backend_of(model) != "tensorflow":
         from .other_backends import plan_elsewhere
 
+        if form.pop("verify"):
+            raise FreezeError(
+                "verify= compares on TensorFlow, and this model computes on "
+                f"{backend_of(model)}: compare with fh.load_frozen(path)"
+            )
         return plan_elsewhere(model, input_signature, ema, form)
     specs = _signature(model, input_signature)
     concrete = _traced(model, specs)
     inputs = apart(_input_names(model, specs))
     outputs = apart(_output_names(model, concrete.structured_outputs), inputs)
     naming = Naming(inputs, outputs, _variable_names(model), scopes_of(model))
-    replaced = _averages(model) if ema else (lambda handle: handle)
+    replaced = _averages(model) if ema else None
     reduced = reduced_on_read(map(_tensorflow_value, _variables(model)))
     return plan_concrete(concrete, naming, replaced, reduced, **form)
 
@@ -88,6 +98,7 @@ def freeze_keras_model(
     weights: Optional[str] = None,
     check_numerics: str = "warn",
     optimize: bool = False,
+    verify: Verifying = None,
 ) -> Artifact:
     """Freeze a Keras model with its present weights to one `.pb` file.
 
@@ -96,7 +107,7 @@ def freeze_keras_model(
     Args:
       path: the file to write; its directory must exist. `path + ".json"` describes it.
       model, input_signature, ema, lower_control_flow, weights, check_numerics,
-        optimize: as in `plan_keras_model`.
+        optimize, verify: as in `plan_keras_model`.
 
     Raises:
       FreezeError: the model is not built, or it cannot be frozen. Nothing is written then.
@@ -110,6 +121,7 @@ def freeze_keras_model(
         weights=weights,
         check_numerics=check_numerics,
         optimize=optimize,
+        verify=verify,
     )
     warn_of(plan.findings)
     return plan.write(os.fspath(path))
@@ -316,4 +328,8 @@ def _plan_graph_model(model: Any, ema: Optional[str], form: Mapping[str, Any]) -
         **form,
     )
     freezer = Freezer(session.graph, spec)
-    return FunctionPlan(freezer.plan, lambda: freezer.read(backend.get_session()))
+    return FunctionPlan(
+        freezer.plan,
+        lambda: freezer.read(backend.get_session()),
+        expected=lambda: freezer.expected(backend.get_session()),
+    )

@@ -14,15 +14,14 @@ from google.protobuf.message import DecodeError
 from . import remote
 from ._tf import GraphDef, op_def, v1
 from .errors import FreezeError, InvalidFileError, NotFreezableError, UnknownNameError
-from .freezer import FORMAT, plan_graph
+from .freezer import FORMAT
 from .graph.audit import side_effects
 from .graph.body import MERGES, NEXT_ITERATIONS, Body, output_type, topological
 from .graph.cut import PLACEHOLDERS, End, placeholders
 from .graph.functions import Library
 from .graph.lint import Finding, lint
 from .graph.names import near, split, tensor_name
-from .plan import Signature, TensorInfo, histogram, tensor_info
-from .spec import FreezeSpec, Names
+from .plan import Signature, TensorInfo, by_layer, histogram, tensor_info
 from .wire import DESCRIPTION, START
 
 
@@ -38,6 +37,7 @@ class Report:
       findings: training-mode ops and others to look at.
       metadata: how the file describes itself; empty for a foreign file or a plan.
       side_effects: ops that reach out of the graph, to files, the network, Python or devices.
+      layers: {prefix of names: bytes of the values under it}, the largest first.
     """
 
     signature: Signature
@@ -47,6 +47,7 @@ class Report:
     findings: Tuple[Finding, ...]
     metadata: Mapping[str, Any]
     side_effects: Tuple[Finding, ...] = ()
+    layers: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
 
 class FrozenModel:
@@ -202,51 +203,21 @@ def inspect(path: str) -> Report:
         findings = lint(bodies)
     except (LookupError, ValueError) as error:
         raise InvalidFileError(f"{path} is broken: {error}") from error
-    weights = sum(
-        len(node.attr["value"].tensor.tensor_content)
+    weights = [
+        (body.name + node.name, len(node.attr["value"].tensor.tensor_content))
         for body in bodies
         for node in body.nodes.values()
         if node.op == "Const"
-    )
+    ]
     return Report(
         _signature(graph_def, metadata, path),
         remote.size(path) if remote.is_remote(path) else os.path.getsize(path),
-        weights,
+        sum(nbytes for _, nbytes in weights),
         histogram(bodies),
         tuple(findings),
         metadata,
         tuple(side_effects(graph_def)),
-    )
-
-
-def check(
-    graph: Any,
-    outputs: Names,
-    *,
-    inputs: Names = None,
-    bind: Any = None,
-    lower_control_flow: bool = False,
-    weights: Optional[str] = None,
-    optimize: bool = False,
-) -> Report:
-    """Say what FreezeHook would say in `begin()` of a tf.Graph, without training.
-
-    The arguments, and the errors, are those of FreezeHook.
-    """
-    form: Dict[str, Any] = {
-        "lower_control_flow": lower_control_flow,
-        "weights": weights,
-        "optimize": optimize,
-    }
-    spec = FreezeSpec.make(outputs, inputs, bind, **form)
-    plan = plan_graph(graph, spec)
-    return Report(
-        plan.signature,
-        plan.graph_bytes + plan.weight_bytes,
-        plan.weight_bytes,
-        plan.ops,
-        plan.findings,
-        {},
+        by_layer(weights),
     )
 
 

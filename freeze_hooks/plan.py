@@ -9,6 +9,7 @@ from typing import (
     Callable,
     Container,
     Dict,
+    Iterable,
     Iterator,
     List,
     Mapping,
@@ -111,6 +112,8 @@ class FreezePlan:
       ops: {op type: count} in the file, functions included.
       optimize: whether each file is to be optimized when its values are known.
       check_numerics: what to do about values that are NaN or infinite: "warn", "raise", "off".
+      feeds: {input's name: its tensor in the graph that was planned}.
+      fetches: the same of the outputs.
     """
 
     pieces: Tuple[Union[bytes, Slot, Described], ...]
@@ -119,6 +122,8 @@ class FreezePlan:
     ops: Mapping[str, int]
     optimize: bool = False
     check_numerics: str = "warn"
+    feeds: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    fetches: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def slots(self) -> Tuple[Slot, ...]:
@@ -174,6 +179,7 @@ def compile_plan(
     outputs = _outputs(body, spec, shape_of)
     body.outputs = [end.tensor for end in outputs]
     inputs, moved = cut(body, spec.inputs or (), shape_of)
+    fed = {end.key: tensor for end, (_, tensor) in zip(inputs, spec.inputs or ())}
     moved.update(bind(body, spec.bind, shape_of))
     body, settled = _without_updates(body, moved, library, spec, one_call)
     variables = variables_of(body)
@@ -195,7 +201,7 @@ def compile_plan(
     bodies = [body] + [library.named_body(f.signature.name) for f in functions]
     name_by_content(body.nodes.values(), functions)
     plan = FreezePlan(
-        tuple(_pieces(body, slots, functions, graph_def)),
+        tuple(_pieces(body, slots, functions, graph_def, spec.devices)),
         Signature(
             tuple(tensor_info(end) for end in inputs),
             tuple(tensor_info(end) for end in outputs),
@@ -204,6 +210,8 @@ def compile_plan(
         histogram(bodies),
         spec.optimize,
         spec.check_numerics,
+        {end.key: fed.get(end.key, tensor_name(end.tensor)) for end in inputs},
+        {end.key: tensor for end, (_, tensor) in zip(outputs, spec.outputs)},
     )
     _check_size(plan)
     return plan
@@ -295,12 +303,16 @@ def _originals(slots: Mapping[str, Variable], nodes: Container[str]) -> None:
 
 
 def _pieces(
-    body: Body, slots: Mapping[str, Variable], functions: Sequence[Any], graph_def: Any
+    body: Body,
+    slots: Mapping[str, Variable],
+    functions: Sequence[Any],
+    graph_def: Any,
+    devices: bool = False,
 ) -> Iterator[Union[bytes, Slot, Described]]:
     described = split(body.outputs[0])[0]
     run: List[bytes] = []
     for node in topological(body):
-        _clean(node)
+        _clean(node, devices and node.name not in slots)
         data = node.SerializeToString(deterministic=True)
         if node.name in slots or node.name == described:
             yield b"".join(run)
@@ -317,12 +329,14 @@ def _pieces(
         function.attr.clear()
         function.arg_attr.clear()
         for node in function.node_def:
-            _clean(node)
+            _clean(node, devices)
     yield b"".join(run) + tail.SerializeToString(deterministic=True)
 
 
-def _clean(node: Any) -> None:
-    for field in ("device", "experimental_debug_info", "experimental_type"):
+def _clean(node: Any, devices: bool) -> None:
+    for field in ("experimental_debug_info", "experimental_type") + (
+        () if devices else ("device",)
+    ):
         if field in node.DESCRIPTOR.fields_by_name:
             node.ClearField(field)
     for key in [k for k in node.attr if k.startswith("_") and k not in _KEPT_ATTRS]:
@@ -345,6 +359,16 @@ def histogram(bodies: Sequence[Body]) -> Dict[str, int]:
         node.op for body in bodies for node in body.nodes.values() if node.op != ARG
     )
     return dict(sorted(ops.items()))
+
+
+def by_layer(weights: Iterable[Tuple[str, int]]) -> Dict[str, int]:
+    """{layer's name: bytes} of (name, bytes) pairs, whose names begin with the layer's and "/"."""
+    layers: Dict[str, int] = {}
+    for name, nbytes in weights:
+        layer = name.rpartition("/")[0] or name
+        if nbytes:
+            layers[layer] = layers.get(layer, 0) + nbytes
+    return dict(sorted(layers.items(), key=lambda item: -item[1]))
 
 
 def _check_size(plan: FreezePlan) -> None:

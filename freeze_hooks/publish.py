@@ -18,11 +18,25 @@ from . import in_use, remote, underway
 from .sink import Descriptor, Written, open_sink
 
 STATE_FILE = "frozen_state.json"
-_STATE_LOCK = threading.Lock()  # several adapters may write in one directory, in threads
+_state_lock = threading.Lock()  # several adapters may write in one directory, in threads
+
+
+def _unlock() -> None:
+    """In a forked process: who had the lock may be no thread of it."""
+    global _state_lock
+    _state_lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_unlock)
 
 
 def publish(
-    path: str, write: Callable[[Any], None], expected: int = 0, beside: Optional[str] = None
+    path: str,
+    write: Callable[[Any], None],
+    expected: int = 0,
+    beside: Optional[str] = None,
+    check: Optional[Callable[[str], Optional[str]]] = None,
 ) -> Written:
     """Let `write(file)` fill a file that appears at `path` complete, or not at all.
 
@@ -34,16 +48,18 @@ def publish(
       write: is given an object with `write(buffer)`.
       expected: bytes to reserve at once, so that a full disk is met before the first write.
       beside: a file that tells of the old one, and goes just before that does.
+      check: is given the temporary name of the whole file; what it raises keeps the file from
+        appearing. It may change the file, and then returns its new hash.
 
     Raises:
       OSError: from the file system, among them ENOSPC.
     """
-    with underway.saving(), contextlib.ExitStack() as held, contextlib.ExitStack() as stack:
-        temporary = stack.enter_context(_replacing(path, beside))
-        file = stack.enter_context(_opened(temporary, expected, held))
-        sink = stack.enter_context(open_sink(file))
-        write(sink)
-        return sink.result()
+    with underway.saving(), contextlib.ExitStack() as held, _replacing(path, beside) as temporary:
+        with _opened(temporary, expected, held) as file, open_sink(file, expected=expected) as sink:
+            write(sink)
+            written = sink.result()
+        changed = None if check is None else check(temporary)
+        return written if changed is None else written._replace(hash=changed)
 
 
 @contextlib.contextmanager
@@ -78,6 +94,9 @@ def _replacing(path: str, beside: Optional[str] = None) -> Iterator[str]:
                 with contextlib.suppress(FileNotFoundError):
                     _unlink(beside)
             (remote.rename if far else os.replace)(temporary, path)
+        if not far:  # two names of one file: renaming one to the other does nothing
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary)
     except BaseException:
         # a process that was forked in the midst of it may come here too, and the file is not its
         if os.getpid() == process:
@@ -149,18 +168,21 @@ def ensure_writable(directory: str) -> None:
         in_use.sweep(directory)
 
 
-def publish_link(source: str, path: str) -> None:
-    """Make `path` another name of `source`'s content, or a copy where links are not to be had."""
+def publish_link(source: str, path: str, beside: Optional[str] = None) -> None:
+    """Make `path` another name of `source`'s content, or a copy where links are not to be had.
+
+    `beside` is as for `publish`.
+    """
     if remote.is_remote(path):
-        with _replacing(path) as temporary:
+        with _replacing(path, beside) as temporary:
             remote.copy(source, temporary)
         return
     try:
-        with _replacing(path) as temporary:
+        with _replacing(path, beside) as temporary:
             os.link(source, temporary)
     except OSError:
         with open(source, "rb") as file:
-            publish(path, lambda sink: shutil.copyfileobj(file, sink))
+            publish(path, lambda sink: shutil.copyfileobj(file, sink), beside=beside)
 
 
 def retain(
@@ -296,7 +318,7 @@ def save_best(directory: str, name: str, best: Best) -> None:
 def _state(directory: str, name: str) -> Iterator[Dict[str, Any]]:
     """What the directory's state has under a name, to be changed: one thread at a time."""
     path = os.path.join(directory, STATE_FILE)
-    with _STATE_LOCK:
+    with _state_lock:
         state = _load(path)
         own = dict(_dict(state.get(name)))
         before = json.dumps(own)

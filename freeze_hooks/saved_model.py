@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from typing import Any, Dict, Mapping, Optional, Sequence
+from typing import Any, Dict, Mapping, Optional, Sequence, Union
 
 import tensorflow as tf
 
@@ -12,14 +12,39 @@ from . import _tf
 from ._tf import AssetFileDef, SavedModel
 from .errors import FreezeError, UnknownNameError
 from .freezer import Artifact, warn_of
-from .from_checkpoint import StoredSource
+from .from_checkpoint import Reading, StoredSource, plan_stored
+from .graph.names import split
 from .graph_files import StoredGraph, as_graph, parse
+from .initialized import read_initialized
+from .naming import Naming, apart
+from .plan import FreezePlan
 from .sources import Renaming
 from .spec import FreezeSpec, Names
-from .traced import Naming, apart, plan_concrete
+from .traced import FunctionPlan, plan_concrete
 
 SERVING = "serving_default"
+START = "__saved_model_init_op"
+STARTS = ("saved_model_main_op", "legacy_init_op")  # before there was a signature for it
 ASSETS = "saved_model_assets"  # the collection of files that TensorFlow 1 writes
+
+
+@dataclasses.dataclass(frozen=True)
+class Loaded:
+    """A plan of a SavedModel's signature with what holds its variables."""
+
+    model: Any
+    function: FunctionPlan
+
+    @property
+    def plan(self) -> FreezePlan:
+        """What would be written."""
+        return self.function.plan
+
+    def write(self, path: Any) -> Artifact:
+        """Write it as a frozen file."""
+        warn_of(self.function.findings)
+        with tf.init_scope():
+            return self.function.write(os.fspath(path))
 
 
 def freeze_saved_model(
@@ -66,33 +91,64 @@ def freeze_saved_model(
       FreezeError: the outputs cannot be frozen. Nothing is written then.
       OSError: a file cannot be read or written; what was at `path` stays.
     """
-    name = os.fspath(directory)
-    meta = meta_graph(name, tags)
-    ends = _signature(name, meta, signature)
     form: Dict[str, Any] = {
         "lower_control_flow": lower_control_flow,
         "weights": weights,
         "check_numerics": check_numerics,
         "optimize": optimize,
     }
-    asked = bool(inputs or bind or variable_map or ema)
+    ends = {"inputs": inputs, "bind": bind, "variable_map": variable_map, "ema": ema}
+    return read_saved_model(directory, outputs, signature, tags, ends, form).write(path)
+
+
+def read_saved_model(
+    directory: Any,
+    outputs: Names,
+    signature: str,
+    tags: Sequence[str],
+    more: Mapping[str, Any],
+    form: Mapping[str, Any],
+) -> Union[Reading, Loaded]:
+    """What `freeze_saved_model` writes; `more` has its inputs, bind, variable_map and ema."""
+    name = os.fspath(directory)
+    meta = meta_graph(name, tags)
+    ends = signature_of(name, meta, signature)
     keys = _keys(outputs, ends)
-    if keys is not None and not asked and _is_loadable(meta):
-        return _freeze_loaded(name, path, signature, tags, keys, form)
+    if keys is not None and not any(more.values()) and _is_loadable(meta):
+        return _load(name, signature, tags, keys, form)
+    inputs = more.get("inputs")
     given = inputs if inputs is not None else _named(ends.inputs)
     if keys is not None:
         names = apart(keys, list(given) if isinstance(given, Mapping) else [])
         outputs = {name: ends.outputs[key].name for name, key in zip(names, keys)}
-    spec = FreezeSpec.make(
-        outputs,
-        given,
-        bind,
-        variable_map=variable_map,
-        ema=ema,
-        **form,
-    )
-    stored = stored_graph(name, meta)
-    return StoredSource(stored, values_prefix(name)).read(spec).write(path)
+    spec = FreezeSpec.make(outputs, **{**more, "inputs": given}, **form)
+    return read_meta_graph(name, meta, spec)
+
+
+def read_meta_graph(directory: str, meta: Any, spec: FreezeSpec) -> Reading:
+    """A graph of a SavedModel with its values.
+
+    They come from its files, or where these do not have all of them, as of variables that the
+    SavedModel initializes itself, from a session in which it is loaded.
+
+    Raises:
+      FreezeError: as `freeze_saved_model`.
+    """
+    source = StoredSource(stored_graph(directory, meta), values_prefix(directory))
+    plan = plan_stored(source.graph, spec)
+    start = _start(meta)
+    renamed = bool(spec.variable_map or spec.ema)
+    if renamed or not (start or source.saver_def) or not source.needs_session(plan):
+        return source.read(spec, plan)
+    return read_initialized(source.graph, values_prefix(directory), source.saver_def, start, spec)
+
+
+def _start(meta: Any) -> Sequence[str]:
+    """What TensorFlow runs once it has restored the variables of a SavedModel."""
+    if START in meta.signature_def:
+        return [split(meta.signature_def[START].outputs[START].name)[0]]
+    held = (meta.collection_def[key] for key in STARTS if key in meta.collection_def)
+    return [split(name)[0] for collection in held for name in collection.node_list.value]
 
 
 def stored_graph(directory: str, meta: Any) -> StoredGraph:
@@ -136,7 +192,8 @@ def meta_graph(directory: str, tags: Sequence[str]) -> Any:
     raise UnknownNameError(f"{path} has no graph with tags {sorted(wanted)}; there are: {there}")
 
 
-def _signature(directory: str, meta: Any, name: str) -> Any:
+def signature_of(directory: str, meta: Any, name: str) -> Any:
+    """A signature of a SavedModel's graph; UnknownNameError lists those that are there."""
     known = sorted(key for key in meta.signature_def if not key.startswith("__saved_model"))
     if name not in known:
         listed = ", ".join(map(repr, known)) or "none"
@@ -166,14 +223,13 @@ def _is_loadable(meta: Any) -> bool:
     return bool(meta.HasField("object_graph_def")) and not _tf.graph_mode()
 
 
-def _freeze_loaded(
+def _load(
     directory: str,
-    path: str,
     signature: str,
     tags: Sequence[str],
     keys: Sequence[str],
     form: Mapping[str, Any],
-) -> Artifact:
+) -> Loaded:
     with tf.init_scope():
         loaded = tf.saved_model.load(directory, tags=list(tags))
         function = loaded.signatures[signature]
@@ -184,6 +240,4 @@ def _freeze_loaded(
         fed = [t.op.name for t in concrete.inputs if t.op.name not in captured]
         variables = {id(v.handle): v.name.split(":")[0] for v in function.variables}
         naming = Naming(fed, apart(sorted(keys), fed), variables)
-        plan = plan_concrete(concrete, naming, **form)
-        warn_of(plan.findings)
-        return plan.write(os.fspath(path))
+        return Loaded(loaded, plan_concrete(concrete, naming, **form))

@@ -76,12 +76,26 @@ class SavedTensors:
           InvalidFileError: a file is cut short or broken.
         """
         try:
-            return self._reader.get_tensor(key)
+            try:
+                return self._reader.get_tensor(key)
+            except tf.errors.UnimplementedError:
+                return self._assembled(key)
         except _BROKEN as error:
             raise InvalidFileError(
                 f"{self._prefix}: {key!r} cannot be read, a file of the checkpoint is cut short, "
                 f"broken or missing: {error}"
             ) from None
+
+    def _assembled(self, key: str) -> Any:
+        """A partitioned variable of format V1, whose slices only the op puts together."""
+        with tf.Graph().as_default(), v1.Session() as session:
+            whole = tf.raw_ops.RestoreV2(
+                prefix=self._prefix,
+                tensor_names=[key],
+                shape_and_slices=[""],
+                dtypes=[tf.as_dtype(self.dtypes[key]).base_dtype],
+            )
+            return session.run(whole[0])
 
 
 class CheckpointValues:

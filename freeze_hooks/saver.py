@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any, Callable, Optional, Tuple
 
 from ._tf import v1
-from .deliver import Evaluate, SessionDelivery, SessionOptions
+from .deliver import Evaluate, Listeners, SessionDelivery, SessionOptions
 from .freezer import Artifact, Freezer, step_of
 from .sources import Renaming
-from .spec import FreezeSpec, Names
+from .spec import FreezeSpec, Names, Verifying
 
 
 class FreezingSaver(v1.train.Saver):
@@ -23,9 +23,9 @@ class FreezingSaver(v1.train.Saver):
 
     Args:
       outputs, inputs, bind, inference_fn, variable_map, ema, values, lower_control_flow, weights,
-      check_numerics, optimize, output_dir, name, keep, latest, save_best_only, evaluate, monitor,
-      mode, threshold, resume, strict: as in FreezeHook (the file's name is `freeze_name` here,
-        since a Saver has a `name`).
+      check_numerics, optimize, verify, output_dir, name, keep, latest, save_best_only, evaluate,
+      monitor, mode, threshold, resume, strict, on_publish: as in FreezeHook (the file's name is
+        `freeze_name` here, since a Saver has a `name`).
       **saver: the arguments of tf.compat.v1.train.Saver, by name.
 
     Raises:
@@ -46,6 +46,7 @@ class FreezingSaver(v1.train.Saver):
         weights: Optional[str] = None,
         check_numerics: str = "warn",
         optimize: bool = False,
+        verify: Verifying = None,
         output_dir: Optional[str] = None,
         freeze_name: Optional[str] = None,
         keep: Optional[int] = None,
@@ -57,6 +58,7 @@ class FreezingSaver(v1.train.Saver):
         threshold: Optional[float] = None,
         resume: Any = "auto",
         strict: bool = False,
+        on_publish: Listeners = (),
         **saver: Any,
     ) -> None:
         self._spec = FreezeSpec.make(
@@ -71,6 +73,7 @@ class FreezingSaver(v1.train.Saver):
             weights=weights,
             check_numerics=check_numerics,
             optimize=optimize,
+            verify=verify,
         )
         self._options = SessionOptions(
             output_dir=output_dir,
@@ -84,6 +87,7 @@ class FreezingSaver(v1.train.Saver):
             threshold=threshold,
             resume=resume,
             strict=strict,
+            on_publish=on_publish,
         )
         self._delivery: Optional[SessionDelivery] = None
         super().__init__(**saver)

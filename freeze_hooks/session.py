@@ -8,11 +8,11 @@ from typing import Any, Callable, Optional, Tuple, Union
 
 from . import _tf
 from ._tf import v1
-from .deliver import Evaluate, SessionDelivery, SessionOptions
+from .deliver import Evaluate, Listeners, SessionDelivery, SessionOptions
 from .errors import FreezeError
 from .freezer import Artifact, Freezer, step_of
 from .sources import Renaming
-from .spec import FreezeSpec, Names
+from .spec import FreezeSpec, Names, Verifying
 
 
 class FreezeHook(v1.train.SessionRunHook):
@@ -51,6 +51,10 @@ class FreezeHook(v1.train.SessionRunHook):
         is an error of that save.
       check_numerics: "warn" of variables that hold NaN or infinity, "raise" NotFiniteError and
         write no file of them, or "off".
+      verify: prove each file before it appears: run it, and compare its answers with the live
+        session's at that step. True makes random feeds, a dict {input name: array} gives some,
+        fh.Verify says more. A file that differs by over the tolerance is not published; the
+        difference is noted in it. It takes the weights in memory twice, for that time.
       output_dir: where the files go, instead of beside the checkpoints.
       name: tells several hooks' files in one directory apart: `PREFIX.name.pb`.
       save_steps, save_secs: write every so many global steps or seconds into `output_dir`, as
@@ -70,6 +74,10 @@ class FreezeHook(v1.train.SessionRunHook):
         one goes on from a checkpoint (its first save is at a step over 0).
       strict: raise what is only warned of otherwise: findings in the graph, and a save that
         fails once training has begun.
+      on_publish: functions that are called with the Artifact of each file once it is there, in a
+        thread of their own, one after the other: fh.to_onnx(), fh.to_tflite(), fh.upload(prefix),
+        fh.to_tensorboard(writer), or your own. What one raises is a warning. Of files that are
+        replaced faster than that, the newest is taken.
 
     Raises (from `begin()`, or where training starts, before its first step):
       FreezeError: a name is unknown (near matches are listed), there are no outputs (likely ones
@@ -90,6 +98,7 @@ class FreezeHook(v1.train.SessionRunHook):
         weights: Optional[str] = None,
         check_numerics: str = "warn",
         optimize: bool = False,
+        verify: Verifying = None,
         output_dir: Optional[str] = None,
         name: Optional[str] = None,
         save_steps: Optional[int] = None,
@@ -105,6 +114,7 @@ class FreezeHook(v1.train.SessionRunHook):
         threshold: Optional[float] = None,
         resume: Union[bool, str] = "auto",
         strict: bool = False,
+        on_publish: Listeners = (),
     ) -> None:
         self._spec = FreezeSpec.make(
             outputs,
@@ -118,6 +128,7 @@ class FreezeHook(v1.train.SessionRunHook):
             weights=weights,
             check_numerics=check_numerics,
             optimize=optimize,
+            verify=verify,
         )
         self._options = SessionOptions(
             output_dir=output_dir,
@@ -131,6 +142,7 @@ class FreezeHook(v1.train.SessionRunHook):
             threshold=threshold,
             resume=resume,
             strict=strict,
+            on_publish=on_publish,
         )
         self._every = _schedule(save_steps, save_secs, output_dir)
         self._save_at_end = save_at_end
@@ -190,12 +202,14 @@ class FreezeHook(v1.train.SessionRunHook):
 
     def end(self, session: Any) -> None:
         """Save a last time on a schedule; else go on listening to this session alone, since hooks
-        after this one may still save it."""
+        after this one may still save it. Wait for what on_publish= does."""
         self._last_session = weakref.ref(session)
         if self._global_step is not None and self._save_at_end:
             step = int(session.run(self._global_step))
             if step != self._last_step:
                 self._save_scheduled(session, step)
+        if self._delivery is not None:
+            self._delivery.flush()
 
     def after_save(self, saver: Any, session: Any, prefix: str) -> None:
         """Freeze `session`, which `saver` just saved as `prefix`; called at each Saver.save."""

@@ -72,7 +72,9 @@ class SigtermHandler:
         """The main thread is still in its save, perhaps in a call that takes long."""
         underway.give_up()
         if self._previous == signal.SIG_DFL:
-            with contextlib.suppress(AttributeError):  # Python's own does it in the main thread alone
+            with contextlib.suppress(
+                AttributeError
+            ):  # Python's own does it in the main thread alone
                 libc().signal(int(signal.SIGTERM), None)
                 os.kill(os.getpid(), signal.SIGTERM)
 

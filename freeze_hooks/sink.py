@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import ctypes
 import functools
 import os
@@ -19,6 +20,7 @@ _GATHER = 1 << 20  # smaller writes are gathered, larger ones go straight to the
 # took 0.04 or 0.12 s, by chance, and always 0.035 s without.
 _THREADED = 256 << 20
 _WAITING = 1  # chunks that may wait beside the one being written
+_REPORT: contextvars.ContextVar[Any] = contextvars.ContextVar("report", default=None)
 
 
 class Written(NamedTuple):
@@ -53,8 +55,10 @@ class Descriptor:
 class Sink:
     """Takes bytes for whatever has a `put(buffer)`; see `open_sink`."""
 
-    def __init__(self, file: Any, threaded: int) -> None:
+    def __init__(self, file: Any, threaded: int, expected: int = 0) -> None:
         self._file = file
+        self._expected = expected
+        self._report = _REPORT.get() if expected else None
         self._threaded = threaded
         self._hash = xxhash.xxh3_64()
         self._gathered = bytearray()
@@ -74,6 +78,8 @@ class Sink:
             raise self._error
         size = memoryview(data).nbytes
         self.bytes += size
+        if self._report is not None:
+            self._report(self.bytes, self._expected)
         if size < _GATHER:
             self._gathered += data
             if len(self._gathered) >= _GATHER:
@@ -138,10 +144,23 @@ class Sink:
 
 
 @contextlib.contextmanager
-def open_sink(file: Any, threaded: int = _THREADED) -> Iterator[Sink]:
+def reporting(report: Callable[[int, int], None]) -> Iterator[None]:
+    """Call `report(bytes taken, bytes expected)` of each file this thread writes in the block.
+
+    Files of unexpected length are left out, and so are those that other threads write.
+    """
+    token = _REPORT.set(report)
+    try:
+        yield
+    finally:
+        _REPORT.reset(token)
+
+
+@contextlib.contextmanager
+def open_sink(file: Any, threaded: int = _THREADED, expected: int = 0) -> Iterator[Sink]:
     """A Sink for a Descriptor or the like; its thread begins after so many bytes, and ends with
     the block."""
-    sink = Sink(file, threaded)
+    sink = Sink(file, threaded, expected)
     try:
         yield sink
     finally:

@@ -42,10 +42,10 @@ def static_contents(
     because a vocabulary file is missing.
     """
     nodes = {node.name: node for node in _upgraded(graph_def)}
-    filling = _filling_functions(graph_def.library)
+    initializers = initializers_of(graph_def)
 
     def content_of(name: str) -> Optional[Table]:
-        for init in _initializers(nodes, filling, name):
+        for init in initializers(name):
             body = prune(Body(nodes, [init]), keep_order=True)
             given = {split(tensor)[0] for tensor in fed or {}} | _assigned(body)
             free = {n.name for n in body.nodes.values() if n.op in VARIABLES | PLACEHOLDERS}
@@ -54,6 +54,13 @@ def static_contents(
         return None
 
     return content_of
+
+
+def initializers_of(graph_def: Any) -> Callable[[str], List[str]]:
+    """A function from a static table's node name to the names of the ops that fill it."""
+    nodes = {node.name: node for node in _upgraded(graph_def)}
+    filling = _filling_functions(graph_def.library)
+    return lambda name: _initializers(nodes, filling, name)
 
 
 def _upgraded(graph_def: Any) -> Iterable[Any]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import re
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Sequence, Set, Tuple
 
 import tensorflow as tf
 
@@ -18,10 +17,13 @@ from .graph.captured import Table, embed, lookup_types, strip_scopes
 from .graph.lint import Finding
 from .graph.names import split, tensor_name, unique
 from .graph.variables import Variable, static
+from .naming import Naming, apart, keys_of
 from .plan import FreezePlan, Signature, compile_plan, value_bytes
-from .spec import FreezeSpec
+from .reference import op_only_reads, run_copy
+from .spec import FreezeSpec, Verifying
 from .stream import Value
 from .values import as_value
+from .verify import Expected, check_feeds, feeds_of, unfit
 
 Reader = Callable[[], Value]
 _COPIED_BYTES = 1 << 20  # a smaller variable may as well be copied as it is read
@@ -44,10 +46,12 @@ class FunctionPlan:
         plan: FreezePlan,
         values: Callable[[], Iterator[Value]],
         handles: Sequence[Any] = (),
+        expected: Callable[[], Optional[Expected]] = lambda: None,
     ) -> None:
         self.plan = plan
         self.values = values  # gives one for each of the plan's slots
         self.handles = handles  # of their variables, where a function was traced
+        self.expected = expected  # gives what a file of this moment must answer, with verify=
 
     @property
     def signature(self) -> Signature:
@@ -79,33 +83,20 @@ class FunctionPlan:
           metrics: {name: value} to be noted in the file.
 
         Raises:
-          FreezeError: a variable's shape has changed, or the file passes 2 GiB.
+          FreezeError: a variable's shape has changed, the file passes 2 GiB, or it answers
+            otherwise than `verify=` allows.
           OSError: the file system refuses; what was at `path` stays.
         """
-        return write_frozen(self.plan, self.values(), os.fspath(path), step, metrics, "live")
-
-
-@dataclasses.dataclass(frozen=True)
-class Naming:
-    """What the nodes of a traced function are called.
-
-    Attributes:
-      inputs: one name for each input that is a tensor, in order.
-      outputs: the same of its outputs.
-      variables: {id of a variable's handle: its name}.
-      is_scope: which leading name scopes to leave out.
-    """
-
-    inputs: Sequence[str]
-    outputs: Sequence[str]
-    variables: Mapping[int, str]
-    is_scope: Callable[[str], bool] = lambda scope: False
+        expected = self.expected()
+        return write_frozen(
+            self.plan, self.values(), os.fspath(path), step, metrics, "live", expected=expected
+        )
 
 
 def plan_concrete(
     concrete: Any,
     naming: Naming,
-    replaced: Callable[[Any], Any] = lambda handle: handle,
+    replaced: Optional[Callable[[Any], Any]] = None,
     reduced: Optional[Mapping[int, Any]] = None,
     **options: Any,
 ) -> FunctionPlan:
@@ -142,6 +133,7 @@ def plan_concrete(
         name, port = split(tensor)
         return _tf.static_shape(graph, f"{before[name]}:{port}")
 
+    own_values = replaced is None and not reduced
     spec = FreezeSpec.make(
         dict(zip(naming.outputs, outputs)),
         dict(zip(naming.inputs, (moved[name] for name in fed))),
@@ -151,13 +143,51 @@ def plan_concrete(
     variables = [slot.variable for slot in plan.slots]
     own = {node.name: node for node in graph.as_graph_def().node if node.op in REF_VARIABLES}
     readers = [
-        _reader(handles[v.node], v, replaced, reduced or {})
+        _reader(handles[v.node], v, replaced or _itself, reduced or {})
         if v.resource
         else _ref_reader(own[before[v.node]])
         for v in variables
     ]
     found = [handles.get(variable.node) for variable in variables]
-    return FunctionPlan(plan, lambda: (read() for read in readers), found)
+
+    def values() -> Iterator[Value]:
+        return (read() for read in readers)
+
+    def expected() -> Optional[Expected]:
+        if spec.verify is None:
+            return None
+        feeds = feeds_of(spec.verify, plan.signature)
+        try:
+            if own_values and _only_reads(graph):
+                outputs = _called(concrete, naming, feeds)
+            else:
+                outputs = run_copy(graph_def, plan, values(), (), feeds)
+        except (tf.errors.InvalidArgumentError, ValueError, TypeError) as error:
+            raise unfit(spec.verify, error) from error
+        return Expected(spec.verify, plan.signature, feeds, outputs)
+
+    if spec.verify is not None:
+        check_feeds(spec.verify, plan.signature)
+    return FunctionPlan(plan, values, found, expected)
+
+
+def _only_reads(graph: Any) -> bool:
+    return all(op_only_reads(op) for op in graph.get_operations())
+
+
+def _called(concrete: Any, naming: Naming, feeds: Mapping[str, Any]) -> Dict[str, Any]:
+    """What a function itself answers; an argument that no output needs is given zeros."""
+    signature = concrete.structured_input_signature
+    names, flat = iter(naming.inputs), []
+    for spec in tf.nest.flatten(signature):
+        if isinstance(spec, tf.TensorSpec):
+            fed = feeds.get(next(names))
+            zeros = [1 if size is None else size for size in spec.shape or ()]
+            spec = tf.zeros(zeros, spec.dtype) if fed is None else tf.constant(fed, spec.dtype)
+        flat.append(spec)
+    args, more = tf.nest.pack_sequence_as(signature, flat)
+    found = tf.nest.flatten(concrete(*args, **more), expand_composites=True)
+    return {name: tensor.numpy() for name, tensor in zip(naming.outputs, found)}
 
 
 def _embedded(graph_def: Any, captures: Mapping[str, Any], naming: Naming) -> Dict[str, Any]:
@@ -236,6 +266,10 @@ def _reader(
     return read
 
 
+def _itself(handle: Any) -> Any:
+    return handle
+
+
 def _ref_reader(node: Any) -> Reader:
     """Reads a variable that has no handle, as in a SavedModel of TensorFlow 1 once loaded: the
     ops of its name in all functions are one variable."""
@@ -256,6 +290,7 @@ def plan_function(
     weights: Optional[str] = None,
     check_numerics: str = "warn",
     optimize: bool = False,
+    verify: Verifying = None,
 ) -> FunctionPlan:
     """Plan a function once, for files of it to be written as often as wanted.
 
@@ -273,7 +308,7 @@ def plan_function(
         the keys of the dict that the function returns, or "output_0", "output_1"...
       lower_control_flow: write conditionals and loops as Switch, Merge, Enter... (TensorFlow 1's)
         instead of functions.
-      weights, check_numerics, optimize: as in FreezeHook.
+      weights, check_numerics, optimize, verify: as in FreezeHook.
 
     Returns:
       The plan. Inputs are called as the function's arguments are (or its TensorSpecs).
@@ -295,6 +330,7 @@ def plan_function(
         "weights": weights,
         "check_numerics": check_numerics,
         "optimize": optimize,
+        "verify": verify,
     }
     return plan_concrete(concrete, naming, **form)
 
@@ -309,6 +345,7 @@ def freeze_function(
     weights: Optional[str] = None,
     check_numerics: str = "warn",
     optimize: bool = False,
+    verify: Verifying = None,
 ) -> Artifact:
     """Freeze a tf.function with its variables' present values to one `.pb` file.
 
@@ -317,7 +354,7 @@ def freeze_function(
     Args:
       path: the file to write; its directory must exist. `path + ".json"` describes it.
       function, input_signature, outputs, lower_control_flow, weights, check_numerics,
-        optimize: as in `plan_function`.
+        optimize, verify: as in `plan_function`.
 
     Raises:
       FreezeError: the function cannot be frozen. Nothing is written then.
@@ -331,6 +368,7 @@ def freeze_function(
         weights=weights,
         check_numerics=check_numerics,
         optimize=optimize,
+        verify=verify,
     )
     warn_of(plan.findings)
     return plan.write(path)
@@ -355,38 +393,3 @@ def _concrete(function: Any, input_signature: Any) -> Any:
             "which trace of the function to freeze is not clear: give input_signature=, or "
             f"function.get_concrete_function(...) ({error})"
         ) from error
-
-
-def keys_of(structure: Any, default: str) -> List[str]:
-    """A name for each tensor of a nested structure: the keys that lead to it, joined by "_".
-
-    What has only positions is called `default_0`, `default_1`...
-    """
-    named = isinstance(structure, Mapping)
-    paths = list(_paths(structure, ()))
-    if not named:
-        return [f"{default}_{i}" for i in range(len(paths))]
-    return apart(["_".join(path) for path in paths])
-
-
-def _paths(structure: Any, path: Tuple[str, ...]) -> Iterator[Tuple[str, ...]]:
-    if isinstance(structure, Mapping):
-        for key in sorted(structure):  # the order of tf.nest.flatten
-            yield from _paths(structure[key], path + (str(key),))
-    elif isinstance(structure, (list, tuple)):
-        for i, part in enumerate(structure):
-            yield from _paths(part, path + (str(i),))
-    elif structure is not None:
-        yield path
-
-
-def apart(names: Sequence[str], taken: Sequence[str] = ()) -> List[str]:
-    """The names as node names, made different from each other and from `taken`."""
-    used = set(taken)
-    found = []
-    for name in names:
-        clean = re.sub(r"[^A-Za-z0-9_./>-]", "_", name)
-        clean = unique(clean if re.match(r"[A-Za-z0-9.]", clean) else "t" + clean, used)
-        used.add(clean)
-        found.append(clean)
-    return found

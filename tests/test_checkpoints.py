@@ -276,6 +276,45 @@ def test_wrong_names(graph, tmp_path):
         )
 
 
+@pytest.mark.parametrize("is_sharded", [False, True])
+@pytest.mark.parametrize("bare", [False, True])
+def test_partitioned_variables_of_format_v1(bare, is_sharded, graph, clean, tmp_path):
+    """Their slices lie in the file one by one; the directory names shards by a pattern."""
+    version = v1.train.SaverDef.V1
+    saver = sharded(version) if is_sharded else lambda: v1.train.Saver(write_version=version)
+    trained = Trained(tmp_path, saver, partitioner=PARTS)
+    given = v1.graph_util.extract_sub_graph(trained.graph.as_graph_def(), ["probs"])
+    for number, source in enumerate((trained.prefix, tmp_path)):
+        path = str(tmp_path / f"{number}.pb")
+        fh.freeze_checkpoint(source, path, graph=given if bare else None, **FREEZE)
+        trained.check(clean, path)
+
+
+def test_values_that_a_saver_changes_are_refused(graph, tmp_path):
+    """Read without its ops they would be other numbers."""
+    w, plain = v1.get_variable("w", [3]), v1.get_variable("plain", [3])
+    tf.multiply(w, 2.0, name="y")
+    tf.multiply(plain, 2.0, name="z")
+    path = v1.placeholder_with_default("", [], name="path")
+    stored = tf.raw_ops.RestoreV2(
+        prefix=path,
+        tensor_names=["w", "plain"],
+        shape_and_slices=["", ""],
+        dtypes=[tf.float32, tf.float32],
+    )
+    restore = tf.group(v1.assign(w, stored[0] * 2), v1.assign(plain, stored[1]), name="restore")
+    with v1.Session() as session:
+        session.run(v1.global_variables_initializer())
+        prefix = v1.train.Saver().save(session, str(tmp_path / "c"))
+    own = v1.train.SaverDef(
+        filename_tensor_name=path.name, restore_op_name=restore.name, save_tensor_name=path.name
+    )
+    meta = v1.train.export_meta_graph(saver_def=own)
+    with pytest.raises(fh.NotFreezableError, match=r"'w' is not what the checkpoint holds"):
+        fh.freeze_checkpoint(prefix, str(tmp_path / "w.pb"), ["y"], graph=meta)
+    fh.freeze_checkpoint(prefix, str(tmp_path / "z.pb"), ["z"], graph=meta)
+
+
 def test_large_slices_are_whole(graph, tmp_path):
     """Each part of a partitioned variable is its rows, bit for bit."""
     trained = Trained(tmp_path, partitioner=PARTS)

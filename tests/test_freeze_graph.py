@@ -171,6 +171,58 @@ def test_a_saver_that_restores_in_its_own_way(graph, clean, tmp_path):
     np.testing.assert_allclose(got, X[:, :3] * value * 2, rtol=1e-6)
 
 
+def test_a_meta_graph_whose_saver_restores_in_its_own_way(graph, clean, tmp_path):
+    """Some variables as they are, one computed: the ops of the file are run for it."""
+    w, b = v1.get_variable("w", [3]), v1.get_variable("b", [3])
+    tf.add(w, b, name="y")
+    path = v1.placeholder_with_default("", [], name="path")
+    stored = tf.raw_ops.RestoreV2(
+        prefix=path,
+        tensor_names=["w", "b"],
+        shape_and_slices=["", ""],
+        dtypes=[tf.float32, tf.float32],
+    )
+    restore = tf.group(v1.assign(w, stored[0] * 2), v1.assign(b, stored[1]), name="restore")
+    with v1.Session() as session:
+        session.run(v1.global_variables_initializer())
+        checkpoint = v1.train.Saver([w, b]).save(session, str(tmp_path / "c"))
+        values = session.run([w, b])
+    own = v1.train.SaverDef(
+        filename_tensor_name="path:0",
+        save_tensor_name="path:0",
+        restore_op_name=restore.name,
+        version=2,
+    )
+    meta, out = v1.train.export_meta_graph(saver_def=own), str(tmp_path / "out.pb")
+    expected = values[0] * 2 + values[1]
+    for module in (tensorflows, freeze_graph):
+        with tf.Graph().as_default():
+            module.freeze_graph_with_def_protos(
+                None, None, checkpoint, "y", None, None, out, True, "", input_meta_graph_def=meta
+            )
+        np.testing.assert_allclose(clean.run(out, {}, ["y:0"])[0], expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("clear", [True, False])
+def test_devices(clear, graph, tmp_path):
+    """They stay if clear_devices is false, as in TensorFlow's."""
+    with tf.device("/device:CPU:0"):
+        x = v1.placeholder(tf.float32, [3], "x")
+        tf.multiply(x, v1.get_variable("w", [3], use_resource=False), name="y")
+    with v1.Session() as session:
+        session.run(v1.global_variables_initializer())
+        checkpoint = v1.train.Saver().save(session, str(tmp_path / "c"))
+    found = []
+    for module in (tensorflows, freeze_graph):
+        with tf.Graph().as_default():
+            frozen = module.freeze_graph_with_def_protos(
+                graph.as_graph_def(), None, checkpoint, "y", None, None, "", clear, ""
+            )
+        found.append({node.name: node.device for node in frozen.node})
+    assert found[0] == found[1]
+    assert any(found[1].values()) is not clear
+
+
 def test_freezing_twice(run, clean, warnings_logged):
     run.freeze(run.binary)
     again = run.out.replace("frozen", "again")

@@ -112,6 +112,51 @@ def test_the_command_on_tensorflow_1(clean, tmp_path):
     np.testing.assert_array_equal(got[1], vectors)
 
 
+def test_variables_that_it_initializes_itself(clean, tmp_path):
+    """Of TensorFlow 1: what runs after its variables are restored, also with its vocabulary."""
+    vocabulary = tmp_path / "words.txt"
+    vocabulary.write_text("a\nb\n")
+    with tf.Graph().as_default() as graph, v1.Session() as session:
+        words = v1.placeholder(tf.string, [None], "words")
+        w = v1.get_variable("w", [3])
+        local = v1.get_variable(
+            "local",
+            initializer=[5.0, 6.0, 7.0],
+            trainable=False,
+            collections=[v1.GraphKeys.LOCAL_VARIABLES],
+        )
+        ids = lookup_ops.index_table_from_file(str(vocabulary), num_oov_buckets=1).lookup(words)
+        y = tf.identity(tf.gather(w * local, ids), name="y")
+        start = tf.group(v1.local_variables_initializer(), v1.tables_initializer())
+        session.run([v1.global_variables_initializer(), start])
+        live = session.run(y, {words: WORDS})
+        builder = v1.saved_model.Builder(str(tmp_path / "saved"))
+        builder.add_meta_graph_and_variables(
+            session,
+            ["serve"],
+            {
+                "serving_default": v1.saved_model.predict_signature_def(
+                    {"words": words}, {"vectors": y}
+                )
+            },
+            assets_collection=graph.get_collection(v1.GraphKeys.ASSET_FILEPATHS),
+            main_op=start,
+        )
+        builder.save()
+    vocabulary.unlink()
+    moved = str(tmp_path / "moved")
+    shutil.move(str(tmp_path / "saved"), moved)
+    first, second = str(tmp_path / "a.pb"), str(tmp_path / "b.pb")
+    fh.freeze_saved_model(moved, first)
+    freeze_graph.freeze_graph(
+        "", "", False, "", "y", "", "", second, True, "", input_saved_model_dir=moved
+    )
+    shutil.rmtree(moved)
+    for path, answer in ((first, "vectors:0"), (second, "y:0")):
+        (got,) = clean.run(path, {"words:0": WORDS}, [answer])
+        np.testing.assert_array_equal(got, live)
+
+
 def test_wrong_names(tmp_path):
     directory, _ = save(tmp_path)
 

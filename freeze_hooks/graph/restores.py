@@ -8,6 +8,8 @@ from .._tf import SavedKey, v1
 from .names import split
 
 _ASSIGNS = frozenset(("Assign", "AssignVariableOp"))
+_WRITES = ("Assign", "Scatter", "ResourceScatter")
+_READS = frozenset(("RestoreV2", "Restore", "RestoreSlice"))
 _PASSING = frozenset(("Identity", "Reshape"))  # Saver(reshape=True) adds the second
 
 
@@ -29,6 +31,31 @@ def restored_keys(graph_def: Any, restore_op: str = "") -> Dict[str, SavedKey]:
         if function is not None:
             found.update(_restored_in_call(nodes[name], function))
     return found
+
+
+def changed_when_restored(graph_def: Any, restore_op: str) -> Set[str]:
+    """Variables' nodes whose values a restore op computes from what a checkpoint holds.
+
+    Args:
+      graph_def: a graph with a Saver's ops.
+      restore_op: SaverDef.restore_op_name; nothing is found where the graph lacks it.
+    """
+    nodes = {node.name: node for node in graph_def.node}
+    root = split(restore_op)[0]
+    changed = set()
+    for name in _above(nodes, root) if root in nodes else ():
+        node = nodes[name]
+        if not node.op.startswith(_WRITES) or len(node.input) < 2:
+            continue
+        source, _ = _source(nodes, node.input[1])
+        if node.op not in _ASSIGNS or source is None or not _is_plain(nodes, source):
+            changed.add(split(node.input[0])[0])
+    return changed
+
+
+def _is_plain(nodes: Mapping[str, Any], source: Any) -> bool:
+    """Whether it reads a checkpoint, at keys that the graph tells."""
+    return source.op in _READS and bool(_strings(nodes, source.input[1]))
 
 
 def _above(nodes: Mapping[str, Any], root: str) -> Set[str]:

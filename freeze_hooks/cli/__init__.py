@@ -1,0 +1,46 @@
+"""The command `freeze-hooks`."""
+
+from __future__ import annotations
+
+import faulthandler
+import logging
+import os
+import sys
+import warnings
+
+
+def main() -> None:
+    """Run the command with the program's arguments; exits with its code."""
+    try:
+        import click  # noqa: F401
+        import rich  # noqa: F401
+    except ImportError as error:
+        sys.exit(
+            f"freeze-hooks: {error.name} is not installed, and the command needs it: "
+            "pip install 'freeze-hooks[cli]'"
+        )
+    if "TF_CPP_MIN_LOG_LEVEL" not in os.environ and "--debug" not in sys.argv:
+        _hush()
+    from .command import report_warnings
+    from .group import commands
+
+    report_warnings()
+    commands(prog_name="freeze-hooks")
+
+
+def _hush() -> None:
+    """Leave standard error to Python: TensorFlow's start-up lines come from C++, some regardless.
+
+    What goes wrong there comes as an exception, or, if it ends the process, as a traceback.
+    """
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    logging.getLogger("tensorflow").addFilter(lambda record: record.levelno >= logging.ERROR)
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")  # of TensorFlow's own imports
+    sys.stderr.flush()
+    encoding = sys.stderr.encoding
+    sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, encoding=encoding, errors="replace")
+    faulthandler.enable(sys.stderr)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)

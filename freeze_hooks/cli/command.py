@@ -1,0 +1,138 @@
+"""What all commands share: how they fail, and how arguments name tensors."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from typing import Any, Callable, Dict, Iterable, List, Optional, Union
+
+import click
+
+_PAIR = re.compile(r"\b(bind|inputs)=\{'([^']+)': '?([^'}]+)'?\}")
+_ARGUMENTS = re.compile(
+    r"\b(outputs|inputs|bind|checkpoint|signature|tags|weights|optimize|lower_control_flow)=(?![\w\"'{])"
+)
+
+
+class Command(click.Command):
+    """A command that ends with one line and exit code 2 where a path, name or file is wrong."""
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        debug = click.Option(["--debug"], is_flag=True, help="Show where an error comes from.")
+        self.params.append(debug)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        if ctx.params.pop("debug"):
+            return super().invoke(ctx)
+        try:
+            return super().invoke(ctx)
+        except (click.exceptions.Exit, click.ClickException, click.Abort, BrokenPipeError):
+            raise
+        except Exception as error:
+            if not _is_expected(error):
+                raise
+            click.echo(f"freeze-hooks {self.name}: {_in_flags(_said(error))}", err=True)
+            raise click.exceptions.Exit(2) from None
+
+
+def _is_expected(error: Exception) -> bool:
+    from ..errors import FreezeError
+
+    if isinstance(error, (FreezeError, OSError)):
+        return True
+    import tensorflow as tf
+
+    return isinstance(error, tf.errors.OpError)
+
+
+def _said(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(getattr(error, "message", error))
+
+
+def _in_flags(text: str) -> str:
+    """A message in the words of the command line."""
+    text = _PAIR.sub(r"--\1 \2=\3", text)
+    return _ARGUMENTS.sub(lambda found: "--" + found.group(1).replace("_", "-"), text)
+
+
+class _Lines(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        click.echo(f"{record.levelname.lower()}: {_in_flags(record.getMessage())}", err=True)
+
+
+def report_warnings() -> None:
+    """Have our warnings as lines on standard error."""
+    ours = logging.getLogger("tensorflow.freeze_hooks")
+    ours.addHandler(_Lines())
+    ours.propagate = False
+    ours.setLevel(logging.WARNING)
+
+
+def options(*given: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Several options as one decorator, in their order."""
+
+    def decorate(function: Any) -> Any:
+        for option in reversed(given):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+def names(given: Iterable[str]) -> Union[List[str], Dict[str, str], None]:
+    """Tensors as options give them: `a,b` or `name=tensor`, several times; None for none."""
+    parts = [part.strip() for text in given for part in text.split(",") if part.strip()]
+    if not parts:
+        return None
+    if not any("=" in part for part in parts):
+        return parts
+    pairs = [part.partition("=") for part in parts]
+    return {key: tensor or key for key, _, tensor in pairs}
+
+
+def bound(given: Iterable[str]) -> Optional[Dict[str, Any]]:
+    """{tensor: value} of `NAME=VALUE` options, whose values are JSON, True, False or text."""
+    found: Dict[str, Any] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not (name and equals):
+            raise click.BadParameter(f"takes NAME=VALUE, not {text!r}", param_hint="--bind")
+        try:
+            found[name] = json.loads({"True": "true", "False": "false"}.get(value, value))
+        except ValueError:
+            found[name] = value
+    return found or None
+
+
+def existing(path: str) -> str:
+    """A path that leads to a file; else an error that names near matches."""
+    import tensorflow as tf
+
+    from ..errors import FreezeError
+    from ..from_files import nothing_at
+
+    if not tf.io.gfile.exists(path):
+        raise nothing_at(path)
+    if tf.io.gfile.isdir(path):
+        raise FreezeError(f"{path!r} is a directory, where a file is needed")
+    return path
+
+
+def load_arrays(path: str) -> Dict[str, Any]:
+    """The arrays in an .npz file, by name; objects that it may hold are not unpickled."""
+    import zipfile
+
+    import numpy as np
+
+    from ..errors import InvalidFileError
+
+    existing(path)
+    try:
+        with np.load(path, allow_pickle=False) as found:
+            return {name: found[name] for name in found.files}
+    except (ValueError, AttributeError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise InvalidFileError(f"{path} is no .npz file of plain arrays: {error}") from None

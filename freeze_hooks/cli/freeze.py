@@ -1,0 +1,103 @@
+"""`freeze-hooks freeze` and `check`: from what TensorFlow left in files."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Optional, Sequence
+
+import click
+
+from . import command
+from .command import Command
+
+_TENSORS = "separated by commas; or NAME=TENSOR, to call it so in the file"
+ASKED = command.options(
+    click.argument("source", type=click.Path()),
+    click.option("--outputs", multiple=True, help=f"Tensors or ops to answer with, {_TENSORS}."),
+    click.option("--inputs", multiple=True, help=f"Tensors to cut the graph at, {_TENSORS}."),
+    click.option(
+        "--bind",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="Fix a tensor: training=false.",
+    ),
+    click.option("--checkpoint", type=click.Path(), help="Where a graph's values are."),
+    click.option("--signature", default="serving_default", show_default=True, help="SavedModel's."),
+    click.option("--tags", default="serve", show_default=True, help="SavedModel's, with commas."),
+    click.option(
+        "--weights",
+        type=click.Choice(["float16", "bfloat16"]),
+        help="Store floating variables in half the bytes.",
+    ),
+    click.option("--optimize", is_flag=True, help="Fold batch norms and constants."),
+    click.option("--lower-control-flow", is_flag=True, help="Write TensorFlow 1's control flow."),
+)
+_KINDS = (
+    "SOURCE is a SavedModel's directory, a checkpoint (prefix or directory, with its .meta file), "
+    "a .meta file, or a GraphDef, text or binary, with --checkpoint."
+)
+
+
+@click.command(cls=Command, epilog=_KINDS)
+@ASKED
+@click.option("-o", "--output", required=True, type=click.Path(), help="The file to write.")
+@click.option(
+    "--check-numerics",
+    type=click.Choice(["warn", "raise", "off"]),
+    default="warn",
+    show_default=True,
+    help="What to do about NaN and infinity in variables.",
+)
+def freeze(source: str, output: str, check_numerics: str, **asked: Any) -> None:
+    """Write one .pb file, graph and weights, of SOURCE."""
+    from . import screen
+
+    form = _arguments(**asked)
+    with screen.progress():
+        from ..from_files import freeze_files
+
+        artifact = freeze_files(source, output, check_numerics=check_numerics, **form)
+    screen.line(str(artifact), "green")
+    screen.line()
+    screen.signature(artifact.signature)
+    rate = artifact.bytes / artifact.seconds if artifact.seconds else 0
+    screen.line(f"{screen.size(rate)}/s, xxh3_64 {artifact.hash}, described by {output}.json")
+
+
+@click.command(cls=Command, epilog=_KINDS)
+@ASKED
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--all", "every", is_flag=True, help="All ops and layers.")
+def check(source: str, as_json: bool, every: bool, **asked: Any) -> None:
+    """Say what `freeze` would write of SOURCE, and what to look at; write nothing."""
+    from ..from_files import check as report_of
+    from . import screen
+    from .inspect import as_dict
+
+    report = report_of(source, **_arguments(**asked))
+    if as_json:
+        screen.dump(as_dict(report))
+        return
+    screen.line(f"{source} can be frozen: {screen.size(report.bytes)}", "green")
+    screen.line()
+    screen.signature(report.signature)
+    screen.counts(report.ops, every)
+    screen.layers(report.layers, every)
+    screen.findings(report.findings)
+
+
+def _arguments(
+    outputs: Sequence[str],
+    inputs: Sequence[str],
+    bind: Sequence[str],
+    checkpoint: Optional[str],
+    tags: str,
+    **more: Any,
+) -> Dict[str, Any]:
+    return {
+        "outputs": command.names(outputs),
+        "inputs": command.names(inputs),
+        "bind": command.bound(bind),
+        "checkpoint": checkpoint,
+        "tags": [tag for tag in tags.split(",") if tag],
+        **more,
+    }

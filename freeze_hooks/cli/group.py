@@ -1,0 +1,26 @@
+"""All commands; TensorFlow is imported only by the one that runs."""
+
+from __future__ import annotations
+
+import click
+
+from .. import __version__
+from .checkpoint import checkpoint
+from .freeze import check, freeze
+from .inspect import inspect
+from .run import run
+from .verify import verify
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="freeze-hooks")
+def commands() -> None:
+    """Freeze TensorFlow graphs from files, and look into, check, compare and run frozen ones.
+
+    Exit codes: 0, all is well; 1, `verify` found a difference; 2, something is wrong with what
+    was asked for.
+    """
+
+
+for command in (freeze, inspect, check, verify, checkpoint, run):
+    commands.add_command(command)

@@ -1,0 +1,60 @@
+"""`freeze-hooks inspect`: what is in a frozen file."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Dict, Mapping, Optional
+
+import click
+
+from .command import Command, existing
+
+
+@click.command(cls=Command)
+@click.argument("file", type=click.Path())
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--all", "every", is_flag=True, help="All ops and layers.")
+@click.option("--tensorboard", type=click.Path(), metavar="DIR", help="Write the graph there.")
+def inspect(file: str, as_json: bool, every: bool, tensorboard: Optional[str]) -> None:
+    """Say what is in a frozen FILE, without running any of it."""
+    from .. import load
+    from . import screen
+
+    report = load.inspect(existing(file))
+    if tensorboard is not None:
+        from ..tensorboard import write_events
+
+        write_events(load.read_graph_def(file), tensorboard)
+    if as_json:
+        screen.dump(as_dict(report))
+        return
+    screen.line(f"{file}: {screen.size(report.bytes)}", "bold")
+    screen.line()
+    screen.signature(report.signature)
+    screen.counts(report.ops, every)
+    screen.layers(report.layers, every)
+    screen.findings([*report.findings, *report.side_effects])
+    screen.line()
+    screen.table("Provenance", ("", ""), _provenance(report.metadata))
+    if tensorboard is not None:
+        screen.line(f"Graph written for: tensorboard --logdir {tensorboard}")
+
+
+def _provenance(metadata: Mapping[str, Any]) -> Any:
+    if not metadata:
+        return [("description", "none: freeze_hooks did not write this file")]
+    metrics = ", ".join(f"{k} {v}" for k, v in (metadata.get("metrics") or {}).items())
+    versions = ", ".join(f"{k} {v}" for k, v in (metadata.get("versions") or {}).items())
+    step = metadata.get("step")
+    rows = [
+        ("step", "" if step is None else str(step)),
+        ("metrics", metrics),
+        ("values from", str(metadata.get("values", ""))),
+        ("written by", versions),
+    ]
+    return [row for row in rows if row[1]]
+
+
+def as_dict(report: Any) -> Dict[str, Any]:
+    """A Report as JSON types."""
+    return dataclasses.asdict(report)

@@ -1,0 +1,52 @@
+"""`freeze-hooks run`: a frozen file, once."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from typing import Any, Dict, Optional
+
+import click
+
+from .command import Command, existing, load_arrays
+
+
+@click.command(cls=Command)
+@click.argument("file", type=click.Path())
+@click.option("--feeds", type=click.Path(), help="An .npz of the inputs by name.")
+@click.option("--out", type=click.Path(), help="The .npz to write the outputs to, by name.")
+@click.option("--allow-side-effects", is_flag=True, help="As load_frozen's argument of that name.")
+def run(file: str, feeds: Optional[str], out: Optional[str], allow_side_effects: bool) -> None:
+    """Run a frozen FILE on the arrays in an .npz file."""
+    from .. import load, publish
+    from . import screen
+
+    given = {} if feeds is None else load_arrays(feeds)
+    with load.load_frozen(existing(file), allow_side_effects) as model:
+        answers = model(given)
+    rows = [(name, a.dtype.name, screen.dims(a.shape), _range(a)) for name, a in answers.items()]
+    if out is not None:
+        packed = _npz(answers)
+        publish.publish(out, lambda sink: sink.write(packed))
+    screen.table("Outputs", ("name", "dtype", "shape", "range"), rows)
+    if out is not None:
+        screen.line(f"Wrote {out}")
+
+
+def _range(array: Any) -> str:
+    if not array.size or array.dtype.kind not in "fiu":
+        return ""
+    return f"{array.min():.4g} to {array.max():.4g}"
+
+
+def _npz(arrays: Dict[str, Any]) -> bytes:
+    """As numpy.savez, which could not take any name; strings as bytes, which need no pickle."""
+    import numpy as np
+
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
+        for name, array in arrays.items():
+            plain = array.astype(np.bytes_) if array.dtype == object else array
+            with archive.open(name + ".npy", "w", force_zip64=True) as entry:
+                np.lib.format.write_array(entry, np.asanyarray(plain), allow_pickle=False)
+    return buffer.getvalue()

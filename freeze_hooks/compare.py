@@ -1,0 +1,196 @@
+"""Whether a frozen file holds and answers what a checkpoint, a SavedModel or another file does."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+
+import numpy as np
+import tensorflow as tf
+
+from ._tf import v1
+from .checkpoints import Checkpoint, find_prefix
+from .errors import FreezeError
+from .from_files import CHECKPOINT, SAVED_MODEL, kind_of
+from .load import load_frozen, read_graph_def
+from .saved_model import SERVING, meta_graph, signature_of, values_prefix
+
+_BATCH = 2  # rows of random feeds where any number will do
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """What was compared, and how far it is apart.
+
+    Attributes:
+      constants: {variable: greatest difference of its elements}; 0.0 means equal.
+      outputs: {output: the same}.
+      failure: why outputs were not compared; None where they were, or nothing else has any.
+    """
+
+    constants: Mapping[str, float]
+    outputs: Mapping[str, float]
+    failure: Optional[str] = None
+
+    @property
+    def difference(self) -> float:
+        """The greatest of all; infinite where NaN or shapes differ."""
+        return max([*self.constants.values(), *self.outputs.values()], default=0.0)
+
+
+def compare(
+    path: str,
+    against: str,
+    feeds: Optional[Mapping[str, Any]] = None,
+    *,
+    signature: str = SERVING,
+    tags: Sequence[str] = ("serve",),
+    seed: int = 0,
+) -> Comparison:
+    """Compare a frozen file with what it was, or may have been, frozen from.
+
+    Args:
+      path: the frozen file.
+      against: a checkpoint (of which constants are compared by the variables' names), a
+        SavedModel (also outputs, by their keys), or another frozen file.
+      feeds: {input: array}; None makes random ones, with `seed`.
+      signature, tags: of the SavedModel.
+
+    Raises:
+      FreezeError: there is nothing to compare, feeds do not fit, or a file cannot be read.
+    """
+    kind = kind_of(against)
+    mine = constants(path)
+    if kind == CHECKPOINT:
+        held = _saved(find_prefix(against), mine)
+    elif kind == SAVED_MODEL:
+        has_values = tf.io.gfile.exists(values_prefix(against) + ".index")
+        held = _saved(values_prefix(against), mine) if has_values else {}
+    else:
+        held = constants(against)
+    same = {name: difference(mine[name], held[name]) for name in mine if name in held}
+    outputs: Dict[str, float] = {}
+    failure = None
+    if kind != CHECKPOINT:
+        outputs, failure = _outputs(path, against, kind, feeds, signature, tags, seed)
+    if not same and not outputs:
+        raise FreezeError(
+            f"{path} and {against} have neither a constant nor an output of one name in common"
+            + (f" ({failure})" if failure else "")
+        )
+    return Comparison(same, outputs, failure)
+
+
+def constants(path: str) -> Dict[str, Any]:
+    """{name: array} of the constants in a graph's file."""
+    nodes = [node for node in read_graph_def(path).node if node.op == "Const"]
+    return {node.name: v1.make_ndarray(node.attr["value"].tensor) for node in nodes}
+
+
+def _saved(prefix: str, names: Mapping[str, Any]) -> Dict[str, Any]:
+    checkpoint = Checkpoint(prefix)
+    places = {name: checkpoint.place(name) for name in names}
+    found = [(name, place) for name, place in places.items() if place is not None]
+    arrays = checkpoint.arrays([place for _, place in found])
+    return {name: array for (name, _), array in zip(found, arrays)}
+
+
+def difference(one: Any, other: Any) -> float:
+    """The greatest difference of two arrays' elements; NaN equals NaN.
+
+    Infinite where shapes differ, or elements that are no numbers. Of floating arrays of different
+    dtypes, the wider is rounded to the narrower first.
+    """
+    one, other = np.asarray(one), np.asarray(other)
+    if one.shape != other.shape:
+        return float("inf")
+    if one.dtype.kind in "OSUb" or other.dtype.kind in "OSUb":
+        return 0.0 if np.array_equal(_texts(one), _texts(other)) else float("inf")
+    if one.dtype != other.dtype:
+        narrow = min(one.dtype, other.dtype, key=lambda dtype: dtype.itemsize)
+        one, other = one.astype(narrow), other.astype(narrow)
+    wide = np.complex128 if one.dtype.kind == "c" else np.float64
+    one, other = one.astype(wide), other.astype(wide)
+    unlike = (one != other) & ~(np.isnan(one) & np.isnan(other))
+    if not unlike.any():
+        return 0.0
+    with np.errstate(invalid="ignore"):
+        apart = np.abs(one[unlike] - other[unlike])
+    return float("inf") if np.isnan(apart).any() else float(apart.max())
+
+
+def _texts(array: Any) -> List[Any]:
+    flat = array.reshape(-1).tolist()
+    return [text.encode() if isinstance(text, str) else text for text in flat]
+
+
+def random_feeds(inputs: Mapping[str, Any], seed: int = 0) -> Dict[str, Any]:
+    """An array for each input of a signature ({name: TensorInfo}), of 2 rows where any will do.
+
+    Floating ones are normally distributed; integers are 0 or 1, which are indices of most things.
+
+    Raises:
+      FreezeError: an input's rank is unknown, or it is of a dtype that cannot be made up.
+    """
+    random = np.random.RandomState(seed)
+    feeds: Dict[str, Any] = {}
+    for name, info in inputs.items():
+        if info.shape is None:
+            raise FreezeError(f"the rank of input {name!r} is unknown: give it in feeds")
+        shape = [_BATCH if size is None else size for size in info.shape]
+        dtype = tf.as_dtype(info.dtype)
+        if dtype == tf.string:
+            feeds[name] = random.choice([b"a", b"b"], shape)
+        elif dtype.is_floating or dtype.is_complex:
+            feeds[name] = np.asarray(random.randn(*shape)).astype(dtype.as_numpy_dtype)
+        elif dtype.is_integer or dtype.is_bool:
+            feeds[name] = np.asarray(random.randint(0, 2, shape)).astype(dtype.as_numpy_dtype)
+        else:
+            raise FreezeError(f"input {name!r} is {info.dtype}: give it in feeds")
+    return feeds
+
+
+def _outputs(
+    path: str,
+    against: str,
+    kind: str,
+    feeds: Optional[Mapping[str, Any]],
+    signature: str,
+    tags: Sequence[str],
+    seed: int,
+) -> Tuple[Dict[str, float], Optional[str]]:
+    with load_frozen(path) as model:
+        if feeds is None:
+            feeds = random_feeds(model.inputs, seed)
+        answers = model(feeds)
+    if kind == SAVED_MODEL:
+        theirs, failure = _served(against, feeds, signature, tags)
+    else:
+        with load_frozen(against) as other:
+            theirs, failure = other(feeds), None
+    pairs = {name: _key(name, theirs) for name in answers}
+    return {n: difference(answers[n], theirs[k]) for n, k in pairs.items() if k}, failure
+
+
+def _served(
+    directory: str, feeds: Mapping[str, Any], signature: str, tags: Sequence[str]
+) -> Tuple[Dict[str, Any], Optional[str]]:
+    """What a SavedModel answers; or why it is not to be asked."""
+    ends = signature_of(os.fspath(directory), meta_graph(directory, tags), signature)
+    named = {_key(name, ends.inputs): value for name, value in feeds.items()}
+    if None in named or set(named) != set(ends.inputs):
+        listed = ", ".join(map(repr, sorted(ends.inputs)))
+        return {}, f"signature {signature!r} takes {listed}, the file {sorted(feeds)}"
+    with tf.Graph().as_default(), v1.Session() as session:
+        v1.saved_model.loader.load(session, list(tags), directory)
+        feed = {ends.inputs[key].name: value for key, value in named.items()}
+        fetches = {key: info.name for key, info in ends.outputs.items()}
+        return dict(session.run(fetches, feed)), None
+
+
+def _key(name: str, keys: Any) -> Optional[str]:
+    """The key that a node's name stands for, which got a number where it was taken."""
+    bare = re.sub(r"_\d+$", "", name)
+    return name if name in keys else bare if bare in keys else None

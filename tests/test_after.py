@@ -1,0 +1,162 @@
+"""Converters and copies that follow a frozen file: read back by the runtimes they are for."""
+
+import json
+import os
+import sys
+import threading
+
+import consumers
+import numpy as np
+import pytest
+import tensorflow as tf
+from small import FEEDS, FREEZE, X, build, frozen_steps
+from test_consumers import lacking
+
+import freeze_hooks as fh
+
+v1 = tf.compat.v1
+
+
+@pytest.fixture(autouse=True)
+def programs_that_came_with_tensorflow(monkeypatch):
+    monkeypatch.setenv("PATH", os.path.dirname(sys.executable), prepend=os.pathsep)
+
+
+@pytest.fixture
+def classifier(graph, tmp_path):
+    """(artifact of the second save, its probabilities for X), as a hook wrote it."""
+    train_op = build()
+    hook = fh.FreezeHook(**FREEZE)
+    with v1.train.MonitoredTrainingSession(
+        checkpoint_dir=str(tmp_path / "run"), save_checkpoint_steps=2, hooks=[hook]
+    ) as session:
+        for _ in range(2):
+            session.run(train_op, FEEDS)
+        probs = session.run("probs:0", {"net/x:0": X, "net/is_training:0": False})
+    return hook.artifacts[-1], probs
+
+
+needs_onnx = pytest.mark.skipif(lacking("onnx") is not None, reason=str(lacking("onnx")))
+
+
+@needs_onnx
+def test_onnx_beside_the_file(classifier):
+    import onnxruntime
+
+    artifact, probs = classifier
+    before = dict(os.environ)
+    written = fh.to_onnx(opset=15)(artifact)
+    assert dict(os.environ) == before
+    assert written == artifact.path[: -len(".pb")] + ".onnx"
+    session = onnxruntime.InferenceSession(written, providers=["CPUExecutionProvider"])
+    (taken,) = [info.name for info in artifact.signature.outputs]
+    (given,) = [info.name for info in artifact.signature.inputs]
+    np.testing.assert_allclose(session.run([taken], {given: X})[0], probs, atol=1e-6)
+
+
+@needs_onnx
+def test_onnx_of_what_it_does_not_know_is_an_error_and_the_old_file_stays(graph, tmp_path):
+    keys = tf.constant(["a", "b"])
+    init = tf.lookup.KeyValueTensorInitializer(keys, tf.constant([1.0, 2.0]))
+    x = v1.placeholder(tf.string, [None], name="x")
+    tf.identity(tf.lookup.StaticHashTable(init, 0.0).lookup(x), name="y")
+    with v1.Session() as session:
+        artifact = fh.freeze_session(session, str(tmp_path / "words.pb"), ["y"])
+    (tmp_path / "words.onnx").write_bytes(b"the last one")
+    with pytest.raises(fh.ConversionError) as caught:
+        fh.to_onnx()(artifact)
+    assert artifact.path in str(caught.value) and "HashTableV2" in str(caught.value)
+    assert len(str(caught.value)) < 1000
+    assert (tmp_path / "words.onnx").read_bytes() == b"the last one"
+    assert sorted(os.listdir(str(tmp_path))) == ["words.onnx", "words.pb", "words.pb.json"]
+
+
+@pytest.mark.parametrize("broken", [None, type(sys)("tf2onnx.convert")], ids=["absent", "there"])
+def test_a_missing_extra_is_told_at_once(broken, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "tf2onnx", broken)
+    monkeypatch.setitem(sys.modules, "tf2onnx.convert", None)
+    with pytest.raises(fh.FreezeError, match=r"pip install 'freeze-hooks\[onnx\]'"):
+        fh.to_onnx(str(tmp_path / "model.onnx"))
+
+
+def test_tflite_beside_the_file(classifier):
+    artifact, probs = classifier
+    written = fh.to_tflite()(artifact)
+    assert written == artifact.path[: -len(".pb")] + ".tflite"
+    np.testing.assert_allclose(consumers.run_tflite(written, X), probs, atol=1e-6)
+
+
+def test_tflite_to_one_path_with_settings_in_a_thread(classifier, tmp_path):
+    artifact, probs = classifier
+    seen, path = [], str(tmp_path / "lite" / "newest.tflite")
+
+    def settings(converter):
+        seen.append(type(converter).__name__)
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+
+    convert = fh.to_tflite(path, configure=settings)
+    got = []
+    thread = threading.Thread(target=lambda: got.append(convert(artifact)))
+    thread.start()
+    thread.join(300)
+    assert got == [path] and len(seen) == 1
+    np.testing.assert_allclose(consumers.run_tflite(path, X), probs, atol=0.05)
+    assert os.listdir(str(tmp_path / "lite")) == ["newest.tflite"]
+
+
+def test_tflite_of_what_it_does_not_know_names_file_and_reason(graph, tmp_path):
+    x = v1.placeholder(tf.float32, [None, 3], name="x")
+    tf.identity(tf.linalg.qr(tf.matmul(x, x, transpose_a=True))[0], name="y")
+    with v1.Session() as session:
+        artifact = fh.freeze_session(session, str(tmp_path / "qr.pb"), ["y"])
+    with pytest.raises(fh.ConversionError) as caught:
+        fh.to_tflite()(artifact)
+    assert artifact.path in str(caught.value)
+    # TensorFlow 1.15's converter answers with the traceback of another program, cut short here
+    assert "Qr" in str(caught.value) or tf.__version__.startswith("1.")
+    assert sorted(os.listdir(str(tmp_path))) == ["qr.pb", "qr.pb.json"]
+
+
+def test_a_file_that_went_is_no_conversion_error(classifier):
+    artifact, _ = classifier
+    os.unlink(artifact.path)
+    for convert in [fh.to_tflite()] + ([] if lacking("onnx") else [fh.to_onnx()]):
+        with pytest.raises(OSError):
+            convert(artifact)
+
+
+needs_ram = pytest.mark.skipif(tf.__version__.startswith("1."), reason="has no ram:// yet")
+
+
+@pytest.mark.parametrize("scheme", ["", pytest.param("ram://test_after", marks=needs_ram)])
+def test_upload(scheme, classifier, tmp_path):
+    artifact, probs = classifier
+    prefix = scheme or str(tmp_path / "elsewhere" / "models")
+    send = fh.upload(prefix)
+    for _ in range(2):
+        target = send(artifact)
+    assert target == prefix + "/" + os.path.basename(artifact.path)
+    names = [name for name in tf.io.gfile.listdir(prefix) if "ckpt" in name]
+    assert sorted(names) == [os.path.basename(target), os.path.basename(target) + ".json"]
+    with tf.io.gfile.GFile(target + ".json") as file:
+        assert json.load(file)["hash"]["value"] == artifact.hash
+    with fh.load_frozen(target) as model:
+        (given,) = [info.name for info in artifact.signature.inputs]
+        np.testing.assert_allclose(model(**{given: X})["probs"], probs, atol=1e-6)
+
+
+@needs_ram
+def test_upload_brings_a_file_back(classifier, tmp_path):
+    artifact, _ = classifier
+    far = fh.upload("ram://test_after_back")(artifact)
+    away = fh.Artifact(far, 2, artifact.signature, {}, artifact.bytes, 0.0, artifact.hash)
+    near = fh.upload(str(tmp_path / "back"))(away)
+    with open(near, "rb") as copy, open(artifact.path, "rb") as original:
+        assert copy.read() == original.read()
+    assert frozen_steps(tmp_path / "back") == [2]
+
+
+def test_upload_to_where_it_cannot_write_is_told_at_once(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError):
+        fh.upload(str(tmp_path / "file" / "models"))
