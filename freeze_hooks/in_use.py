@@ -26,17 +26,20 @@ def created(path: str, held: contextlib.ExitStack) -> Iterator[Any]:
     """A new file to write, marked as being written until `held` ends, or the process does."""
     while True:
         with open(path, "xb", buffering=0) as file:
-            if _marked(file.fileno(), held):
+            if _marked(path, held):
                 yield file
                 return
         # somebody took it for left over before it was marked
 
 
-def _marked(descriptor: int, held: contextlib.ExitStack) -> bool:
+def _marked(path: str, held: contextlib.ExitStack) -> bool:
     """Whether the file has its mark, and is still there."""
     if fcntl is None:
         return True
-    mark = os.dup(descriptor)
+    try:
+        mark = os.open(path, os.O_RDWR)  # not a duplicate: the lock shall be this one's alone
+    except FileNotFoundError:
+        return False
     _marks.add(mark)
     held.callback(_unmark, mark)
     with contextlib.suppress(OSError):  # a file system without locks

@@ -50,13 +50,17 @@ class SigtermHandler:
         self._busy = True
         until = time.monotonic() + self._grace
         underway.close()
-        if underway.is_saving():  # it goes on when this returns
-            timer = threading.Timer(self._grace, self._expire)
-            timer.daemon = True
-            timer.start()
-            underway.then(lambda: self._finish(until, number, frame, timer))
-        else:
+        if not underway.is_saving():
             self._finish(until, number, frame)
+            return
+        timer = threading.Timer(self._grace, self._expire)
+        timer.daemon = True
+        underway.then(lambda: self._finish(until, number, frame, timer))
+        if self._grace == 0:
+            self._expire()
+        else:
+            timer.start()
+        # and the save goes on
 
     def _finish(self, until: float, number: int, frame: Any, timer: Any = None) -> None:
         if not underway.wait(until):
@@ -72,9 +76,8 @@ class SigtermHandler:
         """The main thread is still in its save, perhaps in a call that takes long."""
         underway.give_up()
         if self._previous == signal.SIG_DFL:
-            with contextlib.suppress(
-                AttributeError
-            ):  # Python's own does it in the main thread alone
+            with contextlib.suppress(AttributeError):  # there may be no libc to be had
+                # signal.signal is for the main thread alone
                 libc().signal(int(signal.SIGTERM), None)
                 os.kill(os.getpid(), signal.SIGTERM)
 
