@@ -22,7 +22,7 @@ v1 = tf.compat.v1
 HERE = os.path.dirname(os.path.abspath(__file__))
 PROGRAMS = os.path.join(HERE, "programs")
 ENVIRONMENT = dict(os.environ, PYTHONPATH=os.pathsep.join([os.path.dirname(HERE), HERE]))
-PATIENCE = 180  # seconds
+PATIENCE = 400  # seconds; a loaded machine takes minutes to start TensorFlow again
 SMALL, LARGE = 1000, 820_000  # rows of an embedding with 256 bytes each: 256 kB, 210 MB
 
 
@@ -171,7 +171,8 @@ def test_tasks_that_are_killed_and_started_again(cluster):
     written, others = running.report(0), running.report(1)
     assert others == [] and max(step for _, step, *_ in written) >= 600
     missing = set(saved_steps(running.run_dir)) - set(frozen_steps(running.run_dir))
-    assert len(missing) <= 1  # where the chief was killed between a checkpoint and its file
+    # one each, where a task was killed between a checkpoint and its file
+    assert len(missing) <= 3
     assert_whole(running.run_dir, frozen_steps(running.run_dir))
     (last, step), remembered = best_of(running.run_dir)
     assert last == remembered and last < first and step > max(left)
