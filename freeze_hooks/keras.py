@@ -273,12 +273,9 @@ class FreezeCallback:
             return
         value = self._monitored(metrics)
         self._settle_mode()
-        base = publish.relative(path, self._directory)
-        try:
-            best = self._delivery.best(self._directory, base, bool(self._resumed))
-        except OSError as error:
-            self._delivery.failed(error, path)
-            return
+        best = self._delivery.best(
+            self._directory, publish.relative(path, self._directory), bool(self._resumed)
+        )
         if value is None or best is None:
             return
         so_far = "" if best.value is None else f" from {best.value:.5f}"
