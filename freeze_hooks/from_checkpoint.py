@@ -96,7 +96,8 @@ def plan_stored(stored: StoredGraph, spec: FreezeSpec) -> FreezePlan:
     """Compile a graph that was read from a file; see `compile_plan` for the errors."""
     shape_of = stored.shape_of or stored_shapes(stored.graph_def)
     with refused("the graph"):
-        contents = static_contents(stored.graph_def, stored.assets)
+        live = stored.shape_of is not None
+        contents = static_contents(stored.graph_def, stored.assets, trusted=live)
         return compile_plan(stored.graph_def, spec, shape_of, content_of=contents)
 
 

@@ -13,7 +13,7 @@ from google.protobuf.message import DecodeError
 
 from . import remote
 from ._tf import GraphDef, op_def, v1
-from .errors import BROKEN, FreezeError, InvalidFileError, UnknownNameError, refused
+from .errors import FreezeError, InvalidFileError, UnknownNameError, refused
 from .freezer import FORMAT, plan_graph
 from .graph.audit import side_effects
 from .graph.body import Body, output_type
@@ -90,7 +90,7 @@ class FrozenModel:
             self._feeds = {
                 name: graph.get_tensor_by_name(info.tensor) for name, info in self.inputs.items()
             }
-        except (*BROKEN, tf.errors.OpError) as error:
+        except (ValueError, LookupError, TypeError, tf.errors.OpError) as error:
             raise InvalidFileError(f"{path} cannot be imported: {error}") from error
         self._session = v1.Session(graph=graph)
 

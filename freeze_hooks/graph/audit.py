@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Dict, Iterable, List, Tuple
+from typing import Any, Dict, List, Tuple
 
 from .._tf import comes_with_tensorflow, op_def
+from ..errors import NotFreezableError
 from .body import UNSET
 from .lint import Finding
 
@@ -56,6 +57,11 @@ _WHERE: Dict[str, Tuple[str, Any]] = {
     "DecodeProtoV2": ("descriptor_source", re.compile(rb"(?!local://|bytes://).")),
     "EncodeProto": ("descriptor_source", re.compile(rb"(?!local://|bytes://).")),
 }
+# What of the first kind a SavedModel has anyway, or only reads.
+_USUAL = frozenset(
+    ("SaveV2", "RestoreV2", "MergeV2Checkpoints", "InitializeTableFromTextFile", "ReadFile")
+    + ("InitializeTableFromTextFileV2", "TextLineDataset", "MatchingFiles")
+)
 _LIBRARY = ("library", "runs code of a library that is not a part of TensorFlow")
 _REMEDY = "a model needs none of these; load such a file only if you trust who wrote it"
 
@@ -79,12 +85,29 @@ def side_effects(graph_def: Any) -> List[Finding]:
     return [Finding(k, tuple(names), problems[k], _REMEDY) for k, names in sorted(found.items())]
 
 
-def _kinds(node: Any) -> Iterable[str]:
-    for kind, _, pattern in _PATTERNS:
-        if pattern.match(node.op):
-            yield kind
+def refuse_to_run(graph_def: Any, what: str) -> None:
+    """Make sure that to run any part of a graph from a file writes no file and talks to nobody.
+
+    Reading files is allowed, as vocabularies are; so are the ops of a Saver.
+
+    Raises:
+      NotFreezableError: it has ops that do; they are named.
+    """
+    inner = [node for function in graph_def.library.function for node in function.node_def]
+    for node in [*graph_def.node, *inner]:
+        kinds = {"files", "network", "process"} & set(_kinds(node))
+        if kinds and node.op not in _USUAL:
+            raise NotFreezableError(
+                f"{what} would run {node.op} {node.name!r}, which reaches out of the graph; if you "
+                "trust who wrote it, load it yourself, and freeze the session or function"
+            )
+
+
+def _kinds(node: Any) -> List[str]:
+    kinds = [kind for kind, _, pattern in _PATTERNS if pattern.match(node.op)]
     attr, names = _WHERE.get(node.op, ("", None))
     if names is not None and names.match(node.attr.get(attr, UNSET).s):
-        yield "files"
-    if not comes_with_tensorflow(node.op) and op_def(node.op):
-        yield _LIBRARY[0]
+        kinds.append("files")
+    if not kinds and not comes_with_tensorflow(node.op) and op_def(node.op):
+        kinds.append(_LIBRARY[0])
+    return kinds

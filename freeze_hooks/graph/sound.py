@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Iterable, Iterator, Mapping, Tuple
+from typing import Any, Container, Dict, Iterable, Iterator, List, Mapping, Tuple
 
 from .._tf import DATA_TYPES, DT_RESOURCE, DT_STRING, DT_VARIANT, TensorProto, itemsize, op_def
 from .body import ARG, MERGES, NEXT_ITERATIONS, UNSET, Body, data_inputs, topological
-from .functions import Library
+from .functions import Library, referenced
 from .names import CONTROL, split
 
-_NAME = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.\\/>-]*\Z")  # as TensorFlow has them, and _internal
+_NODE_NAME = re.compile(
+    r"[A-Za-z0-9_.][A-Za-z0-9_.\\/>-]*\Z"
+)  # as TensorFlow has them, and _internal
+_FUNCTION_NAME = re.compile(r"[^\x00-\x20\x7f]+\Z")  # "__inference_<lambda>_7"
 _MOST_OUTPUTS = 1 << 20  # of all nodes: what a few bytes claim must not fill the memory
 _MOST_BYTES = (1 << 31) - 1  # that a constant may claim: as many as a file may have
+_MOST_NODES = 1 << 20  # with each function in place of each call of it
+_DEEPEST = 500  # functions in functions
 _POINTER = 8
 _REFERENCES = 100  # DT_FLOAT_REF is this much above DT_FLOAT, and so on
 _MOST_DIMS = 254  # of TensorFlow's TensorShape
@@ -25,7 +30,8 @@ def refuse_broken(graph_def: Any) -> None:
 
     That is: names are names, and each has one node; edges lead to outputs that are there, and not
     round in a circle; nodes of ops that are known have the inputs and attributes of their ops; no
-    tensor claims more elements than it may.
+    tensor claims more elements than it may; functions do not call themselves, for which TensorFlow
+    has no end, and call each other neither too deep nor, all in all, too often.
 
     Raises:
       ValueError: it is broken; the node is named.
@@ -35,6 +41,7 @@ def refuse_broken(graph_def: Any) -> None:
         claimed += _check_node(node, typed)
         if claimed > _MOST_OUTPUTS:
             raise ValueError(f"at node {node.name!r} the graph claims {claimed:,} tensors")
+    _check_calls(graph_def)
     library = Library(graph_def.library)
     _check_edges(Body({node.name: node for node in graph_def.node}, []), library)
     for function in graph_def.library.function:
@@ -45,22 +52,22 @@ def refuse_broken(graph_def: Any) -> None:
 def _all_nodes(graph_def: Any) -> Iterator[Tuple[Any, bool]]:
     """The nodes, and whether their attributes are given there, not by who calls the function."""
     functions = graph_def.library.function
-    _distinct([function.signature.name for function in functions], "functions")
+    _distinct((function.signature.name for function in functions), "functions", _FUNCTION_NAME)
     for function in functions:
         for arg in [*function.signature.input_arg, *function.signature.output_arg]:
             _check_arg(arg)
-        _distinct([node.name for node in function.node_def], function.signature.name + ": nodes")
+        _distinct((node.name for node in function.node_def), "a function's nodes", _FUNCTION_NAME)
         yield from ((node, not function.signature.attr) for node in function.node_def)
-    _distinct([node.name for node in graph_def.node], "nodes")
+    _distinct((node.name for node in graph_def.node), "nodes", _NODE_NAME)
     yield from ((node, True) for node in graph_def.node)
 
 
-def _distinct(names: Iterable[str], what: str) -> None:
+def _distinct(names: Iterable[str], what: str, spelling: Any) -> None:
     seen = set()
     for name in names:
         if name in seen:
             raise ValueError(f"{what} share a name, {name!r}")
-        if not _NAME.match(name):
+        if not spelling.match(name):
             raise ValueError(f"{what} cannot be called {name!r}")
         seen.add(name)
 
@@ -133,6 +140,44 @@ def _check_tensor(tensor: Any, name: str) -> None:
     whole = loose or len(tensor.tensor_content) in (0, size)
     if not whole or given > 2 * count:  # two numbers for a complex one
         raise ValueError(f"node {name!r} has a value that does not fill its shape")
+
+
+def _check_calls(graph_def: Any) -> None:
+    """Look at how large the graph is with each function in place of each of its calls."""
+    functions = {f.signature.name: f.node_def for f in graph_def.library.function}
+    known: Dict[str, Tuple[int, int]] = {}  # nodes and depth
+    stack = list(functions)
+    opened = set()
+    while stack:
+        name = stack[-1]
+        calls = _calls(functions[name], functions)
+        waiting = [called for called in dict.fromkeys(calls) if called not in known]
+        if name in known or not waiting:
+            known.setdefault(name, _expanded(name, len(functions[name]), calls, known))
+            stack.pop()
+            continue
+        opened.add(name)
+        for called in waiting:
+            if called in opened:
+                raise ValueError(f"function {called!r} calls itself: there is no end to it")
+        stack += waiting
+    _expanded("", len(graph_def.node), _calls(graph_def.node, functions), known)
+
+
+def _calls(nodes: Iterable[Any], functions: Container[str]) -> List[str]:
+    return [name for node in nodes for name in referenced(node) if name in functions]
+
+
+def _expanded(
+    name: str, nodes: int, calls: Iterable[str], known: Mapping[str, Tuple[int, int]]
+) -> Tuple[int, int]:
+    inner = [known[called] for called in calls]
+    size = 1 + nodes + sum(each for each, _ in inner)
+    depth = 1 + max((each for _, each in inner), default=0)
+    if size > _MOST_NODES or depth > _DEEPEST:
+        where = f"function {name!r}" if name else "the graph"
+        raise ValueError(f"{where} has {size:,} nodes with its calls, which are {depth} deep")
+    return size, depth
 
 
 def stored_bytes(tensor: Any) -> int:
