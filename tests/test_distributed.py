@@ -171,8 +171,7 @@ def test_tasks_that_are_killed_and_started_again(cluster):
     written, others = running.report(0), running.report(1)
     assert others == [] and max(step for _, step, *_ in written) >= 600
     missing = set(saved_steps(running.run_dir)) - set(frozen_steps(running.run_dir))
-    # one each, where a task was killed between a checkpoint and its file
-    assert len(missing) <= 3
+    assert len(missing) <= 1  # where the chief was killed between a checkpoint and its file
     assert_whole(running.run_dir, frozen_steps(running.run_dir))
     (last, step), remembered = best_of(running.run_dir)
     assert last == remembered and last < first and step > max(left)
