@@ -1,0 +1,41 @@
+"""For mkdocs: the README as a page of the site, and links to files that are not on it.
+
+A link from README.md or docs/ to a file of the repository must name one that is there. On the site
+it is the file's name alone.
+"""
+
+import os
+import re
+
+from mkdocs.exceptions import PluginError
+from mkdocs.structure.files import File
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)#:]+)(#[^)]*)?\)")
+
+
+def on_files(files, config):
+    with open(os.path.join(ROOT, "README.md"), encoding="utf-8") as file:
+        files.append(File.generated(config, "guide.md", content=file.read()))
+    return files
+
+
+def on_page_markdown(markdown, page, config, files):
+    source = page.file.src_uri
+    here = ROOT if source == "guide.md" else os.path.join(ROOT, "docs", os.path.dirname(source))
+    return LINK.sub(lambda found: _link(found, here, source), markdown)
+
+
+def _link(found, here, page):
+    picture, text, target, anchor = found.groups()
+    path = os.path.relpath(os.path.join(here, target), ROOT)
+    if not os.path.exists(os.path.join(ROOT, path)):
+        raise PluginError(f"{page} links to {target}, which is not there")
+    if path == "README.md":
+        path = os.path.join("docs", "guide.md")
+    if not path.startswith("docs" + os.sep):
+        return f"`{path}`"
+    start = ROOT if page == "guide.md" else here
+    start = os.path.join(ROOT, "docs") if page == "guide.md" else start
+    there = os.path.relpath(os.path.join(ROOT, path), start)
+    return f"{picture}[{text}]({there}{anchor or ''})"

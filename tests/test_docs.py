@@ -1,0 +1,44 @@
+"""The documentation's programs run, and print what it says that they print."""
+
+import glob
+import json
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+RUNNER = os.path.join(ROOT, "tests", "programs", "page.py")
+
+
+def text(path):
+    with open(path, encoding="utf-8") as file:
+        return file.read()
+
+
+PAGES = [p for p in sorted(glob.glob(os.path.join(ROOT, "docs", "*.md"))) if "```python" in text(p)]
+
+
+@pytest.mark.parametrize("page", [os.path.basename(path) for path in PAGES])
+def test_blocks_print_what_the_page_says(page, tmp_path):
+    env = dict(os.environ, PYTHONPATH=ROOT)
+    done = subprocess.run(
+        [sys.executable, RUNNER, os.path.join(ROOT, "docs", page)],
+        cwd=str(tmp_path),
+        env=env,
+        capture_output=True,
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    for block in json.loads(done.stdout.decode().splitlines()[-1]):
+        if block["shown"] is not None:
+            assert block["printed"] == block["shown"], f"{page}:{block['line']}"
+
+
+def test_each_flag_of_freeze_graph_is_in_the_table():
+    from freeze_hooks.freeze_graph import parser
+
+    flags = {flag for action in parser()._actions for flag in action.option_strings}
+    told = set(re.findall(r"`(--\w+)`", text(os.path.join(ROOT, "docs", "migration.md"))))
+    assert flags - {"-h", "--help"} <= told
