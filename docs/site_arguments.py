@@ -1,0 +1,13 @@
+"""For griffe, which reads the docstrings: `a, b,` and `c: text` on the next line are one entry."""
+
+import re
+
+import griffe
+
+WRAPPED = re.compile(r"(?<=,)\n +(?=[\w*, ]+(?:: |,\n))")
+
+
+class OneLine(griffe.Extension):
+    def on_object(self, *, obj, **kwargs):
+        if obj.docstring is not None:
+            obj.docstring.value = WRAPPED.sub(" ", obj.docstring.value)
