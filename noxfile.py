@@ -9,7 +9,7 @@ import nox
 nox.options.default_venv_backend = "venv"  # virtualenv no longer makes Python 3.7 environments
 nox.options.reuse_venv = "yes"
 nox.options.download_python = "never"
-nox.options.sessions = ["lint", "oldest", "keras_2", "newest", "exchange", "backends"]
+nox.options.sessions = ["lint", "docs", "oldest", "keras_2", "newest", "exchange", "backends"]
 # CI must run everything; elsewhere a Python that is not there is reported and skipped.
 nox.options.error_on_missing_interpreters = "CI" in os.environ
 
@@ -23,6 +23,13 @@ def lint(session):
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")
+
+
+@nox.session
+def docs(session):
+    """The site, into site/: links and anchors that lead nowhere are errors."""
+    session.install("-q", ".[docs]")
+    session.run("mkdocs", "build", "--strict", env={"NO_MKDOCS_2_WARNING": "1"})
 
 
 @nox.session(python="3.7")

@@ -1,7 +1,7 @@
 """For mkdocs: the README as a page of the site, and links to files that are not on it.
 
 A link from README.md or docs/ to a file of the repository must name one that is there. On the site
-it is the file's name alone.
+it is text alone.
 """
 
 import os
@@ -34,8 +34,6 @@ def _link(found, here, page):
     if path == "README.md":
         path = os.path.join("docs", "guide.md")
     if not path.startswith("docs" + os.sep):
-        return f"`{path}`"
-    start = ROOT if page == "guide.md" else here
-    start = os.path.join(ROOT, "docs") if page == "guide.md" else start
-    there = os.path.relpath(os.path.join(ROOT, path), start)
+        return text if "`" in text or os.path.basename(path) == text else f"{text} (`{path}`)"
+    there = os.path.relpath(path, os.path.dirname(os.path.join("docs", page)))
     return f"{picture}[{text}]({there}{anchor or ''})"

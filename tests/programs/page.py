@@ -2,7 +2,8 @@
 
     python page.py PAGE
 
-Left out are blocks that begin with "# needs" what is not here, and fragments: "# a part of" a program.
+Left out are blocks that begin with "# needs" what is not here, and fragments, which begin with
+"# a part of" a program.
 """
 
 import contextlib
