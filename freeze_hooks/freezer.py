@@ -34,12 +34,14 @@ _STEP = re.compile(r"-(\d+)$")  # how Saver.save appends the global step
 
 @dataclasses.dataclass(frozen=True)
 class Artifact:
-    """A frozen file that was written.
+    """Print it to see what was written, or read from it where: `artifact.path`.
+
+    What the functions return, `hook.artifacts` lists and `on_publish=` is called with.
 
     Attributes:
-      path: where it is.
+      path: where the file is.
       step: the global step of its values; None where there is none.
-      signature: its inputs and outputs.
+      signature: its inputs and outputs, with names, dtypes and shapes.
       metrics: {name: value} of what was measured when it was written.
       bytes: its length.
       seconds: wall time from the first byte read to the file's rename.

@@ -130,6 +130,9 @@ def check(
         of a graph alone, `checkpoint` may be left out: then its variables are not looked for.
       outputs, inputs, bind, lower_control_flow, weights, optimize: as in FreezeHook.
 
+    Returns:
+      The Report of what would be written: its signature, bytes, ops and findings.
+
     Raises:
       FreezeError: as FreezeHook, or `freeze_files`.
     """

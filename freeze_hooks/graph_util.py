@@ -30,7 +30,7 @@ def convert_variables_to_constants(
     variable_names_whitelist: Optional[Container[str]] = None,
     variable_names_blacklist: Optional[Container[str]] = None,
 ) -> Any:
-    """A GraphDef of what the outputs need, with variables replaced by their values in a session.
+    """Use it in place of TensorFlow's: a GraphDef of what the outputs need, without variables.
 
     Conditionals, loops, functions and lookup tables are frozen too; control inputs, which would
     only run updates and summaries, are left out. Nodes stay on their devices, as they do in
@@ -90,7 +90,7 @@ def _ends(graph_def: Any, names: Iterable[str]) -> Tuple[List[str], List[str]]:
 def convert_variables_to_constants_v2(
     func: Any, lower_control_flow: bool = True, aggressive_inlining: bool = False
 ) -> Any:
-    """A ConcreteFunction like `func`, with the present values of its variables in its graph.
+    """Use it in place of TensorFlow's: a function like `func`, with its variables' present values.
 
     Args:
       func: a ConcreteFunction.

@@ -109,6 +109,9 @@ def freeze_keras_model(
       model, input_signature, ema, lower_control_flow, weights, check_numerics,
         optimize, verify: as in `plan_keras_model`.
 
+    Returns:
+      The Artifact that was written.
+
     Raises:
       FreezeError: the model is not built, or it cannot be frozen. Nothing is written then.
       OSError: the file cannot be written; what was at `path` stays.

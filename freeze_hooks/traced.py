@@ -34,11 +34,6 @@ class FunctionPlan:
 
         plan = fh.plan_function(predict)
         plan.write("step-100.pb", step=100)
-
-    Attributes:
-      signature: inputs and outputs of the files.
-      findings: what in the graph may not work where it is deployed.
-      weight_bytes: bytes of all variables.
     """
 
     def __init__(
@@ -81,6 +76,9 @@ class FunctionPlan:
           path: the file to write; its directory must exist.
           step: the global step, to be noted in the file.
           metrics: {name: value} to be noted in the file.
+
+        Returns:
+          The Artifact that was written.
 
         Raises:
           FreezeError: a variable's shape has changed, the file passes 2 GiB, or it answers
@@ -355,6 +353,9 @@ def freeze_function(
       path: the file to write; its directory must exist. `path + ".json"` describes it.
       function, input_signature, outputs, lower_control_flow, weights, check_numerics,
         optimize, verify: as in `plan_function`.
+
+    Returns:
+      The Artifact that was written.
 
     Raises:
       FreezeError: the function cannot be frozen. Nothing is written then.
