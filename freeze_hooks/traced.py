@@ -30,10 +30,12 @@ _COPIED_BYTES = 1 << 20  # a smaller variable may as well be copied as it is rea
 
 
 class FunctionPlan:
-    """A function, planned once; each `write` streams the values its variables have then.
+    """Call its `write` as often as wanted: each streams the values that the variables have then.
 
         plan = fh.plan_function(predict)
         plan.write("step-100.pb", step=100)
+
+    It is what `plan_function` and `plan_keras_model` give.
     """
 
     def __init__(

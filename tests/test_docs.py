@@ -43,6 +43,19 @@ def test_blocks_print_what_the_page_says(page, tmp_path):
             assert block["printed"] == block["shown"], f"{page}:{block['line']}"
 
 
+def test_the_readme_s_freeze_graph(tmp_path):
+    """After the first block, as the README says."""
+    readme = text(os.path.join(ROOT, "README.md"))
+    (tmp_path / "block.py").write_text(re.findall(r"```python\n(.*?)```", readme, re.DOTALL)[0])
+    (command,) = re.findall(r"```bash\npython (.*?)```", readme, re.DOTALL)
+    for arguments in (["block.py"], command.replace("\\\n", "").split()):
+        env = dict(os.environ, PYTHONPATH=ROOT)
+        subprocess.check_output([sys.executable, *arguments], cwd=str(tmp_path), env=env)
+    assert [info.name for info in fh.inspect(str(tmp_path / "frozen.pb")).signature.outputs] == [
+        "probs"
+    ]
+
+
 def test_each_flag_of_freeze_graph_is_in_the_table():
     flags = {flag for action in parser()._actions for flag in action.option_strings}
     told = set(re.findall(r"`(--\w+)`", text(os.path.join(ROOT, "docs", "migration.md"))))
