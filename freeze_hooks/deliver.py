@@ -12,11 +12,11 @@ from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Seque
 
 import tensorflow as tf
 
-from . import _tf, in_use, publish
+from . import _tf, in_use, publish, underway
 from .background import Background
 from .concurrency import queues_update, updates_meanwhile
 from .errors import FreezeError, NotFiniteError, UnknownNameError
-from .freezer import Artifact, Freezer
+from .freezer import Artifact, Freezer, Undescribed
 from .graph.names import near
 from .load import description
 
@@ -106,6 +106,7 @@ class Delivery:
         self._entered: Dict[str, Optional[in_use.Claim]] = {}
         self._telling = Background(math.inf)
         self._failures: Dict[Any, int] = collections.Counter()
+        self._unnoted: Dict[Tuple[str, str], str] = {}  # (directory, file): prefix
         self.artifacts: List[Artifact] = []
 
     def report(self, found: Iterable[Any]) -> None:
@@ -126,13 +127,15 @@ class Delivery:
             return None
         if self._best is None:  # the first save tells whether training goes on from an older one
             resumed = resumed if options.resume == "auto" else bool(options.resume)
-            self._best = publish.Best(options.monitor, options.mode, options.threshold)
+            best = publish.Best(options.monitor, options.mode, options.threshold)
             if resumed:
                 noted = publish.load_best(directory, self._key, options.monitor)
                 told = _metric(os.path.join(directory, file), options.monitor)
                 for known in (noted, told):
-                    if known is not None and self._best.beaten_by(known):
-                        self._best.value = known
+                    if known is not None and best.beaten_by(known):
+                        best.value = known
+                best.written(best.value)
+            self._best = best
         return self._best
 
     def put(
@@ -155,29 +158,53 @@ class Delivery:
           best: the claim on being the best that the file makes.
         """
         path = os.path.join(directory, base)
-        if directory not in self._entered:
+        claim = self._entered.get(directory)
+        if directory not in self._entered or (claim is not None and not claim.holds()):
             self._enter(directory)
-        try:
-            artifact = freeze(path)
-        except BaseException:
-            if self._best is not None and best is not None:
-                self._best.disclaim(best)
-            raise
-        if best is not None:
-            publish.save_best(directory, self._key, best)
-        gone: List[str] = []
-        if keep is not None or prefix is not None:
-            exists = _tf.checkpoint_exists
-            gone = publish.retain(directory, self._key, base, prefix or "", exists, keep)
-        self.artifacts = [a for a in self.artifacts if a.path != path and a.path not in gone]
-        self.artifacts.append(artifact)
+        with underway.saving():
+            artifact, trouble = self._written(freeze, path, best)
+            if best is not None:
+                publish.save_best(directory, self._key, best)
+            if keep is not None or prefix is not None:
+                self._unnoted[directory, base] = prefix or ""
+                self._note(directory, keep)
         _tf.info(str(artifact))
+        if trouble is not None:
+            raise trouble
         if self._failures:
             failed = sum(self._failures.values())
             self._failures.clear()
             _tf.warn(f"{self._who}: files are written again, after {failed} saves that failed")
         if self.options.on_publish:
             self._telling.submit(path, functools.partial(self._tell, artifact))
+
+    def _written(
+        self, freeze: Callable[[str], Artifact], path: str, best: Optional[publish.Best]
+    ) -> Tuple[Artifact, Optional[OSError]]:
+        """The new file, and what befell its description."""
+        trouble: Optional[Undescribed] = None
+        try:
+            artifact = freeze(path)
+        except Undescribed as error:
+            artifact, trouble = error.artifact, error
+        except BaseException:
+            if self._best is not None and best is not None:
+                self._best.disclaim(best)
+            raise
+        if self._best is not None and best is not None:
+            self._best.written(best.value)
+        self.artifacts = [a for a in self.artifacts if a.path != path]
+        self.artifacts.append(artifact)
+        return artifact, trouble
+
+    def _note(self, directory: str, keep: Optional[int]) -> None:
+        """Note new files in the state, also those that it could not take when they were new."""
+        for where, base in list(self._unnoted):
+            if where == directory:
+                exists, prefix = _tf.checkpoint_exists, self._unnoted[where, base]
+                gone = publish.retain(directory, self._key, base, prefix, exists, keep)
+                self.artifacts = [a for a in self.artifacts if a.path not in gone]
+                self._unnoted.pop((where, base), None)
 
     def flush(self) -> None:
         """Wait until all of on_publish= is done."""
@@ -211,14 +238,16 @@ class Delivery:
         """Warn of a save that failed, once a cause until saving works; raise it if asked to."""
         raising = raising or isinstance(error, NotFiniteError)
         cause = (type(error), getattr(error, "errno", None) or _DIGITS.sub("", str(error)))
+        lack = "no description of the" if isinstance(error, Undescribed) else "no"
         if isinstance(error, OSError):
-            error = FreezeError(f"cannot write a frozen file for {path}: {error}")
+            part = "describe the" if isinstance(error, Undescribed) else "write a"
+            error = FreezeError(f"cannot {part} frozen file for {path}: {error}")
         if self.options.strict or raising:
             raise error
         self._failures[cause] += 1
         if self._failures[cause] == 1:
             more = "training goes on, and this is not said again until a file was written"
-            _tf.warn(f"{self._who}: no frozen file for {path}: {error} ({more})")
+            _tf.warn(f"{self._who}: {lack} frozen file for {path}: {error} ({more})")
 
 
 class SessionDelivery(Delivery):

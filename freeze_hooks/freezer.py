@@ -182,6 +182,14 @@ class Freezer:
         return [name for name, op in ops.items() if op.type == "PlaceholderWithDefault"]
 
 
+class Undescribed(OSError):
+    """A frozen file is there, but its description beside it could not be written."""
+
+    def __init__(self, artifact: Artifact, error: OSError) -> None:
+        super().__init__(error.errno, error.strerror or str(error), error.filename)
+        self.artifact = artifact
+
+
 def write_frozen(
     plan: FreezePlan,
     values: Iterator[stream.Value],
@@ -223,12 +231,19 @@ def write_frozen(
     difference = None if proof is None else proof.difference
     if difference is not None:
         description["max_difference"] = difference
-    if beside:
-        publish.publish_json(about, dict(description, hash=digest))
+    trouble: Optional[OSError] = None
+    try:
+        if beside:
+            publish.publish_json(about, dict(description, hash=digest))
+    except OSError as error:
+        trouble = error
     seconds = time.perf_counter() - start
-    return Artifact(
+    artifact = Artifact(
         path, step, signature, metrics, written.bytes, seconds, written.hash, difference
     )
+    if trouble is not None:
+        raise Undescribed(artifact, trouble)
+    return artifact
 
 
 def step_of(session: Any, prefix: str) -> Optional[int]:

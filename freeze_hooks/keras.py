@@ -273,9 +273,12 @@ class FreezeCallback:
             return
         value = self._monitored(metrics)
         self._settle_mode()
-        best = self._delivery.best(
-            self._directory, publish.relative(path, self._directory), bool(self._resumed)
-        )
+        base = publish.relative(path, self._directory)
+        try:
+            best = self._delivery.best(self._directory, base, bool(self._resumed))
+        except OSError as error:
+            self._delivery.failed(error, path)
+            return
         if value is None or best is None:
             return
         so_far = "" if best.value is None else f" from {best.value:.5f}"

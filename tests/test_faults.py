@@ -39,14 +39,14 @@ def contents(directory):
     return {path.name: path.read_bytes() for path in directory.iterdir()}
 
 
-def saves(adapter, directory, act):
-    """Make 6 saves, of which the newest stays, and call act(i) before save i."""
+def saves(adapter, directory, act, count=6):
+    """Make so many saves, of which the newest stays, and call act(i) before save i."""
     if adapter == "hook":
         with tf.Graph().as_default():
             train_op = build()
             hook = fh.FreezeHook(output_dir=str(directory), save_steps=1, keep=1, **FREEZE)
             with v1.train.SingularMonitoredSession(hooks=[hook]) as session:
-                for i in range(6):
+                for i in range(count):
                     act(i)
                     session.run(train_op, FEEDS)
         return hook.artifacts
@@ -61,7 +61,7 @@ def saves(adapter, directory, act):
             callback._background.flush()  # so that each save meets what was acted before it
             act(epoch)
 
-    fit(classifier(keras), callbacks=[Act(), callback], epochs=6)
+    fit(classifier(keras), callbacks=[Act(), callback], epochs=count)
     return callback.artifacts
 
 
