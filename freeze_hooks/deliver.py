@@ -89,6 +89,20 @@ class SessionOptions(Options):
         return f"{stem}.{self.name}.pb" if self.name else f"{stem}.pb"
 
 
+class Unnoted(OSError):
+    """A frozen file is there, but the directory's state could not take note of it."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(str(error))
+        self.errno = error.errno
+
+
+_LACKS: Dict[type, Tuple[str, str]] = {
+    Undescribed: ("no description of the frozen file", "describe the frozen file"),
+    Unnoted: ("no note of the frozen file", f"note in {publish.STATE_FILE} the frozen file"),
+}
+
+
 class Delivery:
     """One training's frozen files: which of them are wanted, and what becomes of the others.
 
@@ -163,26 +177,27 @@ class Delivery:
             self._enter(directory)
         with underway.saving():
             artifact, trouble = self._written(freeze, path, best)
-            if best is not None:
-                publish.save_best(directory, self._key, best)
             if keep is not None or prefix is not None:
                 self._unnoted[directory, base] = prefix or ""
-                self._note(directory, keep)
+            try:
+                self._note(directory, keep, best)
+            except OSError as error:
+                trouble = trouble or Unnoted(error)
         _tf.info(str(artifact))
+        if self.options.on_publish:
+            self._telling.submit(path, functools.partial(self._tell, artifact))
         if trouble is not None:
             raise trouble
         if self._failures:
             failed = sum(self._failures.values())
             self._failures.clear()
             _tf.warn(f"{self._who}: files are written again, after {failed} saves that failed")
-        if self.options.on_publish:
-            self._telling.submit(path, functools.partial(self._tell, artifact))
 
     def _written(
         self, freeze: Callable[[str], Artifact], path: str, best: Optional[publish.Best]
     ) -> Tuple[Artifact, Optional[OSError]]:
         """The new file, and what befell its description."""
-        trouble: Optional[Undescribed] = None
+        trouble: Optional[OSError] = None
         try:
             artifact = freeze(path)
         except Undescribed as error:
@@ -197,8 +212,10 @@ class Delivery:
         self.artifacts.append(artifact)
         return artifact, trouble
 
-    def _note(self, directory: str, keep: Optional[int]) -> None:
+    def _note(self, directory: str, keep: Optional[int], best: Optional[publish.Best]) -> None:
         """Note new files in the state, also those that it could not take when they were new."""
+        if best is not None:
+            publish.save_best(directory, self._key, best)
         for where, base in list(self._unnoted):
             if where == directory:
                 exists, prefix = _tf.checkpoint_exists, self._unnoted[where, base]
@@ -238,16 +255,15 @@ class Delivery:
         """Warn of a save that failed, once a cause until saving works; raise it if asked to."""
         raising = raising or isinstance(error, NotFiniteError)
         cause = (type(error), getattr(error, "errno", None) or _DIGITS.sub("", str(error)))
-        lack = "no description of the" if isinstance(error, Undescribed) else "no"
+        lack, act = _LACKS.get(type(error), ("no frozen file", "write a frozen file"))
         if isinstance(error, OSError):
-            part = "describe the" if isinstance(error, Undescribed) else "write a"
-            error = FreezeError(f"cannot {part} frozen file for {path}: {error}")
+            error = FreezeError(f"cannot {act} for {path}: {error}")
         if self.options.strict or raising:
             raise error
         self._failures[cause] += 1
         if self._failures[cause] == 1:
             more = "training goes on, and this is not said again until a file was written"
-            _tf.warn(f"{self._who}: {lack} frozen file for {path}: {error} ({more})")
+            _tf.warn(f"{self._who}: {lack} for {path}: {error} ({more})")
 
 
 class SessionDelivery(Delivery):

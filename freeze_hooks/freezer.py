@@ -186,8 +186,8 @@ class Undescribed(OSError):
     """A frozen file is there, but its description beside it could not be written."""
 
     def __init__(self, artifact: Artifact, error: OSError) -> None:
-        super().__init__(error.errno, error.strerror or str(error), error.filename)
-        self.artifact = artifact
+        super().__init__(str(error))
+        self.artifact, self.errno = artifact, error.errno
 
 
 def write_frozen(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import os
 import signal
@@ -53,24 +54,29 @@ class SigtermHandler:
         if not underway.is_saving():
             self._finish(until, number, frame)
             return
-        timer = threading.Timer(self._grace, self._expire)
-        timer.daemon = True
-        underway.then(lambda: self._finish(until, number, frame, timer))
+        ended = threading.Event()
+        underway.then(lambda: self._finish(until, number, frame, ended))
         if self._grace == 0:
             self._expire()
-        else:
-            timer.start()
+            return
+        with contextlib.suppress(RuntimeError):  # no thread to spare: the save may take its time
+            # not threading.Thread, whose locks the main thread may have been stopped in
+            _thread.start_new_thread(self._watch, (ended,))
         # and the save goes on
 
-    def _finish(self, until: float, number: int, frame: Any, timer: Any = None) -> None:
+    def _finish(self, until: float, number: int, frame: Any, ended: Any = None) -> None:
+        if ended is not None:
+            ended.set()
         if not underway.wait(until):
             underway.give_up()
-        if timer is not None:
-            timer.cancel()
         if self._previous != signal.SIG_DFL:
             underway.reopen()
         self._busy = False
         self._pass_on(number, frame)
+
+    def _watch(self, ended: Any) -> None:
+        if not ended.wait(self._grace):
+            self._expire()
 
     def _expire(self) -> None:
         """The main thread is still in its save, perhaps in a call that takes long."""

@@ -58,7 +58,7 @@ def mounted(tmp_path):
         where.mkdir(exist_ok=True)
         command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(where)]
         try:
-            subprocess.run(command, check=True, stderr=subprocess.PIPE)
+            subprocess.run(command, check=True, stderr=subprocess.PIPE, timeout=60)
         except (OSError, subprocess.CalledProcessError):
             pytest.skip("this user may not mount a file system")
         points.extend([where] if point is None else [])
@@ -66,7 +66,7 @@ def mounted(tmp_path):
 
     yield mount
     for point in points:
-        subprocess.run(["umount", "-l", str(point)], check=True)
+        subprocess.run(["umount", "-l", str(point)], check=True, timeout=60)
 
 
 def warned_once(warnings_logged, words):

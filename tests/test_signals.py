@@ -3,29 +3,18 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 
 import pytest
 import xxhash
+from answering import Program
 
 import freeze_hooks as fh
 from freeze_hooks import in_use
 
-HERE = os.path.dirname(os.path.abspath(__file__))
 KINDS = ["hook", "foreground", "background"]
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
-
-
-def start(name, *arguments, **more):
-    return subprocess.Popen(
-        [sys.executable, os.path.join(HERE, "programs", name), *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        env=dict(os.environ, PYTHONPATH=os.pathsep.join([os.path.dirname(HERE), HERE])),
-        **more,
-    )
 
 
 def temporaries(directory):
@@ -34,35 +23,33 @@ def temporaries(directory):
 
 @pytest.fixture(scope="module")
 def programs():
-    program = start("signalled.py", stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    yield program
-    program.stdin.close()
-    program.wait(60)
+    with Program("signalled.py") as program:
+        yield program
 
 
 def stop_in_a_save(programs, child, directory):
     """Stop a process in the middle of a save; returns the inode of the file that it writes."""
-    while True:
+    for _ in range(5000):
         os.kill(child, signal.SIGSTOP)
-        assert programs.stdout.readline() == b"stopped\n"
+        assert programs.answer() == "stopped"
         writing = [p for p in temporaries(directory) if ".json" not in p.name]
         if writing:
             return writing[0].stat().st_ino
         os.kill(child, signal.SIGCONT)
         time.sleep(0.002)
+    programs.fail(f"it makes no more files than {sorted(os.listdir(str(directory)))}")
 
 
 def signalled(programs, number, directory, kind, grace="none", before="default", disk="fast"):
     """Send a signal in the middle of a save; returns the exit status and whether the file that was
     being written is there."""
-    programs.stdin.write(f"{kind} {directory} {grace} {before} {disk}\n".encode())
-    programs.stdin.flush()
-    child = int(programs.stdout.readline())
-    assert programs.stdout.readline() == b"begun\n"
+    programs.ask(f"{kind} {directory} {grace} {before} {disk}")
+    child = int(programs.answer())
+    assert programs.answer() == "begun"
     inode = stop_in_a_save(programs, child, directory)
     os.kill(child, number)
     os.kill(child, signal.SIGCONT)
-    status = int(programs.stdout.readline())
+    status = int(programs.answer())
     return status, inode in {p.stat().st_ino for p in directory.iterdir() if p.suffix == ".pb"}
 
 
@@ -171,25 +158,23 @@ def test_only_the_main_thread_can_ask():
 
     thread = threading.Thread(target=ask)
     thread.start()
-    thread.join()
+    thread.join(60)
     assert len(raised) == 1 and "main thread" in raised[0]
 
 
 @pytest.fixture
 def forked(tmp_path):
     """A parent that writes, and its child; they have one standard input."""
-    program = start("forking.py", tmp_path, stdin=subprocess.PIPE)
-    assert program.stdout.readline() == b"child\n"
-    yield program
-    program.stdin.close()
-    program.wait(60)
+    with Program("forking.py", tmp_path) as program:
+        assert program.answer() == "child"
+        yield program
 
 
 def test_a_forked_process_leaves_its_parents_file_alone(forked, tmp_path):
     assert len(temporaries(tmp_path)) == 1
     assert (tmp_path / "child.pb").read_bytes() == b"child"
-    forked.stdin.close()
-    assert forked.wait(60) == 0
+    forked.close()
+    assert forked.wait() == 0
     assert temporaries(tmp_path) == []
     assert (tmp_path / "parent.pb").stat().st_size == 18 << 24
 
@@ -198,6 +183,5 @@ def test_a_forked_process_does_not_keep_its_parents_locks(forked, tmp_path):
     """The parent is killed, and the next program finds nothing in use while the child lives on."""
     assert in_use.claim(str(tmp_path)) is None
     forked.kill()
-    forked.wait()
     assert len(in_use.sweep(str(tmp_path))) == 1
     assert in_use.claim(str(tmp_path)) is not None
