@@ -14,6 +14,7 @@ nox.options.sessions = ["lint", "oldest", "keras_2", "newest", "exchange", "back
 nox.options.error_on_missing_interpreters = "CI" in os.environ
 
 HERE = "{}.{}".format(*sys.version_info)  # the newest TensorFlow, on the Python that runs nox
+PARALLEL = ("-n", "logical", "--maxprocesses", "4", "--dist", "loadfile")
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "2", "CUDA_VISIBLE_DEVICES": "-1"}
 
 
@@ -86,4 +87,4 @@ def backends(session):
 
 def test(session, *packages):
     session.install("-q", *packages)
-    session.run("pytest", *session.posargs, env=QUIET)
+    session.run("pytest", *PARALLEL, *session.posargs, env=QUIET)

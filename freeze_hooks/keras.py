@@ -14,7 +14,8 @@ from .errors import FreezeError, UnknownNameError
 from .fit import check_averages, direction_of, scalars, step_of, synchronize
 from .freezer import Artifact, write_frozen
 from .graph.names import near
-from .keras_model import is_built, plan_keras_model
+from .keras_model import plan_keras_model
+from .keras_signature import is_built
 from .replicas import is_chief, strategy_of
 from .spec import Verifying
 from .stream import Value, held

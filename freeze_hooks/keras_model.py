@@ -13,6 +13,7 @@ from . import _tf
 from .errors import FreezeError, NotFreezableError
 from .fit import averages_of
 from .freezer import Artifact, Freezer, warn_of
+from .keras_signature import backend_of, functional_of, signature_of
 from .naming import Naming, apart, keys_of
 from .replicas import one_replica, reduced_on_read, strategy_of
 from .spec import FreezeSpec, Verifying
@@ -78,7 +79,7 @@ def plan_keras_model(
                 f"{backend_of(model)}: compare with fh.load_frozen(path)"
             )
         return plan_elsewhere(model, input_signature, ema, form)
-    specs = _signature(model, input_signature)
+    specs = signature_of(model, input_signature)
     concrete = _traced(model, specs)
     inputs = apart(_input_names(model, specs))
     outputs = apart(_output_names(model, concrete.structured_outputs), inputs)
@@ -127,78 +128,6 @@ def freeze_keras_model(
     return plan.write(os.fspath(path))
 
 
-def is_built(model: Any) -> bool:
-    """Whether a model can be planned without an input_signature."""
-    if not getattr(model, "built", False):
-        return False
-    return _known_signature(model) is not None or _built_signature(model) is not None
-
-
-def backend_of(model: Any) -> str:
-    """The Keras backend that a model computes on: "tensorflow", "jax", "torch"..."""
-    keras = next((k for k in type(model).__mro__ if k.__module__.startswith("keras.src.")), None)
-    if keras is None:
-        return "tensorflow"
-    return str(__import__("keras").backend.backend())
-
-
-def _functional(model: Any) -> Any:
-    """The functional model inside a Sequential of Keras 3; else the model."""
-    return getattr(model, "_functional", None) or model
-
-
-def _signature(model: Any, given: Any) -> Any:
-    specs = given if given is not None else _known_signature(model)
-    if specs is None:
-        specs = _built_signature(model)
-        if specs is not None:
-            _tf.warn(
-                f"{model.name!r}: its inputs are taken to be float32, for Keras remembers only "
-                "their shapes; say input_signature= to be sure"
-            )
-    if specs is None:
-        raise FreezeError(
-            f"what {model.name!r} takes is not known yet: call it once, or give input_signature=, "
-            "such as tf.TensorSpec([None, 28, 28, 1], tf.float32)"
-        )
-    return specs
-
-
-def _known_signature(model: Any) -> Any:
-    try:
-        inputs = _functional(model).input
-    except (AttributeError, ValueError, RuntimeError):
-        inputs = None
-    if inputs is not None:
-        return tf.nest.map_structure(_spec_of, inputs)
-    return _tf.called_with(model)
-
-
-def _built_signature(model: Any) -> Any:
-    """What a subclassed model of Keras 3 remembers of its inputs: their shapes alone."""
-    shapes = getattr(model, "_build_shapes_dict", None)
-    if not shapes or len(shapes) != 1:
-        return None
-    return _specs_of_shapes(next(iter(shapes.values())))  # fit gives one structure of inputs
-
-
-def _specs_of_shapes(shapes: Any) -> Any:
-    if isinstance(shapes, Mapping):
-        return {key: _specs_of_shapes(value) for key, value in shapes.items()}
-    if shapes and not all(size is None or isinstance(size, int) for size in shapes):
-        return type(shapes)(_specs_of_shapes(value) for value in shapes)
-    return tf.TensorSpec([None] + list(shapes[1:]), tf.float32)
-
-
-def _spec_of(tensor: Any) -> Any:
-    if getattr(tensor, "sparse", False) or getattr(tensor, "ragged", False):
-        raise NotFreezableError(f"input {tensor.name!r} is sparse or ragged: give dense tensors")
-    spec = getattr(tensor, "type_spec", None)
-    if spec is not None and not isinstance(spec, tf.TensorSpec):
-        raise NotFreezableError(f"input {tensor.name!r} is a {type(spec).__name__}, not a tensor")
-    return tf.TensorSpec(tensor.shape, tf.as_dtype(tensor.dtype))
-
-
 def _traced(model: Any, specs: Any) -> Any:
     takes_training = "training" in inspect.signature(model.call).parameters
 
@@ -220,7 +149,7 @@ def _input_names(model: Any, specs: Any) -> List[str]:
     if isinstance(specs, Mapping):
         return keys_of(specs, "inputs")
     try:
-        tensors = tf.nest.flatten(_functional(model).input)
+        tensors = tf.nest.flatten(functional_of(model).input)
     except (AttributeError, ValueError, RuntimeError):
         tensors = []
     if len(tensors) == len(flat) and tensors:
@@ -254,7 +183,7 @@ def _renumbered(names: Sequence[str]) -> List[str]:
 def _output_names(model: Any, structure: Any) -> List[str]:
     """A name for each output tensor, in the order of tf.nest.flatten."""
     keys = keys_of(structure, "output")
-    names = getattr(_functional(model), "output_names", None)
+    names = getattr(functional_of(model), "output_names", None)
     if isinstance(structure, Mapping) or not names or len(names) != len(keys):
         return keys
     return [key if _AUTO_MODEL.match(name) else name for key, name in zip(keys, names)]
@@ -262,7 +191,7 @@ def _output_names(model: Any, structure: Any) -> List[str]:
 
 def scopes_of(model: Any) -> Callable[[str], bool]:
     """Which leading name scopes are only a model's name, which Keras counts up."""
-    own = {model.name, _functional(model).name}
+    own = {model.name, functional_of(model).name}
 
     def is_scope(scope: str) -> bool:
         return (
@@ -272,7 +201,7 @@ def scopes_of(model: Any) -> Callable[[str], bool]:
     return is_scope
 
 
-def _handles(variable: Any) -> Iterator[Any]:
+def handles_of(variable: Any) -> Iterator[Any]:
     """The resource handles of a variable of any Keras; one a replica where it is mirrored."""
     value = _tensorflow_value(variable)
     for part in getattr(value, "values", [value]):
@@ -293,7 +222,7 @@ def _variable_names(model: Any) -> Dict[int, str]:
     names: Dict[int, str] = {}
     for variable in _variables(model):
         name = getattr(variable, "path", None) or variable.name.split(":")[0]
-        names.update((id(handle), apart([name])[0]) for handle in _handles(variable))
+        names.update((id(handle), apart([name])[0]) for handle in handles_of(variable))
     return names
 
 
@@ -304,7 +233,7 @@ def _averages(model: Any) -> Callable[[Any], Any]:
     def average(handle: Any) -> Any:
         if not averages:
             for variable, averaged in averages_of(model):
-                averages.update(zip(map(id, _handles(variable)), _handles(averaged)))
+                averages.update(zip(map(id, handles_of(variable)), handles_of(averaged)))
         return averages.get(id(handle), handle)
 
     return average

@@ -17,9 +17,9 @@ import tensorflow as tf
 from . import _tf, errors
 from .errors import FreezeError, NotFreezableError
 from .fit import averages_of, synchronize
-from .keras_model import _signature, backend_of
+from .keras_signature import backend_of, signature_of
 from .plan import FreezePlan, Slot
-from .planner import ANSWER, MODEL, TASK, Answer, Task
+from .planning import ANSWER, MODEL, TASK, Answer, Task
 from .stream import Value
 from .traced import FunctionPlan
 from .values import as_value
@@ -51,7 +51,7 @@ def plan_elsewhere(
     Raises:
       FreezeError: the model cannot be saved, loaded on TensorFlow, or frozen.
     """
-    specs = _signature(model, input_signature)
+    specs = signature_of(model, input_signature)
     synchronize(model)
     if not model.built:
         _build(model, specs)

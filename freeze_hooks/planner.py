@@ -3,58 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import functools
 import importlib
 import os
 import pickle
 import traceback
-from typing import Any, Dict, Optional, Sequence, Tuple
+from typing import Any, Optional
 
 from .errors import FreezeError
-
-MODEL, TASK, ANSWER = "model.keras", "task.pickle", "answer.pickle"
-
-Place = Tuple[Optional[int], str]
-
-
-@dataclasses.dataclass(frozen=True)
-class Task:
-    """What to do with the model in the same directory.
-
-    Attributes:
-      input_signature: as in `plan_keras_model`.
-      form: its arguments that say how the file is written.
-      classes: (module, qualified name) of those of its layers that are not Keras's.
-      custom_modules: where other things registered with Keras are, which it may need.
-      settings: of keras.config.
-    """
-
-    input_signature: Any
-    form: Dict[str, Any]
-    classes: Sequence[Tuple[str, str]]
-    custom_modules: Sequence[str]
-    settings: Dict[str, Any]
-
-
-@dataclasses.dataclass(frozen=True)
-class Answer:
-    """What came of it.
-
-    Attributes:
-      plan: the FreezePlan.
-      places: for each slot, the index of its variable in `model.variables`, None if it is not
-        there, and its path.
-      error: what went wrong instead.
-      kind: the class of that, if it is a FreezeError.
-      layer: the layer in which it went wrong, if it is known.
-    """
-
-    plan: Any = None
-    places: Sequence[Place] = ()
-    error: Optional[str] = None
-    kind: Optional[str] = None
-    layer: Optional[str] = None
+from .keras_model import handles_of, plan_keras_model
+from .planning import ANSWER, MODEL, TASK, Answer, Task
 
 
 def main(where: str) -> None:
@@ -72,8 +30,6 @@ def main(where: str) -> None:
 def _plan(path: str, task: Task) -> Answer:
     import keras
 
-    from .keras_model import _handles, plan_keras_model
-
     keras.config.disable_traceback_filtering()  # so that the layer at fault is found in it
     for name, value in task.settings.items():
         getattr(keras.config, "set_" + name)(value)
@@ -86,7 +42,7 @@ def _plan(path: str, task: Task) -> Answer:
         path, {kind.__name__: kind for kind in classes}, compile=False, safe_mode=False
     )
     plan = plan_keras_model(model, input_signature=task.input_signature, **task.form)
-    indices = {id(h): i for i, v in enumerate(model.variables) for h in _handles(v)}
+    indices = {id(h): i for i, v in enumerate(model.variables) for h in handles_of(v)}
     found = [indices.get(id(handle)) for handle in plan.handles]
     places = [(i, "" if i is None else str(model.variables[i].path)) for i in found]
     return Answer(plan.plan, places)

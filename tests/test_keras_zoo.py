@@ -23,6 +23,10 @@ MODELS = [
     for name in keras_zoo.names(keras)
     if name in CHOSEN[kind] or name not in keras_zoo.APPLICATIONS
 ]
+# A call that XLA compiles becomes ordinary operations in a file, here a grouped convolution. On
+# processors for which TensorFlow does not choose oneDNN, its remapper fuses that with a BiasAdd,
+# and no kernel there does both (tensorflow#51825).
+GROUPED = {"convnext"}
 ENDS = {
     "lstm": (["features"], ["dense"]),
     "many_ends": (["left", "right"], ["classes", "value", "add"]),
@@ -54,7 +58,8 @@ def test_model(keras, name, clean, tmp_path):
     signature = plan.signature
     wanted = keras_zoo.answers(case)
     tensors = [info.tensor for info in signature.outputs]
-    got = clean.run(path, keras_zoo.feeds(case, signature), tensors)
+    feeds = keras_zoo.feeds(case, signature)
+    got = clean.run(path, feeds, tensors, optimize=name not in GROUPED)
     assert keras_zoo.spread(wanted) > 1e-4
     assert keras_zoo.difference(got, wanted) <= 1e-5
     assert plan_of(case).plan.pieces == plan.plan.pieces

@@ -1,0 +1,49 @@
+"""What passes between a training on another backend and the process that plans its model."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Dict, Optional, Sequence, Tuple
+
+MODEL, TASK, ANSWER = "model.keras", "task.pickle", "answer.pickle"
+
+Place = Tuple[Optional[int], str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """What to do with the model in the same directory.
+
+    Attributes:
+      input_signature: as in `plan_keras_model`.
+      form: its arguments that say how the file is written.
+      classes: (module, qualified name) of those of its layers that are not Keras's.
+      custom_modules: where other things registered with Keras are, which it may need.
+      settings: of keras.config.
+    """
+
+    input_signature: Any
+    form: Dict[str, Any]
+    classes: Sequence[Tuple[str, str]]
+    custom_modules: Sequence[str]
+    settings: Dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """What came of it.
+
+    Attributes:
+      plan: the FreezePlan.
+      places: for each slot, the index of its variable in `model.variables`, None if it is not
+        there, and its path.
+      error: what went wrong instead.
+      kind: the class of that, if it is a FreezeError.
+      layer: the layer in which it went wrong, if it is known.
+    """
+
+    plan: Any = None
+    places: Sequence[Place] = ()
+    error: Optional[str] = None
+    kind: Optional[str] = None
+    layer: Optional[str] = None
