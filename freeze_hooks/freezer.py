@@ -139,10 +139,32 @@ class Freezer:
           OSError: the file system refuses.
           tf.errors.OpError: the session does.
         """
+        return self.prepare(session, step, metrics, saved)(path)
+
+    def prepare(
+        self,
+        session: Any,
+        step: Optional[int],
+        metrics: Optional[Mapping[str, float]] = None,
+        saved: Optional[Saved] = None,
+        hold: bool = False,
+    ) -> Callable[[str], Artifact]:
+        """Take from a session what a file needs; what is returned writes it to a path, once.
+
+        With `hold`, all values are taken now, so that later steps do not change the file; else
+        they are read as they are written. Otherwise as `freeze`.
+        """
         expected = self.expected(session, saved)
-        source = "checkpoint" if saved else "live"
         values = self._values(session, saved)
-        return write_frozen(self.plan, values, path, step, metrics, source, expected=expected)
+        return functools.partial(
+            write_frozen,
+            self.plan,
+            stream.held(values) if hold else values,
+            step=step,
+            metrics=metrics,
+            source="checkpoint" if saved else "live",
+            expected=expected,
+        )
 
     def expected(self, session: Any, saved: Optional[Saved] = None) -> Optional[Expected]:
         """What a file of the session's (or a checkpoint's) values must answer, with `verify=`.

@@ -68,7 +68,7 @@ def callback(directory, disk, background):
     class Begun(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
             if epoch == 1:
-                freeze._background.flush()
+                freeze.artifacts  # noqa: B018  waits
                 begun(disk)
 
     freeze = fh.FreezeCallback(
