@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from .saved_model import freeze_saved_model as freeze_saved_model
     from .saver import FreezingSaver as FreezingSaver
     from .session import FreezeHook as FreezeHook
+    from .sigterm import SigtermHandler as SigtermHandler
+    from .sigterm import on_sigterm as on_sigterm
     from .spec import Verify as Verify
     from .traced import FunctionPlan as FunctionPlan
     from .traced import freeze_function as freeze_function
@@ -64,6 +66,7 @@ _HOMES = {
     "NotFreezableError": "errors",
     "NotVerifiedError": "errors",
     "Report": "load",
+    "SigtermHandler": "sigterm",
     "TooLargeError": "errors",
     "UnknownNameError": "errors",
     "Verify": "spec",
@@ -78,6 +81,7 @@ _HOMES = {
     "freeze_session": "freezer",
     "inspect": "load",
     "load_frozen": "load",
+    "on_sigterm": "sigterm",
     "plan_function": "traced",
     "plan_keras_model": "keras_model",
     "to_onnx": "after",

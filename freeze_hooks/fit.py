@@ -8,7 +8,8 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 import numpy as np
 
 from . import _tf
-from .errors import FreezeError
+from .errors import FreezeError, UnknownNameError
+from .graph.names import near
 
 _UP = re.compile(
     r"acc|auc|precision|recall|f1|fbeta|f_?measure|f_?score|iou|dice|r2|cosine_similarity"
@@ -95,3 +96,33 @@ def scalars(logs: Optional[Mapping[str, Any]]) -> Dict[str, float]:
         if name not in ("batch", "size") and np.ndim(value) == 0:
             found[name] = float(value)
     return found
+
+
+def filled_in(template: str, epoch: int, batch: Optional[int], metrics: Mapping[str, float]) -> str:
+    """A path with its epoch and batch, counted from 1, and metrics.
+
+    Raises:
+      UnknownNameError: it names something else.
+    """
+    fields: Dict[str, Any] = {"epoch": epoch + 1, **metrics}
+    if batch is not None:
+        fields.setdefault("batch", batch + 1)
+    try:
+        return template.format(**fields)
+    except (KeyError, ValueError, IndexError) as error:
+        raise UnknownNameError(
+            f"filepath={template!r} cannot be filled in ({error!r}); there are: "
+            + ", ".join(sorted(fields))
+        ) from error
+
+
+def no_monitor(monitor: Optional[str], metrics: Mapping[str, float]) -> UnknownNameError:
+    """What to raise where a monitored metric is not among these; near matches come first."""
+    known = near(monitor or "", metrics) + sorted(metrics)
+    there = ", ".join(dict.fromkeys(map(repr, known)))
+    return UnknownNameError(
+        f"monitor={monitor!r} is not among the metrics: {there}"
+        if there
+        else f"monitor={monitor!r}: there was no such metric in all of training, so no file "
+        "was written; give validation_data= or monitor another metric"
+    )

@@ -141,10 +141,32 @@ class Freezer:
           OSError: the file system refuses.
           tf.errors.OpError: the session does.
         """
+        return self.prepare(session, step, metrics, saved)(path)
+
+    def prepare(
+        self,
+        session: Any,
+        step: Optional[int],
+        metrics: Optional[Mapping[str, float]] = None,
+        saved: Optional[Saved] = None,
+        hold: bool = False,
+    ) -> Callable[[str], Artifact]:
+        """Take from a session what a file needs; what is returned writes it to a path, once.
+
+        With `hold`, all values are taken now, so that later steps do not change the file; else
+        they are read as they are written. Otherwise as `freeze`.
+        """
         expected = self.expected(session, saved)
-        source = "checkpoint" if saved else "live"
         values = self._values(session, saved)
-        return write_frozen(self.plan, values, path, step, metrics, source, expected=expected)
+        return functools.partial(
+            write_frozen,
+            self.plan,
+            stream.held(values) if hold else values,
+            step=step,
+            metrics=metrics,
+            source="checkpoint" if saved else "live",
+            expected=expected,
+        )
 
     def expected(self, session: Any, saved: Optional[Saved] = None) -> Optional[Expected]:
         """What a file of the session's (or a checkpoint's) values must answer, with `verify=`.
@@ -182,6 +204,14 @@ class Freezer:
         """Inputs that need not be fed."""
         ops = {name: self._planned.get_tensor_by_name(t).op for name, t in self.plan.feeds.items()}
         return [name for name, op in ops.items() if op.type == "PlaceholderWithDefault"]
+
+
+class Undescribed(OSError):
+    """A frozen file is there, but its description beside it could not be written."""
+
+    def __init__(self, artifact: Artifact, error: OSError) -> None:
+        super().__init__(str(error))
+        self.artifact, self.errno = artifact, error.errno
 
 
 def write_frozen(
@@ -225,12 +255,19 @@ def write_frozen(
     difference = None if proof is None else proof.difference
     if difference is not None:
         description["max_difference"] = difference
-    if beside:
-        publish.publish_json(about, dict(description, hash=digest))
+    trouble: Optional[OSError] = None
+    try:
+        if beside:
+            publish.publish_json(about, dict(description, hash=digest))
+    except OSError as error:
+        trouble = error
     seconds = time.perf_counter() - start
-    return Artifact(
+    artifact = Artifact(
         path, step, signature, metrics, written.bytes, seconds, written.hash, difference
     )
+    if trouble is not None:
+        raise Undescribed(artifact, trouble)
+    return artifact
 
 
 def step_of(session: Any, prefix: str) -> Optional[int]:

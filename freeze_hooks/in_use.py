@@ -11,7 +11,7 @@ import os
 import re
 import threading
 import weakref
-from typing import Any, Iterator, List, Optional
+from typing import Any, Iterator, List, Optional, Set
 
 try:
     import fcntl
@@ -26,33 +26,81 @@ def created(path: str, held: contextlib.ExitStack) -> Iterator[Any]:
     """A new file to write, marked as being written until `held` ends, or the process does."""
     while True:
         with open(path, "xb", buffering=0) as file:
-            if _marked(file.fileno(), held):
+            if _marked(path, held):
                 yield file
                 return
         # somebody took it for left over before it was marked
 
 
-def _marked(descriptor: int, held: contextlib.ExitStack) -> bool:
+def _marked(path: str, held: contextlib.ExitStack) -> bool:
     """Whether the file has its mark, and is still there."""
     if fcntl is None:
         return True
-    mark = os.dup(descriptor)
-    held.callback(os.close, mark)
+    try:
+        mark = os.open(path, os.O_RDWR)  # not a duplicate: the lock shall be this one's alone
+    except FileNotFoundError:
+        return False
+    _marks.add(mark)
+    held.callback(_unmark, mark)
     with contextlib.suppress(OSError):  # a file system without locks
         fcntl.flock(mark, fcntl.LOCK_EX)
     return os.fstat(mark).st_nlink > 0
 
 
+def _unmark(mark: int) -> None:
+    if mark in _marks:
+        _marks.remove(mark)
+        os.close(mark)
+
+
 class Claim:
     """That this process writes in a directory, as long as somebody holds on to it."""
 
-    def __init__(self, descriptor: Optional[int] = None) -> None:
-        if descriptor is not None:
-            weakref.finalize(self, os.close, descriptor)
+    def __init__(self, path: str, descriptor: Optional[int] = None) -> None:
+        self._path, self._of = path, _identity(path)
+        self._given_back = False
+        self._close: Any = (
+            None if descriptor is None else weakref.finalize(self, os.close, descriptor)
+        )
+
+    def holds(self) -> bool:
+        """Whether it is this process's, not its parent's, and of the directory that is there."""
+        return not self._given_back and _identity(self._path) == self._of
+
+    def give_back(self) -> None:
+        """End it now."""
+        self._given_back = True
+        if self._close is not None:
+            self._close()
 
 
+def _identity(path: str) -> Any:
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return status.st_dev, status.st_ino
+
+
+_marks: Set[int] = set()  # descriptors
 _claims: Any = weakref.WeakValueDictionary()
 _claiming = threading.Lock()
+
+
+def _leave_to_parent() -> None:
+    """Close what a forked process has of its parent's locks, which else outlive the parent."""
+    global _claiming
+    _claiming = threading.Lock()  # some other thread may have had it
+    for mark in list(_marks):
+        with contextlib.suppress(OSError):
+            _unmark(mark)
+    for known in list(_claims.values()):
+        known.give_back()
+    _claims.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_to_parent)
 
 
 def claim(directory: str) -> Optional[Claim]:
@@ -60,7 +108,7 @@ def claim(directory: str) -> Optional[Claim]:
     path = os.path.realpath(directory)
     with _claiming:
         known = _claims.get(path)
-        if known is None:
+        if known is None or not known.holds():
             known = _claimed(path)
             if known is not None:
                 _claims[path] = known
@@ -69,18 +117,18 @@ def claim(directory: str) -> Optional[Claim]:
 
 def _claimed(path: str) -> Optional[Claim]:
     if fcntl is None:
-        return Claim()
+        return Claim(path)
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except OSError:  # a path with a scheme, or none
-        return Claim()
+        return Claim(path)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         os.close(descriptor)
         taken = error.errno in (errno.EAGAIN, errno.EACCES)
-        return None if taken else Claim()
-    return Claim(descriptor)
+        return None if taken else Claim(path)
+    return Claim(path, descriptor)
 
 
 def sweep(directory: str) -> List[str]:

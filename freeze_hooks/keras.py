@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
-from typing import Any, Dict, Iterator, Mapping, Optional, Tuple, Union
+from typing import Any, Callable, Iterator, Mapping, Optional, Tuple, Union
 
 from . import _tf, publish
-from .background import Background
 from .beside import Beside
 from .deliver import Delivery, Listeners, Options
-from .errors import FreezeError, UnknownNameError
-from .fit import check_averages, direction_of, scalars, step_of, synchronize
+from .errors import FreezeError
+from .fit import check_averages, direction_of, filled_in, no_monitor, scalars, step_of, synchronize
 from .freezer import Artifact, write_frozen
-from .graph.names import near
 from .keras_model import plan_keras_model
 from .keras_signature import is_built
 from .replicas import is_chief, strategy_of
@@ -43,7 +42,7 @@ class FreezeCallback:
       filepath: where to write; may name `{epoch}`, `{batch}` and metrics, as in
         "{epoch:02d}-{val_loss:.2f}.pb".
       monitor: the metric that decides, with save_best_only.
-      verbose: 1 prints a line at each save.
+      verbose: 1 prints a line at each save, and one between epochs of each file that was written.
       save_best_only: write only when the monitored metric is better than ever before. NaN never
         is. The best value is remembered beside the files and counts when training goes on from
         an earlier one, also after an interruption (keras.callbacks.BackupAndRestore).
@@ -136,7 +135,6 @@ class FreezeCallback:
         )
         key = publish.relative(self._template, self._directory)
         self._delivery = Delivery(options, key, "FreezeCallback")
-        self._background = Background()
         self._plan: Optional[FunctionPlan] = None
         self._resumed: Optional[bool] = None
         self._seen = self._missed = False  # the monitored metric
@@ -152,8 +150,7 @@ class FreezeCallback:
     @property
     def artifacts(self) -> Tuple[Artifact, ...]:
         """The files of this training that are still kept, oldest first."""
-        self._background.flush()
-        return tuple(self._delivery.artifacts)
+        return self._delivery.written()
 
     def set_params(self, params: Any) -> None:
         """Called by Keras."""
@@ -178,7 +175,7 @@ class FreezeCallback:
                 publish.ensure_writable(self._directory)
         except OSError as error:
             raise FreezeError(f"filepath= cannot be written to: {error}") from error
-        self._background.flush()
+        self._delivery.written()
         self._plan, self._resumed, self._last_batch = None, None, -1
         if self._how["ema"]:
             check_averages(self.model)
@@ -206,7 +203,7 @@ class FreezeCallback:
 
     def on_train_batch_end(self, batch: int, logs: Optional[Mapping[str, Any]] = None) -> None:
         """Save, if as many batches have passed."""
-        self._background.raise_error()
+        self._delivery.raise_error()
         if self._plan is None:
             self._make_plan()
         if self._beside:
@@ -216,7 +213,8 @@ class FreezeCallback:
 
     def on_epoch_end(self, epoch: int, logs: Optional[Mapping[str, Any]] = None) -> None:
         """Save, if it is done at each epoch."""
-        self._background.raise_error()
+        self._delivery.raise_error()
+        self._say_written()
         if self._beside:
             self._save_beside(None, logs)
         elif self._save_freq == "epoch":
@@ -226,12 +224,11 @@ class FreezeCallback:
         """Wait for the last file to be whole."""
         if self._beside:
             self._beside.callback.on_train_end(logs)
-        self._background.flush()
         self._delivery.flush()
-        self._background.raise_error()
+        self._say_written()
         unseen = self._resumed is not None and not self._seen
         if self._delivery.options.save_best_only and unseen and self._is_chief:
-            raise self._no_monitor({})
+            raise no_monitor(self._delivery.options.monitor, {})
 
     on_batch_begin = on_batch_end = _nothing
     on_test_begin = on_test_end = on_test_batch_begin = on_test_batch_end = _nothing
@@ -264,7 +261,7 @@ class FreezeCallback:
 
     def _save(self, batch: Optional[int], logs: Optional[Mapping[str, Any]]) -> None:
         metrics = scalars(logs)
-        path = self._path(batch, metrics)
+        path = filled_in(self._template, self._epoch, batch, metrics)
         values = self._read_together()
         if not self._is_chief:
             return
@@ -274,9 +271,12 @@ class FreezeCallback:
             return
         value = self._monitored(metrics)
         self._settle_mode()
-        best = self._delivery.best(
-            self._directory, publish.relative(path, self._directory), bool(self._resumed)
-        )
+        base = publish.relative(path, self._directory)
+        try:
+            best = self._delivery.best(self._directory, base, bool(self._resumed))
+        except OSError as error:
+            self._delivery.failed(error, path)
+            return
         if value is None or best is None:
             return
         so_far = "" if best.value is None else f" from {best.value:.5f}"
@@ -311,48 +311,39 @@ class FreezeCallback:
         best: Optional[publish.Best] = None,
     ) -> None:
         """Write a file of the present weights (`values`), which beat `best` if that is given."""
-        plan = self._plan
-        assert plan is not None
         try:
-            synchronize(self.model)
-            step = step_of(self.model)
-            expected = plan.expected()  # of this moment's weights
-            values = plan.values() if values is None else values
-            if self._save_on_background and not self._together:
-                values = held(values)
+            freeze = self._prepare(metrics, values)
+            claimed = None if best is None else best.claim(metrics[best.monitor])
+            job = functools.partial(
+                self._delivery.put,
+                freeze,
+                self._directory,
+                publish.relative(path, self._directory),
+                self._delivery.options.keep,
+                best=claimed,
+            )
+            self._delivery.do(path, job, self._save_on_background)
         except Exception as error:
             self._delivery.failed(error, path)
-            return
-        claimed = None if best is None else best.claim(metrics[best.monitor])
+
+    def _prepare(
+        self, metrics: Mapping[str, float], values: Optional[Iterator[Value]]
+    ) -> Callable[[str], Artifact]:
+        """What writes the present weights (`values`) to a path."""
+        plan = self._plan
+        assert plan is not None
+        synchronize(self.model)
+        step = step_of(self.model)
+        expected = plan.expected()  # of this moment's weights
+        values = plan.values() if values is None else values
+        if self._save_on_background and not self._together:
+            values = held(values)
 
         def freeze(path: str) -> Artifact:
             publish.make_directory(publish.directory_of(path))
             return write_frozen(plan.plan, values, path, step, metrics, "live", expected=expected)
 
-        def job() -> None:
-            base = publish.relative(path, self._directory)
-            try:
-                keep = self._delivery.options.keep
-                self._delivery.put(freeze, self._directory, base, keep, best=claimed)
-            except Exception as error:
-                self._delivery.failed(error, path)
-
-        if self._save_on_background:
-            self._background.submit(path, job)
-        else:
-            job()
-
-    def _path(self, batch: Optional[int], metrics: Mapping[str, float]) -> str:
-        fields: Dict[str, Any] = {"epoch": self._epoch + 1, **metrics}
-        if batch is not None:
-            fields.setdefault("batch", batch + 1)
-        try:
-            return self._template.format(**fields)
-        except (KeyError, ValueError, IndexError) as error:
-            raise UnknownNameError(
-                f"filepath={self._template!r} cannot be filled in ({error!r}); there are: "
-                + ", ".join(sorted(fields))
-            ) from error
+        return freeze
 
     def _monitored(self, metrics: Mapping[str, float]) -> Optional[float]:
         """The monitored value; None if validation has not run, as validation_freq may say."""
@@ -362,7 +353,7 @@ class FreezeCallback:
             return metrics[monitor]
         if not monitor.startswith("val_") or any(name.startswith("val_") for name in metrics):
             self._seen = True  # said now, and not once more in the end
-            raise self._no_monitor(metrics)
+            raise no_monitor(monitor, metrics)
         if self._missed:
             return None
         self._missed = True
@@ -371,17 +362,6 @@ class FreezeCallback:
             f"metrics: {', '.join(sorted(metrics)) or 'none'}"
         )
         return None
-
-    def _no_monitor(self, metrics: Mapping[str, float]) -> UnknownNameError:
-        monitor = self._delivery.options.monitor or ""
-        known = near(monitor, metrics) + sorted(metrics)
-        there = ", ".join(dict.fromkeys(map(repr, known)))
-        return UnknownNameError(
-            f"monitor={monitor!r} is not among the metrics: {there}"
-            if there
-            else f"monitor={monitor!r}: there was no such metric in all of training, so no file "
-            "was written; give validation_data= or monitor another metric"
-        )
 
     def _settle_mode(self) -> None:
         """Find out what mode="auto" means, which Keras knows once its metrics are built."""
@@ -393,3 +373,10 @@ class FreezeCallback:
     def _say(self, what: str) -> None:
         if self._verbose:
             print(f"\nEpoch {self._epoch + 1}: {what}")
+
+    def _say_written(self) -> None:
+        """Tell of files between two epochs, since a thread's lines would tear the progress bar."""
+        while self._delivery.news:
+            artifact = self._delivery.news.popleft()
+            if self._verbose:
+                print(f"\n{artifact}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import json
 import math
 import os
@@ -13,11 +14,21 @@ import threading
 import uuid
 from typing import Any, Callable, Dict, Iterator, List, Optional, Union
 
-from . import in_use, remote
+from . import in_use, remote, underway
 from .sink import Descriptor, Written, open_sink
 
 STATE_FILE = "frozen_state.json"
-_STATE_LOCK = threading.Lock()  # several adapters may write in one directory, in threads
+_state_lock = threading.Lock()  # several adapters may write in one directory, in threads
+
+
+def _unlock() -> None:
+    """In a forked process: who had the lock may be no thread of it."""
+    global _state_lock
+    _state_lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_unlock)
 
 
 def publish(
@@ -43,7 +54,7 @@ def publish(
     Raises:
       OSError: from the file system, among them ENOSPC.
     """
-    with contextlib.ExitStack() as held, _replacing(path, beside) as temporary:
+    with underway.saving(), contextlib.ExitStack() as held, _replacing(path, beside) as temporary:
         with _opened(temporary, expected, held) as file, open_sink(file, expected=expected) as sink:
             write(sink)
             written = sink.result()
@@ -63,7 +74,7 @@ def _opened(path: str, expected: int, held: Any) -> Iterator[Any]:
         return
     with in_use.created(path, held) as file:
         _reserve(file, expected)
-        yield Descriptor(file.fileno())
+        yield Descriptor(file.fileno(), functools.partial(underway.check, path))
         file.truncate()
         os.fsync(file.fileno())
 
@@ -74,20 +85,23 @@ def _replacing(path: str, beside: Optional[str] = None) -> Iterator[str]:
     far = remote.is_remote(path)
     directory, base = remote.split(path) if far else os.path.split(os.path.abspath(path))
     temporary = os.path.join(directory, f".{base}.{uuid.uuid4().hex[:12]}.tmp")
+    process = os.getpid()
     try:
-        yield temporary
-        if beside is not None:
+        with underway.temporary(temporary, _unlink):
+            yield temporary
+            underway.check(temporary)
+            if beside is not None:
+                with contextlib.suppress(FileNotFoundError):
+                    _unlink(beside)
+            (remote.rename if far else os.replace)(temporary, path)
+        if not far:  # two names of one file: renaming one to the other does nothing
             with contextlib.suppress(FileNotFoundError):
-                _unlink(beside)
-        (remote.rename if far else os.replace)(temporary, path)
-        if not far:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(
-                    temporary
-                )  # two names of one file: renaming one to the other does nothing
+                os.unlink(temporary)
     except BaseException:
-        with contextlib.suppress(OSError):
-            _unlink(temporary)
+        # a process that was forked in the midst of it may come here too, and the file is not its
+        if os.getpid() == process:
+            with contextlib.suppress(OSError):
+                _unlink(temporary)
         raise
     if not far:
         _sync_directory(directory)
@@ -252,8 +266,7 @@ class Best:
     def __init__(self, monitor: str, mode: str, threshold: Optional[float] = None) -> None:
         self.monitor = monitor
         self.mode = mode
-        self.value = threshold
-        self.before: Optional[float] = None
+        self.value = self._written = threshold
 
     def beaten_by(self, value: float) -> bool:
         """Whether `value` is better than the best so far."""
@@ -265,14 +278,20 @@ class Best:
 
     def claim(self, value: float) -> Best:
         """Take a better value as the best; returns what is to be remembered with its file."""
-        claimed = Best(self.monitor, self.mode, value)
-        claimed.before, self.value = self.value, value
-        return claimed
+        self.value = value
+        return Best(self.monitor, self.mode, value)
+
+    def written(self, value: Optional[float]) -> None:
+        """Note that there is a file of this value, claimed before or by an earlier training."""
+        self._written = value
 
     def disclaim(self, claimed: Best) -> None:
-        """Go back to the value before, as the file of a claimed one could not be written."""
+        """Go back to what there is a file of, as that of a claimed value could not be written.
+
+        A claim before it need not have one: in the background, a newer job takes its place.
+        """
         if self.value == claimed.value:
-            self.value = claimed.before
+            self.value = self._written
 
 
 def json_number(value: Optional[float]) -> Union[float, str, None]:
@@ -299,7 +318,7 @@ def save_best(directory: str, name: str, best: Best) -> None:
 def _state(directory: str, name: str) -> Iterator[Dict[str, Any]]:
     """What the directory's state has under a name, to be changed: one thread at a time."""
     path = os.path.join(directory, STATE_FILE)
-    with _STATE_LOCK:
+    with _state_lock:
         state = _load(path)
         own = dict(_dict(state.get(name)))
         before = json.dumps(own)

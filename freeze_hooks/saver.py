@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any, Callable, Optional, Tuple
 
 from ._tf import v1
-from .deliver import Evaluate, Listeners, SessionDelivery, SessionOptions
+from .deliver import Listeners
 from .freezer import Artifact, Freezer, step_of
+from .session_delivery import Evaluate, SessionDelivery, SessionOptions
 from .sources import Renaming
 from .spec import FreezeSpec, Names, Verifying
 
@@ -24,8 +25,8 @@ class FreezingSaver(v1.train.Saver):
     Args:
       outputs, inputs, bind, inference_fn, variable_map, ema, values, lower_control_flow, weights,
       check_numerics, optimize, verify, output_dir, name, keep, latest, save_best_only, evaluate,
-      monitor, mode, threshold, resume, strict, on_publish: as in FreezeHook (the file's name is
-        `freeze_name` here, since a Saver has a `name`).
+      monitor, mode, threshold, resume, strict, on_publish, save_on_background: as in FreezeHook
+        (the file's name is `freeze_name` here, since a Saver has a `name`).
       **saver: the arguments of tf.compat.v1.train.Saver, by name.
 
     Raises:
@@ -59,6 +60,7 @@ class FreezingSaver(v1.train.Saver):
         resume: Any = "auto",
         strict: bool = False,
         on_publish: Listeners = (),
+        save_on_background: bool = False,
         **saver: Any,
     ) -> None:
         self._spec = FreezeSpec.make(
@@ -88,6 +90,7 @@ class FreezingSaver(v1.train.Saver):
             resume=resume,
             strict=strict,
             on_publish=on_publish,
+            save_on_background=save_on_background,
         )
         self._delivery: Optional[SessionDelivery] = None
         super().__init__(**saver)
@@ -95,7 +98,7 @@ class FreezingSaver(v1.train.Saver):
     @property
     def artifacts(self) -> Tuple[Artifact, ...]:
         """The files of this saver that are still kept, oldest first."""
-        return tuple(self._delivery.artifacts) if self._delivery else ()
+        return self._delivery.written() if self._delivery else ()
 
     def _compile(self) -> None:
         self._options.check()

@@ -8,9 +8,10 @@ from typing import Any, Callable, Optional, Tuple, Union
 
 from . import _tf
 from ._tf import v1
-from .deliver import Evaluate, Listeners, SessionDelivery, SessionOptions
+from .deliver import Listeners
 from .errors import FreezeError
 from .freezer import Artifact, Freezer, step_of
+from .session_delivery import Evaluate, SessionDelivery, SessionOptions
 from .sources import Renaming
 from .spec import FreezeSpec, Names, Verifying
 
@@ -78,6 +79,9 @@ class FreezeHook(v1.train.SessionRunHook):
         thread of their own, one after the other: fh.to_onnx(), fh.to_tflite(), fh.upload(prefix),
         fh.to_tensorboard(writer), or your own. What one raises is a warning. Of files that are
         replaced faster than that, the newest is taken.
+      save_on_background: only read the values between two steps, which takes them in memory once,
+        and write them in a thread while training goes on. If files are due faster than the disk
+        takes them, one waits, with its values; the next but one holds training up.
 
     Raises (from `begin()`, or where training starts, before its first step):
       FreezeError: a name is unknown (near matches are listed), there are no outputs (likely ones
@@ -115,6 +119,7 @@ class FreezeHook(v1.train.SessionRunHook):
         resume: Union[bool, str] = "auto",
         strict: bool = False,
         on_publish: Listeners = (),
+        save_on_background: bool = False,
     ) -> None:
         self._spec = FreezeSpec.make(
             outputs,
@@ -143,6 +148,7 @@ class FreezeHook(v1.train.SessionRunHook):
             resume=resume,
             strict=strict,
             on_publish=on_publish,
+            save_on_background=save_on_background,
         )
         self._every = _schedule(save_steps, save_secs, output_dir)
         self._save_at_end = save_at_end
@@ -159,7 +165,7 @@ class FreezeHook(v1.train.SessionRunHook):
     @property
     def artifacts(self) -> Tuple[Artifact, ...]:
         """The files of this training that are still kept, oldest first."""
-        return tuple(self._delivery.artifacts) if self._delivery else ()
+        return self._delivery.written() if self._delivery else ()
 
     def begin(self) -> None:
         """Compile the graph, so that all that can be known to fail does so before training."""
@@ -202,14 +208,15 @@ class FreezeHook(v1.train.SessionRunHook):
 
     def end(self, session: Any) -> None:
         """Save a last time on a schedule; else go on listening to this session alone, since hooks
-        after this one may still save it. Wait for what on_publish= does."""
+        after this one may still save it. Wait for what is still being written, and for what
+        on_publish= does."""
         self._last_session = weakref.ref(session)
         if self._global_step is not None and self._save_at_end:
             step = int(session.run(self._global_step))
             if step != self._last_step:
                 self._save_scheduled(session, step)
         if self._delivery is not None:
-            self._delivery.flush()
+            self._delivery.end()
 
     def after_save(self, saver: Any, session: Any, prefix: str) -> None:
         """Freeze `session`, which `saver` just saved as `prefix`; called at each Saver.save."""

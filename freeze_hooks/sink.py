@@ -33,13 +33,16 @@ class Written(NamedTuple):
 class Descriptor:
     """Takes bytes for an open file descriptor, and tells the disk to begin before all is there."""
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, check: Optional[Callable[[], None]] = None) -> None:
         self._descriptor = descriptor
+        self._check = check  # raises if no more is wanted
         self._sent = 0
         self._done = 0
 
     def put(self, data: Any) -> None:
         """Append a buffer."""
+        if self._check is not None:
+            self._check()
         view = memoryview(data).cast("B")
         self._done += view.nbytes
         while view:
@@ -62,6 +65,7 @@ class Sink:
         self._chunks: Any = queue.Queue(_WAITING)
         self._error: Optional[BaseException] = None
         self._thread: Optional[threading.Thread] = None
+        self._process = os.getpid()
         self.bytes = 0
 
     def write(self, data: Any) -> None:
@@ -98,7 +102,7 @@ class Sink:
 
     def stop(self) -> None:
         """End the thread after what it was given."""
-        if self._thread is not None:
+        if self._thread is not None and self._process == os.getpid():  # a fork has no such thread
             self._chunks.put(None)
             self._thread.join()
             self._thread = None
@@ -165,13 +169,14 @@ def open_sink(file: Any, threaded: int = _THREADED, expected: int = 0) -> Iterat
 
 def _start_writeback(descriptor: int, offset: int, length: int) -> None:
     """Let the disk begin, so that fsync need not wait for all of it (sync_file_range(2))."""
-    start = getattr(_libc(), "sync_file_range", None)  # Linux alone has it
+    start = getattr(libc(), "sync_file_range", None)  # Linux alone has it
     if start is not None:
         start(descriptor, ctypes.c_int64(offset), ctypes.c_int64(length), _SYNC_FILE_RANGE_WRITE)
 
 
 @functools.lru_cache(maxsize=None)
-def _libc() -> Any:
+def libc() -> Any:
+    """The C library's functions; None where it is not to be had so."""
     try:
         return ctypes.CDLL(None)
     except (OSError, TypeError):  # Windows

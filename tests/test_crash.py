@@ -9,43 +9,32 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
 import tensorflow as tf
 import xxhash
+from answering import Program
 from conftest import constants
 
 import freeze_hooks as fh
 
 v1 = tf.compat.v1
-HERE = os.path.dirname(os.path.abspath(__file__))
 EACH = int(os.environ.get("CRASHES", "30")) // 3
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
 
 @pytest.fixture(scope="module")
 def programs():
-    process = subprocess.Popen(
-        [sys.executable, os.path.join(HERE, "programs", "crashing.py")],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env=dict(os.environ, PYTHONPATH=os.pathsep.join([os.path.dirname(HERE), HERE])),
-    )
-    yield process
-    process.stdin.close()
-    process.wait(60)
+    with Program("crashing.py") as program:
+        yield program
 
 
 def crash(programs, kind, directory, seconds):
     """Start a training, and kill it so long after it began."""
-    programs.stdin.write(f"{kind} {directory}\n".encode())
-    programs.stdin.flush()
-    child = int(programs.stdout.readline())
-    assert programs.stdout.readline() == b"begun\n"
+    programs.ask(f"{kind} {directory}")
+    child = int(programs.answer())
+    assert programs.answer() == "begun"
     time.sleep(seconds)
     os.kill(child, signal.SIGKILL)
     while os.path.exists(f"/proc/{child}"):

@@ -1,0 +1,159 @@
+"""The frozen files of a training session, whose metrics are measured at each save."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import re
+from typing import Any, Callable, Mapping, Optional, Tuple
+
+import tensorflow as tf
+
+from . import _tf, publish
+from .concurrency import queues_update, updates_meanwhile
+from .deliver import Delivery, Options, monitored
+from .errors import FreezeError
+from .freezer import Freezer
+
+Evaluate = Callable[[Any, Optional[int]], Mapping[str, float]]
+SCHEDULED_KEEP = 5  # what a Saver keeps by default
+
+
+@dataclasses.dataclass(frozen=True)
+class SessionOptions(Options):
+    """The same for a session's files, whose metrics are measured at each save."""
+
+    output_dir: Optional[str] = None
+    name: str = ""
+    latest: bool = False
+    evaluate: Optional[Evaluate] = None
+    save_on_background: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.name and not re.match(r"[A-Za-z0-9_-]+\Z", self.name):
+            raise FreezeError(f"name= takes letters, digits, - and _, not {self.name!r}")
+        if self.save_best_only and (self.evaluate is None or self.monitor is None):
+            raise FreezeError("save_best_only=True needs evaluate= and monitor=")
+        if self.output_dir is not None:
+            object.__setattr__(self, "output_dir", os.fspath(self.output_dir))
+
+    def check(self) -> None:
+        """Make output_dir if need be.
+
+        Raises:
+          FreezeError: it cannot be made, or not be written in.
+        """
+        if self.output_dir is None:
+            return
+        try:
+            publish.ensure_writable(self.output_dir)
+        except OSError as error:
+            raise FreezeError(f"output_dir= cannot be written to: {error}") from error
+
+    def file(self, stem: str) -> str:
+        """The base name of a frozen file."""
+        return f"{stem}.{self.name}.pb" if self.name else f"{stem}.pb"
+
+
+class SessionDelivery(Delivery):
+    """The frozen files of a training session."""
+
+    def __init__(self, graph: Any, freezer: Freezer, options: SessionOptions, who: str) -> None:
+        super().__init__(options, options.name, who)
+        self.options: SessionOptions = options
+        self._graph = graph
+        self._freezer = freezer
+        self._queues_update: Optional[bool] = None
+        self._ended = False
+        self.report(freezer.plan.findings)
+
+    def save(
+        self,
+        session: Any,
+        stem: str,
+        step: Optional[int],
+        checkpoint: Optional[Tuple[str, Any]] = None,
+        raising: bool = False,
+    ) -> None:
+        """Freeze a session's values, if they are wanted.
+
+        Args:
+          session: the live session.
+          stem: where the file goes, without its ending.
+          step: the global step.
+          checkpoint: (prefix, saver) of the checkpoint that was just written.
+          raising: raise what fails, even if it is not `strict`.
+
+        Raises:
+          AbortedError, UnavailableError: the session's own, by whose sight it recovers.
+          FreezeError: with `strict`, this save or an earlier one in the background has failed.
+        """
+        self.raise_error()
+        try:
+            self._save(session, stem, step, checkpoint)
+        except (tf.errors.AbortedError, tf.errors.UnavailableError):
+            raise
+        except Exception as error:
+            self.failed(error, stem, raising)
+
+    def end(self) -> None:
+        """Wait until all files are written; what is saved from now on is not written meanwhile.
+
+        Raises:
+          FreezeError: with `strict`, a save in the background has failed.
+        """
+        self._ended = True
+        self.flush()
+
+    def _save(
+        self, session: Any, stem: str, step: Optional[int], checkpoint: Optional[Tuple[str, Any]]
+    ) -> None:
+        options = self.options
+        background = options.save_on_background and not self._ended
+        directory = options.output_dir or publish.directory_of(stem)
+        metrics = self._measure(session, step)
+        prefix = checkpoint[0] if checkpoint else None
+        keep, base, value = options.keep, os.path.basename(stem), math.nan
+        best = self.best(directory, options.file("best"), bool(step))
+        if best is not None:
+            value = monitored(best.monitor, metrics, "evaluate=")
+            if not best.beaten_by(value):
+                return
+            keep, prefix, base = None, None, "best"
+        elif keep is None and prefix is None:
+            keep = SCHEDULED_KEEP
+        saved = self._saved(session, checkpoint)
+        freeze = self._freezer.prepare(session, step, metrics, saved, hold=background)
+        claimed = None if best is None else best.claim(value)
+
+        def job() -> None:
+            self.put(freeze, directory, options.file(base), keep, prefix, claimed)
+            if options.latest:
+                source = os.path.join(directory, options.file(base))
+                publish.publish_link(source, os.path.join(directory, options.file("latest")))
+
+        self.do(os.path.join(directory, options.file(base)), job, background)
+
+    def _saved(self, session: Any, checkpoint: Optional[Tuple[str, Any]]) -> Any:
+        values = self._freezer.spec.values
+        if checkpoint is None or values == "live":
+            return None
+        if self._queues_update is None:
+            self._queues_update = queues_update(self._graph)
+        if values == "auto" and not (self._queues_update or updates_meanwhile(session)):
+            return None
+        prefix, saver = checkpoint
+        return prefix, _tf.saved_keys(saver)
+
+    def _measure(self, session: Any, step: Optional[int]) -> Mapping[str, float]:
+        if self.options.evaluate is None:
+            return {}
+        found = self.options.evaluate(session, step)
+        if not isinstance(found, Mapping):
+            raise FreezeError(f"evaluate= must return a dict of metrics, not {found!r}")
+        metrics = {str(name): float(value) for name, value in found.items()}
+        if self.options.monitor is not None:
+            monitored(self.options.monitor, metrics, "evaluate=")
+        return metrics

@@ -1,0 +1,54 @@
+"""A process that is forked while another thread of its parent writes a file of 288 MB.
+
+    python forking.py DIRECTORY
+
+The child says "child" and waits until its standard input ends; so does the parent, before it ends
+the file.
+"""
+
+import os
+import sys
+import threading
+
+from freeze_hooks import in_use, publish, underway
+from freeze_hooks.background import Background
+
+directory = sys.argv[1]
+own, more = os.path.join(directory, "parent.pb"), os.path.join(directory, "child.pb")
+claim = in_use.claim(directory)
+assert claim is not None
+background, begun, go = Background(), threading.Event(), threading.Event()
+
+
+def write(file):
+    for _ in range(18):  # beyond 256 MiB, another thread writes
+        file.write(b"n" * (16 << 20))
+    begun.set()
+    go.wait()
+
+
+def save():
+    with publish._state(directory, "parent"):  # whose lock the child must not wait for
+        publish.publish(own, write)
+
+
+background.submit(own, save)
+begun.wait()
+child = os.fork()
+if child == 0:
+    background.flush()
+    assert not claim.holds() and in_use.claim(directory) is None  # for the parent has it
+    assert in_use.sweep(directory) == []
+    assert underway.wait(0)
+    publish.retain(directory, "child", "child.pb", "", lambda prefix: True)
+    background.submit(more, lambda: publish.publish(more, lambda file: file.write(b"child")))
+    background.flush()
+    print("child", flush=True)
+    sys.stdin.read()
+    sys.exit(0)
+os.close(1)
+sys.stdin.read()
+go.set()
+background.flush()
+background.raise_error()
+assert os.waitpid(child, 0)[1] == 0
