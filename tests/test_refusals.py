@@ -196,6 +196,28 @@ def test_a_disk_that_is_full_at_any_block(adapter, mounted, warnings_logged):
     assert 1 <= len(said) <= 4
 
 
+@pytest.mark.parametrize("adapter", ADAPTERS)
+def test_files_that_the_state_could_not_note_are_noted_later(adapter, tmp_path, warnings_logged):
+    state, aside = tmp_path / "frozen_state.json", tmp_path / "aside"
+    there = []
+
+    def act(i):
+        there.append(len(list(tmp_path.glob("*.pb"))))
+        if i == 2:
+            state.rename(aside)
+            state.mkdir()
+        if i == 4:
+            state.rmdir()
+            aside.rename(state)
+
+    (artifact,) = saves(adapter, tmp_path, act)
+    assert there == [0, 1, 1, 2, 3, 1]
+    assert [str(p) for p in assert_whole(tmp_path)] == [artifact.path]
+    (said,) = [w for w in warnings_logged if "no note of the frozen file" in w]
+    assert "frozen_state.json" in said and "Is a directory" in said
+    assert not [w for w in warnings_logged if "no frozen file" in w]
+
+
 def test_a_best_file_without_description_is_still_the_best(mounted, graph, warnings_logged):
     """There was room for the file alone: a worse one must not take its place."""
     train_op, directory, losses = build(), mounted("size=256k"), [5.0, 4.0, 4.5, 4.0, 3.0]
@@ -222,7 +244,8 @@ def test_a_best_file_without_description_is_still_the_best(mounted, graph, warni
                 (directory / "other").unlink()
             kept.append(fh.inspect(str(directory / "best.pb")).metadata["metrics"]["loss"])
     assert kept == [5, 4, 4, 4, 3]
-    assert len([w for w in warnings_logged if "No space left" in w]) == 1
+    (said,) = [w for w in warnings_logged if "No space left" in w]
+    assert "no description of the frozen file for" in said  # nor was the state written
 
 
 # slow disks, threads that cannot begin, sessions that are lost

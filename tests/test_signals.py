@@ -1,5 +1,6 @@
 """Processes that are told to end, interrupted or forked in the middle of a save."""
 
+import ctypes
 import json
 import os
 import signal
@@ -40,6 +41,16 @@ def stop_in_a_save(programs, child, directory):
     programs.fail(f"it makes no more files than {sorted(os.listdir(str(directory)))}")
 
 
+def send(number, process):
+    """Send a signal to the main thread: of a stopped process, any thread may get it first, and
+    Python's handler then waits for the main thread to come back from where it is."""
+    tgkill = getattr(ctypes.CDLL(None), "tgkill", None)  # glibc has it from 2.30 on
+    if tgkill is None:
+        os.kill(process, number)
+    else:
+        assert tgkill(process, process, int(number)) == 0
+
+
 def signalled(programs, number, directory, kind, grace="none", before="default", disk="fast"):
     """Send a signal in the middle of a save; returns the exit status and whether the file that was
     being written is there."""
@@ -47,7 +58,7 @@ def signalled(programs, number, directory, kind, grace="none", before="default",
     child = int(programs.answer())
     assert programs.answer() == "begun"
     inode = stop_in_a_save(programs, child, directory)
-    os.kill(child, number)
+    send(number, child)
     os.kill(child, signal.SIGCONT)
     status = int(programs.answer())
     return status, inode in {p.stat().st_ino for p in directory.iterdir() if p.suffix == ".pb"}
