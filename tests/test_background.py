@@ -2,6 +2,7 @@
 
 import signal
 import threading
+import time
 
 import pytest
 
@@ -78,8 +79,9 @@ def test_a_signal_that_another_thread_gets_is_handled_while_the_main_thread_wait
     background, handled, seen = Background(), threading.Event(), []
 
     def job():
+        time.sleep(0.3)  # the main thread waits by now
         signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
-        seen.append(handled.wait(60))
+        seen.append(handled.wait(20))
 
     before = signal.signal(signal.SIGUSR1, lambda number, frame: handled.set())
     try:
