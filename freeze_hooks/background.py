@@ -7,6 +7,9 @@ import threading
 from typing import Callable, Dict, Optional
 
 Job = Callable[[], None]
+# Seconds. If the system gave a signal to another thread, Python runs its handler no sooner than the
+# main thread comes back from a wait.
+_LOOK = 1.0
 
 
 class Background:
@@ -34,7 +37,7 @@ class Background:
         no thread to spare."""
         with self._own():
             while len(self._waiting) >= self._room and path not in self._waiting:
-                self._changed.wait()
+                self._changed.wait(_LOOK)
             self._waiting[path] = job
             if self._thread is not None:
                 return
@@ -53,7 +56,7 @@ class Background:
         """Wait until nothing is left to do."""
         with self._own():
             while self._thread is not None:
-                self._changed.wait()
+                self._changed.wait(_LOOK)
 
     def _own(self) -> threading.Condition:
         if self._process != os.getpid():  # the thread and who had the lock are the parent's

@@ -1,6 +1,8 @@
 """One thread writes while training goes on, and never falls behind without bound."""
 
+import signal
 import threading
+import time
 
 import pytest
 
@@ -69,3 +71,25 @@ def test_errors_are_raised_once():
     background.submit("a", lambda: done.append(1))
     background.flush()
     assert done == [1]
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="Windows has no such signals")
+@pytest.mark.parametrize("waits", ["flush", "submit"])
+def test_a_signal_that_another_thread_gets_is_handled_while_the_main_thread_waits(waits):
+    background, handled, seen = Background(), threading.Event(), []
+
+    def job():
+        time.sleep(0.3)  # the main thread waits by now
+        signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
+        seen.append(handled.wait(20))
+
+    before = signal.signal(signal.SIGUSR1, lambda number, frame: handled.set())
+    try:
+        background.submit("a", job)
+        if waits == "submit":
+            background.submit("b", lambda: None)
+            background.submit("c", lambda: None)
+        background.flush()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert seen == [True]

@@ -1,13 +1,15 @@
 """Programs that are killed while they save: every file is whole, and the next program goes on.
 
-    CRASHES=1000 pytest tests/test_crash.py
+    CRASHES=1000 CRASHES_LARGE=50 pytest tests/test_crash.py
 
-kills as many of them, instead of the 30 of a plain run.
+kills as many of them, instead of the 30 of a plain run, and as many whose model has 500 MB, of
+which a plain run has none; these want some GB of memory, and of the disk that --basetemp is on.
 """
 
 import json
 import os
 import random
+import shutil
 import signal
 import time
 
@@ -20,7 +22,9 @@ from conftest import constants
 import freeze_hooks as fh
 
 v1 = tf.compat.v1
-EACH = int(os.environ.get("CRASHES", "30")) // 3
+KINDS = ["hook", "background", "foreground"]
+EACH = int(os.environ.get("CRASHES", "30")) // len(KINDS)
+EACH_LARGE = -(-int(os.environ.get("CRASHES_LARGE", "0")) // len(KINDS))
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
 
@@ -30,11 +34,11 @@ def programs():
         yield program
 
 
-def crash(programs, kind, directory, seconds):
-    """Start a training, and kill it so long after it began."""
-    programs.ask(f"{kind} {directory}")
+def crash(programs, kind, directory, megabytes, seconds):
+    """Start a training, and kill it so long after its first files were there."""
+    programs.ask(f"{kind} {directory} {megabytes}")
     child = int(programs.answer())
-    assert programs.answer() == "begun"
+    assert programs.answer(300) == "begun"
     time.sleep(seconds)
     os.kill(child, signal.SIGKILL)
     while os.path.exists(f"/proc/{child}"):
@@ -48,7 +52,7 @@ def assert_whole(path):
     prefix = os.path.join(os.path.dirname(path), f"model.ckpt-{step}")
     if os.path.exists(prefix + ".index"):
         reader, found = v1.train.NewCheckpointReader(prefix), constants(path)
-        for name in ("w", "v"):
+        for name in {"w", "v", "table"} & set(found):
             assert found[name].tobytes() == reader.get_tensor(name).tobytes()
         return "checkpoint"
     if not os.path.exists(path + ".json"):  # it was killed before it noted anything of this one
@@ -69,12 +73,27 @@ def assert_state(directory):
             assert os.path.exists(os.path.join(directory, name)), name
 
 
-@pytest.mark.parametrize("kind", ["hook", "background", "foreground"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_killed_while_it_saves(programs, kind, tmp_path):
+    kill_and_look(programs, kind, str(tmp_path), EACH)
+
+
+@pytest.mark.skipif(not EACH_LARGE, reason="takes long; CRASHES_LARGE=50 has it run")
+@pytest.mark.parametrize("kind", KINDS)
+def test_killed_while_it_saves_a_large_model(programs, kind, tmp_path):
+    directory = tmp_path / "large"
+    directory.mkdir()
+    try:
+        kill_and_look(programs, kind, str(directory), EACH_LARGE, 500, 5)
+    finally:
+        shutil.rmtree(str(directory))
+
+
+def kill_and_look(programs, kind, directory, times, megabytes=0, longest=0.3):
+    """Kill one training after the other, which goes on from what the one before left."""
     chance, proofs, best = random.Random(kind), [], None
-    directory = str(tmp_path)
-    for _ in range(EACH):
-        crash(programs, kind, directory, chance.uniform(0, 0.3))
+    for _ in range(times):
+        crash(programs, kind, directory, megabytes, chance.uniform(0, longest))
         names = os.listdir(directory)
         proofs += [assert_whole(os.path.join(directory, n)) for n in names if n.endswith(".pb")]
         assert_state(directory)
@@ -85,4 +104,4 @@ def test_killed_while_it_saves(programs, kind, tmp_path):
         best = loss
     assert {"checkpoint", "hash"} & set(proofs)
     assert proofs.count("alone") < len(proofs) / 2
-    print(kind, EACH, {proof: proofs.count(proof) for proof in set(proofs)})
+    print(kind, times, {proof: proofs.count(proof) for proof in set(proofs)})

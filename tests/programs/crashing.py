@@ -1,7 +1,7 @@
 """Trains until it is killed, saving all the time; one process after the other, each a fork.
 
-Reads lines "KIND DIRECTORY", and answers each with the process's number; a process says so too when
-it has begun to train.
+Reads lines "KIND DIRECTORY MEGABYTES", and answers each with the process's number; a process says
+so too when its first files are there. MEGABYTES is the size of a table in the model; 0 for none.
 """
 
 import os
@@ -20,19 +20,27 @@ def say(what):
     os.write(1, f"{what}\n".encode())
 
 
-def hook(directory):
-    """A checkpoint, its file and perhaps a better best.pb at each step."""
+def hook(directory, megabytes):
+    """A checkpoint, its file and perhaps a better best.pb at each step; all values change."""
     with tf.Graph().as_default():
         x = v1.placeholder(tf.float32, [None, 64], "x")
         y = v1.placeholder(tf.int64, [None], "y")
         hidden = tf.nn.relu(tf.matmul(x, v1.get_variable("w", [64, 32])))
         logits = tf.matmul(hidden, v1.get_variable("v", [32, 10]))
+        more = []
+        if megabytes:
+            table = v1.get_variable(
+                "table", [megabytes << 12, 64], initializer=v1.zeros_initializer(), trainable=False
+            )
+            more = [v1.assign_add(table, tf.ones_like(table))]
+            logits += 0.0 * tf.nn.embedding_lookup(table, tf.cast(x[:, 0], tf.int64))[:, :10]
         tf.nn.softmax(logits, name="probs")
         loss = tf.reduce_mean(
             tf.nn.sparse_softmax_cross_entropy_with_logits(labels=y, logits=logits)
         )
         step = v1.train.get_or_create_global_step()
         train = v1.train.GradientDescentOptimizer(0.1).minimize(loss, global_step=step)
+        train = tf.group(train, *more)
         feeds = {x: DIGITS, y: LABELS}
         best = fh.FreezeHook(
             outputs=["probs"],
@@ -42,7 +50,7 @@ def hook(directory):
             monitor="loss",
             strict=True,
         )
-        saver = v1.train.Saver(max_to_keep=3)
+        saver = v1.train.Saver(max_to_keep=1 if megabytes else 3)
         with v1.train.MonitoredTrainingSession(
             checkpoint_dir=directory,
             scaffold=v1.train.Scaffold(saver=saver),
@@ -58,37 +66,57 @@ def hook(directory):
                     say("begun")
 
 
-def callback(directory, background=True):
+def large(keras, megabytes):
+    layers = keras.layers
+    rows, each = megabytes << 15, {"trainable": False, "embeddings_initializer": "uniform"}
+    model = keras.Sequential(
+        [
+            keras.Input((64,), name="pixels"),
+            layers.Embedding(rows, 8, name="table", **each),
+            layers.Flatten(),
+            layers.Dense(10, activation="softmax", name="probs"),
+        ]
+    )
+    model.compile("adam", "sparse_categorical_crossentropy")
+    return model
+
+
+def callback(directory, megabytes, background=True):
     """Two files an epoch, of four batches; one of them the best so far."""
     keras = keras_of(KERASES[0])
     common = {"save_on_background": background, "strict": True}
-    each = fh.FreezeCallback(directory + "/at-{epoch}.pb", max_to_keep=3, **common)
+    each = fh.FreezeCallback(
+        directory + "/at-{epoch}.pb", max_to_keep=1 if megabytes else 3, **common
+    )
     best = fh.FreezeCallback(
         directory + "/best.pb", monitor="loss", save_best_only=True, resume=True, **common
     )
 
     class Begun(keras.callbacks.Callback):
-        def on_epoch_end(self, epoch, logs=None):
-            if epoch == 0:
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 1:
+                each._background.flush()
+                best._background.flush()
                 say("begun")
 
-    fit(classifier(keras), epochs=100000, callbacks=[each, best, Begun()])
+    model = large(keras, megabytes) if megabytes else classifier(keras)
+    fit(model, epochs=100000, callbacks=[each, best, Begun()])
 
 
 KINDS = {
     "hook": hook,
     "background": callback,
-    "foreground": lambda directory: callback(directory, background=False),
+    "foreground": lambda *where: callback(*where, background=False),
 }
 
 
 def main():
     for line in iter(sys.stdin.readline, ""):
-        kind, directory = line.split()
+        kind, directory, megabytes = line.split()
         child = os.fork()
         if child == 0:
             try:
-                KINDS[kind](directory)
+                KINDS[kind](directory, int(megabytes))
             finally:
                 os._exit(1)
         say(child)
