@@ -14,13 +14,14 @@ import google_crc32c
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
-from ._tf import DT_STRING, BundleEntry, BundleHeader, itemsize
+from ._tf import DATA_TYPES, DT_RESOURCE, DT_STRING, DT_VARIANT, BundleEntry, BundleHeader, itemsize
 from .errors import InvalidFileError
 
 _MAGIC = 0xDB4775248B80FB57
 _FOOTER = 48
 # bytes at once: with 8 MiB, whose memory is new each time, it took four times as long
 _PIECE = 2 << 20
+_MOST_OF_KEYS = 1 << 28  # bytes: each key may be all of the key before, and a letter
 _LITTLE = 0  # BundleHeaderProto.Endianness
 _BROKEN = (IndexError, ValueError, struct.error, DecodeError, tf.errors.OpError)
 
@@ -30,6 +31,9 @@ class Bundle:
 
     Others (strings, slices of partitioned variables, format V1) are not in it: TensorFlow's reader
     has them all.
+
+    Raises:
+      InvalidFileError: the index would take far more memory than the file has bytes.
     """
 
     def __init__(self, prefix: str) -> None:
@@ -38,12 +42,19 @@ class Bundle:
         self._entries: Mapping[str, Any] = {}
         try:
             with tf.io.gfile.GFile(prefix + ".index", "rb") as file:
-                self._entries = self._read(file.read())
+                self._entries = self._read(file.read(), prefix + ".index")
+        except InvalidFileError:
+            raise
         except _BROKEN:
             pass  # TensorFlow's reader says what is wrong
 
-    def _read(self, data: bytes) -> Dict[str, Any]:
-        table = dict(_table(data))
+    def _read(self, data: bytes, path: str) -> Dict[str, Any]:
+        table, length = {}, 0
+        for key, value in _table(data):
+            table[key] = value
+            length += len(key)
+            if length > _MOST_OF_KEYS:
+                raise InvalidFileError(f"{path} claims over {_MOST_OF_KEYS:,} bytes of keys")
         header = BundleHeader.FromString(table.pop(b""))
         if header.endianness != _LITTLE:
             return {}
@@ -90,10 +101,14 @@ class Bundle:
 
 
 def _is_whole(entry: Any) -> bool:
+    if entry.dtype not in DATA_TYPES or entry.dtype in (DT_RESOURCE, DT_VARIANT):
+        return False
     count = 1
     for dim in entry.shape.dim:
+        if dim.size < 0:
+            return False
         count *= dim.size
-    return bool(count * itemsize(entry.dtype) == entry.size)
+    return bool(count * itemsize(entry.dtype) == entry.size) and entry.offset >= 0
 
 
 def _masked(crc: int) -> int:
@@ -108,8 +123,12 @@ def _table(data: bytes) -> Iterator[Tuple[bytes, bytes]]:
     footer = data[-_FOOTER:]
     _, position = _handle(footer, 0)  # of the meta index
     (offset, size), _ = _handle(footer, position)
+    end = 0
     for _, value in _block(data, offset, size):
         (start, length), _ = _handle(value, 0)
+        if start < end:  # else a small file could have one block a million times
+            raise ValueError("blocks that are not in order")
+        end = start + length
         yield from _block(data, start, length)
 
 
@@ -145,3 +164,5 @@ def _varint(data: bytes, position: int) -> Tuple[int, int]:
         if byte < 0x80:
             return value, position
         shift += 7
+        if shift > 63:
+            raise ValueError("a number of more than 64 bits")
