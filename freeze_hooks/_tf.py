@@ -50,6 +50,7 @@ DT_STRING: int = types_pb2.DT_STRING
 DT_RESOURCE: int = types_pb2.DT_RESOURCE
 DT_VARIANT: int = types_pb2.DT_VARIANT
 DATA_TYPES = frozenset(types_pb2.DataType.values()) - {types_pb2.DT_INVALID}  # references too
+MOST_DIMS = 254  # of TensorFlow's TensorShape
 # LookupTableImportV2's shape function wants keys and values of one rank in TensorFlow 1.
 IMPORTS_ROWS = not VERSION.startswith("1.")
 

@@ -115,8 +115,8 @@ def read_saved_model(
     meta = meta_graph(name, tags)
     ends = signature_of(name, meta, signature)
     keys = _keys(outputs, ends)
-    stored = stored_graph(name, meta)
     if keys is not None and not any(more.values()) and _is_loadable(meta):
+        stored_graph(name, meta)  # which looks at it before TensorFlow does
         refuse_to_run(meta.graph_def, f"to load SavedModel {name!r}")
         return _load(name, signature, tags, keys, form)
     inputs = more.get("inputs")

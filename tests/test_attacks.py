@@ -122,7 +122,9 @@ def test_assets_that_lead_out(tmp_path, name):
     (tmp_path / "v.txt").write_text("a\nb\n")
     with tf.Graph().as_default(), v1.Session() as session:
         words = v1.placeholder(tf.string, [None], "words")
-        init = tf.lookup.TextFileInitializer(str(tmp_path / "v.txt"), tf.string, 0, tf.int64, 1)
+        line, number = tf.lookup.TextFileIndex.WHOLE_LINE, tf.lookup.TextFileIndex.LINE_NUMBER
+        vocabulary = str(tmp_path / "v.txt")
+        init = tf.lookup.TextFileInitializer(vocabulary, tf.string, line, tf.int64, number)
         ids = tf.lookup.StaticHashTable(init, -1).lookup(words)
         session.run(v1.tables_initializer())
         v1.saved_model.simple_save(

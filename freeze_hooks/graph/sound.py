@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
-from typing import Any, Container, Dict, Iterable, Iterator, List, Mapping, Tuple
+from typing import Any, Container, Dict, FrozenSet, Iterable, List, Mapping, Optional, Tuple
 
-from .._tf import DATA_TYPES, DT_RESOURCE, DT_STRING, DT_VARIANT, TensorProto, itemsize, op_def
-from .body import ARG, MERGES, NEXT_ITERATIONS, UNSET, Body, data_inputs, topological
+from .._tf import DATA_TYPES, DT_RESOURCE, DT_STRING, DT_VARIANT, MOST_DIMS, TensorProto, itemsize
+from .body import ARG, MERGES, NEXT_ITERATIONS, UNSET, Body, topological
 from .functions import Library, referenced
-from .names import CONTROL, split
+from .names import split
 
 _NODE_NAME = re.compile(
     r"[A-Za-z0-9_.][A-Za-z0-9_.\\/>-]*\Z"
@@ -20,8 +21,8 @@ _MOST_NODES = 1 << 20  # with each function in place of each call of it
 _DEEPEST = 500  # functions in functions
 _POINTER = 8
 _REFERENCES = 100  # DT_FLOAT_REF is this much above DT_FLOAT, and so on
-_MOST_DIMS = 254  # of TensorFlow's TensorShape
 _KINDS = {"string": "s", "int": "i", "float": "f", "bool": "b"}  # OpDef's words for AttrValue's
+_CLAIMING = ("tensor", "shape", "list")
 _LISTS = [f.name for f in TensorProto.DESCRIPTOR.fields if f.name.endswith("_val")]
 
 
@@ -36,30 +37,113 @@ def refuse_broken(graph_def: Any) -> None:
     Raises:
       ValueError: it is broken; the node is named.
     """
-    claimed = 0
-    for node, typed in _all_nodes(graph_def):
-        claimed += _check_node(node, typed)
-        if claimed > _MOST_OUTPUTS:
-            raise ValueError(f"at node {node.name!r} the graph claims {claimed:,} tensors")
-    _check_calls(graph_def)
-    library = Library(graph_def.library)
-    _check_edges(Body({node.name: node for node in graph_def.node}, []), library)
+    ops = _Ops(graph_def.library)
+    _check_functions(graph_def.library.function, ops)
+    _distinct((node.name for node in graph_def.node), "nodes", _NODE_NAME)
+    for node in graph_def.node:
+        ops.check(node, typed=True)
+    if graph_def.library.function:
+        _check_calls(graph_def)
+    _check_edges(Body({node.name: node for node in graph_def.node}, []), ops)
     for function in graph_def.library.function:
         if not function.signature.attr:  # else its types are its caller's
-            _check_edges(library.named_body(function.signature.name), library)
+            _check_edges(ops.library.named_body(function.signature.name), ops)
 
 
-def _all_nodes(graph_def: Any) -> Iterator[Tuple[Any, bool]]:
-    """The nodes, and whether their attributes are given there, not by who calls the function."""
-    functions = graph_def.library.function
+@dataclasses.dataclass(frozen=True)
+class _Count:
+    """How many tensors the arguments of an op stand for: `fixed`, and what attributes say."""
+
+    fixed: int
+    numbers: Tuple[str, ...]
+    lists: Tuple[str, ...]
+
+    @classmethod
+    def of(cls, args: Iterable[Any]) -> _Count:
+        given = list(args)
+        numbers = tuple(arg.number_attr for arg in given if arg.number_attr)
+        lists = tuple(arg.type_list_attr for arg in given if arg.type_list_attr)
+        return cls(len(given) - len(numbers) - len(lists), numbers, lists)
+
+    def at(self, node: Any) -> int:
+        found = self.fixed
+        for attr in self.numbers:
+            count = node.attr.get(attr, UNSET).i
+            if count < 0:
+                raise ValueError(f"node {node.name!r} claims {count:,} tensors")
+            found += count
+        for attr in self.lists:
+            found += len(node.attr.get(attr, UNSET).list.type)
+        return found
+
+
+@dataclasses.dataclass(frozen=True)
+class _Op:
+    """What is to be known of an op, once for all nodes that have it."""
+
+    kinds: Mapping[str, str]  # of its attributes
+    needed: FrozenSet[str]  # those without a default
+    takes: _Count
+    gives: _Count
+
+    @classmethod
+    def of(cls, definition: Any) -> _Op:
+        attrs = definition.attr
+        return cls(
+            {attr.name: attr.type for attr in attrs},
+            frozenset(attr.name for attr in attrs if not attr.HasField("default_value")),
+            _Count.of(definition.input_arg),
+            _Count.of(definition.output_arg),
+        )
+
+
+class _Ops:
+    """The ops of a graph: registered ones, and functions called as ops."""
+
+    def __init__(self, library: Any) -> None:
+        self.library = Library(library)
+        self._known: Dict[str, Optional[_Op]] = {}
+        self._claimed = 0
+
+    def __getitem__(self, name: str) -> Optional[_Op]:
+        if name not in self._known:
+            definition = self.library.signature(name)
+            self._known[name] = None if definition is None else _Op.of(definition)
+        return self._known[name]
+
+    def check(self, node: Any, typed: bool) -> None:
+        """Look at a node's attributes; `typed` says that they are no caller's of a function."""
+        op = self[node.op]
+        kinds = op.kinds if op is not None else {}
+        missing = len(op.needed) if op is not None else 0
+        for name, value in node.attr.items():
+            held = value.WhichOneof("value")
+            kind = kinds.get(name)
+            if (
+                kind is not None
+                and not _fits(value, held, kind)
+                and (typed or not value.placeholder)
+            ):
+                raise ValueError(f"node {node.name!r} ({node.op}): {name!r} is no {kind}")
+            if held in _CLAIMING:
+                _check_claims(value, held, node.name)
+            missing -= op is not None and name in op.needed
+        if missing and op is not None:
+            lacked = sorted(name for name in op.needed if name not in node.attr)
+            raise ValueError(f"node {node.name!r} ({node.op}) lacks attribute {lacked[0]!r}")
+        self._claimed += op.gives.at(node) if op is not None else 0
+        if self._claimed > _MOST_OUTPUTS:
+            raise ValueError(f"at node {node.name!r} the graph claims {self._claimed:,} tensors")
+
+
+def _check_functions(functions: Any, ops: _Ops) -> None:
     _distinct((function.signature.name for function in functions), "functions", _FUNCTION_NAME)
     for function in functions:
         for arg in [*function.signature.input_arg, *function.signature.output_arg]:
             _check_arg(arg)
         _distinct((node.name for node in function.node_def), "a function's nodes", _FUNCTION_NAME)
-        yield from ((node, not function.signature.attr) for node in function.node_def)
-    _distinct((node.name for node in graph_def.node), "nodes", _NODE_NAME)
-    yield from ((node, True) for node in graph_def.node)
+        for node in function.node_def:
+            ops.check(node, typed=not function.signature.attr)
 
 
 def _distinct(names: Iterable[str], what: str, spelling: Any) -> None:
@@ -77,38 +161,19 @@ def _check_arg(arg: Any) -> None:
         raise ValueError(f"argument {arg.name!r} has no type")
 
 
-def _check_node(node: Any, typed: bool) -> int:
-    """How many outputs a node claims, after a look at its attributes."""
-    definition = op_def(node.op)
-    for attr in definition.attr if definition is not None else ():
-        value = node.attr.get(attr.name)
-        if value is None:
-            if not attr.HasField("default_value"):
-                raise ValueError(f"node {node.name!r} ({node.op}) lacks attribute {attr.name!r}")
-        elif not _fits(value, attr.type) and (typed or not value.placeholder):
-            raise ValueError(f"node {node.name!r} ({node.op}): {attr.name!r} is no {attr.type}")
-    for value in node.attr.values():
-        for shape in [value.shape] if value.HasField("shape") else value.list.shape:
-            _elements(shape, node.name, -1)
-        for tensor in [value.tensor] if value.HasField("tensor") else value.list.tensor:
-            _check_tensor(tensor, node.name)
-    return _count(definition.output_arg, node) if definition is not None else 0
+def _check_claims(value: Any, held: str, name: str) -> None:
+    if held == "tensor":
+        _check_tensor(value.tensor, name)
+    elif held == "shape":
+        _elements(value.shape, name, -1)
+    else:
+        for shape in value.list.shape:
+            _elements(shape, name, -1)
+        for tensor in value.list.tensor:
+            _check_tensor(tensor, name)
 
 
-def _count(args: Iterable[Any], node: Any) -> int:
-    """How many tensors the arguments of a node's op stand for."""
-    found = 0
-    for arg in args:
-        several = node.attr.get(arg.number_attr or arg.type_list_attr, UNSET)
-        count = several.i if arg.number_attr else len(several.list.type)
-        if count < 0:
-            raise ValueError(f"node {node.name!r} claims {count:,} tensors")
-        found += count if arg.number_attr or arg.type_list_attr else 1
-    return found
-
-
-def _fits(value: Any, kind: str) -> bool:
-    held = value.WhichOneof("value")
+def _fits(value: Any, held: Optional[str], kind: str) -> bool:
     if kind.startswith("list("):
         types = value.list.type if kind == "list(type)" else ()
         return held == "list" and all(number in DATA_TYPES for number in types)
@@ -123,7 +188,7 @@ def _elements(shape: Any, name: str, least: int) -> int:
     count = 1
     for size in sizes:
         count *= max(size, 1)
-    if len(sizes) > _MOST_DIMS or any(size < least for size in sizes) or count >= 1 << 63:
+    if len(sizes) > MOST_DIMS or any(size < least for size in sizes) or count >= 1 << 63:
         raise ValueError(f"node {name!r} has a shape that no tensor can have: {sizes[:8]}")
     return 0 if 0 in sizes else count
 
@@ -191,10 +256,19 @@ def stored_bytes(tensor: Any) -> int:
     return (given - complexes // 2) * itemsize(tensor.dtype)
 
 
-def _check_edges(body: Body, library: Library) -> None:
-    outputs = {name: _outputs(node, library) for name, node in body.nodes.items()}
+def _check_edges(body: Body, ops: _Ops) -> None:
+    outputs = {name: _outputs(node, ops) for name, node in body.nodes.items()}
+    seen = set()
+    ordered = True
     for node in body.nodes.values():
-        _check_inputs(node, library, outputs)
+        _check_inputs(node, ops, outputs)
+        ordered = ordered and all(split(text)[0] in seen for text in node.input)
+        seen.add(node.name)
+    if not ordered:  # as hand-made graphs are, and v1 loops
+        _check_order(body)
+
+
+def _check_order(body: Body) -> None:
     place = {node.name: i for i, node in enumerate(topological(body))}
     for node in body.nodes.values():
         for above in (split(text)[0] for text in node.input):
@@ -203,21 +277,25 @@ def _check_edges(body: Body, library: Library) -> None:
                 raise ValueError(f"nodes {above!r} and {node.name!r} wait for each other")
 
 
-def _check_inputs(node: Any, library: Library, outputs: Mapping[str, int]) -> None:
+def _check_inputs(node: Any, ops: _Ops, outputs: Mapping[str, int]) -> None:
+    given = 0
     for text in node.input:
-        name, port = split(text)
-        there = name in outputs and (port == CONTROL or 0 <= port < outputs[name])
-        if not there or (port == CONTROL) != text.startswith("^"):
+        if text.startswith("^"):
+            there = text[1:] in outputs
+        else:
+            given += 1
+            name, port = split(text)
+            there = 0 <= port < outputs.get(name, 0)
+        if not there:
             raise ValueError(f"node {node.name!r} takes input {text!r}, which is not there")
-    definition = None if node.op == ARG else library.signature(node.op)
-    if definition is not None:
-        given, wanted = len(list(data_inputs(node))), _count(definition.input_arg, node)
-        if given != wanted:
-            raise ValueError(f"node {node.name!r} ({node.op}) takes {given} inputs, not {wanted}")
+    op = None if node.op == ARG else ops[node.op]
+    if op is not None and given != op.takes.at(node):
+        wanted = op.takes.at(node)
+        raise ValueError(f"node {node.name!r} ({node.op}) takes {given} inputs, not {wanted}")
 
 
-def _outputs(node: Any, library: Library) -> int:
-    definition = library.signature(node.op)
+def _outputs(node: Any, ops: _Ops) -> int:
     if node.op == ARG:
         return 1
-    return 1 << 31 if definition is None else _count(definition.output_arg, node)
+    op = ops[node.op]
+    return 1 << 31 if op is None else op.gives.at(node)

@@ -3,6 +3,8 @@ what, by all that reads frozen files and by all that freezes graphs from files."
 
 import tensorflow as tf
 
+from freeze_hooks.wire import field
+
 v1 = tf.compat.v1
 FLOAT = v1.AttrValue(type=1)
 
@@ -35,11 +37,11 @@ def const(name, sizes, dtype=1, **values):
     tensor.tensor.dtype = dtype
     for size in sizes:
         tensor.tensor.tensor_shape.dim.add(size=size)
-    for field, value in values.items():
-        if field == "tensor_content":
+    for key, value in values.items():
+        if key == "tensor_content":
             tensor.tensor.tensor_content = value
         else:
-            getattr(tensor.tensor, field).extend(value)
+            getattr(tensor.tensor, key).extend(value)
     return node("Const", name, dtype=v1.AttrValue(type=dtype), value=tensor)
 
 
@@ -261,22 +263,22 @@ def a_function_in_a_circle():
 
 
 def a_deep_message():
-    """Attributes of lists of functions of attributes...: parsers count, and refuse."""
-    value = v1.AttrValue(i=1)
-    for _ in range(90):
-        outer = v1.AttrValue()
-        outer.list.func.add(name="f").attr["a"].CopyFrom(value)
-        value = outer
-    inner = ending(node("NoOp", "n", a=value)).SerializeToString()
-    return inner
+    """Attributes of lists of functions of attributes...: parsers count, and refuse. Refused."""
+    value = field(3, b"")  # AttrValue.i would be a number; its bytes do not matter
+    for _ in range(2000):
+        entry = field(1, b"a") + field(2, value)
+        value = field(1, field(9, field(1, b"f") + field(2, entry)))  # list.func.attr
+    attr = field(1, b"a") + field(2, value)
+    deep = field(1, field(1, b"n") + field(2, b"NoOp") + field(5, attr))
+    return ending().SerializeToString() + deep
 
 
 def a_long_chain():
-    """A graph 20,000 nodes deep is harmless, if nothing follows it by recursion."""
-    chain = [identity("n0", "x")] + [identity(f"n{i}", f"n{i - 1}") for i in range(1, 20000)]
-    return graph(placeholder(), *chain, identity("probs", "n19999"))
+    """A graph 5,000 nodes deep is harmless, if nothing follows it by recursion."""
+    chain = [identity("n0", "x")] + [identity(f"n{i}", f"n{i - 1}") for i in range(1, 5000)]
+    return graph(placeholder(), *chain, identity("probs", "n4999"))
 
 
 def unknown_ops():
-    """20,000 ops that nobody knows, each looked up once. It can be looked into, not run."""
-    return ending(*(node(f"Op{i}", f"n{i}") for i in range(20000)))
+    """2,000 ops that nobody knows, each looked up once. It can be looked into, not run."""
+    return ending(*(node(f"Op{i}", f"n{i}") for i in range(2000)))

@@ -14,7 +14,8 @@ SECONDS = 300  # for a file of some kilobytes: a hang, not a measurement
 class Reader:
     """Give it files: `read("inspected", path=...)` is {"outcome", "said", "peak"}."""
 
-    def __init__(self):
+    def __init__(self, seconds=SECONDS):
+        self._seconds = seconds
         self._process = None
 
     def __call__(self, kind, **task):
@@ -26,7 +27,7 @@ class Reader:
                 stderr=subprocess.DEVNULL,
                 universal_newlines=True,
             )
-        timer = threading.Timer(SECONDS, self._process.kill)
+        timer = threading.Timer(self._seconds, self._process.kill)
         timer.start()
         try:
             self._process.stdin.write(json.dumps(dict(task, kind=kind)) + "\n")

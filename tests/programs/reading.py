@@ -10,6 +10,7 @@ import sys
 import traceback
 
 import tensorflow as tf
+from google.protobuf import message
 
 import freeze_hooks as fh
 from freeze_hooks import freeze_graph, graph_util, publish
@@ -42,7 +43,10 @@ def by_the_drop_in(path, prefix, out, **more):
 def converted(path, **more):
     """What else has a GraphDef of someone's: it is not read by us, but parsed by the caller."""
     with open(path, "rb") as file:
-        graph_def = v1.GraphDef.FromString(file.read())
+        try:
+            graph_def = v1.GraphDef.FromString(file.read())
+        except message.DecodeError:
+            return
     with tf.Graph().as_default(), v1.Session() as session:
         names = [node.name for node in graph_def.node[-1:]]
         graph_util.convert_variables_to_constants(session, graph_def, names)
