@@ -12,7 +12,17 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 COUNT = int(os.environ.get("FUZZ", "5000"))
-WEIGHTS = {"frozen": 8, "meta": 4, "text": 1, "index": 5, "v1": 2, "saved_model": 2, "state": 2}
+WEIGHTS = {
+    "frozen": 8,
+    "meta": 5,
+    "text": 1,
+    "index": 1,
+    "entry": 2,
+    "v1": 1,
+    "saved_model": 2,
+    "saved_model_2": 1,
+    "state": 1,
+}
 FRESH = 4000  # inputs to a process: TensorFlow does not free all that it reads
 SECONDS = 60  # for one: a hang
 MOST = 20  # failures, after which no more are looked for
@@ -67,12 +77,12 @@ def broken(data, changes):
 class Fuzzer:
     """Tries files; `failures` names those that are kept in a directory, with what happened."""
 
-    def __init__(self, seeds, directory):
+    def __init__(self, seeds, directory, reader):
         self.failures = []
         self.tried = {}
         self._seeds = seeds
         self._directory = directory
-        self._reader = Reader(SECONDS)
+        self._reader = reader
 
     def try_one(self, name, door, data):
         if len(self.failures) >= MOST:
@@ -80,14 +90,11 @@ class Fuzzer:
         answer = self._reader(door, **self._seeds.task(name, data, str(self._directory)))
         self.tried[answer["outcome"]] = self.tried.get(answer["outcome"], 0) + 1
         if answer["outcome"] not in ("read", "refused"):
-            kept = self._directory / "failed-{}-{}-{}".format(len(self.failures), name, door)
+            kept = self._directory / f"failed-{len(self.failures)}-{name}-{door}"
             kept.write_bytes(data)
             self.failures.append((str(kept), answer["outcome"], answer["said"][-800:]))
         if sum(self.tried.values()) % FRESH == 0:
-            self.close()
-
-    def close(self):
-        self._reader.close()
+            self._reader.close()
 
 
 @pytest.fixture(scope="module")
@@ -95,11 +102,16 @@ def seeds(tmp_path_factory):
     return Seeds(str(tmp_path_factory.mktemp("seeds")))
 
 
-@pytest.fixture
-def fuzzer(seeds, tmp_path):
-    made = Fuzzer(seeds, tmp_path)
+@pytest.fixture(scope="module")
+def reader():
+    made = Reader(SECONDS)
     yield made
     made.close()
+
+
+@pytest.fixture
+def fuzzer(seeds, tmp_path, reader):
+    return Fuzzer(seeds, tmp_path, reader)
 
 
 def test_files_as_they_are(seeds, fuzzer):
@@ -111,6 +123,8 @@ def test_files_as_they_are(seeds, fuzzer):
 
 @pytest.mark.parametrize("name", WEIGHTS)
 def test_broken_at_random(seeds, fuzzer, name):
+    if name not in seeds.files:
+        pytest.skip("TensorFlow 1 writes none")
     data, doors = seeds.files[name]
 
     @settings(
