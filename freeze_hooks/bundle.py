@@ -81,7 +81,7 @@ class Bundle:
             return {}
         self._shards = header.num_shards
         return {
-            key.decode(): entry
+            key.decode(errors="surrogateescape"): entry  # slices have keys that are no text
             for key, entry in entries.items()
             if entry.dtype != DT_STRING and not entry.slices and _is_whole(entry)
         }

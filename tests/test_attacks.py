@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 from attacks import checkpoints, graphs
 from attacks.reader import Reader
+from attacks.seeds import Seeds
 
 import freeze_hooks as fh
 from freeze_hooks.bundle import _table
@@ -33,6 +34,11 @@ def reader():
     made = Reader()
     yield made
     made.close()
+
+
+@pytest.fixture(scope="module")
+def seeds(tmp_path_factory):
+    return Seeds(str(tmp_path_factory.mktemp("seeds")))
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +85,26 @@ def test_checkpoints(reader, model, tmp_path, abuse):
             assert frozen(x=[[1, 2]])["probs"].tolist() == [[3, 3]]
     else:
         assert abuse is not checkpoints.sound and not os.path.exists(out)
+
+
+@pytest.mark.parametrize("name", ["frozen", "meta", "text", "v1", "entry", "saved_model", "state"])
+def test_cut_everywhere(reader, seeds, tmp_path, name):
+    """Files cut short at some 100 places: read only where what is left is a whole one."""
+    data, doors = seeds.files[name]
+    for length in range(0, len(data), len(data) // 100 + 1):
+        answer = reader(doors[0], **seeds.task(name, data[:length], str(tmp_path)))
+        assert answer["outcome"] in ("read", "refused"), (length, answer)
+        assert answer["outcome"] == "refused" or name in ("state", "text"), (length, answer)
+
+
+@pytest.mark.parametrize("name", ["frozen", "meta", "text", "v1", "index", "saved_model", "state"])
+def test_of_another_kind(reader, seeds, tmp_path, name):
+    """Each file in the place of each other."""
+    own, doors = seeds.files[name]
+    for data in [file for file, _ in seeds.files.values() if file != own] + [b"\x89PNG\r\n", b"PK"]:
+        for door in doors:
+            answer = reader(door, **seeds.task(name, data, str(tmp_path)))
+            assert answer["outcome"] in ("read", "refused"), (data[:20], door, answer)
 
 
 STATES = {

@@ -7,6 +7,7 @@ import re
 from typing import Any, Container, Dict, FrozenSet, Iterable, List, Mapping, Optional, Tuple
 
 from .._tf import DATA_TYPES, DT_RESOURCE, DT_STRING, DT_VARIANT, MOST_DIMS, TensorProto, itemsize
+from ..errors import NotFreezableError
 from .body import ARG, MERGES, NEXT_ITERATIONS, UNSET, Body, topological
 from .functions import Library, referenced
 from .names import split
@@ -47,7 +48,14 @@ def refuse_broken(graph_def: Any) -> None:
     _check_edges(Body({node.name: node for node in graph_def.node}, []), ops)
     for function in graph_def.library.function:
         if not function.signature.attr:  # else its types are its caller's
-            _check_edges(ops.library.named_body(function.signature.name), ops)
+            _check_edges(_body(function.signature.name, ops.library), ops)
+
+
+def _body(name: str, library: Library) -> Body:
+    try:
+        return library.named_body(name)
+    except NotFreezableError as error:
+        raise ValueError(str(error)) from error
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,9 +139,12 @@ class _Ops:
         if missing and op is not None:
             lacked = sorted(name for name in op.needed if name not in node.attr)
             raise ValueError(f"node {node.name!r} ({node.op}) lacks attribute {lacked[0]!r}")
-        self._claimed += op.gives.at(node) if op is not None else 0
+        given = op.gives.at(node) if op is not None else 0
+        self._claimed += given
         if self._claimed > _MOST_OUTPUTS:
-            raise ValueError(f"at node {node.name!r} the graph claims {self._claimed:,} tensors")
+            raise ValueError(
+                f"node {node.name!r} claims {given:,} tensors, of {self._claimed:,} in the graph"
+            )
 
 
 def _check_functions(functions: Any, ops: _Ops) -> None:
