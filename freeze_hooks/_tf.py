@@ -14,6 +14,7 @@ from tensorflow.core.framework import (
     function_pb2,
     graph_pb2,
     node_def_pb2,
+    tensor_pb2,
     types_pb2,
     variable_pb2,
 )
@@ -36,6 +37,7 @@ GraphDef = graph_pb2.GraphDef
 MetaGraphDef = meta_graph_pb2.MetaGraphDef
 NodeDef = node_def_pb2.NodeDef
 SavedModel = saved_model_pb2.SavedModel
+TensorProto = tensor_pb2.TensorProto
 SaverDef = saver_pb2.SaverDef
 VariableDef = variable_pb2.VariableDef
 TrackableObjectGraph = trackable_object_graph_pb2.TrackableObjectGraph
@@ -47,6 +49,8 @@ DT_INT64: int = types_pb2.DT_INT64
 DT_STRING: int = types_pb2.DT_STRING
 DT_RESOURCE: int = types_pb2.DT_RESOURCE
 DT_VARIANT: int = types_pb2.DT_VARIANT
+DATA_TYPES = frozenset(types_pb2.DataType.values()) - {types_pb2.DT_INVALID}  # references too
+MOST_DIMS = 254  # of TensorFlow's TensorShape
 # LookupTableImportV2's shape function wants keys and values of one rank in TensorFlow 1.
 IMPORTS_ROWS = not VERSION.startswith("1.")
 
@@ -56,15 +60,23 @@ def exporter_base() -> Any:
     return tf.estimator.Exporter if hasattr(tf, "estimator") else object
 
 
+_op_defs: Dict[str, Any] = {}
+
+
 @functools.lru_cache(maxsize=None)
+def _registry() -> Any:
+    graph = tf.Graph()
+    return getattr(graph, "op_def_for_type", None) or graph._get_op_def
+
+
 def op_def(name: str) -> Optional[Any]:
     """The OpDef registered for an op type, also from loaded libraries; None if there is none."""
-    graph = tf.Graph()
-    look_up = getattr(graph, "op_def_for_type", None) or graph._get_op_def
-    try:
-        return look_up(name)
-    except (tf.errors.OpError, KeyError, ValueError, RuntimeError):
-        return None
+    if name not in _op_defs:
+        try:
+            _op_defs[name] = _registry()(name)
+        except (tf.errors.OpError, KeyError, ValueError, RuntimeError):
+            return None  # until a library that has it is loaded
+    return _op_defs[name]
 
 
 def comes_with_tensorflow(op: str) -> bool:

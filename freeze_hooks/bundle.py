@@ -7,22 +7,35 @@ where in `PREFIX.data-...` each tensor is.
 
 from __future__ import annotations
 
+import functools
+import operator
 import struct
-from typing import Any, Dict, Iterator, Mapping, Optional, Tuple
+from typing import Any, Dict, Iterable, Iterator, Mapping, Optional, Tuple
 
 import google_crc32c
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
-from ._tf import DT_STRING, BundleEntry, BundleHeader, itemsize
+from ._tf import (
+    DATA_TYPES,
+    DT_RESOURCE,
+    DT_STRING,
+    DT_VARIANT,
+    MOST_DIMS,
+    BundleEntry,
+    BundleHeader,
+    itemsize,
+)
 from .errors import InvalidFileError
 
 _MAGIC = 0xDB4775248B80FB57
 _FOOTER = 48
 # bytes at once: with 8 MiB, whose memory is new each time, it took four times as long
 _PIECE = 2 << 20
+_MOST_OF_KEYS = 1 << 28  # bytes: each key may be all of the key before, and a letter
 _LITTLE = 0  # BundleHeaderProto.Endianness
-_BROKEN = (IndexError, ValueError, struct.error, DecodeError, tf.errors.OpError)
+_MOST_ELEMENTS = (1 << 63) - 1
+_BROKEN = (LookupError, ValueError, struct.error, DecodeError, MemoryError)
 
 
 class Bundle:
@@ -30,6 +43,10 @@ class Bundle:
 
     Others (strings, slices of partitioned variables, format V1) are not in it: TensorFlow's reader
     has them all.
+
+    Raises:
+      InvalidFileError: the index is broken. TensorFlow's reader ends the process at some of what
+        can be in it, so it is looked at here before that opens it.
     """
 
     def __init__(self, prefix: str) -> None:
@@ -38,19 +55,33 @@ class Bundle:
         self._entries: Mapping[str, Any] = {}
         try:
             with tf.io.gfile.GFile(prefix + ".index", "rb") as file:
-                self._entries = self._read(file.read())
-        except _BROKEN:
-            pass  # TensorFlow's reader says what is wrong
+                data = file.read()
+        except tf.errors.OpError:
+            return  # format V1, or TensorFlow's reader says what is wrong
+        try:
+            self._entries = self._read(data)
+        except _BROKEN as error:
+            raise InvalidFileError(
+                f"{prefix}: not a checkpoint that can be read: {prefix}.index is cut short or "
+                f"broken: {error!r}"
+            ) from None
 
     def _read(self, data: bytes) -> Dict[str, Any]:
-        table = dict(_table(data))
+        table, length = {}, 0
+        for key, value in _table(data):
+            table[key] = value
+            length += len(key)
+            if length > _MOST_OF_KEYS:
+                raise ValueError(f"it claims over {_MOST_OF_KEYS:,} bytes of keys")
         header = BundleHeader.FromString(table.pop(b""))
+        entries = {key: BundleEntry.FromString(value) for key, value in table.items()}
+        for key, entry in entries.items():
+            _check(key, entry)
         if header.endianness != _LITTLE:
             return {}
         self._shards = header.num_shards
-        entries = {key: BundleEntry.FromString(value) for key, value in table.items()}
         return {
-            key.decode(): entry
+            key.decode(errors="surrogateescape"): entry  # slices have keys that are no text
             for key, entry in entries.items()
             if entry.dtype != DT_STRING and not entry.slices and _is_whole(entry)
         }
@@ -89,11 +120,31 @@ class Bundle:
             raise InvalidFileError(f"{path} is cut short or changed: {key!r} is not what was saved")
 
 
+def _check(key: bytes, entry: Any) -> None:
+    sizes = [dim.size for dim in entry.shape.dim]
+    slices = [extent for piece in entry.slices for extent in piece.extent]
+    if (
+        entry.dtype not in DATA_TYPES
+        or len(sizes) > MOST_DIMS
+        or any(size < 0 for size in sizes)
+        or _count(max(size, 1) for size in sizes) > _MOST_ELEMENTS
+        or entry.offset < 0
+        or entry.size < 0
+        or any(len(piece.extent) != len(sizes) for piece in entry.slices)
+        or any(extent.start < 0 or extent.length < 0 for extent in slices)
+    ):
+        raise ValueError(f"{key[:200]!r} is of a type, shape or place that no tensor has")
+
+
 def _is_whole(entry: Any) -> bool:
-    count = 1
-    for dim in entry.shape.dim:
-        count *= dim.size
+    if entry.dtype in (DT_RESOURCE, DT_VARIANT):
+        return False
+    count = _count(dim.size for dim in entry.shape.dim)
     return bool(count * itemsize(entry.dtype) == entry.size)
+
+
+def _count(sizes: Iterable[int]) -> int:
+    return functools.reduce(operator.mul, sizes, 1)
 
 
 def _masked(crc: int) -> int:
@@ -108,8 +159,12 @@ def _table(data: bytes) -> Iterator[Tuple[bytes, bytes]]:
     footer = data[-_FOOTER:]
     _, position = _handle(footer, 0)  # of the meta index
     (offset, size), _ = _handle(footer, position)
+    end = 0
     for _, value in _block(data, offset, size):
         (start, length), _ = _handle(value, 0)
+        if start < end:  # else a small file could have one block a million times
+            raise ValueError("blocks that are not in order")
+        end = start + length
         yield from _block(data, start, length)
 
 
@@ -145,3 +200,5 @@ def _varint(data: bytes, position: int) -> Tuple[int, int]:
         if byte < 0x80:
             return value, position
         shift += 7
+        if shift > 63:
+            raise ValueError("a number of more than 64 bits")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from typing import Iterator, Tuple, Type
+
 
 class FreezeError(ValueError):
     """Catch this to catch every error that freeze_hooks raises on its own account."""
@@ -37,3 +40,33 @@ class InvalidFileError(FreezeError):
 
 class ConversionError(FreezeError):
     """The converter of another format cannot express what a frozen file holds."""
+
+
+_LONGEST = 2000  # letters: what is in a file must not fill the log
+# What is raised by Python code that meets a graph in which something is missing or of another kind.
+BROKEN: Tuple[Type[Exception], ...] = (
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    OverflowError,
+    MemoryError,
+    RecursionError,
+)
+
+
+@contextlib.contextmanager
+def refused(what: str, *more: Type[Exception]) -> Iterator[None]:
+    """Raise InvalidFileError, of `what`, where reading it in this block fails for what is in it.
+
+    Args:
+      more: other exceptions that mean so.
+    """
+    try:
+        yield
+    except FreezeError:
+        raise
+    except BROKEN + more as error:
+        said = str(error) or type(error).__name__
+        raise InvalidFileError(f"{what} is truncated or broken: {said[:_LONGEST]}") from error

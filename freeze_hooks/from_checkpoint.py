@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from ._tf import SavedKey
 from .checkpoints import Checkpoint, find_prefix, stem
-from .errors import FreezeError, NotFreezableError
+from .errors import FreezeError, NotFreezableError, refused
 from .freezer import Artifact, warn_of, write_frozen
 from .graph.names import split
 from .graph.restores import changed_when_restored, restored_keys
@@ -101,8 +101,10 @@ def _found(graph: Any) -> Any:
 def plan_stored(stored: StoredGraph, spec: FreezeSpec) -> FreezePlan:
     """Compile a graph that was read from a file; see `compile_plan` for the errors."""
     shape_of = stored.shape_of or stored_shapes(stored.graph_def)
-    contents = static_contents(stored.graph_def, stored.assets)
-    return compile_plan(stored.graph_def, spec, shape_of, content_of=contents)
+    with refused("the graph"):
+        live = stored.shape_of is not None
+        contents = static_contents(stored.graph_def, stored.assets, trusted=live)
+        return compile_plan(stored.graph_def, spec, shape_of, content_of=contents)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,10 +14,11 @@ from google.protobuf.message import DecodeError
 
 from . import _tf
 from ._tf import GraphDef, MetaGraphDef, SavedKey
-from .errors import FreezeError, InvalidFileError
+from .errors import FreezeError, InvalidFileError, refused
 from .graph.body import Body, prune
 from .graph.cut import PLACEHOLDERS, Shape
 from .graph.names import split
+from .graph.sound import refuse_broken
 
 _TEXT = re.compile(rb"\s*(#[^\n]*\n\s*)*[a-z_]+\s*[:{]")
 _META = re.compile(rb"\s*(#[^\n]*\n\s*)*(meta_info_def|graph_def|saver_def|collection_def)\s*[:{]")
@@ -51,10 +52,12 @@ def as_graph(graph: Any) -> StoredGraph:
     if isinstance(graph, tf.Graph):
         shape_of = functools.partial(_tf.static_shape, graph)
         return StoredGraph(graph.as_graph_def(), shape_of=shape_of)
-    if isinstance(graph, GraphDef):
-        return StoredGraph(graph)
-    if isinstance(graph, MetaGraphDef):
-        return StoredGraph(graph.graph_def, graph)
+    if isinstance(graph, (GraphDef, MetaGraphDef)):
+        meta = graph if isinstance(graph, MetaGraphDef) else None
+        graph_def = graph if meta is None else meta.graph_def
+        with refused("the graph"):
+            refuse_broken(graph_def)
+        return StoredGraph(graph_def, meta)
     if not isinstance(graph, (str, bytes, os.PathLike)):
         raise FreezeError(
             f"graph= takes a tf.Graph, GraphDef, MetaGraphDef or a file's path, not {graph!r}"

@@ -13,7 +13,8 @@ from typing import Any, Container, Dict, Iterable, List, Optional, Tuple
 
 from . import _tf
 from ._tf import GraphDef, v1
-from .errors import MissingNodeError, UnknownNameError
+from .errors import MissingNodeError, UnknownNameError, refused
+from .graph.sound import refuse_broken
 from .naming import Naming, apart
 from .plan import compile_plan
 from .spec import FreezeSpec, kept_variables
@@ -67,9 +68,10 @@ def convert_variables_to_constants(
             return None
 
     try:
-        plan = compile_plan(
-            input_graph_def, spec, shape_of, content_of=static_contents(input_graph_def)
-        )
+        with refused("input_graph_def"):
+            refuse_broken(input_graph_def)
+            content_of = static_contents(input_graph_def)
+            plan = compile_plan(input_graph_def, spec, shape_of, content_of=content_of)
     except UnknownNameError as error:
         raise MissingNodeError(str(error)) from None
     try:

@@ -7,10 +7,12 @@ from typing import Any, Iterator, Optional, Sequence
 import tensorflow as tf
 
 from ._tf import GraphDef, v1
-from .errors import InvalidFileError
+from .errors import InvalidFileError, refused
 from .freezer import Freezer
 from .from_checkpoint import Reading, StoredSource
-from .graph.body import Body
+from .graph.audit import refuse_to_run
+from .graph.body import Body, prune
+from .graph.functions import Library
 from .graph.names import split
 from .graph.variables import variables_of
 from .graph_files import StoredGraph
@@ -40,6 +42,7 @@ def read_initialized(
       FreezeError: as `freeze_session`.
       tf.errors.OpError: an op fails.
     """
+    _refuse_to_initialize(stored.graph_def, saver_def, initializers)
     with tf.Graph().as_default() as graph:
         try:
             tf.import_graph_def(_runnable(stored), name="")
@@ -54,6 +57,19 @@ def read_initialized(
         if initializers:
             session.run([graph.get_operation_by_name(name) for name in initializers])
     return Reading(freezer.plan, _until_closed(freezer, session), None)
+
+
+def _refuse_to_initialize(
+    graph_def: Any, saver_def: Optional[Any], initializers: Sequence[str]
+) -> None:
+    """Make sure that what is to be run writes no file and talks to nobody; see `refuse_to_run`."""
+    root = [saver_def.restore_op_name] if saver_def is not None else []
+    with refused("the graph"):
+        nodes = {node.name: node for node in graph_def.node}
+        run = prune(Body(nodes, [*root, *initializers]), keep_order=True).nodes.values()
+        part = GraphDef(node=run)
+        part.library.function.extend(Library(graph_def.library).used_by(run))
+    refuse_to_run(part, "to initialize the graph")
 
 
 def _runnable(stored: StoredGraph) -> Any:

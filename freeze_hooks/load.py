@@ -13,14 +13,15 @@ from google.protobuf.message import DecodeError
 
 from . import remote
 from ._tf import GraphDef, op_def, v1
-from .errors import FreezeError, InvalidFileError, NotFreezableError, UnknownNameError
+from .errors import FreezeError, InvalidFileError, UnknownNameError, refused
 from .freezer import FORMAT
 from .graph.audit import side_effects
-from .graph.body import MERGES, NEXT_ITERATIONS, Body, output_type, topological
+from .graph.body import Body, output_type
 from .graph.cut import PLACEHOLDERS, End, placeholders
 from .graph.functions import Library
 from .graph.lint import Finding, lint
 from .graph.names import near, split, tensor_name
+from .graph.sound import refuse_broken, stored_bytes
 from .plan import Signature, TensorInfo, by_layer, histogram, tensor_info
 from .wire import DESCRIPTION, START
 
@@ -90,7 +91,7 @@ class FrozenModel:
             self._feeds = {
                 name: graph.get_tensor_by_name(info.tensor) for name, info in self.inputs.items()
             }
-        except (ValueError, KeyError, tf.errors.OpError) as error:
+        except (ValueError, LookupError, TypeError, tf.errors.OpError) as error:
             raise InvalidFileError(f"{path} cannot be imported: {error}") from error
         self._session = v1.Session(graph=graph)
 
@@ -198,13 +199,11 @@ def inspect(path: str) -> Report:
     metadata = _description(graph_def, path)
     library = Library(graph_def.library)
     bodies = [Body({node.name: node for node in graph_def.node}, [])]
-    try:
+    with refused(path):
         bodies += [library.named_body(f.signature.name) for f in graph_def.library.function]
         findings = lint(bodies)
-    except (LookupError, ValueError) as error:
-        raise InvalidFileError(f"{path} is broken: {error}") from error
     weights = [
-        (body.name + node.name, len(node.attr["value"].tensor.tensor_content))
+        (body.name + node.name, stored_bytes(node.attr["value"].tensor))
         for body in bodies
         for node in body.nodes.values()
         if node.op == "Const"
@@ -239,10 +238,8 @@ def read_graph_def(path: str) -> Any:
         raise InvalidFileError(f"{path} holds no graph")
     if ours and not graph_def.HasField("versions"):
         raise InvalidFileError(f"{path} is truncated: it ends before the graph's version")
-    try:
-        _check_edges(graph_def)
-    except ValueError as error:
-        raise InvalidFileError(f"{path} is truncated or broken: {error}") from None
+    with refused(path):
+        refuse_broken(graph_def)
     _add_defaults(graph_def.node)
     return graph_def
 
@@ -257,22 +254,6 @@ def _content(path: str) -> Tuple[bool, bytes]:
         ours = file.read(len(START)) == START
         file.seek(len(START) if ours else 0)
         return ours, file.read()
-
-
-def _check_edges(graph_def: Any) -> None:
-    body = Body({node.name: node for node in graph_def.node}, [])
-    if len(body.nodes) < len(graph_def.node):
-        raise ValueError("nodes share a name")
-    for node in graph_def.node:
-        for text in node.input:
-            if split(text)[0] not in body.nodes:
-                raise ValueError(f"node {node.name!r} takes input {text!r}, which is not there")
-    place = {node.name: i for i, node in enumerate(topological(body))}
-    for node in graph_def.node:
-        for above in (split(text)[0] for text in node.input):
-            loop = node.op in MERGES and body.nodes[above].op in NEXT_ITERATIONS
-            if place[above] >= place[node.name] and not loop:
-                raise ValueError(f"nodes {above!r} and {node.name!r} wait for each other")
 
 
 def _add_defaults(nodes: Iterable[Any]) -> None:
@@ -311,10 +292,8 @@ def _description(graph_def: Any, path: str) -> Dict[str, Any]:
 
 def _signature(graph_def: Any, metadata: Mapping[str, Any], path: str) -> Signature:
     if not metadata:
-        try:
+        with refused(path):
             return _guessed(graph_def)
-        except NotFreezableError as error:
-            raise InvalidFileError(f"{path} is broken: {error}") from None
     nodes = {node.name for node in graph_def.node}
     try:
         inputs, outputs = (

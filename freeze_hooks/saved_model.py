@@ -10,9 +10,10 @@ import tensorflow as tf
 
 from . import _tf
 from ._tf import AssetFileDef, SavedModel
-from .errors import FreezeError, UnknownNameError
+from .errors import FreezeError, InvalidFileError, UnknownNameError, refused
 from .freezer import Artifact, warn_of
 from .from_checkpoint import Reading, StoredSource, plan_stored
+from .graph.audit import refuse_to_run
 from .graph.names import split
 from .graph_files import StoredGraph, as_graph, parse
 from .initialized import read_initialized
@@ -115,6 +116,8 @@ def read_saved_model(
     ends = signature_of(name, meta, signature)
     keys = _keys(outputs, ends)
     if keys is not None and not any(more.values()) and _is_loadable(meta):
+        stored_graph(name, meta)  # which looks at it before TensorFlow does
+        refuse_to_run(meta.graph_def, f"to load SavedModel {name!r}")
         return _load(name, signature, tags, keys, form)
     inputs = more.get("inputs")
     given = inputs if inputs is not None else _named(ends.inputs)
@@ -152,13 +155,24 @@ def _start(meta: Any) -> Sequence[str]:
 
 
 def stored_graph(directory: str, meta: Any) -> StoredGraph:
-    """A graph of a SavedModel, and where its assets are now."""
+    """A graph of a SavedModel, and where its assets are now.
+
+    Raises:
+      InvalidFileError: the graph is broken, or an asset is a file of elsewhere.
+    """
     held = meta.collection_def[ASSETS].any_list.value if ASSETS in meta.collection_def else ()
     assets = list(meta.asset_file_def)
     for packed in held if not assets else ():
         asset = AssetFileDef()
-        packed.Unpack(asset)
+        if not packed.Unpack(asset):
+            raise InvalidFileError(f"SavedModel {directory!r}: its collection of assets is broken")
         assets.append(asset)
+    for asset in assets:
+        parts = asset.filename.replace("\\", "/").split("/")
+        if "" in parts or ".." in parts or ":" in parts[0]:
+            raise InvalidFileError(
+                f"SavedModel {directory!r} has an asset {asset.filename!r}, outside its directory"
+            )
     paths = {a.tensor_info.name: os.path.join(directory, "assets", a.filename) for a in assets}
     return dataclasses.replace(as_graph(meta), assets=paths)
 
@@ -231,7 +245,8 @@ def _load(
     form: Mapping[str, Any],
 ) -> Loaded:
     with tf.init_scope():
-        loaded = tf.saved_model.load(directory, tags=list(tags))
+        with refused(f"SavedModel {directory!r}", tf.errors.OpError):
+            loaded = tf.saved_model.load(directory, tags=list(tags))
         function = loaded.signatures[signature]
         specs = function.structured_input_signature[1]
         wanted = tf.function(lambda **fed: {key: function(**fed)[key] for key in keys})

@@ -30,6 +30,7 @@ class SavedTensors:
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
+        self._bundle = Bundle(prefix)
         try:
             self._reader = v1.train.NewCheckpointReader(prefix)
             shapes = self._reader.get_variable_to_shape_map()
@@ -39,7 +40,6 @@ class SavedTensors:
                 f"{prefix}: not a checkpoint that can be read: {error}"
             ) from None
         self.shapes: Dict[str, Tuple[int, ...]] = {k: tuple(shape) for k, shape in shapes.items()}
-        self._bundle = Bundle(prefix)
         self._last: Tuple[str, Any] = ("", None)
 
     def value(self, place: SavedKey) -> Value:

@@ -10,9 +10,10 @@ import tensorflow as tf
 
 from ._tf import GraphDef, v1
 from .errors import NotFreezableError
+from .graph.audit import refuse_to_run
 from .graph.body import VARIABLES, Body, prune
 from .graph.cut import PLACEHOLDERS
-from .graph.functions import CALLS
+from .graph.functions import CALLS, Library
 from .graph.names import split
 from .graph.tables import Table, upgrade_tables
 
@@ -27,7 +28,7 @@ _INITS = frozenset(
 
 
 def static_contents(
-    graph_def: Any, fed: Optional[Mapping[str, Any]] = None
+    graph_def: Any, fed: Optional[Mapping[str, Any]] = None, trusted: bool = True
 ) -> Callable[[str], Optional[Table]]:
     """A function from a static table's node name to its content.
 
@@ -36,6 +37,7 @@ def static_contents(
     Args:
       graph_def: the graph that holds the table and what initializes it.
       fed: {tensor name: value} for that, such as the paths of a SavedModel's assets.
+      trusted: whether it may do so by ops that write files or talk to other processes.
 
     The function gives None where nothing initializes the table, or something that depends on
     variables or placeholders does. It raises NotFreezableError where that fails, for instance
@@ -50,7 +52,10 @@ def static_contents(
             given = {split(tensor)[0] for tensor in fed or {}} | _assigned(body)
             free = {n.name for n in body.nodes.values() if n.op in VARIABLES | PLACEHOLDERS}
             if not free - given:
-                return _run(body, graph_def, name, init, fed or {})
+                part = _part(body, graph_def)
+                if not trusted:
+                    refuse_to_run(part, f"the initialization of lookup table {name!r}")
+                return _run(part, body, name, init, fed or {})
         return None
 
     return content_of
@@ -101,13 +106,17 @@ def _initializers(nodes: Mapping[str, Any], filling: Container[str], name: str) 
     return found
 
 
-def _run(body: Body, graph_def: Any, name: str, init: str, fed: Mapping[str, Any]) -> Table:
+def _part(body: Body, graph_def: Any) -> Any:
     part = GraphDef(node=body.nodes.values(), versions=graph_def.versions)
-    part.library.CopyFrom(graph_def.library)
+    part.library.function.extend(Library(graph_def.library).used_by(part.node))
     for node in part.node:
         node.device = ""
         if "_class" in node.attr:
             del node.attr["_class"]
+    return part
+
+
+def _run(part: Any, body: Body, name: str, init: str, fed: Mapping[str, Any]) -> Table:
     types = [body.nodes[name].attr[k].type for k in ("key_dtype", "value_dtype")]
     with tf.Graph().as_default() as graph:
         tf.import_graph_def(part, name="")

@@ -93,8 +93,8 @@ def test_inspect(trained):
     assert sum(report.ops.values()) == len(nodes)
     assert [report.ops[op] for op in ("MatMul", "Placeholder", "Softmax", "ArgMax")] == [1] * 4
     assert not any("Variable" in op or "VarHandle" in op for op in report.ops)
-    contents = [len(node.attr["value"].tensor.tensor_content) for node in nodes]
-    assert report.weight_bytes == sum(contents) == (4 * 3 + 3) * 4
+    contents = [v1.make_ndarray(n.attr["value"].tensor).nbytes for n in nodes if n.op == "Const"]
+    assert report.weight_bytes == sum(contents) == (4 * 3 + 3 + 1 + 1) * 4  # and two scalars
     assert report.findings == ()
     assert report.metadata["format"] == 1
     with fh.load_frozen(path) as model:

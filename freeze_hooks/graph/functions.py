@@ -26,6 +26,8 @@ from .body import (
 from .names import join, split, unique
 
 _COUNTED = re.compile(r"(_frozen)?(_\d+)?$")
+_MOST_COPIED = 1 << 21  # nodes: 40 functions that call each other twice would make 2**40
+_COPY = 16  # nodes' worth of time that each copy takes besides
 CALLS = frozenset(("PartitionedCall", "StatefulPartitionedCall"))
 
 
@@ -35,6 +37,7 @@ class Library:
     def __init__(self, library: Any) -> None:
         self._defs: Dict[str, Any] = {f.signature.name: f for f in library.function}
         self._bodies: Dict[str, Body] = {}
+        self._copied = 0
 
     def __contains__(self, name: str) -> bool:
         return name in self._defs
@@ -49,10 +52,19 @@ class Library:
             raise NotFreezableError(f"function {name!r} is not in the graph's library")
         definition = self._defs[name]
         if definition.signature.attr:  # polymorphic: its types are the caller's attributes
-            return prune(_to_body(definition, attrs or {}, self), keep_order=True)
+            return self._counted(prune(_to_body(definition, attrs or {}, self), keep_order=True))
         if name not in self._bodies:
             self._bodies[name] = prune(_to_body(definition, {}, self), keep_order=True)
-        return prune(self._bodies[name], keep_order=True)
+        return self._counted(prune(self._bodies[name], keep_order=True))
+
+    def _counted(self, body: Body) -> Body:
+        self._copied += len(body.nodes) + _COPY
+        if self._copied > _MOST_COPIED:
+            raise NotFreezableError(
+                f"the graph's functions call each other too often: with each in place of its calls "
+                f"it would have over {_MOST_COPIED:,} nodes"
+            )
+        return body
 
     def named_body(self, name: str) -> Body:
         """The body with its function's name before its nodes', for messages."""

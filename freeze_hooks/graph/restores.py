@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Set, Tuple
 
-from .._tf import SavedKey, v1
+from .._tf import SavedKey
 from .names import split
 
 _ASSIGNS = frozenset(("Assign", "AssignVariableOp"))
@@ -113,8 +113,7 @@ def _strings(nodes: Mapping[str, Any], text: str) -> Tuple[str, ...]:
     node, _ = _source(nodes, text)
     if node is None or node.op != "Const":
         return ()
-    values = v1.make_ndarray(node.attr["value"].tensor).reshape(-1)
-    return tuple(value.decode() for value in values)
+    return tuple(value.decode() for value in node.attr["value"].tensor.string_val)
 
 
 def _place(key: str, slice_spec: str) -> SavedKey:
