@@ -12,9 +12,6 @@ import time
 
 from measure import ENV, MIB, Folder, apart, take_turns
 
-DEFAULT = ["vgg16", "deep_800"]
-QUICK = ["deep_20"]
-
 
 def deep(layers):
     """A chain of small dense layers with batch normalization, 18 nodes to freeze in each."""
@@ -101,9 +98,9 @@ def measured(command):
     return time.perf_counter() - start, usage.ru_maxrss / 1024
 
 
-def run(name, options):
+def times(name, rounds, directory):
     """What one model's checkpoint takes: all seconds and peak MiB of all turns of each peer."""
-    with Folder(options.dir) as folder:
+    with Folder(directory) as folder:
         about = apart("checkpoint_freeze", "build", name=name, directory=folder.path)
         mib, sizes = {}, []
 
@@ -123,7 +120,7 @@ def run(name, options):
             peer: functools.partial(call, peer, command)
             for peer, command in commands(folder.path).items()
         }
-        seconds = take_turns(calls, options.rounds, between)
+        seconds = take_turns(calls, rounds, between)
         # Without the first call, which warms the file cache up.
         memory = {peer: peaks[1:] for peer, peaks in mib.items()}
         return dict(about, seconds=seconds, memory_mib=memory, file_mib=sizes[-1])

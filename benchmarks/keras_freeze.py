@@ -12,13 +12,9 @@ import os
 import keras
 import numpy as np
 import tensorflow as tf
-from measure import MIB, Folder, apart, peak, take_turns, timed, write
+from measure import MIB, Folder, peak, take_turns, timed, write
 
 import freeze_hooks as fh
-
-DEFAULT = ["digits", "mobilenet_v2", "resnet50", "vgg16", "embedding"]
-QUICK = ["digits"]
-MEMORY_PEERS = ["freeze", "background", "v2", "keras"]
 
 
 def digits():
@@ -195,13 +191,3 @@ def memory_of(name, peer, directory):
             training.clean()
             found.append(peak(call))
         return max(found)
-
-
-def run(name, options):
-    """One model: the times, then each peer's memory."""
-    result = apart("keras_freeze", "times", name=name, rounds=options.rounds, directory=options.dir)
-    result["memory_mib"] = {
-        peer: apart("keras_freeze", "memory_of", name=name, peer=peer, directory=options.dir)
-        for peer in MEMORY_PEERS
-    }
-    return result

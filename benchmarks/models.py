@@ -1,4 +1,4 @@
-"""Training graphs for the sessions that are measured: each is a real graph with gradients and an optimizer.
+"""Training graphs for the sessions that are measured, with gradients and an optimizer.
 
 A model trains for a single step, so that its variables are in the state training leaves them in
 (a sparse lookup, for one, changes how TensorFlow reads the variable from then on).

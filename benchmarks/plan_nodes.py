@@ -6,11 +6,8 @@ trains, and saves take turns with a raw write.
 """
 
 import models
-from measure import apart, take_turns, timed
+from measure import take_turns, timed
 from session_freeze import Hook, Session, pruned, v1
-
-DEFAULT = ["nodes_1k", "nodes_10k", "nodes_20k", "nodes_100k"]
-QUICK = ["nodes_1k", "nodes_2k"]
 
 
 def times(name, rounds, directory):
@@ -31,8 +28,3 @@ def times(name, rounds, directory):
         peers = {name: session.peers()[name] for name in ("freeze", "raw")}
         result["seconds"].update(take_turns(peers, rounds, session.folder.clean))
     return result
-
-
-def run(name, options):
-    """One graph."""
-    return apart("plan_nodes", "times", name=name, rounds=options.rounds, directory=options.dir)

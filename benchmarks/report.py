@@ -2,7 +2,6 @@
 
 import json
 import os
-import platform
 import statistics
 
 import figures
@@ -90,7 +89,7 @@ def _session(numbers):
         mib += [max(used[peer].values()) for peer in ("saver", "converter")]
         memory.append([name] + [f"{value:.0f}" for value in mib])
     heads_of_memory = ["model", "plan keeps", "FreezeHook: first save", "later save"]
-    far = max(result["difference"] for result in numbers["models"].values())
+    far = max(result["memory_mib"]["freeze"]["difference"] for result in numbers["models"].values())
     return [
         seconds_of(numbers, order, more, heads),
         "Memory above training, MiB at the peak:",
@@ -244,33 +243,3 @@ def replace_section(name, paragraphs):
     whole = "\n\n".join([begin, *paragraphs, end])
     with open(readme, "w") as file:
         file.write(before + whole + rest.split(end)[1])
-
-
-def machine(directory):
-    """The machine in a sentence: processor, memory, file system, versions."""
-    import keras
-    import tensorflow as tf
-
-    with open("/proc/cpuinfo") as file:
-        cpu = next(
-            (line.split(":")[1].strip() for line in file if line.startswith("model name")),
-            platform.machine(),
-        )
-    ram = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / float(1 << 30)
-    python, kind = platform.python_version(), _file_system(directory)
-    return (
-        f"{cpu}, {os.cpu_count()} cores, {ram:.0f} GiB of memory, {kind}, "
-        f"{platform.system()} {platform.release()}; Python {python}, TensorFlow {tf.__version__}, "
-        f"Keras {keras.__version__}."
-    )
-
-
-def _file_system(directory):
-    """The type of the file system that holds `directory`."""
-    path, best = os.path.realpath(directory) + "/", ("", "unknown file system")
-    with open("/proc/mounts") as file:
-        for line in file:
-            point, kind = line.split()[1:3]
-            if path.startswith(point.rstrip("/") + "/"):
-                best = max(best, (point, kind), key=lambda found: len(found[0]))
-    return best[1]

@@ -9,40 +9,30 @@ Needs TensorFlow 2.21, Keras 3, tf-slim and matplotlib (the extras `tensorflow`,
 """
 
 import argparse
-import importlib
 import json
 import os
 import subprocess
 import time
 
 import report
-
-PARTS = {
-    "session": "session_freeze",
-    "keras": "keras_freeze",
-    "checkpoint": "checkpoint_freeze",
-    "plan": "plan_nodes",
-    "scaling": "scaling",
-    "shares": "shares",
-    "throughput": "throughput",
-}
+from measure import apart
+from parts import PARTS
 
 
 def measure(part, options):
     """One part's numbers, and the names of the models that failed."""
-    module = importlib.import_module(PARTS[part])
-    names = module.QUICK if options.quick else module.DEFAULT
+    names = PARTS[part].quick if options.quick else PARTS[part].models
     if options.models:
         names = [name for name in options.models.split(",") if options.only or name in names]
     numbers, failed = {"rounds": options.rounds, "quick": options.quick, "models": {}}, []
-    numbers["machine"] = report.machine(options.dir)
+    numbers["machine"] = apart("machine", "described", directory=options.dir)
     numbers["load_before"] = os.getloadavg()[0]
     start = time.time()
     for name in names:
         print(f"{part}: {name} ...", flush=True)
         try:
-            numbers["models"][name] = module.run(name, options)
-        except subprocess.CalledProcessError as error:
+            numbers["models"][name] = PARTS[part].run(name, options)
+        except (subprocess.CalledProcessError, RuntimeError) as error:
             print(error, flush=True)
             failed.append(f"{part}: {name}")
     numbers["minutes"] = (time.time() - start) / 60

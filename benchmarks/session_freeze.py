@@ -14,14 +14,11 @@ import time
 
 import models
 import tensorflow as tf
-from measure import MIB, Folder, apart, memory, peak, take_turns, timed, write
+from measure import MIB, Folder, memory, peak, take_turns, timed, write
 
 import freeze_hooks as fh
 
 v1 = tf.compat.v1
-DEFAULT = ["digits", "mobilenet_v2", "resnet50", "vgg16", "embedding_1900", "nodes_20k", "rnn_500"]
-QUICK = ["digits", "rnn_20"]
-MEMORY_PEERS = ["freeze", "saver", "converter"]
 # Whose times straight after a checkpoint are measured too, while its pages wait for the disk.
 AFTER_CHECKPOINT = ["vgg16"]
 # Taken before a hook listens: what a Saver does without one.
@@ -245,16 +242,3 @@ def memory_of(name, peer, directory):
         if peer == "freeze":
             found["difference"] = session.difference()
         return found
-
-
-def run(name, options):
-    """One model: the times, then each peer's memory."""
-    result = apart(
-        "session_freeze", "times", name=name, rounds=options.rounds, directory=options.dir
-    )
-    result["memory_mib"] = {
-        peer: apart("session_freeze", "memory_of", name=name, peer=peer, directory=options.dir)
-        for peer in MEMORY_PEERS
-    }
-    result["difference"] = result["memory_mib"]["freeze"].pop("difference")
-    return result

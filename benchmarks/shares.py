@@ -11,13 +11,10 @@ import time
 
 import models
 import xxhash
-from measure import MIB, apart
+from measure import MIB
 from session_freeze import Session, v1
 
 from freeze_hooks import numerics, sink
-
-DEFAULT = ["resnet50", "vgg16", "embedding_512", "embedding_1900"]
-QUICK = ["digits"]
 
 
 class Clock:
@@ -90,8 +87,3 @@ def times(name, rounds, directory):
             if turn:
                 found.append(clock.seconds)
         return {"file_mib": session.size / MIB, "saves": found}
-
-
-def run(name, options):
-    """One model."""
-    return apart("shares", "times", name=name, rounds=options.rounds, directory=options.dir)

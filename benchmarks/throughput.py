@@ -9,12 +9,11 @@ import os
 import models
 import numpy as np
 import tensorflow as tf
-from measure import Folder, apart, take_turns, timed
+from measure import Folder, take_turns, timed
 from session_freeze import HAS_BACKGROUND, v1
 
 import freeze_hooks as fh
 
-DEFAULT, QUICK = ["convnet"], ["convnet"]
 STEPS, STEP_SECONDS = 100, 0.010
 
 
@@ -65,8 +64,8 @@ def batch_of(seconds):
     return max(1, round(32 * seconds / took))
 
 
-def times(rounds, directory):
-    """In a child process: seconds a step of each training."""
+def times(name, rounds, directory):
+    """In a child process: seconds a step of each training of the one net."""
     v1.logging.set_verbosity(v1.logging.ERROR)
     batch = batch_of(STEP_SECONDS)
     hooks = {
@@ -83,12 +82,7 @@ def times(rounds, directory):
             for name, given in hooks.items()
         }
         calls = {name: made.block for name, made in trainings.items()}
-        seconds = take_turns(calls, rounds, os.sync)
+        seconds = take_turns(calls, 2 * rounds, os.sync)
         for made in trainings.values():
             made.monitored.close()
     return {"batch": batch, "seconds": seconds}
-
-
-def run(name, options):
-    """The one net."""
-    return apart("throughput", "times", rounds=2 * options.rounds, directory=options.dir)
