@@ -14,7 +14,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 MIB = 1 << 20
 BLOCK = 8 * MIB
 # A peer whose call takes longer than SLOW seconds has fewer turns; the tables tell how many.
-SLOW, SLOW_TURNS = 20, 3
+SLOW, SLOW_TURNS = 20, 2
 ENV = {
     "TF_CPP_MIN_LOG_LEVEL": "3",
     "CUDA_VISIBLE_DEVICES": "-1",

@@ -46,10 +46,11 @@ def _session(models):
         found[f"{name}, Saver.save / a later save"] = entry(
             median(result, "saver", "freeze"), "higher"
         )
-        used = result["memory_mib"]["freeze"]["later"]
-        allowed = 64 + result["small_variables_mib"]
-        what = f"{name}, memory above training / (64 MiB and all variables below 1 MiB)"
-        found[what] = entry(used / allowed, "lower", 1)
+        if "memory_mib" in result:
+            used = result["memory_mib"]["freeze"]["later"]
+            allowed = 64 + result["small_variables_mib"]
+            what = f"{name}, memory above training / (64 MiB and all variables below 1 MiB)"
+            found[what] = entry(used / allowed, "lower", 1)
         if "stall" in result["seconds"]:
             found[f"{name}, stall in background / fetching all variables"] = entry(
                 median(result, "stall", "fetch"), "lower", 1.2

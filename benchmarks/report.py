@@ -52,6 +52,11 @@ def cells(result, peers, rounds):
     return found
 
 
+def with_memory(numbers):
+    """(name, result) of those models whose memory was measured."""
+    return [item for item in numbers["models"].items() if "memory_mib" in item[1]]
+
+
 def measured(numbers, order):
     """Those peers that any model has, in an order."""
     every = set().union(*(result["seconds"] for result in numbers["models"].values()))
@@ -83,13 +88,13 @@ def _session(numbers):
     order = ["freeze", "stall", "fetch", "saver", "converter", "raw"]
     order += ["freeze_after_checkpoint", "raw_after_checkpoint"]
     memory = []
-    for name, result in numbers["models"].items():
+    for name, result in with_memory(numbers):
         used = result["memory_mib"]
         mib = [result["plan_mib"], used["freeze"]["first"], used["freeze"]["later"]]
         mib += [max(used[peer].values()) for peer in ("saver", "converter")]
         memory.append([name] + [f"{value:.0f}" for value in mib])
     heads_of_memory = ["model", "plan keeps", "FreezeHook: first save", "later save"]
-    far = max(result["memory_mib"]["freeze"]["difference"] for result in numbers["models"].values())
+    far = max(result["difference"] for result in numbers["models"].values())
     return [
         seconds_of(numbers, order, more, heads),
         "Memory above training, MiB at the peak:",
@@ -105,7 +110,7 @@ def _keras(numbers):
     order = ["freeze", "stall", "raw", "keras", "export", "v2", "orbax"]
     text = seconds_of(numbers, order, more, ["variables", "plan"])
     rows = []
-    for name, result in numbers["models"].items():
+    for name, result in with_memory(numbers):
         used = [result["memory_mib"][peer] for peer in ("freeze", "background", "v2", "keras")]
         rows.append([name] + [f"{mib:.0f}" for mib in used])
     heads = ["model", "FreezeCallback", "in background, training on", "v2 route", "`.keras`"]

@@ -25,7 +25,7 @@ def measure(part, options):
     if options.models:
         names = [name for name in options.models.split(",") if options.only or name in names]
     numbers, failed = {"rounds": options.rounds, "quick": options.quick, "models": {}}, []
-    numbers["machine"] = apart("machine", "described", directory=options.dir)
+    numbers["machine"] = options.machine
     numbers["load_before"] = os.getloadavg()[0]
     start = time.time()
     for name in names:
@@ -69,6 +69,7 @@ def main():
     options = arguments()
     out = os.path.abspath(options.out or report.RECORDED)
     os.makedirs(os.path.dirname(out), exist_ok=True)
+    options.machine = apart("machine", "described", directory=options.dir)
     numbers, failed, options.measured = {}, [], {}
     if options.only and os.path.exists(out):
         with open(out) as file:

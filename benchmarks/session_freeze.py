@@ -214,7 +214,7 @@ def times(name, rounds, directory, only=()):
         sizes = [nbytes(variable) for variable in session.variables]
         calls = session.peers(name in AFTER_CHECKPOINT)
         calls = {peer: call for peer, call in calls.items() if not only or peer in only}
-        return {
+        result = {
             "about": model.about,
             "nodes": len(model.graph.get_operations()),
             "saved_nodes": kept[0],
@@ -226,19 +226,16 @@ def times(name, rounds, directory, only=()):
             "seconds": take_turns(calls, rounds, session.folder.clean),
             "file_mib": session.size / MIB,
         }
+        session.folder.clean()
+        return dict(result, difference=session.difference())
 
 
 def memory_of(name, peer, directory):
-    """In a child process: MiB above training that a peer's first and second call take.
-
-    With FreezeHook's also how far a file's outputs are from the session's.
-    """
+    """In a child process: MiB above training that a peer's first and second call take."""
     v1.logging.set_verbosity(v1.logging.ERROR)
     with Session(models.build(name), directory) as session:
         found = {}
         for turn in ("first", "later"):
             session.folder.clean()
             found[turn] = peak(session.peers()[peer])
-        if peer == "freeze":
-            found["difference"] = session.difference()
         return found
