@@ -1,28 +1,20 @@
-"""Freezing a checkpoint from the command line: our command against TensorFlow's freeze_graph.
-
-    python benchmarks/checkpoint_freeze.py               # results/checkpoint_freeze.json, a table
-    python benchmarks/checkpoint_freeze.py --rounds 3
+"""The part `checkpoint`: freezing from the command line, ours against TensorFlow's freeze_graph.
 
 Each turn is a whole process: a bare `import tensorflow`, TensorFlow's tool, ours; they take turns.
-Times are net of the import's median; memory is the process's peak (rusage) above the import's.
 """
 
-import argparse
-import json
+import functools
+import glob
 import os
-import statistics
 import subprocess
 import sys
-import tempfile
 import time
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-ENV = dict(os.environ, TF_CPP_MIN_LOG_LEVEL="3", PYTHONPATH=os.path.dirname(HERE))
-MIB = 1 << 20
+from measure import ENV, MIB, Folder, apart, take_turns
 
 
-def deep_net(layers=800):
-    """A chain of small dense layers with batch normalization: some 10,000 nodes to freeze."""
+def deep(layers):
+    """A chain of small dense layers with batch normalization, 18 nodes to freeze in each."""
     import tensorflow as tf
 
     v1 = tf.compat.v1
@@ -51,20 +43,23 @@ def vgg16():
     return tf.identity(logits, name="y")
 
 
-def build(model, directory):
-    """In a child process: save a checkpoint of the model, and print what is in it."""
+def build(name, directory):
+    """In a child process: save a checkpoint of the model, and say what is in it."""
     import tensorflow as tf
 
     v1 = tf.compat.v1
     with tf.Graph().as_default() as graph, v1.Session() as session:
-        {"vgg16": vgg16, "deep": deep_net}[model]()
+        vgg16() if name == "vgg16" else deep(int(name.split("_")[1]))
         session.run(v1.global_variables_initializer())
         v1.train.Saver().save(session, os.path.join(directory, "model.ckpt"))
         needed = v1.graph_util.extract_sub_graph(graph.as_graph_def(), ["y"]).node
         sizes = [v.shape.num_elements() * 4 / MIB for v in v1.global_variables()]
-        about = {"nodes": len(graph.get_operations()), "needed": len(needed)}
-        about.update(variables=len(sizes), mib=sum(sizes), largest_mib=max(sizes))
-        print(json.dumps(about))
+        return {
+            "nodes": len(graph.get_operations()),
+            "saved_nodes": len(needed),
+            "variables": len(sizes),
+            "largest_mib": max(sizes),
+        }
 
 
 def commands(directory):
@@ -83,80 +78,49 @@ def commands(directory):
 
     return {
         "import": [sys.executable, "-c", "import tensorflow"],
-        "tensorflow": tool("tensorflow.python.tools.freeze_graph", "theirs"),
-        "freeze_hooks": tool("freeze_hooks.freeze_graph", "ours"),
+        "tensorflow": tool("tensorflow.python.tools.freeze_graph", "tensorflow"),
+        "freeze_hooks": tool("freeze_hooks.freeze_graph", "freeze_hooks"),
     }
 
 
 def measured(command):
     """(seconds, peak MiB) of a process."""
     start = time.perf_counter()
-    child = subprocess.Popen(command, env=ENV, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    child = subprocess.Popen(
+        command,
+        env=dict(os.environ, **ENV),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     _, status, usage = os.wait4(child.pid, 0)
     if status:
         raise RuntimeError(f"{command} failed with status {status}")
     return time.perf_counter() - start, usage.ru_maxrss / 1024
 
 
-def run(model, rounds):
-    """What one model's checkpoint takes: all figures of all turns."""
-    with tempfile.TemporaryDirectory() as directory:
-        builder = [sys.executable, os.path.abspath(__file__), "--build", model, directory]
-        printed = subprocess.check_output(builder, env=ENV, stderr=subprocess.DEVNULL)
-        about = json.loads(printed.decode().splitlines()[-1])
-        peers = commands(directory)
-        found = {name: [] for name in peers}
-        for turn in range(rounds + 1):  # the first warms the file cache up
-            for name, command in peers.items():
-                figures = measured(command)
-                if turn:
-                    found[name].append(figures)
-    return dict(about, peers=found)
+def times(name, rounds, directory):
+    """What one model's checkpoint takes: all seconds and peak MiB of all turns of each peer."""
+    with Folder(directory) as folder:
+        about = apart("checkpoint_freeze", "build", name=name, directory=folder.path)
+        mib, sizes = {}, []
 
+        def call(peer, command):
+            seconds, peak = measured(command)
+            mib.setdefault(peer, []).append(peak)
+            if peer == "freeze_hooks":
+                sizes.append(os.path.getsize(folder.file("freeze_hooks.pb")) / MIB)
+            return seconds
 
-def row(model, result):
-    """A line of the table, from medians."""
-    medians = {
-        name: [statistics.median(column) for column in zip(*turns)]
-        for name, turns in result["peers"].items()
-    }
-    base, theirs, ours = (medians[name] for name in ("import", "tensorflow", "freeze_hooks"))
-    cells = [
-        model,
-        f"{result['needed']:,}",
-        f"{result['mib']:.0f}",
-        f"{base[0]:.2f}",
-        f"{theirs[0] - base[0]:.2f}",
-        f"{ours[0] - base[0]:.2f}",
-        f"**{(theirs[0] - base[0]) / (ours[0] - base[0]):.1f}x**",
-        f"{result['largest_mib']:.0f}",
-        f"{theirs[1] - base[1]:.0f}",
-        f"{ours[1] - base[1]:.0f}",
-    ]
-    return "| " + " | ".join(cells) + " |"
+        def between():
+            for path in glob.glob(folder.file("*.pb*")):
+                os.remove(path)
+            os.sync()
 
-
-HEAD = (
-    "| checkpoint | nodes | MiB | import s | freeze_graph s | ours s | ratio "
-    "| largest variable MiB | freeze_graph MiB | ours MiB |\n|" + "---|" * 10
-)
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--build", nargs=2, metavar=("MODEL", "DIRECTORY"))
-    args = parser.parse_args()
-    if args.build:
-        build(*args.build)
-        return
-    results = {model: run(model, args.rounds) for model in ("vgg16", "deep")}
-    with open(os.path.join(HERE, "results", "checkpoint_freeze.json"), "w") as file:
-        json.dump(results, file, indent=1)
-    print(HEAD)
-    for model, result in results.items():
-        print(row(model, result))
-
-
-if __name__ == "__main__":
-    main()
+        calls = {
+            peer: functools.partial(call, peer, command)
+            for peer, command in commands(folder.path).items()
+        }
+        seconds = take_turns(calls, rounds, between)
+        # Without the first call, which warms the file cache up.
+        memory = {peer: peaks[1:] for peer, peaks in mib.items()}
+        return dict(about, seconds=seconds, memory_mib=memory, file_mib=sizes[-1])

@@ -1,9 +1,10 @@
-"""Training graphs for the session benchmark: each is a real graph with gradients and an optimizer.
+"""Training graphs for the sessions that are measured, with gradients and an optimizer.
 
 A model trains for a single step, so that its variables are in the state training leaves them in
 (a sparse lookup, for one, changes how TensorFlow reads the variable from then on).
 """
 
+import re
 from collections import namedtuple
 
 import numpy as np
@@ -54,8 +55,9 @@ def vgg16():
     )
 
 
-def embedding(rows=6000000, width=64, classes=16):
-    """One matrix of 1.5 GB, looked up sparsely, mean pooled, a dense layer and a softmax."""
+def embedding(megabytes, width=64, classes=16):
+    """One matrix of so many MB, looked up sparsely, mean pooled, a dense layer and a softmax."""
+    rows = megabytes * 10**6 // (4 * width)
     ids = v1.placeholder(tf.int64, [None, 32], name="ids")
     labels = v1.placeholder(tf.int64, [None], name="labels")
     table = v1.get_variable(
@@ -76,27 +78,37 @@ def embedding(rows=6000000, width=64, classes=16):
     )
 
 
-def resnet152():
-    """tf-slim ResNet-v1-152, batch norm, weight decay, momentum: many nodes, many variables."""
-    import tf_slim as slim
-    from tf_slim.layers import utils
-    from tf_slim.nets import resnet_v1
-
-    if not hasattr(utils.ops, "Tensor"):  # where tf-slim 1.1.0 looks; newer TensorFlow has moved it
-        utils.ops.Tensor = tf.Tensor
-    images, labels, data = _images(224)
-    # A list, where slim has the bare name: only then does its batch norm do without Keras.
-    norm = {
+def _slim_norm():
+    """Arguments of slim's batch norm, as its nets use it."""
+    return {
         "decay": 0.997,
         "epsilon": 1e-5,
         "scale": True,
+        # A list, where slim has the bare name: only then does its batch norm do without Keras.
         "updates_collections": [v1.GraphKeys.UPDATE_OPS],
     }
+
+
+def _slim_layers():
+    import tf_slim as slim
+    from tf_slim.layers import utils
+
+    if not hasattr(utils.ops, "Tensor"):  # where tf-slim 1.1.0 looks; newer TensorFlow has moved it
+        utils.ops.Tensor = tf.Tensor
+    return slim
+
+
+def resnet50():
+    """tf-slim ResNet-v1-50, batch norm, weight decay, momentum."""
+    slim = _slim_layers()
+    from tf_slim.nets import resnet_v1
+
+    images, labels, data = _images(224)
     with slim.arg_scope(resnet_v1.resnet_arg_scope()), slim.arg_scope(
-        [slim.conv2d], normalizer_params=norm
+        [slim.conv2d], normalizer_params=_slim_norm()
     ):
-        logits, _ = resnet_v1.resnet_v1_152(images, num_classes=1000, is_training=True)
-        inference, _ = resnet_v1.resnet_v1_152(
+        logits, _ = resnet_v1.resnet_v1_50(images, num_classes=1000, is_training=True)
+        inference, _ = resnet_v1.resnet_v1_50(
             images, num_classes=1000, is_training=False, reuse=True
         )
     tf.nn.softmax(tf.squeeze(inference, [1, 2]), name="probs")
@@ -106,19 +118,89 @@ def resnet152():
         v1.train.MomentumOptimizer(1e-3, 0.9),
         {"images:0": data, "labels:0": [1]},
         {"images:0": data},
-        "tf-slim ResNet-v1-152, momentum",
+        "tf-slim ResNet-v1-50, momentum",
     )
 
 
-def _chain(ops_between, layers=25, width=1024):
-    """The same 100 MB of weights whatever the number of nodes between the dense layers."""
+def _mobilenet_v2(slim, net, is_training, reuse=None):
+    """Sandler et al. 2018, table 2; slim has none of its own."""
+    blocks = [(1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2)]
+    blocks += [(6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1)]
+    with v1.variable_scope("mobilenet_v2", reuse=reuse), slim.arg_scope(
+        [slim.conv2d, slim.separable_conv2d],
+        normalizer_fn=slim.batch_norm,
+        normalizer_params=dict(_slim_norm(), is_training=is_training),
+        activation_fn=tf.nn.relu6,
+    ):
+        net = slim.conv2d(net, 32, 3, 2)
+        for expansion, channels, count, stride in blocks:
+            for index in range(count):
+                before, width = net, int(net.shape[-1])
+                if expansion > 1:
+                    net = slim.conv2d(net, expansion * width, 1)
+                net = slim.separable_conv2d(net, None, 3, 1, stride=1 if index else stride)
+                net = slim.conv2d(net, channels, 1, activation_fn=None)
+                if index:
+                    net = before + net
+        net = tf.reduce_mean(slim.conv2d(net, 1280, 1), [1, 2])
+    with v1.variable_scope("head", reuse=reuse):
+        kernel = v1.get_variable("kernel", [1280, 1000])
+        return tf.matmul(net, kernel) + v1.get_variable("bias", [1000])
+
+
+def mobilenet_v2():
+    """MobileNetV2 of slim's layers, batch norm, momentum: many small variables."""
+    slim = _slim_layers()
+    images, labels, data = _images(224)
+    logits = _mobilenet_v2(slim, images, True)
+    tf.nn.softmax(_mobilenet_v2(slim, images, False, reuse=True), name="probs")
+    return _model(
+        _loss(logits, labels),
+        v1.train.MomentumOptimizer(1e-3, 0.9),
+        {"images:0": data, "labels:0": [1]},
+        {"images:0": data},
+        "MobileNetV2, momentum",
+    )
+
+
+def convnet(size, batch, filters):
+    """(logits, labels, images to feed) of two convolutions and a dense layer, in training."""
+    x = v1.placeholder(tf.float32, [None, size, size, 1], name="x")
+    labels = v1.placeholder(tf.int64, [None], name="labels")
+    net = x
+    for index, (inner, outer) in enumerate(zip([1] + filters, filters)):
+        kernel = v1.get_variable(f"kernel_{index}", [3, 3, inner, outer])
+        bias = v1.get_variable(f"bias_{index}", [outer], initializer=v1.zeros_initializer())
+        net = tf.nn.relu(tf.nn.conv2d(net, kernel, 1, "SAME") + bias)
+    flat = size * size * filters[-1]
+    net = tf.reshape(net, [-1, flat])
+    logits = tf.matmul(net, v1.get_variable("dense", [flat, 10])) + v1.get_variable("bias", [10])
+    tf.nn.softmax(logits, name="probs")
+    return logits, labels, np.random.RandomState(0).rand(batch, size, size, 1).astype(np.float32)
+
+
+def digits():
+    """A conv net for images of 8 x 8, with Adam."""
+    logits, labels, data = convnet(8, 32, [32, 64])
+    return _model(
+        _loss(logits, labels),
+        v1.train.AdamOptimizer(),
+        {"x:0": data, "labels:0": np.arange(32) % 10},
+        {"x:0": data},
+        "conv net for digits of 8 x 8, Adam",
+    )
+
+
+def nodes(count, layers=25, width=1024):
+    """The same 100 MB of weights in so many nodes, half of which are in the saved file."""
+    between = max(1, round((count - 786) / (2 * layers)))  # a tanh and its gradient
     x = v1.placeholder(tf.float32, [None, width], name="x")
     labels = v1.placeholder(tf.int64, [None], name="labels")
     net = x
     for layer in range(layers):
         kernel = v1.get_variable(f"kernel_{layer}", [width, width])
         net = tf.matmul(net, kernel)
-        for _ in range(ops_between):
+        for _ in range(between):
             net = tf.tanh(net)
     tf.nn.softmax(net, name="probs")
     data = np.random.RandomState(0).uniform(-1, 1, (4, width)).astype(np.float32)
@@ -127,25 +209,46 @@ def _chain(ops_between, layers=25, width=1024):
         v1.train.GradientDescentOptimizer(0.1),
         {"x:0": data, "labels:0": np.arange(4)},
         {"x:0": data},
-        f"{layers} dense layers {width} x {width}, {ops_between} tanh after each",
+        f"{layers} dense layers {width} x {width}, {between} tanh after each",
     )
 
 
-def nodes_1k():
-    """100 MB of weights in about 1,000 nodes."""
-    return _chain(6)
+def rnn(steps, width=256, inputs=64):
+    """An unrolled recurrent net whose cell is a tf.function, called at each step."""
+    x = v1.placeholder(tf.float32, [None, steps, inputs], name="x")
+    labels = v1.placeholder(tf.int64, [None], name="labels")
+    kernel = v1.get_variable("kernel", [inputs + width, width], use_resource=True)
+    bias = v1.get_variable("bias", [width], initializer=v1.zeros_initializer(), use_resource=True)
+
+    @tf.function
+    def cell(now, state):
+        return tf.tanh(tf.matmul(tf.concat([now, state], 1), kernel) + bias)
+
+    state = tf.zeros([tf.shape(x)[0], width])
+    for now in tf.unstack(x, axis=1):
+        state = cell(now, state)
+    logits = tf.matmul(state, v1.get_variable("dense", [width, 10]))
+    tf.nn.softmax(logits, name="probs")
+    data = np.random.RandomState(0).uniform(-1, 1, (4, steps, inputs)).astype(np.float32)
+    return _model(
+        _loss(logits, labels),
+        v1.train.AdamOptimizer(),
+        {"x:0": data, "labels:0": np.arange(4)},
+        {"x:0": data},
+        f"recurrent net, {steps} calls of a function, Adam",
+    )
 
 
-def nodes_20k():
-    """The weights of `nodes_1k` in about 20,000 nodes, half of them in the saved file."""
-    return _chain(380)
-
-
-MODELS = [vgg16, embedding, resnet152, nodes_1k, nodes_20k]
+MODELS = {make.__name__: make for make in (digits, mobilenet_v2, resnet50, vgg16)}
+# Called by a name with a number, such as "nodes_20k" or "embedding_1900".
+FAMILIES = {make.__name__: make for make in (embedding, nodes, rnn)}
 
 
 def build(name):
     """Builds the model called `name` in a graph of its own."""
     with tf.Graph().as_default():
         v1.set_random_seed(1)
-        return {make.__name__: make for make in MODELS}[name]()
+        if name in MODELS:
+            return MODELS[name]()
+        family, number, thousands = re.match(r"([a-z]+)_(\d+)(k?)$", name).groups()
+        return FAMILIES[family](int(number) * (1000 if thousands else 1))

@@ -1,193 +1,250 @@
-"""From the numbers of session_freeze.py to targets, a table, a figure and the README."""
+"""From the numbers of run.py to tables, figures and the README."""
 
 import json
 import os
-import platform
 import statistics
 
+import figures
+from measure import SLOW
+from ratios import holds, later, ratios, shares_of
+
 HERE = os.path.dirname(os.path.abspath(__file__))
-RESULTS = os.path.join(HERE, "results")
-BEGIN, END = "<!-- session_freeze: begin -->", "<!-- session_freeze: end -->"
-BARS = [
-    ("freeze", "FreezeHook"),
-    ("saver", "Saver.save"),
-    ("converter", "convert_variables_to_constants"),
-    ("raw", "raw write"),
-]
-COLUMNS = ["freeze", "saver", "converter", "raw", "raw_at_once"]
-COLUMNS += ["freeze_after_checkpoint", "raw_after_checkpoint"]
+RECORDED = os.path.join(HERE, "results", "all.json")
+NAMES = {
+    "freeze": "FreezeHook",
+    "stall": "in background: stall",
+    "fetch": "fetching all variables",
+    "saver": "Saver.save",
+    "converter": "converter",
+    "raw": "raw write",
+    "freeze_after_checkpoint": "FreezeHook after the checkpoint",
+    "raw_after_checkpoint": "raw write after the checkpoint",
+    "keras": "`.keras`",
+    "export": "`model.export`",
+    "v2": "v2 route",
+    "orbax": "OrbaxCheckpoint",
+    "plan": "plan",
+    "prune": "as_graph_def, extract_sub_graph",
+}
 
 
-def later(result, peer):
-    """Median seconds of a peer's later calls."""
-    return statistics.median(result["seconds"][peer]["later"])
+def table(heads, rows):
+    """A Markdown table; its first column is text, the others are numbers."""
+    lines = ["| " + " | ".join(heads) + " |", "|---|" + "--:|" * (len(heads) - 1)]
+    return "\n".join(lines + ["| " + " | ".join(map(str, row)) + " |" for row in rows])
 
 
-def ratio(result, peer, to, take=statistics.median):
-    """Ratio of two peers' medians; with take=min, of their fastest calls."""
-    seconds = result["seconds"]
-    return take(seconds[peer]["later"]) / take(seconds[to]["later"])
+def spread(times, scale=1.0):
+    """The median, with the fastest and the slowest."""
+    least, middle, most = (f"{take(times) * scale:.3g}" for take in (min, statistics.median, max))
+    return f"{middle} ({least}..{most})"
 
 
-def checks(numbers):
-    """Yields (target, ratio of medians or MiB, ratio of the fastest calls or None, holds)."""
-    models = numbers["models"]
-    for name, result in models.items():
-        slower = ratio(result, "freeze", "raw")
-        least = ratio(result, "freeze", "raw", min)
-        yield name + ": a later save / raw write <= 1.5", slower, least, slower <= 1.5
-        faster = ratio(result, "converter", "freeze")
-        least = ratio(result, "converter", "freeze", min)
-        yield name + ": converter / a later save >= 8", faster, least, faster >= 8
-        allowed = 64 + result["small_variables_mib"]
-        used = result["memory_mib"]["freeze"]["later"]
-        what = f"{name}: MiB above training <= {allowed:.0f} (64 + all variables below 1 MiB)"
-        yield what, used, None, used <= allowed
-    few, many = models["nodes_1k"], models["nodes_20k"]
-    grown, least = (
-        ratio(many, "freeze", "raw", take) / ratio(few, "freeze", "raw", take)
-        for take in (statistics.median, min)
-    )
-    what = "a later save with {:,} nodes / with {:,}, each over its raw write <= 1.1"
-    yield what.format(many["nodes"], few["nodes"]), grown, least, grown <= 1.1
+def cells(result, peers, rounds):
+    """What each peer takes, with the number of its turns where it had fewer."""
+    found = []
+    for peer in peers:
+        if peer not in result["seconds"]:
+            found.append("")
+            continue
+        times = result["seconds"][peer]["later"]
+        found.append(spread(times) + (f" n={len(times)}" if len(times) < rounds else ""))
+    return found
+
+
+def with_memory(numbers):
+    """(name, result) of those models whose memory was measured."""
+    return [item for item in numbers["models"].items() if "memory_mib" in item[1]]
+
+
+def measured(numbers, order):
+    """Those peers that any model has, in an order."""
+    every = set().union(*(result["seconds"] for result in numbers["models"].values()))
+    return [peer for peer in order if peer in every]
+
+
+def seconds_of(numbers, order, more, heads):
+    """A table of seconds; `more(result)` gives the cells under `heads`, before them."""
+    peers = measured(numbers, order)
+    rows = [
+        [name, f"{result['file_mib']:.3g}", *more(result)] + cells(result, peers, numbers["rounds"])
+        for name, result in numbers["models"].items()
+    ]
+    return table(["model", "file, MiB", *heads] + [NAMES[peer] for peer in peers], rows)
+
+
+def _session(numbers):
+    def more(result):
+        firsts = [result["seconds"][peer]["first"] for peer in ("freeze", "saver", "converter")]
+        return [
+            f"{result['nodes']:,} / {result['saved_nodes']:,}",
+            f"{result['plan_seconds']:.3g}",
+            f"{result['prune_seconds']:.3g}",
+            " / ".join(f"{first:.3g}" for first in firsts),
+        ]
+
+    heads = ["nodes: training, saved", "plan", NAMES["prune"]]
+    heads.append("first save: FreezeHook / Saver.save / converter")
+    order = ["freeze", "stall", "fetch", "saver", "converter", "raw"]
+    order += ["freeze_after_checkpoint", "raw_after_checkpoint"]
+    memory = []
+    for name, result in with_memory(numbers):
+        used = result["memory_mib"]
+        mib = [result["plan_mib"], used["freeze"]["first"], used["freeze"]["later"]]
+        mib += [max(used[peer].values()) for peer in ("saver", "converter")]
+        memory.append([name] + [f"{value:.0f}" for value in mib])
+    heads_of_memory = ["model", "plan keeps", "FreezeHook: first save", "later save"]
+    far = max(result["difference"] for result in numbers["models"].values())
+    return [
+        seconds_of(numbers, order, more, heads),
+        "Memory above training, MiB at the peak:",
+        table(heads_of_memory + ["Saver.save", "converter"], memory),
+        f"Largest difference between a file's outputs and the session's: {far:.1e}.",
+    ]
+
+
+def _keras(numbers):
+    def more(result):
+        return [result["variables"], f"{result['plan_seconds']:.3g}"]
+
+    order = ["freeze", "stall", "raw", "keras", "export", "v2", "orbax"]
+    text = seconds_of(numbers, order, more, ["variables", "plan"])
+    rows = []
+    for name, result in with_memory(numbers):
+        used = [result["memory_mib"][peer] for peer in ("freeze", "background", "v2", "keras")]
+        rows.append([name] + [f"{mib:.0f}" for mib in used])
+    heads = ["model", "FreezeCallback", "in background, training on", "v2 route", "`.keras`"]
+    text = text.replace("FreezeHook", "FreezeCallback")
+    return [text, "Memory above training, MiB at the peak:", table(heads, rows)]
+
+
+def _checkpoint(numbers):
+    rows = []
+    for name, result in numbers["models"].items():
+        peers = ("import", "tensorflow", "freeze_hooks")
+        mib = [statistics.median(result["memory_mib"][peer]) for peer in peers]
+        base, theirs, ours = (later(result, peer) for peer in peers)
+        rows.append(
+            [name, f"{result['saved_nodes']:,}", f"{result['file_mib']:.3g}"]
+            + [spread(result["seconds"][peer]["later"]) for peer in peers]
+            + [f"{theirs - base:.3g}", f"{ours - base:.3g}"]
+            + [f"{result['largest_mib']:.0f}", f"{mib[1] - mib[0]:.0f}", f"{mib[2] - mib[0]:.0f}"]
+        )
+    heads = ["checkpoint", "nodes", "file, MiB", "import", "freeze_graph", "ours"]
+    heads += ["freeze_graph, net of the import", "ours, net", "largest variable, MiB"]
+    return [table(heads + ["memory of freeze_graph, net, MiB", "of ours, net"], rows)]
+
+
+def _plan(numbers):
+    peers = ["plan", "prune", "freeze", "raw"]
+    rows = []
+    for result in numbers["models"].values():
+        found = cells(result, peers, numbers["rounds"])
+        each = later(result, "plan") / result["nodes"] * 1e6
+        nodes = [f"{result['nodes']:,}", f"{result['saved_nodes']:,}"]
+        rows.append([*nodes, found[0], f"{each:.3g}", *found[1:]])
+    heads = ["nodes", "of which saved", "plan", "microseconds a node", NAMES["prune"]]
+    return [table(heads + ["a later save", "raw write"], rows)]
+
+
+def _scaling(numbers):
+    order = ["freeze", "saver", "converter", "raw"]
+    return [seconds_of(numbers, order, lambda result: [], [])]
+
+
+def _shares(numbers):
+    stages = ["read", "check for NaN", "hash", "write", "reserve", "fsync"]
+    rows = []
+    for name, result in numbers["models"].items():
+        found = shares_of(result)
+        seconds = spread([save["save"] for save in result["saves"]])
+        parts = [f"{found.get(stage, 0.0):.1%}" for stage in stages]
+        rest = 1 - sum(found.values())
+        rows.append([name, f"{result['file_mib']:.3g}", seconds, *parts])
+        rows[-1].append(f"{rest:.1%}" if rest > 0 else "")
+    return [table(["model", "file, MiB", "a later save", *stages, "the rest"], rows)]
+
+
+def _throughput(numbers):
+    rows = []
+    for result in numbers["models"].values():
+        for peer, times in result["seconds"].items():
+            against = [later(result, peer) / later(result, base) - 1 for base in BASES]
+            rows.append([TRAININGS[peer], spread(times["later"], 1000)])
+            rows[-1] += [f"{part:+.1%}" for part in against]
+    heads = ["training", "ms a step", "more than without saves", "more than with checkpoints"]
+    return [table(heads, rows)]
+
+
+BASES = ["no save", "checkpoint"]
+TRAININGS = {
+    "no save": "no saves",
+    "checkpoint": "a checkpoint every 100 steps",
+    "freeze": "with FreezeHook",
+    "background": "with FreezeHook in background",
+}
+PARTS = {
+    "session": _session,
+    "keras": _keras,
+    "checkpoint": _checkpoint,
+    "plan": _plan,
+    "scaling": _scaling,
+    "shares": _shares,
+    "throughput": _throughput,
+}
 
 
 def targets(numbers):
-    """The targets as Markdown, each with its number and whether it holds."""
-    lines = ["| target | by medians | by the fastest calls | holds |", "|---|--:|--:|---|"]
-    for what, value, least, holds in checks(numbers):
-        fastest = "" if least is None else f"{least:.2f}"
-        lines.append(f"| {what} | {value:.2f} | {fastest} | {'yes' if holds else '**no**'} |")
-    return "\n".join(lines) + "\n"
+    """The ratios that have a target, each with its number and whether it holds."""
+    rows = []
+    for name, ratio in numbers["ratios"].items():
+        if ratio["target"] is not None:
+            sign = "<=" if ratio["better"] == "lower" else ">="
+            held = "yes" if holds(ratio) else "**no**"
+            rows.append([f"{name} {sign} {ratio['target']:g}", f"{ratio['value']:.3g}", held])
+    return table(["target", "measured", "holds"], rows)
 
 
-def table(numbers):
-    """Times and memory as Markdown tables."""
-    times = [
-        "| model | file, MiB | nodes: training, saved | set-up | first save | later save "
-        "| Saver.save | converter | raw write | raw, one write "
-        "| after the checkpoint: later save | raw write |",
-        "|---|" + "--:|" * 11,
-    ]
-    memory = [
-        "| model | FreezeHook: set-up keeps | first save | later save "
-        "| Saver.save | converter | raw write |",
-        "|---|" + "--:|" * 6,
-    ]
-    for name, result in numbers["models"].items():
-        medians = [later(result, peer) for peer in COLUMNS]
-        seconds = [result["setup_seconds"], result["seconds"]["freeze"]["first"]] + medians
-        times.append(
-            "| {} | {:.0f} | {:,} / {:,} | {} |".format(
-                name,
-                result["file_mib"],
-                result["nodes"],
-                result["saved_nodes"],
-                " | ".join(f"{value:.3f}" for value in seconds),
-            )
-        )
-        used = result["memory_mib"]
-        mib = [result["setup_mib"], used["freeze"]["first"], used["freeze"]["later"]]
-        mib += [max(used[peer].values()) for peer in ("saver", "converter", "raw")]
-        memory.append("| {} | {} |".format(name, " | ".join(f"{value:.0f}" for value in mib)))
-    return (
-        "Seconds (medians of {} rounds, but for set-up and first save):\n\n{}\n\n"
-        "Memory above training, MiB at the peak:\n\n{}\n\n"
-        "Largest difference between a file's outputs and the session's: {:.1e}.\n"
-    ).format(
-        numbers["rounds"],
-        "\n".join(times),
-        "\n".join(memory),
-        max(result["difference"] for result in numbers["models"].values()),
+def section(part, numbers):
+    """One part as Markdown paragraphs."""
+    rounds = f"{numbers['rounds']} later calls of each"
+    if part == "throughput":
+        rounds = f"{2 * numbers['rounds']} later blocks of each"
+    about = (
+        f"{numbers['machine']} Load before: {numbers['load_before']:.1f}. "
+        f"Seconds: medians of {rounds} (fastest..slowest)"
     )
+    about += f"; of calls over {SLOW} s as many as n= says." if part == "keras" else "."
+    return [about, *PARTS[part](numbers)]
 
 
-def figure(numbers, path):
-    """Bars of each peer's time over the raw write's."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    models = numbers["models"]
-    width = 0.8 / len(BARS)
-    chart, axes = pyplot.subplots(figsize=(9, 4.5))
-    for place, (peer, label) in enumerate(BARS):
-        heights = [ratio(result, peer, "raw") for result in models.values()]
-        lefts = [index + (place - (len(BARS) - 1) / 2.0) * width for index in range(len(models))]
-        bars = axes.bar(lefts, heights, width, label=label)
-        for bar, height in zip(bars, heights):
-            axes.annotate(
-                f"{height:.1f}",
-                (bar.get_x() + width / 2, height),
-                ha="center",
-                va="bottom",
-                fontsize=8,
-            )
-    axes.axhline(1.5, linestyle="--", linewidth=1, color="gray", label="target for FreezeHook: 1.5")
-    axes.set_yscale("log")
-    axes.set_ylabel("time of a later save / raw write")
-    axes.set_xticks(range(len(models)))
-    axes.set_xticklabels(
-        [
-            "{}\n{:.0f} MiB\n{:,} nodes".format(name, result["file_mib"], result["nodes"])
-            for name, result in models.items()
-        ]
-    )
-    chart.suptitle("Writing a frozen file of the model in training")
-    axes.legend(fontsize=8, ncol=5, loc="lower center", bbox_to_anchor=(0.5, 1.0))
-    chart.tight_layout()
-    chart.savefig(path, dpi=120)
+def text(numbers):
+    """All of it as Markdown."""
+    parts = [part for part in PARTS if part in numbers and numbers[part]["models"]]
+    paragraphs = [line for part in parts for line in [f"## {part}", *section(part, numbers[part])]]
+    return "\n\n".join([*paragraphs, "## targets", targets(numbers)])
 
 
-def publish(numbers):
-    """Writes results/session_freeze.* and the section of README.md between its markers."""
-    os.makedirs(RESULTS, exist_ok=True)
-    with open(os.path.join(RESULTS, "session_freeze.json"), "w") as file:
+def publish(numbers, out, readme):
+    """Writes the JSON and, beside it, the figures; with `readme` also README.md's sections."""
+    done = {part: found for part, found in numbers.items() if part in PARTS and found["models"]}
+    numbers["ratios"] = ratios(done)
+    with open(out, "w") as file:
         json.dump(numbers, file, indent=1, sort_keys=True)
-    figure(numbers, os.path.join(RESULTS, "session_freeze.png"))
-    picture = "![Time of a later save over the raw write](results/session_freeze.png)"
-    parts = [
-        BEGIN + "\n" + numbers["machine"],
-        picture,
-        table(numbers),
-        targets(numbers) + "\n" + END,
-    ]
-    replace_section(BEGIN, END, parts)
+    drawn = figures.draw(done, os.path.dirname(out))
+    if readme:
+        for part, found in done.items():
+            pictures = [f"![{title}](results/{name})" for name, title in drawn.get(part, [])]
+            replace_section(part, pictures + section(part, found))
+        replace_section("targets", [targets(numbers)])
 
 
-def replace_section(begin, end, parts):
-    """Puts Markdown parts in place of what README.md has between two markers, and the markers."""
+def replace_section(name, paragraphs):
+    """Puts Markdown in place of what README.md has between two markers."""
     readme = os.path.join(HERE, "README.md")
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
     with open(readme) as file:
         before, rest = file.read().split(begin)
+    whole = "\n\n".join([begin, *paragraphs, end])
     with open(readme, "w") as file:
-        file.write(before + "\n\n".join(part.rstrip() for part in parts) + rest.split(end)[1])
-
-
-def machine(directory):
-    """The machine in a sentence: processor, memory, file system, versions."""
-    import tensorflow as tf
-
-    with open("/proc/cpuinfo") as file:
-        cpu = next(
-            (line.split(":")[1].strip() for line in file if line.startswith("model name")),
-            platform.machine(),
-        )
-    ram = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / float(1 << 30)
-    python, kind = platform.python_version(), _file_system(directory)
-    return (
-        f"{cpu}, {os.cpu_count()} cores, {ram:.0f} GiB of memory, {kind}, {platform.system()}; "
-        f"Python {python}, TensorFlow {tf.__version__}."
-    )
-
-
-def _file_system(directory):
-    """The type of the file system that holds `directory`."""
-    path, best = os.path.realpath(directory) + "/", ("", "unknown file system")
-    with open("/proc/mounts") as file:
-        for line in file:
-            point, kind = line.split()[1:3]
-            if path.startswith(point.rstrip("/") + "/"):
-                best = max(best, (point, kind), key=lambda found: len(found[0]))
-    return best[1]
+        file.write(before + whole + rest.split(end)[1])

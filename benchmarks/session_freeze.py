@@ -1,165 +1,241 @@
-"""What a frozen file with every checkpoint costs: against TensorFlow's converter, Saver.save and a
-raw write of the same bytes.
+"""The part `session`: a frozen file with every checkpoint of a MonitoredTrainingSession, against
+TensorFlow's converter, Saver.save and a raw write of the same bytes.
 
-    python benchmarks/session_freeze.py                           # all: results/, README.md
-    python benchmarks/session_freeze.py --model vgg16 --rounds 3  # one model, printed
-
-Every model runs in processes of its own: one for the times, in which the peers take turns in a
-rotating order, and one for each peer's memory, since memory that one peer leaves behind would hide
-what the next one takes.
+Every model runs in processes of its own: one for the times, in which the peers take turns, and one
+for each peer's memory, since memory that one peer leaves behind would hide what the next one takes.
 """
 
-import argparse
-import json
+import contextlib
+import functools
+import glob
+import inspect
 import os
-import shutil
-import subprocess
-import sys
-import tempfile
+import time
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+import models
+import tensorflow as tf
+from measure import MIB, Folder, memory, peak, take_turns, timed, write
 
-import report  # after the log level, which TensorFlow reads once
+import freeze_hooks as fh
 
-MEMORY_PEERS = ["freeze", "saver", "converter", "raw"]
-
-
-def run_times(session, rounds):
-    """Seconds of each peer: the first call, and `rounds` later ones."""
-    from measure import PEERS
-
-    names = list(PEERS)
-    seconds = {name: [] for name in names}
-    for turn in range(rounds + 1):
-        shift = turn % len(names)
-        for name in names[shift:] + names[:shift]:
-            session.clean()
-            seconds[name].append(PEERS[name](session))
-    return {name: {"first": times[0], "later": times[1:]} for name, times in seconds.items()}
+v1 = tf.compat.v1
+# Whose times straight after a checkpoint are measured too, while its pages wait for the disk.
+AFTER_CHECKPOINT = ["vgg16"]
+# Taken before a hook listens: what a Saver does without one.
+PLAIN_SAVE = v1.train.Saver.save
+HAS_BACKGROUND = "save_on_background" in inspect.signature(fh.FreezeHook).parameters
 
 
-def run_memory(session, name):
-    """MiB above training that one peer needs: for its first call and for a later one."""
-    from measure import PEERS, peak
+class Hook(fh.FreezeHook):
+    """A FreezeHook that listens only when told, and notes how long it keeps training waiting."""
 
-    mib = []
-    for _ in range(2):
-        session.clean()
-        mib.append(peak(lambda: PEERS[name](session)))
-    return {"first": mib[0], "later": mib[1]}
+    on = False
+    watch = staticmethod(contextlib.nullcontext)  # what a save runs in
+    begin_seconds = begin_mib = save_seconds = 0.0
+
+    def begin(self):
+        """Timed."""
+        before = memory("VmRSS")
+        self.begin_seconds = timed(super().begin)
+        self.begin_mib = memory("VmRSS") - before
+
+    def after_save(self, *args):
+        """Timed."""
+        if self.on:
+            with self.watch():
+                self.save_seconds = timed(functools.partial(super().after_save, *args))
 
 
-def run_model(args):
-    """In a child process: one model, all peers' times or (--peer) one peer's memory."""
-    import models
-    import tensorflow as tf
-    from measure import MIB, Session
+class Session:
+    """A trained model in a MonitoredTrainingSession with hooks; use as a context manager."""
 
-    tf.compat.v1.logging.set_verbosity(tf.compat.v1.logging.ERROR)
-    model = models.build(args.model)
-    graph_def = model.graph.as_graph_def()
-    saved = tf.compat.v1.graph_util.extract_sub_graph(graph_def, model.outputs).node
-    names = {node.name for node in saved}
-    sizes = [
-        v.shape.num_elements() * v.dtype.base_dtype.size
-        for v in model.graph.get_collection("variables")
-        if v.op.name in names  # the step and the optimizer's slots are not in the file
-    ]
-    with Session(model, args.dir) as session:
-        if args.check:
-            return session.difference()
-        if args.peer:
-            return run_memory(session, args.peer)
-        return {
+    def __init__(self, model, directory):
+        """`directory` receives every file that is written, each deleted after its measurement."""
+        self.model = model
+        self.folder = Folder(directory)
+        self.path = self.folder.file("model.ckpt")
+        with model.graph.as_default():
+            step = v1.train.get_or_create_global_step()
+            self.saver = v1.train.Saver(max_to_keep=0)
+            # Any Saver starts the hook. One of the step alone starts it with the disk at rest.
+            self.trigger = v1.train.Saver([step], max_to_keep=0)
+        self.variables = saved_variables(model)
+        self.size = sum(map(nbytes, self.variables))
+        self.hook = Hook(model.outputs, strict=True)
+        self.hooks = [self.hook]
+        if HAS_BACKGROUND:
+            self.background = Hook(
+                model.outputs, strict=True, name="background", save_on_background=True
+            )
+            self.hooks.append(self.background)
+        self.saves = 0
+
+    def __enter__(self):
+        """Opens the session and trains one step."""
+        with self.model.graph.as_default():
+            self.values = [variable.read_value() for variable in self.variables]
+            self.monitored = v1.train.MonitoredTrainingSession(
+                scaffold=v1.train.Scaffold(saver=self.saver),
+                hooks=self.hooks,
+                save_summaries_steps=None,
+                save_summaries_secs=None,
+                log_step_count_steps=None,
+            )
+        self.monitored.run(self.model.train_op, self.model.feed)
+        self.session = self.monitored.run_step_fn(lambda step_context: step_context.session)
+        return self
+
+    def __exit__(self, *error):
+        """Closes the session."""
+        self.monitored.close()
+        self.folder.__exit__()
+
+    def peers(self, after_checkpoint=False):
+        """{name: function that writes the model, or the like, and returns its seconds}."""
+        calls = {
+            "freeze": self.freeze,
+            "saver": self.saver_save,
+            "converter": self.converter,
+            "raw": lambda: self.folder.raw(self.size),
+            "fetch": self.fetch,
+        }
+        if HAS_BACKGROUND:
+            calls["stall"] = self.stall
+        if after_checkpoint:
+            calls["freeze_after_checkpoint"] = lambda: self.freeze(self.saver)
+            calls["raw_after_checkpoint"] = self.raw_after_checkpoint
+        return calls
+
+    def freeze(self, saver=None):
+        """FreezeHook: all that it adds to a Saver.save of the step alone, or of `saver`."""
+        self._save((saver or self.trigger).save, self.hook)
+        self.size = os.path.getsize(self.hook.artifacts[-1].path)
+        return self.hook.save_seconds
+
+    def stall(self):
+        """How long a FreezeHook that writes in the background keeps training waiting."""
+        prefix = self._save(self.trigger.save, self.background)
+        while not os.path.exists(prefix + ".background.pb.json"):  # which comes last
+            time.sleep(0.01)
+        return self.background.save_seconds
+
+    def fetch(self):
+        """One session.run of the variables that the file has: the least a stall can be."""
+        return timed(lambda: self.session.run(self.values))
+
+    def raw_after_checkpoint(self):
+        """The raw write, straight after a Saver.save of all variables."""
+        self._plain_save()
+        return self.folder.raw(self.size)
+
+    def saver_save(self):
+        """Saver.save of all variables and the meta graph, on disk."""
+
+        def save():
+            self._plain_save()
+            self.folder.sync()
+
+        seconds = timed(save)
+        assert not glob.glob(self.path + "*.pb")
+        return seconds
+
+    def converter(self):
+        """convert_variables_to_constants, SerializeToString, write."""
+
+        def convert():
+            frozen = v1.graph_util.convert_variables_to_constants(
+                self.session, self.model.graph.as_graph_def(), self.model.outputs
+            )
+            write(self.folder.file("converted.pb"), [frozen.SerializeToString()])
+
+        return timed(convert)
+
+    def difference(self):
+        """Largest difference between the frozen file's outputs and the session's."""
+        self.freeze()
+        graph_def = v1.GraphDef()
+        with open(self.hook.artifacts[-1].path, "rb") as file:
+            graph_def.ParseFromString(file.read())
+        wanted = [name + ":0" for name in self.model.outputs]
+        live = self.session.run(wanted, self.model.inputs)
+        config = v1.ConfigProto()
+        # TensorFlow's graph optimizer would copy all weights, for the embedding to over 18 GiB.
+        config.graph_options.rewrite_options.disable_meta_optimizer = True
+        with tf.Graph().as_default():
+            v1.import_graph_def(graph_def, name="")
+            with v1.Session(config=config) as frozen:
+                got = frozen.run(wanted, self.model.inputs)
+        return max(float(abs(a - b).max()) for a, b in zip(got, live))
+
+    def _plain_save(self):
+        return self._save(functools.partial(PLAIN_SAVE, self.saver))
+
+    def _save(self, save, hook=None):
+        self.saves += 1
+        if hook is not None:
+            hook.on = True
+        try:
+            with self.model.graph.as_default():
+                return save(
+                    self.session,
+                    self.path,
+                    global_step=self.saves,
+                    write_meta_graph=hook is None or save.__self__ is self.saver,
+                )
+        finally:
+            if hook is not None:
+                hook.on = False
+
+
+def nbytes(variable):
+    """A variable's size."""
+    return variable.shape.num_elements() * variable.dtype.base_dtype.size
+
+
+def pruned(model):
+    """What TensorFlow has for the plan: the nodes that the outputs need."""
+    return v1.graph_util.extract_sub_graph(model.graph.as_graph_def(), model.outputs).node
+
+
+def saved_variables(model):
+    """The variables that the file has: not the step, nor the optimizer's slots."""
+    names = {node.name for node in pruned(model)}
+    found = model.graph.get_collection(v1.GraphKeys.GLOBAL_VARIABLES)
+    return [variable for variable in found if variable.op.name in names]
+
+
+def times(name, rounds, directory, only=()):
+    """In a child process: all peers' seconds (or those of `only`) for one model."""
+    v1.logging.set_verbosity(v1.logging.ERROR)
+    model = models.build(name)
+    kept = []
+    prune_seconds = timed(lambda: kept.append(len(pruned(model))))
+    with Session(model, directory) as session:
+        sizes = [nbytes(variable) for variable in session.variables]
+        calls = session.peers(name in AFTER_CHECKPOINT)
+        calls = {peer: call for peer, call in calls.items() if not only or peer in only}
+        result = {
             "about": model.about,
             "nodes": len(model.graph.get_operations()),
-            "saved_nodes": len(saved),
+            "saved_nodes": kept[0],
             "variables": len(sizes),
-            "variables_mib": sum(sizes) / MIB,
             "small_variables_mib": sum(size for size in sizes if size < MIB) / MIB,
-            "load_before": os.getloadavg()[0],
-            "seconds": run_times(session, args.rounds),
+            "plan_seconds": session.hook.begin_seconds,
+            "plan_mib": session.hook.begin_mib,
+            "prune_seconds": prune_seconds,
+            "seconds": take_turns(calls, rounds, session.folder.clean),
             "file_mib": session.size / MIB,
-            "setup_seconds": session.hook.setup_seconds,
-            "setup_mib": session.hook.setup_mib,
         }
+        session.folder.clean()
+        return dict(result, difference=session.difference())
 
 
-def child(args, directory, *more):
-    """Runs this file for one model in a process of its own and returns its numbers."""
-    out = os.path.join(directory, "numbers.json")
-    subprocess.check_call(
-        [
-            sys.executable,
-            os.path.abspath(__file__),
-            "--dir",
-            directory,
-            "--json",
-            out,
-            "--rounds",
-            str(args.rounds),
-        ]
-        + list(more)
-    )
-    with open(out) as file:
-        return json.load(file)
-
-
-def run_all(args):
-    """Every model: the times, then each peer's memory."""
-    import models
-
-    numbers = {"machine": report.machine(args.dir), "rounds": args.rounds, "models": {}}
-    for name in [make.__name__ for make in models.MODELS]:
-        print(f"{name} ...", flush=True)
-        directory = tempfile.mkdtemp(dir=args.dir)
-        try:
-            result = child(args, directory, "--model", name)
-            result["difference"] = child(args, directory, "--model", name, "--check")
-            result["memory_mib"] = {
-                peer: child(args, directory, "--model", name, "--peer", peer)
-                for peer in MEMORY_PEERS
-            }
-        finally:
-            shutil.rmtree(directory, ignore_errors=True)
-        numbers["models"][name] = result
-    return numbers
-
-
-def main():
-    """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--model", help="only this one")
-    parser.add_argument("--peer", help="with --model: only the memory of this peer")
-    parser.add_argument(
-        "--check", action="store_true", help="with --model: only compare the file's outputs"
-    )
-    parser.add_argument("--rounds", type=int, default=7, help="later saves of each peer")
-    parser.add_argument(
-        "--dir", default=".", help="where files are written: name a folder on the disk to measure"
-    )
-    parser.add_argument("--json", help="write the numbers here, not to results/")
-    args = parser.parse_args()
-    if args.model:
-        args.dir = tempfile.mkdtemp(dir=args.dir)
-        try:
-            numbers = run_model(args)
-        finally:
-            shutil.rmtree(args.dir, ignore_errors=True)
-    else:
-        numbers = run_all(args)
-        if not args.json:
-            report.publish(numbers)
-        print(report.table(numbers))
-        print(report.targets(numbers))
-    if args.json:
-        with open(args.json, "w") as file:
-            json.dump(numbers, file, indent=1, sort_keys=True)
-    elif args.model:
-        print(json.dumps(numbers, indent=1, sort_keys=True))
-
-
-if __name__ == "__main__":
-    main()
+def memory_of(name, peer, directory):
+    """In a child process: MiB above training that a peer's first and second call take."""
+    v1.logging.set_verbosity(v1.logging.ERROR)
+    with Session(models.build(name), directory) as session:
+        found = {}
+        for turn in ("first", "later"):
+            session.folder.clean()
+            found[turn] = peak(session.peers()[peer])
+        return found

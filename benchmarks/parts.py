@@ -1,0 +1,75 @@
+"""The parts of the benchmark: of which models, and in which processes.
+
+Nothing of it needs TensorFlow: a process counts its parent's memory as its own until it has begun
+(ru_maxrss), so that the parent must be small.
+"""
+
+import functools
+from collections import namedtuple
+
+import checkpoint_freeze
+from measure import apart
+
+MEMORY_FROM = 50  # MiB: below, all peers' memory is little, and its measurement takes long
+Part = namedtuple("Part", "run models quick")
+Part.__doc__ = """One part: run(name, options) gives a model's numbers as JSON; which models by
+default, and which to see whether it runs."""
+
+
+def _once(module, name, options, **more):
+    """The numbers of one process."""
+    more.update(name=name, rounds=options.rounds, directory=options.dir)
+    return apart(module, "times", **more)
+
+
+def _with_memory(module, peers, name, options):
+    """The same, and for large files each peer's memory, in processes of their own: what one leaves
+    behind would hide what the next takes."""
+    result = _once(module, name, options)
+    if options.quick or result["file_mib"] >= MEMORY_FROM:
+        result["memory_mib"] = {
+            peer: apart(module, "memory_of", name=name, peer=peer, directory=options.dir)
+            for peer in peers
+        }
+    return result
+
+
+def _scaling(name, options):
+    """One matrix of so many MB, unless the part `session` has measured it in this run."""
+    if name in options.measured:
+        return options.measured[name]
+    return _once("session_freeze", name, options, only=["freeze", "saver", "converter", "raw"])
+
+
+def _checkpoint(name, options):
+    return checkpoint_freeze.times(name, options.rounds, options.dir)
+
+
+_session = functools.partial(_with_memory, "session_freeze", ["freeze", "saver", "converter"])
+_keras = functools.partial(_with_memory, "keras_freeze", ["freeze", "background", "v2", "keras"])
+
+PARTS = {
+    "session": Part(
+        _session,
+        ["digits", "mobilenet_v2", "resnet50", "vgg16", "embedding_1900", "nodes_20k", "rnn_500"],
+        ["digits", "rnn_20"],
+    ),
+    "keras": Part(_keras, ["digits", "mobilenet_v2", "resnet50", "embedding"], ["digits"]),
+    "checkpoint": Part(_checkpoint, ["vgg16", "deep_800"], ["deep_20"]),
+    "plan": Part(
+        functools.partial(_once, "plan_nodes"),
+        ["nodes_1k", "nodes_10k", "nodes_20k", "nodes_100k"],
+        ["nodes_1k", "nodes_2k"],
+    ),
+    "scaling": Part(
+        _scaling,
+        ["embedding_1", "embedding_8", "embedding_64", "embedding_512", "embedding_1900"],
+        ["embedding_1", "embedding_4"],
+    ),
+    "shares": Part(
+        functools.partial(_once, "shares"),
+        ["resnet50", "embedding_512", "embedding_1900"],
+        ["digits"],
+    ),
+    "throughput": Part(functools.partial(_once, "throughput"), ["convnet"], ["convnet"]),
+}
