@@ -7,6 +7,7 @@ import os
 from typing import Any, Dict, Mapping, Optional, Sequence, Union
 
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 
 from . import _tf
 from ._tf import AssetFileDef, SavedModel
@@ -164,8 +165,9 @@ def stored_graph(directory: str, meta: Any) -> StoredGraph:
     assets = list(meta.asset_file_def)
     for packed in held if not assets else ():
         asset = AssetFileDef()
-        if not packed.Unpack(asset):
-            raise InvalidFileError(f"SavedModel {directory!r}: its collection of assets is broken")
+        with refused(f"SavedModel {directory!r}: its collection of assets", DecodeError):
+            if not packed.Unpack(asset):
+                raise ValueError("it holds something else")
         assets.append(asset)
     for asset in assets:
         parts = asset.filename.replace("\\", "/").split("/")
