@@ -68,7 +68,7 @@ def refused(
     """
     try:
         yield
-    except FreezeError:
+    except (FreezeError, OSError):
         raise
     except BROKEN + more as error:
         said = str(error) or type(error).__name__

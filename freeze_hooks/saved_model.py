@@ -247,12 +247,13 @@ def _load(
     form: Mapping[str, Any],
 ) -> Loaded:
     with tf.init_scope():
-        with refused(f"SavedModel {directory!r}", tf.errors.OpError):
+        # TensorFlow's loader reads it in Python, where anything may be raised
+        with refused(f"SavedModel {directory!r}", Exception):
             loaded = tf.saved_model.load(directory, tags=list(tags))
-        function = loaded.signatures[signature]
-        specs = function.structured_input_signature[1]
-        wanted = tf.function(lambda **fed: {key: function(**fed)[key] for key in keys})
-        concrete = wanted.get_concrete_function(**specs)
+            function = loaded.signatures[signature]
+            specs = function.structured_input_signature[1]
+            wanted = tf.function(lambda **fed: {key: function(**fed)[key] for key in keys})
+            concrete = wanted.get_concrete_function(**specs)
         captured = {inner.op.name for _, inner in _tf.captures(concrete.graph)}
         fed = [t.op.name for t in concrete.inputs if t.op.name not in captured]
         variables = {id(v.handle): v.name.split(":")[0] for v in function.variables}
