@@ -5,11 +5,13 @@ from __future__ import annotations
 import functools
 import sys
 import threading
+import warnings
 import weakref
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 from tensorflow.core.framework import (
     function_pb2,
     graph_pb2,
@@ -58,6 +60,19 @@ IMPORTS_ROWS = not VERSION.startswith("1.")
 def exporter_base() -> Any:
     """tf.estimator.Exporter, which is imported only now; object where there is none any more."""
     return tf.estimator.Exporter if hasattr(tf, "estimator") else object
+
+
+def parse(message: Any, data: bytes) -> Any:
+    """The message with all of its bytes merged into it; an old protobuf may stop without an error.
+
+    Raises:
+      DecodeError: they are none of such a message.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # which says that it stopped
+        if message.MergeFromString(data) < len(data):
+            raise DecodeError(f"not all of it is a {type(message).__name__}")
+    return message
 
 
 _op_defs: Dict[str, Any] = {}

@@ -25,6 +25,7 @@ from ._tf import (
     BundleEntry,
     BundleHeader,
     itemsize,
+    parse,
 )
 from .errors import InvalidFileError
 
@@ -73,8 +74,8 @@ class Bundle:
             length += len(key)
             if length > _MOST_OF_KEYS:
                 raise ValueError(f"it claims over {_MOST_OF_KEYS:,} bytes of keys")
-        header = BundleHeader.FromString(table.pop(b""))
-        entries = {key: BundleEntry.FromString(value) for key, value in table.items()}
+        header = parse(BundleHeader(), table.pop(b""))
+        entries = {key: parse(BundleEntry(), value) for key, value in table.items()}
         for key, entry in entries.items():
             _check(key, entry)
         if header.endianness != _LITTLE:
@@ -106,7 +107,7 @@ class Bundle:
                 file.seek(entry.offset)
                 while left:
                     piece = file.read(min(left, _PIECE))
-                    if not piece:
+                    if len(piece) < min(left, _PIECE):
                         break
                     crc = google_crc32c.extend(crc, piece)
                     left -= len(piece)

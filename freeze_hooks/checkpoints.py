@@ -9,9 +9,10 @@ import re
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 
-from ._tf import SavedKey, TrackableObjectGraph, checkpoint_exists, dtype_name
-from .errors import FreezeError, InvalidFileError, UnknownNameError
+from ._tf import SavedKey, TrackableObjectGraph, checkpoint_exists, dtype_name, parse
+from .errors import FreezeError, InvalidFileError, UnknownNameError, refused
 from .graph.names import near
 from .graph.variables import Variable
 from .saved_tensors import SavedTensors
@@ -98,15 +99,17 @@ class Checkpoint:
         found = _STEP.search(stem(self.prefix))
         if found:
             return int(found.group(1))
-        return (
-            int(self._saved.tensor("global_step")) if self.shapes.get("global_step") == () else None
-        )
+        if self.shapes.get("global_step") != ():
+            return None
+        with refused(f"{self.prefix}: global_step"):
+            return int(self._saved.tensor("global_step"))
 
     def _object_keys(self) -> Dict[str, str]:
         """{variable's name, or path of attributes: key} of an object-based checkpoint."""
         if OBJECTS not in self.shapes:
             return {}
-        graph = TrackableObjectGraph.FromString(self._saved.tensor(OBJECTS))
+        with refused(f"{self.prefix}: {OBJECTS}", DecodeError):
+            graph = parse(TrackableObjectGraph(), self._saved.tensor(OBJECTS))
         saved = [a for node in graph.nodes for a in node.attributes if a.checkpoint_key]
         counts = collections.Counter(a.full_name for a in saved)
         keys = {

@@ -57,16 +57,19 @@ BROKEN: Tuple[Type[Exception], ...] = (
 
 
 @contextlib.contextmanager
-def refused(what: str, *more: Type[Exception]) -> Iterator[None]:
+def refused(
+    what: str, *more: Type[Exception], kind: Type[FreezeError] = InvalidFileError
+) -> Iterator[None]:
     """Raise InvalidFileError, of `what`, where reading it in this block fails for what is in it.
 
     Args:
       more: other exceptions that mean so.
+      kind: the error to raise, of what is no file.
     """
     try:
         yield
-    except FreezeError:
+    except (FreezeError, OSError):
         raise
     except BROKEN + more as error:
         said = str(error) or type(error).__name__
-        raise InvalidFileError(f"{what} is truncated or broken: {said[:_LONGEST]}") from error
+        raise kind(f"{what} is truncated or broken: {said[:_LONGEST]}") from error

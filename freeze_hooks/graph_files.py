@@ -87,7 +87,7 @@ def parse(data: bytes, message: Any, path: str) -> Any:
     try:
         if _TEXT.match(data[:4096]):
             return text_format.Parse(data, message)
-        message.ParseFromString(data)
+        _tf.parse(message, data)
     except (text_format.ParseError, DecodeError, UnicodeDecodeError, RuntimeError) as error:
         raise InvalidFileError(f"{path} is cut short or no {kind}: {error}") from None
     return message

@@ -13,7 +13,7 @@ from typing import Any, Container, Dict, Iterable, List, Optional, Tuple
 
 from . import _tf
 from ._tf import GraphDef, v1
-from .errors import MissingNodeError, UnknownNameError, refused
+from .errors import MissingNodeError, NotFreezableError, UnknownNameError, refused
 from .graph.sound import refuse_broken
 from .naming import Naming, apart
 from .plan import compile_plan
@@ -68,7 +68,7 @@ def convert_variables_to_constants(
             return None
 
     try:
-        with refused("input_graph_def"):
+        with refused("input_graph_def", kind=NotFreezableError):
             refuse_broken(input_graph_def)
             content_of = static_contents(input_graph_def)
             plan = compile_plan(input_graph_def, spec, shape_of, content_of=content_of)

@@ -46,7 +46,7 @@ def read_initialized(
     with tf.Graph().as_default() as graph:
         try:
             tf.import_graph_def(_runnable(stored), name="")
-        except (ValueError, KeyError) as error:
+        except (ValueError, KeyError, tf.errors.OpError) as error:
             raise InvalidFileError(f"the graph cannot be run: {error}") from None
         freezer = Freezer(graph, spec)
         session = v1.Session()

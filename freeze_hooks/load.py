@@ -12,7 +12,7 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from . import remote
-from ._tf import GraphDef, op_def, v1
+from ._tf import GraphDef, op_def, parse, v1
 from .errors import FreezeError, InvalidFileError, UnknownNameError, refused
 from .freezer import FORMAT
 from .graph.audit import side_effects
@@ -228,10 +228,8 @@ def read_graph_def(path: str) -> Any:
       OSError: it cannot be read.
     """
     ours, data = _content(path)
-    graph_def = GraphDef()
     try:
-        if graph_def.MergeFromString(data) < len(data):  # it may stop without an error
-            raise DecodeError("not all of it is a GraphDef")
+        graph_def = parse(GraphDef(), data)
     except DecodeError as error:
         raise InvalidFileError(f"{path} is truncated, or no binary GraphDef: {error}") from None
     if not graph_def.node:

@@ -7,6 +7,7 @@ import os
 from typing import Any, Dict, Mapping, Optional, Sequence, Union
 
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 
 from . import _tf
 from ._tf import AssetFileDef, SavedModel
@@ -164,8 +165,9 @@ def stored_graph(directory: str, meta: Any) -> StoredGraph:
     assets = list(meta.asset_file_def)
     for packed in held if not assets else ():
         asset = AssetFileDef()
-        if not packed.Unpack(asset):
-            raise InvalidFileError(f"SavedModel {directory!r}: its collection of assets is broken")
+        with refused(f"SavedModel {directory!r}: its collection of assets", DecodeError):
+            if not packed.Unpack(asset):
+                raise ValueError("it holds something else")
         assets.append(asset)
     for asset in assets:
         parts = asset.filename.replace("\\", "/").split("/")
@@ -245,12 +247,13 @@ def _load(
     form: Mapping[str, Any],
 ) -> Loaded:
     with tf.init_scope():
-        with refused(f"SavedModel {directory!r}", tf.errors.OpError):
+        # TensorFlow's loader reads it in Python, where anything may be raised
+        with refused(f"SavedModel {directory!r}", Exception):
             loaded = tf.saved_model.load(directory, tags=list(tags))
-        function = loaded.signatures[signature]
-        specs = function.structured_input_signature[1]
-        wanted = tf.function(lambda **fed: {key: function(**fed)[key] for key in keys})
-        concrete = wanted.get_concrete_function(**specs)
+            function = loaded.signatures[signature]
+            specs = function.structured_input_signature[1]
+            wanted = tf.function(lambda **fed: {key: function(**fed)[key] for key in keys})
+            concrete = wanted.get_concrete_function(**specs)
         captured = {inner.op.name for _, inner in _tf.captures(concrete.graph)}
         fed = [t.op.name for t in concrete.inputs if t.op.name not in captured]
         variables = {id(v.handle): v.name.split(":")[0] for v in function.variables}

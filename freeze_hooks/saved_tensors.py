@@ -14,7 +14,7 @@ from .graph.variables import Variable
 from .stream import Value
 from .values import SessionValues, as_value
 
-_BROKEN = (tf.errors.OpError, ValueError, RuntimeError, IndexError)  # what the reader raises
+_BROKEN = (tf.errors.OpError, ValueError, RuntimeError, LookupError, MemoryError)  # by the reader
 
 
 class SavedTensors:

@@ -119,14 +119,14 @@ def _part(body: Body, graph_def: Any) -> Any:
 def _run(part: Any, body: Body, name: str, init: str, fed: Mapping[str, Any]) -> Table:
     types = [body.nodes[name].attr[k].type for k in ("key_dtype", "value_dtype")]
     with tf.Graph().as_default() as graph:
-        tf.import_graph_def(part, name="")
-        with tf.control_dependencies([graph.get_operation_by_name(init)]):
-            export = tf.raw_ops.LookupTableExportV2(
-                table_handle=graph.get_tensor_by_name(name + ":0"),
-                Tkeys=tf.as_dtype(types[0]),
-                Tvalues=tf.as_dtype(types[1]),
-            )
         try:
+            tf.import_graph_def(part, name="")
+            with tf.control_dependencies([graph.get_operation_by_name(init)]):
+                export = tf.raw_ops.LookupTableExportV2(
+                    table_handle=graph.get_tensor_by_name(name + ":0"),
+                    Tkeys=tf.as_dtype(types[0]),
+                    Tvalues=tf.as_dtype(types[1]),
+                )
             with v1.Session(graph=graph) as session:
                 keys, values = sorted_entries(*session.run(list(export), dict(fed)))
         except tf.errors.OpError as error:

@@ -235,7 +235,9 @@ def _check_calls(graph_def: Any) -> None:
         opened.add(name)
         for called in waiting:
             if called in opened:
-                raise ValueError(f"function {called!r} calls itself: there is no end to it")
+                raise ValueError(
+                    f"function {called!r} calls itself (through {name}): recursion cannot be frozen"
+                )
         stack += waiting
     _expanded("", len(graph_def.node), _calls(graph_def.node, functions), known)
 
