@@ -20,7 +20,9 @@ def compare(recorded, new):
             continue
         old, now = before["value"], new[name]["value"]
         lower = before["better"] == "lower"
-        if now > old * WORSE if lower else now < old / WORSE:
+        # Figures that are net of something may be below 0, by chance.
+        bound = max(old, old * WORSE) if lower else min(old, old / WORSE)
+        if now > bound if lower else now < bound:
             lines.append(f"{name}: {old:.3g} before, {now:.3g} now ({before['better']} is better)")
     return lines
 

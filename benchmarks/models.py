@@ -193,7 +193,7 @@ def digits():
 
 def nodes(count, layers=25, width=1024):
     """The same 100 MB of weights in so many nodes, half of which are in the saved file."""
-    between = max(1, round((count - 786) / (2 * layers)))  # a tanh and its gradient
+    between = max(1, round((count - 558) / (2 * layers)))  # a tanh and its gradient
     x = v1.placeholder(tf.float32, [None, width], name="x")
     labels = v1.placeholder(tf.int64, [None], name="labels")
     net = x

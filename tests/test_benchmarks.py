@@ -50,3 +50,15 @@ def test_what_was_not_measured_anew_is_named(tmp_path):
     status, printed = compared(tmp_path, lower=1.0)
     assert status == 1
     assert "converter / a later save: 12 before, not measured now" in printed
+
+
+def test_a_run_is_as_good_as_itself(tmp_path):
+    ratios = {
+        f"{better} {value}": {"value": value, "better": better}
+        for better in ("lower", "higher")
+        for value in (-1.0, 0.0, 1.0)
+    }
+    path = tmp_path / "all.json"
+    path.write_text(json.dumps({"ratios": ratios}))
+    command = [sys.executable, str(BENCHMARKS / "compare.py"), str(path), str(path)]
+    assert subprocess.call(command) == 0
