@@ -15,6 +15,8 @@ nox.options.error_on_missing_interpreters = "CI" in os.environ
 
 HERE = "{}.{}".format(*sys.version_info)  # the newest TensorFlow, on the Python that runs nox
 PARALLEL = ("-n", "logical", "--maxprocesses", "4", "--dist", "loadfile")
+# They send signals to processes, which inherit from pytest-xdist's that some are ignored.
+ALONE = ("tests/test_signals.py", "tests/test_crash.py")
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "2", "CUDA_VISIBLE_DEVICES": "-1"}
 
 
@@ -94,4 +96,9 @@ def backends(session):
 
 def test(session, *packages):
     session.install("-q", *packages)
-    session.run("pytest", *PARALLEL, *session.posargs, env=QUIET)
+    if session.posargs:
+        session.run("pytest", *session.posargs, env=QUIET)
+        return
+    ignored = [f"--ignore={file}" for file in ALONE]
+    session.run("pytest", *PARALLEL, *ignored, env=QUIET)
+    session.run("pytest", *ALONE, env=QUIET)
