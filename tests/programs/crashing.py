@@ -95,8 +95,8 @@ def callback(directory, megabytes, background=True):
     class Begun(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
             if epoch == 1:
-                each._background.flush()
-                best._background.flush()
+                each.artifacts  # noqa: B018  waits
+                best.artifacts  # noqa: B018
                 say("begun")
 
     model = large(keras, megabytes) if megabytes else classifier(keras)
