@@ -12,7 +12,7 @@ from .freezer import Freezer
 from .from_checkpoint import Reading, StoredSource
 from .graph.audit import refuse_to_run
 from .graph.body import Body, prune
-from .graph.functions import Library
+from .graph.functions import part_of
 from .graph.names import split
 from .graph.variables import variables_of
 from .graph_files import StoredGraph
@@ -67,8 +67,7 @@ def _refuse_to_initialize(
     with refused("the graph"):
         nodes = {node.name: node for node in graph_def.node}
         run = prune(Body(nodes, [*root, *initializers]), keep_order=True).nodes.values()
-        part = GraphDef(node=run)
-        part.library.function.extend(Library(graph_def.library).used_by(run))
+        part = part_of(graph_def, run)
     refuse_to_run(part, "to initialize the graph")
 
 

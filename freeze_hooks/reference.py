@@ -11,8 +11,9 @@ from typing import Any, Dict, Iterable, Iterator, List, Mapping, Set
 import numpy as np
 import tensorflow as tf
 
-from ._tf import GraphDef, numpy_dtype, v1
+from ._tf import numpy_dtype, v1
 from .graph.body import HANDLES, VARIABLES
+from .graph.functions import part_of
 from .graph.names import split, tensor_name
 from .graph.tables import Column
 from .plan import FreezePlan
@@ -117,13 +118,8 @@ def _part(graph_def: Any, wanted: Iterable[str]) -> Any:
     found = initializers_of(graph_def)
     filling = [init for name in sorted(needed) for init in found(name)]
     needed |= _above(nodes, filling)
-    part = GraphDef(versions=graph_def.versions)
-    part.node.extend(node for node in graph_def.node if node.name in needed)
-    part.library.CopyFrom(graph_def.library)
+    part = part_of(graph_def, [node for node in graph_def.node if node.name in needed])
     for node in part.node:
-        node.device = ""
-        if "_class" in node.attr:
-            del node.attr["_class"]
         if node.op in HANDLES and not node.attr["shared_name"].s:
             node.attr["shared_name"].s = node.name.encode()  # else all of them are one variable
     return part, filling

@@ -128,13 +128,15 @@ class SessionDelivery(Delivery):
         freeze = self._freezer.prepare(session, step, metrics, saved, hold=background)
         claimed = None if best is None else best.claim(value)
 
-        def job() -> None:
-            self.put(freeze, directory, options.file(base), keep, prefix, claimed)
-            if options.latest:
-                source = os.path.join(directory, options.file(base))
-                publish.publish_link(source, os.path.join(directory, options.file("latest")))
+        file = options.file(base)
+        path = os.path.join(directory, file)
 
-        self.do(os.path.join(directory, options.file(base)), job, background)
+        def job() -> None:
+            self.put(freeze, directory, file, keep, prefix, claimed)
+            if options.latest:
+                publish.publish_link(path, os.path.join(directory, options.file("latest")))
+
+        self.do(path, job, background)
 
     def _saved(self, session: Any, checkpoint: Optional[Tuple[str, Any]]) -> Any:
         values = self._freezer.spec.values

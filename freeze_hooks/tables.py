@@ -13,7 +13,7 @@ from .errors import NotFreezableError
 from .graph.audit import refuse_to_run
 from .graph.body import VARIABLES, Body, prune
 from .graph.cut import PLACEHOLDERS
-from .graph.functions import CALLS, Library
+from .graph.functions import CALLS, part_of
 from .graph.names import split
 from .graph.tables import Table, upgrade_tables
 
@@ -52,7 +52,7 @@ def static_contents(
             given = {split(tensor)[0] for tensor in fed or {}} | _assigned(body)
             free = {n.name for n in body.nodes.values() if n.op in VARIABLES | PLACEHOLDERS}
             if not free - given:
-                part = _part(body, graph_def)
+                part = part_of(graph_def, body.nodes.values())
                 if not trusted:
                     refuse_to_run(part, f"the initialization of lookup table {name!r}")
                 return _run(part, body, name, init, fed or {})
@@ -104,16 +104,6 @@ def _initializers(nodes: Mapping[str, Any], filling: Container[str], name: str) 
         if any(split(text)[0] == name for text in given):
             found.append(node.name)
     return found
-
-
-def _part(body: Body, graph_def: Any) -> Any:
-    part = GraphDef(node=body.nodes.values(), versions=graph_def.versions)
-    part.library.function.extend(Library(graph_def.library).used_by(part.node))
-    for node in part.node:
-        node.device = ""
-        if "_class" in node.attr:
-            del node.attr["_class"]
-    return part
 
 
 def _run(part: Any, body: Body, name: str, init: str, fed: Mapping[str, Any]) -> Table:

@@ -7,7 +7,7 @@ import hashlib
 import re
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
-from .._tf import DT_RESOURCE, FunctionDef, NodeDef, op_def
+from .._tf import DT_RESOURCE, FunctionDef, GraphDef, NodeDef, op_def
 from ..errors import NotFreezableError
 from .body import (
     ARG,
@@ -86,6 +86,17 @@ class Library:
                     found[name] = self._defs[name]
                     stack.extend(self._defs[name].node_def)
         return [found[name] for name in sorted(found)]
+
+
+def part_of(graph_def: Any, nodes: Iterable[Any]) -> Any:
+    """A GraphDef of some of a graph's nodes, and the functions they need, for any device."""
+    part = GraphDef(node=nodes, versions=graph_def.versions)
+    part.library.function.extend(Library(graph_def.library).used_by(part.node))
+    for node in part.node:
+        node.device = ""
+        if "_class" in node.attr:
+            del node.attr["_class"]
+    return part
 
 
 def name_by_content(nodes: Iterable[Any], functions: Sequence[Any]) -> None:

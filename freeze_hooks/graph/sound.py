@@ -12,9 +12,8 @@ from .body import ARG, MERGES, NEXT_ITERATIONS, UNSET, Body, topological
 from .functions import Library, referenced
 from .names import split
 
-_NODE_NAME = re.compile(
-    r"[A-Za-z0-9_.][A-Za-z0-9_.\\/>-]*\Z"
-)  # as TensorFlow has them, and _internal
+# as TensorFlow has them, and _internal
+_NODE_NAME = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.\\/>-]*\Z")
 _FUNCTION_NAME = re.compile(r"[^\x00-\x20\x7f]+\Z")  # "__inference_<lambda>_7"
 _MOST_OUTPUTS = 1 << 20  # of all nodes: what a few bytes claim must not fill the memory
 _MOST_BYTES = (1 << 31) - 1  # that a constant may claim: as many as a file may have
@@ -302,8 +301,8 @@ def _check_inputs(node: Any, ops: _Ops, outputs: Mapping[str, int]) -> None:
         if not there:
             raise ValueError(f"node {node.name!r} takes input {text!r}, which is not there")
     op = None if node.op == ARG else ops[node.op]
-    if op is not None and given != op.takes.at(node):
-        wanted = op.takes.at(node)
+    wanted = given if op is None else op.takes.at(node)
+    if given != wanted:
         raise ValueError(f"node {node.name!r} ({node.op}) takes {given} inputs, not {wanted}")
 
 

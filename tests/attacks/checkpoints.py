@@ -9,16 +9,9 @@ import struct
 import google_crc32c
 from tensorflow.core.protobuf import tensor_bundle_pb2
 
+from freeze_hooks.wire import varint
+
 MAGIC = 0xDB4775248B80FB57
-
-
-def varint(number):
-    groups = bytearray()
-    while number > 0x7F:
-        groups.append(number & 0x7F | 0x80)
-        number >>= 7
-    groups.append(number)
-    return bytes(groups)
 
 
 def block(entries):
