@@ -145,10 +145,11 @@ def _deleted(path: str) -> bool:
         if fcntl is not None:
             descriptor = os.open(path, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
             try:
-                # another name of the file is a link on its way to be latest.pb
-                if os.fstat(descriptor).st_nlink > 1:
-                    return False
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # two names: one is a link on its way to be latest.pb; none: somebody else has swept
+                # it, and the name may be that of a newer file
+                if os.fstat(descriptor).st_nlink != 1:
+                    return False
                 os.unlink(path)
             finally:
                 os.close(descriptor)
