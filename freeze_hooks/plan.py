@@ -19,8 +19,7 @@ from typing import (
     Union,
 )
 
-from . import wire
-from ._tf import DT_STRING, GraphDef, dtype_name, itemsize
+from ._tf import DT_STRING, GraphDef, NodeDef, dtype_name, itemsize
 from .errors import NotFreezableError, TooLargeError, UnknownNameError
 from .graph.assigns import settle_assigns
 from .graph.body import ARG, VARIABLES, Body, prune, topological
@@ -31,7 +30,7 @@ from .graph.lint import Finding, lint
 from .graph.lower import lower
 from .graph.memory import late_readers, refuse_late_reads
 from .graph.names import split, tensor_name
-from .graph.order import after_writes, follow_assignments, refuse_reads_after_writes
+from .graph.order import above, after_writes, follow_assignments, refuse_reads_after_writes
 from .graph.portable import drop_new_defaults
 from .graph.small import shrink
 from .graph.suggest import no_outputs
@@ -41,11 +40,15 @@ from .graph.tables import (
     refuse_lookups_after_changes,
     upgrade_tables,
 )
-from .graph.variables import Variable, freeze_variables, variables_of
+from .graph.variables import Variable, freeze_variables, may_change, variables_of
 from .spec import FreezeSpec
 
 LIMIT = 2**31 - 1  # bytes: protocol buffer parsers refuse a longer message
 _DESCRIPTION = 1 << 16  # bytes kept free for the description, whose length varies
+_EXPERIMENTAL = {"experimental_debug_info", "experimental_type"} & set(
+    NodeDef.DESCRIPTOR.fields_by_name
+)
+_CLEARED = _EXPERIMENTAL | {"device"}
 _KEPT_ATTRS = frozenset(("_lower_using_switch_merge",))
 
 
@@ -178,12 +181,13 @@ def compile_plan(
     body = Body({node.name: node for node in graph_def.node}, [], effects=spec.targets)
     outputs = _outputs(body, spec, shape_of)
     body.outputs = [end.tensor for end in outputs]
+    originals = body.nodes
     inputs, moved = cut(body, spec.inputs or (), shape_of)
     fed = {end.key: tensor for end, (_, tensor) in zip(inputs, spec.inputs or ())}
     moved.update(bind(body, spec.bind, shape_of))
     body, settled = _without_updates(body, moved, library, spec, one_call)
     variables = variables_of(body)
-    body, slots = _with_slots(body, library, spec, content_of, {n.name for n in graph_def.node})
+    body, slots = _with_slots(body, library, spec, content_of, originals)
     outputs = [_value_of(end, variables.get(t), body) for end, t in zip(outputs, body.outputs)]
     if spec.lower_control_flow:
         lower(body, library)
@@ -225,6 +229,9 @@ def _without_updates(
     Raises:
       NotFreezableError: what they need of a variable or table may be what it is changed to.
     """
+    reached = above(body, body.outputs)
+    if not (spec.kept or spec.targets or may_change(body.nodes[name].op for name in reached)):
+        return simplify(prune(body, moved), library), []
     body.awaited = after_writes(body, spec.kept)
     body.late = late_readers(body)
     body = simplify(prune(body, moved, keep_order=True), library)
@@ -266,7 +273,7 @@ def plan_frozen(graph_def: Any, plan: FreezePlan) -> FreezePlan:
 
 def _pruned(body: Body, spec: FreezeSpec) -> Body:
     """What the outputs need; what writes a kept variable goes on doing so."""
-    return prune(body, keep_order=spec.kept is not None)
+    return prune(body, keep_order=spec.kept is not None, in_place=True)
 
 
 def _outputs(body: Body, spec: FreezeSpec, shape_of: Callable[[str], Shape]) -> List[End]:
@@ -310,19 +317,20 @@ def _pieces(
     devices: bool = False,
 ) -> Iterator[Union[bytes, Slot, Described]]:
     described = split(body.outputs[0])[0]
-    run: List[bytes] = []
+    run: List[Any] = []
     for node in topological(body):
-        _clean(node, devices and node.name not in slots)
-        data = node.SerializeToString(deterministic=True)
-        if node.name in slots or node.name == described:
-            yield b"".join(run)
+        name = node.name
+        _clean(node, devices and name not in slots)
+        if name in slots or name == described:
+            yield GraphDef(node=run).SerializeToString(deterministic=True)
             run = []
-            if node.name in slots:
-                yield Slot(slots[node.name], data, node.attr["dtype"].type)
+            data = node.SerializeToString(deterministic=True)
+            if name in slots:
+                yield Slot(slots[name], data, node.attr["dtype"].type)
             else:
                 yield Described(data)
         else:
-            run.append(wire.field(wire.NODE, data))
+            run.append(node)
     tail = GraphDef(versions=graph_def.versions)
     tail.library.function.extend(functions)
     for function in tail.library.function:
@@ -330,16 +338,14 @@ def _pieces(
         function.arg_attr.clear()
         for node in function.node_def:
             _clean(node, devices)
-    yield b"".join(run) + tail.SerializeToString(deterministic=True)
+    tail.node.extend(run)
+    yield tail.SerializeToString(deterministic=True)
 
 
 def _clean(node: Any, devices: bool) -> None:
-    for field in ("experimental_debug_info", "experimental_type") + (
-        () if devices else ("device",)
-    ):
-        if field in node.DESCRIPTOR.fields_by_name:
-            node.ClearField(field)
-    for key in [k for k in node.attr if k.startswith("_") and k not in _KEPT_ATTRS]:
+    for field in _EXPERIMENTAL if devices else _CLEARED:
+        node.ClearField(field)
+    for key in [k for k in node.attr if k[:1] == "_" and k not in _KEPT_ATTRS]:
         del node.attr[key]
     drop_new_defaults(node)
     if node.op == "Switch":

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import re
-from typing import Any, Callable, Container, Iterable, List, Mapping, Optional, Set
+from typing import Any, Callable, Container, Dict, List, Mapping, Optional, Set
 
 import numpy as np
 import tensorflow as tf
@@ -43,12 +44,12 @@ def static_contents(
     variables or placeholders does. It raises NotFreezableError where that fails, for instance
     because a vocabulary file is missing.
     """
-    nodes = {node.name: node for node in _upgraded(graph_def)}
+    nodes = functools.lru_cache(maxsize=None)(lambda: _nodes_of(graph_def))
     initializers = initializers_of(graph_def)
 
     def content_of(name: str) -> Optional[Table]:
         for init in initializers(name):
-            body = prune(Body(nodes, [init]), keep_order=True)
+            body = prune(Body(nodes(), [init]), keep_order=True)
             given = {split(tensor)[0] for tensor in fed or {}} | _assigned(body)
             free = {n.name for n in body.nodes.values() if n.op in VARIABLES | PLACEHOLDERS}
             if not free - given:
@@ -63,18 +64,17 @@ def static_contents(
 
 def initializers_of(graph_def: Any) -> Callable[[str], List[str]]:
     """A function from a static table's node name to the names of the ops that fill it."""
-    nodes = {node.name: node for node in _upgraded(graph_def)}
-    filling = _filling_functions(graph_def.library)
-    return lambda name: _initializers(nodes, filling, name)
+    nodes = functools.lru_cache(maxsize=None)(lambda: _nodes_of(graph_def))
+    return lambda name: _initializers(nodes(), _filling_functions(graph_def.library), name)
 
 
-def _upgraded(graph_def: Any) -> Iterable[Any]:
-    """The nodes, copied where some of them are tables by reference."""
-    if not any(node.op == "HashTable" for node in graph_def.node):
-        return graph_def.node
-    copy = GraphDef(node=graph_def.node)
-    upgrade_tables(copy.node)
-    return copy.node
+def _nodes_of(graph_def: Any) -> Dict[str, Any]:
+    """The nodes by name, copied where some of them are tables by reference."""
+    nodes = graph_def.node
+    if any(node.op == "HashTable" for node in nodes):
+        nodes = GraphDef(node=nodes).node
+        upgrade_tables(nodes)
+    return {node.name: node for node in nodes}
 
 
 def _assigned(body: Body) -> Set[str]:

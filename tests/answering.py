@@ -52,8 +52,12 @@ class Program:
         self._signal(signal.SIGABRT)
         self._signal(signal.SIGCONT)
         time.sleep(1)
+        raise AssertionError(f"{why}\n{self.errors()}")
+
+    def errors(self):
+        """The last of what it wrote to its standard error."""
         self._errors.seek(0)
-        raise AssertionError(f"{why}\n{self._errors.read().decode(errors='replace')[-8000:]}")
+        return self._errors.read().decode(errors="replace")[-8000:]
 
     def close(self):
         """End its standard input."""

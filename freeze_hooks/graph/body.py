@@ -9,7 +9,6 @@ from typing import (
     Container,
     Dict,
     Iterable,
-    Iterator,
     List,
     Mapping,
     Optional,
@@ -18,7 +17,7 @@ from typing import (
 
 from .._tf import DT_RESOURCE, AttrValue, NodeDef, op_def
 from ..errors import NotFreezableError
-from .names import split, unique
+from .names import CONTROL, split, unique
 
 ARG = "_Arg"
 UNSET = AttrValue()  # for attr.get(): a protobuf map makes an entry of whatever [] asks for
@@ -102,9 +101,9 @@ def follow(text: str, moved: Mapping[str, str]) -> str:
     return text
 
 
-def data_inputs(node: Any) -> Iterator[str]:
+def data_inputs(node: Any) -> List[str]:
     """A node's inputs without its control inputs."""
-    return (text for text in node.input if not text.startswith("^"))
+    return [text for text in node.input if text[:1] != "^"]
 
 
 def has_frames(nodes: Mapping[str, Any]) -> bool:
@@ -158,8 +157,15 @@ def gate_invariants(body: Body, users: Iterable[Any]) -> None:
                 node.input[list(node.input).index(text)] = gate.name
 
 
-def prune(body: Body, moved: Optional[Mapping[str, str]] = None, keep_order: bool = False) -> Body:
+def prune(
+    body: Body,
+    moved: Optional[Mapping[str, str]] = None,
+    keep_order: bool = False,
+    in_place: bool = False,
+) -> Body:
     """A copy that holds only what the outputs need, with tensors in `moved` replaced.
+
+    With `in_place` it has the body's own nodes, changed, and the body must not be used any more.
 
     Control inputs are dropped: in a file for inference they would only run updates, summaries,
     savers and asserts. They stay on a node inside a v1 conditional or loop whose data inputs, if
@@ -184,37 +190,38 @@ def prune(body: Body, moved: Optional[Mapping[str, str]] = None, keep_order: boo
         node = body.nodes.get(name)
         if node is None:
             raise NotFreezableError(f"the graph is broken: a node needs {name!r}, which it lacks")
-        inputs = list(data_inputs(node))
+        inputs = list(node.input)
+        controls = [text for text in inputs if text[:1] == "^"]
         reads = keep_order and (name in body.late or takes_variable(node, body.nodes))
         if waited_for:
             whole.add(name)
-            inputs = list(node.input)
-        elif reads:
-            inputs = list(node.input)
-        else:
-            inputs += _initializations(node, body.nodes)
-            inputs += [t for t in node.input if t.startswith("^") and t[1:] in body.awaited]
+        elif controls and not reads:
+            inputs = [text for text in inputs if text[:1] != "^"]
+            inputs += [text for text in controls if _is_awaited(text[1:], body)]
             if pivots is not None and _is_free(node, body.nodes):
                 inputs += pivots.of(node)
-        wanted[name] = [follow(text, moved) for text in inputs]
+        wanted[name] = [follow(text, moved) for text in inputs] if moved else inputs
         for text in wanted[name]:
-            ordered = keep_order and text.startswith("^")
-            stack.append((split(text)[0], waited_for or reads or ordered))
-    nodes = {name: _copy(body.nodes[name], wanted[name]) for name in body.nodes if name in wanted}
+            above, port = split(text)
+            ordered = keep_order and port == CONTROL
+            stack.append((above, waited_for or reads or ordered))
+    nodes = {name: node for name, node in body.nodes.items() if name in wanted}
+    if not in_place:
+        nodes = {name: _copy(node) for name, node in nodes.items()}
+    for name, node in nodes.items():
+        if list(node.input) != wanted[name]:
+            del node.input[:]
+            node.input.extend(wanted[name])
     return dataclasses.replace(body, nodes=nodes, outputs=outputs, effects=effects)
 
 
-def _initializations(node: Any, nodes: Mapping[str, Any]) -> List[str]:
-    controls = (text for text in node.input if text.startswith("^"))
-    return [text for text in controls if text[1:] in nodes and nodes[text[1:]].op in TABLE_INITS]
+def _is_awaited(name: str, body: Body) -> bool:
+    return name in body.awaited or (name in body.nodes and body.nodes[name].op in TABLE_INITS)
 
 
-def _copy(node: Any, inputs: List[str]) -> Any:
+def _copy(node: Any) -> Any:
     copy = NodeDef()
     copy.CopyFrom(node)
-    if list(node.input) != inputs:
-        del copy.input[:]
-        copy.input.extend(inputs)
     return copy
 
 
@@ -264,10 +271,10 @@ class _Pivots:
 
 def topological(body: Body) -> List[Any]:
     """The nodes, each after all its inputs; a v1 loop's back edge alone points forward."""
-    done: Dict[str, None] = {}
+    done: Dict[str, Any] = {}
     opened = set()
     for root in [split(text)[0] for text in body.outputs] + list(body.nodes):
-        stack = [root]
+        stack = [] if root in done else [root]
         while stack:
             name = stack[-1]
             if name in done:
@@ -275,19 +282,16 @@ def topological(body: Body) -> List[Any]:
                 continue
             node = body.nodes[name]
             opened.add(name)
-            waiting = [
-                above
-                for above in (split(text)[0] for text in reversed(node.input))
-                if above not in done
-                and above not in opened
-                and not (node.op in MERGES and body.nodes[above].op in NEXT_ITERATIONS)
-            ]
+            above = [split(text)[0] for text in node.input]
+            waiting = [other for other in reversed(above) if other not in opened]
+            if waiting and node.op in MERGES:
+                waiting = [o for o in waiting if body.nodes[o].op not in NEXT_ITERATIONS]
             if waiting:
                 stack.extend(waiting)
                 continue
-            done[name] = None
+            done[name] = node
             stack.pop()
-    return [body.nodes[name] for name in done]
+    return list(done.values())
 
 
 def output_type(node: Any, port: int) -> Optional[int]:

@@ -31,6 +31,8 @@ BRANCHING = IFS | CASES | WHILES
 def simplify(body: Body, library: Library, path: Tuple[str, ...] = ()) -> Body:
     """Inline calls, fold conditionals with known predicates and prune, until nothing is left to do.
 
+    The body, which is pruned already, is changed on the way.
+
     Branches and loop bodies that stay are simplified too, as new functions of the library;
     `path` names the functions that led to this body.
 
@@ -38,7 +40,6 @@ def simplify(body: Body, library: Library, path: Tuple[str, ...] = ()) -> Body:
       NotFreezableError: a wanted output can never be computed, or a function is recursive.
     """
     trail = Trail(path)
-    body = prune(body, keep_order=True)
     while True:
         inlined = inline_calls(body, library, trail)
         folded = _fold_switches(body)
@@ -211,7 +212,8 @@ def _simplify_branches(node: Any, body: Body, library: Library, trail: Trail) ->
     }
     known = {i: const for i, const in known.items() if const.op == "Const"}
     branches = [
-        simplify(_with_known(branch, known), library, path) for branch, path in zip(branches, paths)
+        simplify(prune(_with_known(branch, known), keep_order=True), library, path)
+        for branch, path in zip(branches, paths)
     ]
     if node.op not in WHILES:
         _drop_unused(node, branches)

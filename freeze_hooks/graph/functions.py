@@ -79,7 +79,7 @@ class Library:
     def used_by(self, nodes: Iterable[Any]) -> List[Any]:
         """The FunctionDefs that nodes need, directly or through other functions, by name."""
         found: Dict[str, Any] = {}
-        stack = list(nodes)
+        stack = list(nodes) if self._defs else []
         while stack:
             for name in referenced(stack.pop()):
                 if name in self._defs and name not in found:
@@ -124,7 +124,7 @@ def name_by_content(nodes: Iterable[Any], functions: Sequence[Any]) -> None:
     for old in sorted(defs):
         if old not in new:
             name(old)
-    for node in nodes:
+    for node in nodes if new else ():
         _refer(node, new)
 
 
@@ -178,6 +178,8 @@ class Trail:
 
 def inline_calls(body: Body, library: Library, trail: Trail) -> bool:
     """Put the body of every called function in place of its call; says whether it did any."""
+    if not any(callee(node, library) for node in body.nodes.values()):
+        return False
     calls = [node for node in topological(body) if callee(node, library)]
     moved: Dict[str, str] = {}
     effects: Dict[str, List[str]] = {}
@@ -194,7 +196,7 @@ def inline_calls(body: Body, library: Library, trail: Trail) -> bool:
         effects["^" + call.name] = ["^" + added[name] for name in inner.effects]
     body.rewire(moved)
     _wait_for_effects(body, effects)
-    return bool(calls)
+    return True
 
 
 def _wait_for_effects(body: Body, effects: Mapping[str, List[str]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 from typing import Any, Container, Dict, Iterable, List, Sequence, Set, Tuple
 
@@ -12,19 +13,24 @@ from .cut import PLACEHOLDERS
 from .fold import CASES, IFS
 from .names import split
 
-_RANDOM = re.compile(
-    r"(Stateless)?(Parameterized)?(Random(Uniform|StandardNormal|Normal|Gamma|Poisson|Shuffle|Binomial)"
-    r"|TruncatedNormal|Multinomial)(Int|FullInt)?(V\d)?$"
-)
+_NORM = "training_batch_norm"
+_PATTERNS = {  # of op types
+    _NORM: re.compile(r"FusedBatchNorm(?!Grad)"),
+    "random": re.compile(
+        r"(Stateless)?(Parameterized)?"
+        r"(Random(Uniform|StandardNormal|Normal|Gamma|Poisson|Shuffle|Binomial)"
+        r"|TruncatedNormal|Multinomial)(Int|FullInt)?(V\d)?$"
+    ),
+    "python": re.compile(r"(PyFunc|PyFuncStateless|EagerPyFunc)$"),
+    "table": re.compile(r"(Anonymous|Mutable)*(Dense)?HashTable"),
+    "pipeline": re.compile(
+        r"(IteratorGetNext(Sync|AsOptional)?|OneShotIterator|Iterator(V2)?|AnonymousIterator.*"
+        r"|.*Queue(Dequeue|Enqueue).*|.*(FIFO|Shuffle|Priority)Queue(V2)?|.*Reader(V2)?|ReaderRead.*"
+        r"|Unstage|.*Dataset(V\d)?)$"
+    ),
+}
 _SHAPE_INPUT = {"Reshape": 1, "Fill": 0, "BroadcastTo": 1, "RandomUniform": 0}
-_PYTHON = frozenset(("PyFunc", "PyFuncStateless", "EagerPyFunc"))
 _NAMED_IN_FULL = frozenset(("python", "library"))  # each must go before the file runs elsewhere
-_TABLE = re.compile(r"^(Anonymous|Mutable)*(Dense)?HashTable")
-_PIPELINE = re.compile(
-    r"^(IteratorGetNext(Sync|AsOptional)?|OneShotIterator|Iterator(V2)?|AnonymousIterator.*"
-    r"|.*Queue(Dequeue|Enqueue).*|.*(FIFO|Shuffle|Priority)Queue(V2)?|.*Reader(V2)?|ReaderRead.*"
-    r"|Unstage|.*Dataset(V\d)?)$"
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,10 +74,12 @@ def lint(
     for body in bodies:
         filled = _filled_tables(body)
         for node in body.nodes.values():
-            if node.op not in functions and not comes_with_tensorflow(node.op):
-                found.setdefault("library", []).append(f"{body.name}{node.name} ({node.op})")
-            for kind in [] if node.name in filled else _kinds(node, body):
-                found.setdefault(kind, []).append(body.name + node.name)
+            op = node.op
+            if op not in functions and not comes_with_tensorflow(op):
+                found.setdefault("library", []).append(f"{body.name}{node.name} ({op})")
+            for kind in _kinds(op):
+                if node.name not in filled and (kind != _NORM or _is_training(node, body)):
+                    found.setdefault(kind, []).append(body.name + node.name)
         switches += _switching_placeholders(body) if not body.name else []
         if batches:
             found.setdefault("batch", []).extend(body.name + n for n in _baked(body, batches))
@@ -107,27 +115,20 @@ def _filled_tables(body: Body) -> Set[str]:
         if node.op in TABLE_INITS and node.input
     }
     found = set()
-    for node in body.nodes.values():
+    for node in body.nodes.values() if filled_by else ():
         waits = {filled_by[text] for text in node.input if text in filled_by}
         found |= waits & {split(text)[0] for text in data_inputs(node)}
     return found
 
 
-def _kinds(node: Any, body: Body) -> Iterable[str]:
-    if (
-        re.match(r"FusedBatchNorm(?!Grad)", node.op)
-        and ("is_training" not in node.attr or node.attr["is_training"].b)  # true by default
-        and not _is_layer_norm(node, body)
-    ):
-        yield "training_batch_norm"
-    if _RANDOM.match(node.op):
-        yield "random"
-    if node.op in _PYTHON:
-        yield "python"
-    if _TABLE.search(node.op):
-        yield "table"
-    if _PIPELINE.match(node.op):
-        yield "pipeline"
+@functools.lru_cache(maxsize=None)
+def _kinds(op: str) -> Sequence[str]:
+    return [kind for kind, pattern in _PATTERNS.items() if pattern.match(op)]
+
+
+def _is_training(norm: Any, body: Body) -> bool:
+    said = "is_training" not in norm.attr or norm.attr["is_training"].b  # true by default
+    return said and not _is_layer_norm(norm, body)
 
 
 def _is_layer_norm(norm: Any, body: Body) -> bool:

@@ -12,10 +12,12 @@ CONTROL = -1
 
 def split(text: str) -> Tuple[str, int]:
     """("node", port) of "node", "node:1" or "^node", whose port is CONTROL."""
-    if text.startswith("^"):
+    if text[:1] == "^":
         return text[1:], CONTROL
-    node, colon, port = text.rpartition(":")
-    return (node, int(port)) if colon else (text, 0)
+    if ":" not in text:
+        return text, 0
+    node, _, port = text.rpartition(":")
+    return node, int(port)
 
 
 def join(node: str, port: int) -> str:

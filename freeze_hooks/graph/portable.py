@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import functools
+from typing import Any, Sequence
 
 from .._tf import op_def
 
@@ -38,9 +39,14 @@ _SINCE_1_15 = {
 _PATTERNS = {"FFT": ("Treal", "Tcomplex"), "SparseSegment": ("Tsegmentids", "sparse_gradient")}
 
 
+@functools.lru_cache(maxsize=None)
+def _new_attributes(op: str) -> Sequence[str]:
+    return _SINCE_1_15.get(op) or next((v for k, v in _PATTERNS.items() if k in op), ())
+
+
 def drop_new_defaults(node: Any) -> None:
     """Leave out the attributes of a node that TensorFlow 1.15 lacks, if they are the default."""
-    new = _SINCE_1_15.get(node.op) or next((v for k, v in _PATTERNS.items() if k in node.op), ())
+    new = _new_attributes(node.op)
     if not any(key in node.attr for key in new):
         return
     definition = op_def(node.op)

@@ -209,18 +209,18 @@ def _columns(node: Any) -> Table:
 
 def _forget_inits(body: Body) -> None:
     """Nothing waits any more for what fills an already filled table."""
-    filled = {n.name for n in body.nodes.values() if n.op == "Identity" and _fills(n, body)}
-    old = {
-        "^" + node.name
-        for node in body.nodes.values()
-        if node.input and split(node.input[0])[0] in filled and node.op.startswith("Initialize")
-    }
+    inits = [node for node in body.nodes.values() if node.op.startswith("Initialize")]
+    old = {"^" + init.name for init in inits if init.input and _is_filled(init.input[0], body)}
     for node in body.nodes.values() if old else ():
         left = [text for text in node.input if text not in old]
         del node.input[:]
         node.input.extend(left)
 
 
-def _fills(node: Any, body: Body) -> bool:
-    source = body.nodes.get(split(node.input[0])[0])
+def _is_filled(table: str, body: Body) -> bool:
+    """Whether a handle is one that `fill` made ready."""
+    ready = body.nodes.get(split(table)[0])
+    if ready is None or ready.op != "Identity":
+        return False
+    source = body.nodes.get(split(ready.input[0])[0])
     return source is not None and source.op in STATIC_TABLES | MUTABLE_TABLES

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
+import functools
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Tuple
 
-from .._tf import DT_BOOL, DT_INT32, AttrValue, op_def, v1
+from .._tf import DT_BOOL, DT_INT32, DT_RESOURCE, AttrValue, op_def, v1
 from ..errors import NotFreezableError
 from .body import (
     HANDLES,
@@ -88,7 +89,7 @@ def static(shape: Any) -> Optional[Tuple[int, ...]]:
 
 def _make_plain(body: Body, library: Library, carried: Carried, kept: Kept) -> None:
     """Rewrite what uses a carried variable, in order; `carried` grows to all tensors that do."""
-    for node in topological(body):
+    for node in topological(body) if _hand_on(body) else list(body.nodes.values()):
         given = {
             i: carried[split(text)] for i, text in enumerate(node.input) if split(text) in carried
         }
@@ -111,6 +112,18 @@ def _make_plain(body: Body, library: Library, carried: Carried, kept: Kept) -> N
             raise NotFreezableError(_mixed(node, merged))
 
 
+def _hand_on(body: Body) -> bool:
+    """Whether any node may hand variables on, whose users must then come after it."""
+    return any(
+        node.op in BRANCHING or node.op[:3] == "Ref" or _takes_handles(node)
+        for node in body.nodes.values()
+    )
+
+
+def _takes_handles(node: Any) -> bool:
+    return node.op in HANDING_ON and node.attr.get("T", UNSET).type == DT_RESOURCE
+
+
 def plain_op(node: Any) -> str:
     """What a node's op is called once its variable is a plain tensor."""
     return str(node.op[3:] if node.op.startswith("Ref") else node.op)
@@ -131,6 +144,26 @@ def changes(node: Any, given: Mapping[int, Variable]) -> bool:
     if node.op in _READS:
         return False
     return any(variable.resource or _wants_ref(node, i) for i, variable in given.items())
+
+
+def may_change(ops: Iterable[str]) -> bool:
+    """Whether ops of these types may change a variable or a table, or call what may."""
+    return any(map(_may_change, set(ops)))
+
+
+@functools.lru_cache(maxsize=None)
+def _may_change(op: str) -> bool:
+    if op in _READS or op in VARIABLES:
+        return False
+    definition = op_def(op)
+    if definition is None or any("func" in attr.type for attr in definition.attr):
+        return True
+    if op.startswith("Ref") and op[3:] in HANDING_ON:
+        return False
+    return any(
+        arg.is_ref or arg.type == DT_RESOURCE or (definition.is_stateful and arg.type_list_attr)
+        for arg in definition.input_arg
+    )
 
 
 def _wants_ref(node: Any, index: int) -> bool:
@@ -257,7 +290,7 @@ def _const(body: Body, name: str, value: Any, dtype: int, beside: Any) -> str:
     """A scalar constant in the branch or frame of the node `beside`."""
     pivots: List[str] = []
     if has_frames(body.nodes):
-        pivots = [body.pivot(next(data_inputs(beside)))]
+        pivots = [body.pivot(data_inputs(beside)[0])]
     tensor = AttrValue(tensor=v1.make_tensor_proto(value, dtype=dtype))
     const = body.add("Const", name, pivots, value=tensor, dtype=AttrValue(type=dtype))
     return str(const.name)

@@ -70,6 +70,7 @@ def callback(directory, disk, background):
             if epoch == 1:
                 freeze.artifacts  # noqa: B018  waits
                 begun(disk)
+            time.sleep(0.1)  # where Ctrl-C mostly finds it: in TensorFlow it is not always survived
 
     freeze = fh.FreezeCallback(
         os.path.join(directory, "{epoch}.pb"), save_on_background=background, max_to_keep=2
