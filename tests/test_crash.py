@@ -22,8 +22,8 @@ from conftest import constants
 import freeze_hooks as fh
 
 v1 = tf.compat.v1
-KINDS = ["hook", "background", "foreground"]
-EACH = int(os.environ.get("CRASHES", "30")) // len(KINDS)
+KINDS = ["hook", "hook_background", "background", "foreground"]
+EACH = -(-int(os.environ.get("CRASHES", "30")) // len(KINDS))
 EACH_LARGE = -(-int(os.environ.get("CRASHES_LARGE", "0")) // len(KINDS))
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
@@ -98,7 +98,7 @@ def kill_and_look(programs, kind, directory, times, megabytes=0, longest=0.3):
         proofs += [assert_whole(os.path.join(directory, n)) for n in names if n.endswith(".pb")]
         assert_state(directory)
         assert sum(name.endswith(".tmp") for name in names) <= 4  # those of this time alone
-        own = "best.best.pb" if kind == "hook" else "best.pb"
+        own = "best.best.pb" if kind.startswith("hook") else "best.pb"
         loss = fh.inspect(os.path.join(directory, own)).metadata["metrics"]["loss"]
         assert best is None or loss <= best
         best = loss

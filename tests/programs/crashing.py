@@ -20,7 +20,7 @@ def say(what):
     os.write(1, f"{what}\n".encode())
 
 
-def hook(directory, megabytes):
+def hook(directory, megabytes, background=False):
     """A checkpoint, its file and perhaps a better best.pb at each step; all values change."""
     with tf.Graph().as_default():
         x = v1.placeholder(tf.float32, [None, 64], "x")
@@ -42,13 +42,14 @@ def hook(directory, megabytes):
         train = v1.train.GradientDescentOptimizer(0.1).minimize(loss, global_step=step)
         train = tf.group(train, *more)
         feeds = {x: DIGITS, y: LABELS}
+        common = {"outputs": ["probs"], "save_on_background": background, "strict": True}
+        each = fh.FreezeHook(**common)
         best = fh.FreezeHook(
-            outputs=["probs"],
             name="best",
             save_best_only=True,
             evaluate=lambda session, step: {"loss": session.run(loss, feeds)},
             monitor="loss",
-            strict=True,
+            **common,
         )
         saver = v1.train.Saver(max_to_keep=1 if megabytes else 3)
         with v1.train.MonitoredTrainingSession(
@@ -57,12 +58,13 @@ def hook(directory, megabytes):
             save_checkpoint_steps=1,
             save_summaries_steps=None,
             log_step_count_steps=None,
-            hooks=[fh.FreezeHook(outputs=["probs"], strict=True), best],
+            hooks=[each, best],
         ) as session:
             for i in range(100000):
                 rows = np.random.RandomState(i).randint(0, len(DIGITS), 32)
                 session.run(train, {x: DIGITS[rows], y: LABELS[rows]})
                 if i == 0:
+                    each.artifacts, best.artifacts  # noqa: B018  waits
                     say("begun")
 
 
@@ -105,6 +107,7 @@ def callback(directory, megabytes, background=True):
 
 KINDS = {
     "hook": hook,
+    "hook_background": lambda *where: hook(*where, background=True),
     "background": callback,
     "foreground": lambda *where: callback(*where, background=False),
 }
