@@ -55,7 +55,7 @@ PARTS = {
         ["digits", "rnn_20"],
     ),
     "keras": Part(_keras, ["digits", "mobilenet_v2", "resnet50", "embedding"], ["digits"]),
-    "checkpoint": Part(_checkpoint, ["vgg16", "deep_800"], ["deep_20"]),
+    "checkpoint": Part(_checkpoint, ["vgg16", "deep_556"], ["deep_20"]),
     "plan": Part(
         functools.partial(_once, "plan_nodes"),
         ["nodes_1k", "nodes_10k", "nodes_20k", "nodes_100k"],
@@ -70,6 +70,9 @@ PARTS = {
         functools.partial(_once, "shares"),
         ["resnet50", "embedding_512", "embedding_1900"],
         ["digits"],
+    ),
+    "verify": Part(
+        functools.partial(_once, "verify_cost"), ["digits", "resnet50", "vgg16"], ["digits"]
     ),
     "throughput": Part(functools.partial(_once, "throughput"), ["convnet"], ["convnet"]),
 }

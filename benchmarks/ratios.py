@@ -162,6 +162,14 @@ def _shares(models):
     }
 
 
+def _verify(models):
+    return {
+        f"{name}, a save with {way} / without": entry(median(result, way, "freeze"), "lower")
+        for name, result in models.items()
+        for way in ("verified", "verified_apart")
+    }
+
+
 def _throughput(models):
     found = {}
     for name, result in models.items():
@@ -180,5 +188,6 @@ PARTS = {
     "plan": _plan,
     "scaling": _scaling,
     "shares": _shares,
+    "verify": _verify,
     "throughput": _throughput,
 }

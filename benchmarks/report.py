@@ -25,6 +25,8 @@ NAMES = {
     "orbax": "OrbaxCheckpoint",
     "plan": "plan",
     "prune": "as_graph_def, extract_sub_graph",
+    "verified": "with `verify=`",
+    "verified_apart": "in a process of its own",
 }
 
 
@@ -165,6 +167,14 @@ def _shares(numbers):
     return [table(["model", "file, MiB", "a later save", *stages, "the rest"], rows)]
 
 
+def _verify(numbers):
+    def more(result):
+        return [f"{result['difference']:.1e}"]
+
+    order = ["freeze", "verified", "verified_apart", "raw"]
+    return [seconds_of(numbers, order, more, ["largest difference"])]
+
+
 def _throughput(numbers):
     rows = []
     for result in numbers["models"].values():
@@ -190,6 +200,7 @@ PARTS = {
     "plan": _plan,
     "scaling": _scaling,
     "shares": _shares,
+    "verify": _verify,
     "throughput": _throughput,
 }
 

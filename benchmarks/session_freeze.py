@@ -8,9 +8,7 @@ for each peer's memory, since memory that one peer leaves behind would hide what
 import contextlib
 import functools
 import glob
-import inspect
 import os
-import time
 
 import models
 import tensorflow as tf
@@ -23,7 +21,6 @@ v1 = tf.compat.v1
 AFTER_CHECKPOINT = ["vgg16"]
 # Taken before a hook listens: what a Saver does without one.
 PLAIN_SAVE = v1.train.Saver.save
-HAS_BACKGROUND = "save_on_background" in inspect.signature(fh.FreezeHook).parameters
 
 
 class Hook(fh.FreezeHook):
@@ -49,8 +46,9 @@ class Hook(fh.FreezeHook):
 class Session:
     """A trained model in a MonitoredTrainingSession with hooks; use as a context manager."""
 
-    def __init__(self, model, directory):
-        """`directory` receives every file that is written, each deleted after its measurement."""
+    def __init__(self, model, directory, more=None):
+        """`directory` receives every file that is written, each deleted after its measurement.
+        `more` has the arguments of further hooks, by name."""
         self.model = model
         self.folder = Folder(directory)
         self.path = self.folder.file("model.ckpt")
@@ -62,12 +60,11 @@ class Session:
         self.variables = saved_variables(model)
         self.size = sum(map(nbytes, self.variables))
         self.hook = Hook(model.outputs, strict=True)
-        self.hooks = [self.hook]
-        if HAS_BACKGROUND:
-            self.background = Hook(
-                model.outputs, strict=True, name="background", save_on_background=True
-            )
-            self.hooks.append(self.background)
+        more = {"background": {"save_on_background": True}, **(more or {})}
+        self.more = {
+            n: Hook(model.outputs, strict=True, name=n, **given) for n, given in more.items()
+        }
+        self.hooks = [self.hook, *self.more.values()]
         self.saves = 0
 
     def __enter__(self):
@@ -98,9 +95,8 @@ class Session:
             "converter": self.converter,
             "raw": lambda: self.folder.raw(self.size),
             "fetch": self.fetch,
+            "stall": self.stall,
         }
-        if HAS_BACKGROUND:
-            calls["stall"] = self.stall
         if after_checkpoint:
             calls["freeze_after_checkpoint"] = lambda: self.freeze(self.saver)
             calls["raw_after_checkpoint"] = self.raw_after_checkpoint
@@ -114,10 +110,14 @@ class Session:
 
     def stall(self):
         """How long a FreezeHook that writes in the background keeps training waiting."""
-        prefix = self._save(self.trigger.save, self.background)
-        while not os.path.exists(prefix + ".background.pb.json"):  # which comes last
-            time.sleep(0.01)
-        return self.background.save_seconds
+        seconds = self.freeze_by(self.more["background"])
+        assert self.more["background"].artifacts  # waits
+        return seconds
+
+    def freeze_by(self, hook):
+        """How long one of the further hooks keeps training waiting."""
+        self._save(self.trigger.save, hook)
+        return hook.save_seconds
 
     def fetch(self):
         """One session.run of the variables that the file has: the least a stall can be."""

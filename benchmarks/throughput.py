@@ -10,7 +10,7 @@ import models
 import numpy as np
 import tensorflow as tf
 from measure import Folder, take_turns, timed
-from session_freeze import HAS_BACKGROUND, v1
+from session_freeze import v1
 
 import freeze_hooks as fh
 
@@ -72,10 +72,8 @@ def times(name, rounds, directory):
         "no save": (False, None),
         "checkpoint": (True, None),
         "freeze": (True, fh.FreezeHook(["probs"], strict=True)),
+        "background": (True, fh.FreezeHook(["probs"], strict=True, save_on_background=True)),
     }
-    if HAS_BACKGROUND:
-        hook = fh.FreezeHook(["probs"], strict=True, save_on_background=True)
-        hooks["background"] = (True, hook)
     with Folder(directory) as folder:
         trainings = {
             name: Training(batch, folder.file(name.replace(" ", "_")), *given)
