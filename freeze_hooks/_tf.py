@@ -62,6 +62,9 @@ def exporter_base() -> Any:
     return tf.estimator.Exporter if hasattr(tf, "estimator") else object
 
 
+_NO_FIELD = bytes.fromhex("f8ffffff0f00")  # of the highest number, which no message here has
+
+
 def parse(message: Any, data: bytes) -> Any:
     """The message with all of its bytes merged into it; an old protobuf may stop without an error.
 
@@ -70,8 +73,12 @@ def parse(message: Any, data: bytes) -> Any:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # which says that it stopped
-        if message.MergeFromString(data) < len(data):
-            raise DecodeError(f"not all of it is a {type(message).__name__}")
+        whole = message.MergeFromString(data) == len(data)
+        if whole and data[-1:] == b"\0":  # if that is where it stopped, it goes no further either
+            more = bytes(data) + _NO_FIELD
+            whole = type(message)().MergeFromString(more) == len(more)
+    if not whole:
+        raise DecodeError(f"not all of it is a {type(message).__name__}")
     return message
 
 

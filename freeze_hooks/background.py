@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from typing import Callable, Dict, Optional
 
 Job = Callable[[], None]
 # Seconds. If the system gave a signal to another thread, Python runs its handler no sooner than the
 # main thread comes back from a wait.
 _LOOK = 1.0
+_YIELD = 0.001
 
 
 class Background:
@@ -71,6 +73,7 @@ class Background:
             raise error
 
     def _run(self) -> None:
+        time.sleep(_YIELD)  # who has begun this thread waits for it to let go of the interpreter
         while True:
             with self._changed:
                 if self._thread is not threading.current_thread():

@@ -16,6 +16,8 @@ def lacking():
     header = os.path.join(tf.sysconfig.get_include(), "tensorflow", "c", "c_api.h")
     if not os.path.exists(header):
         return "the wheels of TensorFlow 1 have no headers of the C API"
+    if not os.path.exists(os.path.join(tf.sysconfig.get_lib(), "libtensorflow_cc.so.2")):
+        return "the wheel of this TensorFlow has no libtensorflow_cc.so.2"
     if shutil.which("make") is None or shutil.which("cc") is None:
         return None if "CI" in os.environ else "there is no make or no C compiler"
     return None

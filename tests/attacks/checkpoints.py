@@ -116,6 +116,11 @@ def strings(entries, key):
     return changed(entries, key, dtype=7)
 
 
+def a_zero_at_the_end(entries, key):
+    """A byte that ends a message before its end: some parsers take it, TensorFlow's reader dies."""
+    return table({**entries, key: entries[key] + b"\0"})
+
+
 def a_wrong_checksum(entries, key):
     """Data that is not what was saved."""
     return changed(entries, key, crc32c=1)
