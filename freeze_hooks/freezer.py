@@ -157,7 +157,8 @@ class Freezer:
         they are read as they are written. Otherwise as `freeze`.
         """
         expected = self.expected(session, saved)
-        values = self._values(session, saved)
+        live = self._live.take if hold else self._live.read
+        values = self._saved.read(session, *saved) if saved else live(session)
         return functools.partial(
             write_frozen,
             self.plan,

@@ -115,11 +115,32 @@ class SessionValues:
         if group:
             yield from _fetch(session, group)
 
+    def take(self, session: Any) -> Iterator[Value]:
+        """The values in the same order, all of one run: later steps do not change them."""
+        sources = dict(enumerate(self._sources))
+        columns: List[Any] = []
+        fetched = session.run(
+            {i: s.whole for i, s in sources.items() if not _is_second(s.variable)}
+        )
+        for i, source in sources.items():
+            if not isinstance(source.variable, Column):
+                yield as_value(fetched.pop(i))
+                continue
+            if source.variable.which == 0:
+                table = self._graph.get_operation_by_name(source.variable.node)
+                columns = _entries(table, fetched.pop(i))
+            yield as_value(columns[source.variable.which])
+
     def _parts(self, session: Any, source: _Source) -> Iterator[Any]:
         total, step = (source.nbytes or 0) // source.unit, CHUNK_BYTES // source.unit
         for begin in range(0, total, step):
             feeds = {self._begin: [begin], self._size: [min(step, total - begin)]}
             yield as_bytes(session.run(source.part, feeds))
+
+
+def _is_second(variable: Variable) -> bool:
+    """Whether it is a table's column of values, which come with its keys."""
+    return isinstance(variable, Column) and variable.which == 1
 
 
 def _fetch(session: Any, sources: Sequence[_Source]) -> Iterator[Value]:

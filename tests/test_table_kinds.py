@@ -116,11 +116,12 @@ def counted():
         return v1.assign_add(step, 1)
 
 
+@pytest.mark.parametrize("background", [False, True])
 @pytest.mark.parametrize("values", ["live", "checkpoint"])
-def test_a_table_that_training_fills(values, graph, clean, tmp_path):
+def test_a_table_that_training_fills(values, background, graph, clean, tmp_path):
     """Each file has the content of its moment; a checkpoint has no table without a saveable."""
     train_op = counted()
-    hook = fh.FreezeHook(outputs=["y"], values=values)
+    hook = fh.FreezeHook(outputs=["y"], values=values, save_on_background=background)
     live = []
     with v1.train.MonitoredTrainingSession(
         checkpoint_dir=str(tmp_path), save_checkpoint_steps=1, hooks=[hook], log_step_count_steps=0
