@@ -1,6 +1,6 @@
-"""Which programs run the files, and how far they are from the live model: docs/consumers.md.
+"""Which programs run the files, and how far they are from the live model: README.md.
 
-    python benchmarks/consumers.py                # all models: the table in docs/consumers.md
+    python benchmarks/consumers.py                # all models: the table in README.md
     python benchmarks/consumers.py --only digits  # one of them, printed
 
 Needs the extras `tensorflow`, `slim`, `consumers` and `test`, make and a C compiler. Differences
@@ -16,7 +16,7 @@ import tempfile
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent / "tests"), str(HERE.parent / "examples")]
-PAGE = HERE.parent / "docs" / "consumers.md"
+PAGE = HERE.parent / "README.md"
 BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
 
 

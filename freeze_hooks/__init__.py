@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .from_checkpoint import freeze_checkpoint as freeze_checkpoint
     from .from_files import check as check
     from .from_files import freeze_files as freeze_files
+    from .function_plan import FunctionPlan as FunctionPlan
     from .keras import FreezeCallback as FreezeCallback
     from .keras_model import freeze_keras_model as freeze_keras_model
     from .keras_model import plan_keras_model as plan_keras_model
@@ -48,7 +49,6 @@ if TYPE_CHECKING:
     from .sigterm import SigtermHandler as SigtermHandler
     from .sigterm import on_sigterm as on_sigterm
     from .spec import Verify as Verify
-    from .traced import FunctionPlan as FunctionPlan
     from .traced import freeze_function as freeze_function
     from .traced import plan_function as plan_function
 
@@ -70,7 +70,7 @@ _HOMES = {
     "TooLargeError": "errors",
     "UnknownNameError": "errors",
     "Verify": "spec",
-    "FunctionPlan": "traced",
+    "FunctionPlan": "function_plan",
     "check": "from_files",
     "estimator_inference": "estimator",
     "freeze_checkpoint": "from_checkpoint",

@@ -17,13 +17,13 @@ from typing import Any, List, Optional, Sequence
 import tensorflow as tf
 
 from . import _tf, publish
-from ._tf import GraphDef, SaverDef
+from ._tf import GraphDef, MetaGraphDef, SaverDef
 from .checkpoints import find_prefix
 from .errors import InvalidFileError
 from .from_checkpoint import Reading, StoredSource
 from .graph.body import VARIABLES
 from .graph.restores import restored_keys
-from .graph_files import StoredGraph, as_graph, parse, read_graph
+from .graph_files import StoredGraph, as_graph, parse, read_message
 from .initialized import read_initialized
 from .saved_model import meta_graph, read_meta_graph
 from .spec import FreezeSpec, kept_variables
@@ -186,10 +186,11 @@ def _task_of_files(
 ) -> _Task:
     graph_def = meta = saver_def = None
     if input_graph and not saved_model_dir:
-        graph_def = read_graph(_existing(input_graph, "graph")).graph_def
+        graph_def = read_message(_existing(input_graph, "graph"))
+        graph_def = getattr(graph_def, "graph_def", graph_def)  # a MetaGraphDef's
     if input_meta_graph:
-        meta = read_graph(_existing(input_meta_graph, "meta graph")).meta
-        if meta is None:
+        meta = read_message(_existing(input_meta_graph, "meta graph"))
+        if not isinstance(meta, MetaGraphDef):
             raise InvalidFileError(f"{input_meta_graph} holds a GraphDef, not a MetaGraphDef")
     if input_saver:
         with tf.io.gfile.GFile(_existing(input_saver, "saver"), "rb") as file:

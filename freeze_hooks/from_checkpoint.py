@@ -135,8 +135,9 @@ class StoredSource:
     def __init__(self, graph: StoredGraph, prefix: str, saver_def: Optional[Any] = None) -> None:
         self.graph = graph
         self._prefix = prefix
-        self._saver_def = saver_def
         self._opened: Optional[Checkpoint] = None
+        self._changed: Optional[Set[str]] = None
+        self.saver_def = _own_saver(graph, saver_def)
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -145,20 +146,14 @@ class StoredSource:
             self._opened = Checkpoint(self._prefix)
         return self._opened
 
-    @property
-    def saver_def(self) -> Optional[Any]:
-        """The SaverDef whose restore op is in the graph; None where there is none."""
-        meta = self.graph.meta
-        saver_def = self._saver_def or (meta.saver_def if meta is not None else None)
-        root = split(saver_def.restore_op_name)[0] if saver_def is not None else ""
-        there = root and any(node.name == root for node in self.graph.graph_def.node)
-        return saver_def if there else None
-
     def changed(self) -> Set[str]:
         """Variables whose values the restore op computes from those in the checkpoint."""
         if self.saver_def is None:
             return set()
-        return changed_when_restored(self.graph.graph_def, self.saver_def.restore_op_name)
+        if self._changed is None:
+            graph_def, restore_op = self.graph.graph_def, self.saver_def.restore_op_name
+            self._changed = changed_when_restored(graph_def, restore_op)
+        return self._changed
 
     def needs_session(self, plan: FreezePlan) -> bool:
         """Whether the checkpoint alone does not give the values of this plan of the graph."""
@@ -236,3 +231,11 @@ class StoredSource:
                 else "ema=: the outputs need no variables"
             )
         return lambda n: average(named(n)) if there(average(named(n))) else named(n)
+
+
+def _own_saver(graph: StoredGraph, given: Optional[Any]) -> Optional[Any]:
+    """The SaverDef whose restore op is in the graph; None where there is none."""
+    saver_def = given or (graph.meta.saver_def if graph.meta is not None else None)
+    root = split(saver_def.restore_op_name)[0] if saver_def is not None else ""
+    there = root and any(node.name == root for node in graph.graph_def.node)
+    return saver_def if there else None

@@ -62,19 +62,17 @@ def as_graph(graph: Any) -> StoredGraph:
         raise FreezeError(
             f"graph= takes a tf.Graph, GraphDef, MetaGraphDef or a file's path, not {graph!r}"
         )
-    return read_graph(os.fsdecode(graph))
+    return as_graph(read_message(os.fsdecode(graph)))
 
 
-def read_graph(path: str) -> StoredGraph:
-    """The graph in a file: a GraphDef or MetaGraphDef, binary or text."""
+def read_message(path: str) -> Any:
+    """The GraphDef or MetaGraphDef in a file, binary or text, which nobody has looked at yet."""
     with tf.io.gfile.GFile(path, "rb") as file:
         data = file.read()
     if _TEXT.match(data[:4096]):
         meta = bool(_META.match(data[:4096]))
-        found = parse(data, MetaGraphDef() if meta else GraphDef(), path)
-    else:
-        found = _binary(data, path)
-    return as_graph(found)
+        return parse(data, MetaGraphDef() if meta else GraphDef(), path)
+    return _binary(data, path)
 
 
 def parse(data: bytes, message: Any, path: str) -> Any:

@@ -12,13 +12,13 @@ from .beside import Beside
 from .deliver import Delivery, Listeners, Options
 from .errors import FreezeError
 from .fit import check_averages, direction_of, filled_in, no_monitor, scalars, step_of, synchronize
-from .freezer import Artifact, write_frozen
+from .freezer import Artifact
+from .function_plan import FunctionPlan
 from .keras_model import plan_keras_model
 from .keras_signature import is_built
 from .replicas import is_chief, strategy_of
 from .spec import Verifying
 from .stream import Value, held
-from .traced import FunctionPlan
 
 
 def _nothing(self: Any, *args: Any, **kwargs: Any) -> None:
@@ -333,15 +333,13 @@ class FreezeCallback:
         plan = self._plan
         assert plan is not None
         synchronize(self.model)
-        step = step_of(self.model)
-        expected = plan.expected()  # of this moment's weights
-        values = plan.values() if values is None else values
-        if self._save_on_background and not self._together:
-            values = held(values)
+        write = plan.prepare(
+            step_of(self.model), metrics, values, self._save_on_background and not self._together
+        )
 
         def freeze(path: str) -> Artifact:
             publish.make_directory(publish.directory_of(path))
-            return write_frozen(plan.plan, values, path, step, metrics, "live", expected=expected)
+            return write(path)
 
         return freeze
 

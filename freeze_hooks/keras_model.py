@@ -13,11 +13,12 @@ from . import _tf
 from .errors import FreezeError, NotFreezableError
 from .fit import averages_of
 from .freezer import Artifact, Freezer, warn_of
+from .function_plan import FunctionPlan
 from .keras_signature import backend_of, functional_of, signature_of
 from .naming import Naming, apart, keys_of
 from .replicas import one_replica, reduced_on_read, strategy_of
 from .spec import FreezeSpec, Verifying
-from .traced import FunctionPlan, plan_concrete
+from .traced import plan_concrete
 
 _AUTO_INPUT = re.compile(r"(input_layer|keras_tensor|input)(_\d+)?$")
 _AUTO_MODEL = re.compile(r"(functional|sequential|model)(_\d+)*$")

@@ -17,11 +17,11 @@ import tensorflow as tf
 from . import _tf, errors
 from .errors import FreezeError, NotFreezableError
 from .fit import averages_of, synchronize
+from .function_plan import FunctionPlan
 from .keras_signature import backend_of, signature_of
 from .plan import FreezePlan, Slot
 from .planning import ANSWER, MODEL, TASK, Answer, Task
 from .stream import Value
-from .traced import FunctionPlan
 from .values import as_value
 
 # The path comes first: it may be by it that freeze_hooks and the model's modules are found.

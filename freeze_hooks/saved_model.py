@@ -14,6 +14,7 @@ from ._tf import AssetFileDef, SavedModel
 from .errors import FreezeError, InvalidFileError, UnknownNameError, refused
 from .freezer import Artifact, warn_of
 from .from_checkpoint import Reading, StoredSource, plan_stored
+from .function_plan import FunctionPlan
 from .graph.audit import refuse_to_run
 from .graph.names import split
 from .graph_files import StoredGraph, as_graph, parse
@@ -22,7 +23,7 @@ from .naming import Naming, apart
 from .plan import FreezePlan
 from .sources import Renaming
 from .spec import FreezeSpec, Names
-from .traced import FunctionPlan, plan_concrete
+from .traced import plan_concrete
 
 SERVING = "serving_default"
 START = "__saved_model_init_op"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Sequence, Set, Tuple
 
@@ -11,14 +10,14 @@ import tensorflow as tf
 from . import _tf
 from ._tf import GraphDef, v1
 from .errors import FreezeError, NotFreezableError
-from .freezer import Artifact, warn_of, write_frozen
+from .freezer import Artifact, warn_of
+from .function_plan import FunctionPlan
 from .graph.body import REF_VARIABLES
 from .graph.captured import Table, embed, lookup_types, strip_scopes
-from .graph.lint import Finding
 from .graph.names import split, tensor_name, unique
 from .graph.variables import Variable, static
 from .naming import Naming, apart, keys_of
-from .plan import FreezePlan, Signature, compile_plan, value_bytes
+from .plan import compile_plan, value_bytes
 from .reference import op_only_reads, run_copy
 from .spec import FreezeSpec, Verifying
 from .stream import Value
@@ -27,70 +26,6 @@ from .verify import Expected, check_feeds, feeds_of, unfit
 
 Reader = Callable[[], Value]
 _COPIED_BYTES = 1 << 20  # a smaller variable may as well be copied as it is read
-
-
-class FunctionPlan:
-    """Call its `write` as often as wanted: each streams the values that the variables have then.
-
-        plan = fh.plan_function(predict)
-        plan.write("step-100.pb", step=100)
-
-    It is what `plan_function` and `plan_keras_model` give.
-    """
-
-    def __init__(
-        self,
-        plan: FreezePlan,
-        values: Callable[[], Iterator[Value]],
-        handles: Sequence[Any] = (),
-        expected: Callable[[], Optional[Expected]] = lambda: None,
-    ) -> None:
-        self.plan = plan
-        self.values = values  # gives one for each of the plan's slots
-        self.handles = handles  # of their variables, where a function was traced
-        self.expected = expected  # gives what a file of this moment must answer, with verify=
-
-    @property
-    def signature(self) -> Signature:
-        """Inputs and outputs of the files."""
-        return self.plan.signature
-
-    @property
-    def findings(self) -> Tuple[Finding, ...]:
-        """What in the graph may not work where it is deployed."""
-        return self.plan.findings
-
-    @property
-    def weight_bytes(self) -> int:
-        """Bytes of all variables that go into a file."""
-        return self.plan.weight_bytes
-
-    def write(
-        self,
-        path: str,
-        *,
-        step: Optional[int] = None,
-        metrics: Optional[Mapping[str, float]] = None,
-    ) -> Artifact:
-        """Write a frozen file of the variables' present values, and its description beside it.
-
-        Args:
-          path: the file to write; its directory must exist.
-          step: the global step, to be noted in the file.
-          metrics: {name: value} to be noted in the file.
-
-        Returns:
-          The Artifact that was written.
-
-        Raises:
-          FreezeError: a variable's shape has changed, the file passes 2 GiB, or it answers
-            otherwise than `verify=` allows.
-          OSError: the file system refuses; what was at `path` stays.
-        """
-        expected = self.expected()
-        return write_frozen(
-            self.plan, self.values(), os.fspath(path), step, metrics, "live", expected=expected
-        )
 
 
 def plan_concrete(

@@ -158,7 +158,13 @@ def as_value(array: Any) -> Value:
     if array.dtype.kind in "OSU":
         flat = [s if isinstance(s, bytes) else str(s).encode() for s in array.reshape(-1).tolist()]
         return Value(array.shape, 0, strings=flat)
-    return Value(array.shape, array.nbytes, iter([as_bytes(array)]))
+    return Value(array.shape, array.nbytes, _pieces(as_bytes(array)))
+
+
+def _pieces(data: Any) -> Iterator[Any]:
+    """A buffer in pieces, so that one is written while the next is looked at and hashed."""
+    for start in range(0, len(data), CHUNK_BYTES):
+        yield data[start : start + CHUNK_BYTES]
 
 
 def as_bytes(array: Any) -> Any:

@@ -179,7 +179,7 @@ def prune(
     outputs = [follow(text, moved) for text in body.outputs]
     effects = body.effects if keep_order else ()
     pivots = _Pivots(body) if has_frames(body.nodes) else None
-    wanted: Dict[str, List[str]] = {}  # inputs to keep, by node
+    wanted: Dict[str, Optional[List[str]]] = {}  # a node's inputs, None where they stay
     stack = [(split(text)[0], False) for text in reversed(outputs)]
     stack += [(name, True) for name in effects]
     whole = set()  # nodes that keep all their inputs, since a read may wait for them
@@ -200,18 +200,20 @@ def prune(
             inputs += [text for text in controls if _is_awaited(text[1:], body)]
             if pivots is not None and _is_free(node, body.nodes):
                 inputs += pivots.of(node)
-        wanted[name] = [follow(text, moved) for text in inputs] if moved else inputs
-        for text in wanted[name]:
+        if moved:
+            inputs = [follow(text, moved) for text in inputs]
+        wanted[name] = inputs if moved or controls else None
+        for text in inputs:
             above, port = split(text)
             ordered = keep_order and port == CONTROL
             stack.append((above, waited_for or reads or ordered))
     nodes = {name: node for name, node in body.nodes.items() if name in wanted}
     if not in_place:
         nodes = {name: _copy(node) for name, node in nodes.items()}
-    for name, node in nodes.items():
-        if list(node.input) != wanted[name]:
-            del node.input[:]
-            node.input.extend(wanted[name])
+    for name, kept in wanted.items():
+        if kept is not None:
+            del nodes[name].input[:]
+            nodes[name].input.extend(kept)
     return dataclasses.replace(body, nodes=nodes, outputs=outputs, effects=effects)
 
 

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Set, Tuple
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    Mapping,
+    Optional,
+    Sequence,
+    Set,
+    Tuple,
+)
 
 from .._tf import SavedKey
 from .names import split
@@ -55,7 +67,7 @@ def changed_when_restored(graph_def: Any, restore_op: str) -> Set[str]:
 
 def _is_plain(nodes: Mapping[str, Any], source: Any) -> bool:
     """Whether it reads a checkpoint, at keys that the graph tells."""
-    return source.op in _READS and bool(_strings(nodes, source.input[1]))
+    return source.op in _READS and len(_strings(nodes, source.input[1])) > 0
 
 
 def _above(nodes: Mapping[str, Any], root: str) -> Set[str]:
@@ -93,7 +105,8 @@ def _restored(
         if source is None or source.op != "RestoreV2" or handle is None:
             continue
         if source.name not in read:
-            read[source.name] = [_strings(nodes, text) for text in source.input[1:3]]
+            both = (_strings(nodes, text) for text in source.input[1:3])
+            read[source.name] = [tuple(value.decode() for value in strings) for strings in both]
         keys, slices = read[source.name]
         if port < len(keys) and port < len(slices):
             yield handle, _place(keys[port], slices[port])
@@ -109,11 +122,12 @@ def _source(nodes: Mapping[str, Any], text: str) -> Tuple[Optional[Any], int]:
         text = node.input[0]
 
 
-def _strings(nodes: Mapping[str, Any], text: str) -> Tuple[str, ...]:
+def _strings(nodes: Mapping[str, Any], text: str) -> Sequence[bytes]:
     node, _ = _source(nodes, text)
     if node is None or node.op != "Const":
         return ()
-    return tuple(value.decode() for value in node.attr["value"].tensor.string_val)
+    strings: Sequence[bytes] = node.attr["value"].tensor.string_val
+    return strings
 
 
 def _place(key: str, slice_spec: str) -> SavedKey:
