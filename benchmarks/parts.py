@@ -45,7 +45,9 @@ def _checkpoint(name, options):
     return checkpoint_freeze.times(name, options.rounds, options.dir)
 
 
-_session = functools.partial(_with_memory, "session_freeze", ["freeze", "saver", "converter"])
+_session = functools.partial(
+    _with_memory, "session_freeze", ["freeze", "stall", "saver", "converter"]
+)
 _keras = functools.partial(_with_memory, "keras_freeze", ["freeze", "background", "v2", "keras"])
 
 PARTS = {

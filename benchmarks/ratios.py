@@ -51,6 +51,10 @@ def _session(models):
             allowed = 64 + result["small_variables_mib"]
             what = f"{name}, memory above training / (64 MiB and all variables below 1 MiB)"
             found[what] = entry(used / allowed, "lower", 1)
+            weights = result["memory_mib"]["stall"]["later"] / result["file_mib"]
+            found[f"{name}, memory while writing in background / weights"] = entry(
+                weights, "lower", 1.05
+            )
         if "stall" in result["seconds"]:
             found[f"{name}, stall in background / fetching all variables"] = entry(
                 median(result, "stall", "fetch"), "lower", 1.2

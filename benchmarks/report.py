@@ -93,9 +93,11 @@ def _session(numbers):
     for name, result in with_memory(numbers):
         used = result["memory_mib"]
         mib = [result["plan_mib"], used["freeze"]["first"], used["freeze"]["later"]]
+        mib.append(max(used["stall"].values()))
         mib += [max(used[peer].values()) for peer in ("saver", "converter")]
         memory.append([name] + [f"{value:.0f}" for value in mib])
     heads_of_memory = ["model", "plan keeps", "FreezeHook: first save", "later save"]
+    heads_of_memory.append("in background, until it is written")
     far = max(result["difference"] for result in numbers["models"].values())
     return [
         seconds_of(numbers, order, more, heads),
