@@ -104,9 +104,9 @@ class Session:
 
     def freeze(self, saver=None):
         """FreezeHook: all that it adds to a Saver.save of the step alone, or of `saver`."""
-        self._save((saver or self.trigger).save, self.hook)
+        seconds = self.freeze_by(self.hook, saver)
         self.size = os.path.getsize(self.hook.artifacts[-1].path)
-        return self.hook.save_seconds
+        return seconds
 
     def stall(self):
         """How long a FreezeHook that writes in the background keeps training waiting."""
@@ -114,9 +114,9 @@ class Session:
         assert self.more["background"].artifacts  # waits
         return seconds
 
-    def freeze_by(self, hook):
-        """How long one of the further hooks keeps training waiting."""
-        self._save(self.trigger.save, hook)
+    def freeze_by(self, hook, saver=None):
+        """How long one of the hooks keeps training waiting."""
+        self._save((saver or self.trigger).save, hook)
         return hook.save_seconds
 
     def fetch(self):

@@ -157,8 +157,7 @@ class Freezer:
         they are read as they are written. Otherwise as `freeze`.
         """
         expected = self.expected(session, saved)
-        live = self._live.take if hold else self._live.read
-        values = self._saved.read(session, *saved) if saved else live(session)
+        values = self._values(session, saved, hold)
         return functools.partial(
             write_frozen,
             self.plan,
@@ -189,8 +188,12 @@ class Freezer:
             raise unfit(verify, error) from error
         return Expected(verify, self.plan.signature, feeds, outputs)
 
-    def _values(self, session: Any, saved: Optional[Saved]) -> Iterator[stream.Value]:
-        return self._saved.read(session, *saved) if saved else self.read(session)
+    def _values(
+        self, session: Any, saved: Optional[Saved], hold: bool = False
+    ) -> Iterator[stream.Value]:
+        if saved:
+            return self._saved.read(session, *saved)
+        return self._live.take(session) if hold else self.read(session)
 
     def _live_signature(self) -> Signature:
         """The file's, but with what the graph takes where inputs= cut off a pipeline's batches."""

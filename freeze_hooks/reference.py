@@ -116,7 +116,7 @@ def _part(graph_def: Any, wanted: Iterable[str]) -> Any:
     nodes = {node.name: node for node in graph_def.node}
     needed = _above(nodes, wanted)
     found = initializers_of(graph_def)
-    filling = [init for name in sorted(needed) for init in found(name)]
+    filling = [init for name in sorted(needed) for init in found.get(name, ())]
     needed |= _above(nodes, filling)
     part = part_of(graph_def, [node for node in graph_def.node if node.name in needed])
     for node in part.node:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from typing import Any, Callable, Container, Dict, List, Mapping, Optional, Set
+from typing import Any, Callable, Dict, List, Mapping, Optional, Set
 
 import numpy as np
 import tensorflow as tf
@@ -45,10 +45,10 @@ def static_contents(
     because a vocabulary file is missing.
     """
     nodes = functools.lru_cache(maxsize=None)(lambda: _nodes_of(graph_def))
-    initializers = initializers_of(graph_def)
+    initializers = functools.lru_cache(maxsize=None)(lambda: _initializers(nodes(), graph_def))
 
     def content_of(name: str) -> Optional[Table]:
-        for init in initializers(name):
+        for init in initializers().get(name, ()):
             body = prune(Body(nodes(), [init]), keep_order=True)
             given = {split(tensor)[0] for tensor in fed or {}} | _assigned(body)
             free = {n.name for n in body.nodes.values() if n.op in VARIABLES | PLACEHOLDERS}
@@ -62,10 +62,9 @@ def static_contents(
     return content_of
 
 
-def initializers_of(graph_def: Any) -> Callable[[str], List[str]]:
-    """A function from a static table's node name to the names of the ops that fill it."""
-    nodes = functools.lru_cache(maxsize=None)(lambda: _nodes_of(graph_def))
-    return lambda name: _initializers(nodes(), _filling_functions(graph_def.library), name)
+def initializers_of(graph_def: Any) -> Mapping[str, List[str]]:
+    """{static table's node name: the names of the ops that fill it}."""
+    return _initializers(_nodes_of(graph_def), graph_def)
 
 
 def _nodes_of(graph_def: Any) -> Dict[str, Any]:
@@ -92,8 +91,9 @@ def _filling_functions(library: Any) -> Set[str]:
     }
 
 
-def _initializers(nodes: Mapping[str, Any], filling: Container[str], name: str) -> List[str]:
-    found = []
+def _initializers(nodes: Mapping[str, Any], graph_def: Any) -> Mapping[str, List[str]]:
+    filling = _filling_functions(graph_def.library)
+    found: Dict[str, List[str]] = {}
     for node in nodes.values():
         if node.op in _INITS:
             given = node.input[:1]
@@ -101,8 +101,8 @@ def _initializers(nodes: Mapping[str, Any], filling: Container[str], name: str) 
             given = node.input
         else:
             continue
-        if any(split(text)[0] == name for text in given):
-            found.append(node.name)
+        for table in dict.fromkeys(split(text)[0] for text in given):
+            found.setdefault(table, []).append(node.name)
     return found
 
 

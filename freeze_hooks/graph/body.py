@@ -144,7 +144,7 @@ def gate_invariants(body: Body, users: Iterable[Any]) -> None:
     for the node itself). Handles need no gate: they are gone before the graph runs.
     """
     for node in users if has_frames(body.nodes) else ():
-        texts = list(data_inputs(node))
+        texts = data_inputs(node)
         free = [text for text in texts if _is_invariant(text, body.nodes)]
         before = [text for text in node.input if text.startswith("^")]
         before += [body.pivot(text) for text in texts if text not in free][:1]

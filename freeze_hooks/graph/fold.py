@@ -120,7 +120,7 @@ def _dead_tensors(body: Body, switches: Mapping[str, int]) -> Set[Tuple[str, int
 
 
 def _merge_dies(body: Body, merge: Any, dead: Set[Tuple[str, int]]) -> bool:
-    inputs = list(data_inputs(merge))
+    inputs = data_inputs(merge)
     loop = [text for text in inputs if body.nodes[split(text)[0]].op in ENTERS]
     looping = any(body.nodes[split(text)[0]].op in NEXT_ITERATIONS for text in inputs)
     return all(split(text) in dead for text in (loop if looping and loop else inputs))
@@ -129,7 +129,7 @@ def _merge_dies(body: Body, merge: Any, dead: Set[Tuple[str, int]]) -> bool:
 def _shrink_merge(
     body: Body, merge: Any, dead: Set[Tuple[str, int]], moved: Dict[str, str]
 ) -> None:
-    inputs = list(data_inputs(merge))
+    inputs = data_inputs(merge)
     alive = [i for i, text in enumerate(inputs) if split(text) not in dead]
     if len(alive) == len(inputs):
         return
@@ -205,7 +205,7 @@ def _simplify_branches(node: Any, body: Body, library: Library, trail: Trail) ->
     paths = [trail.through(node.name, func.name) for func in funcs]
     branches = [library.body(func.name, func.attr) for func in funcs]
     offset = 0 if node.op in WHILES else 1
-    inputs = list(data_inputs(node))[offset:]
+    inputs = data_inputs(node)[offset:]
     fixed = _fixed_args(node, branches, len(inputs))
     known = {
         i: body.nodes[split(inputs[i])[0]] for i in fixed if value_of(body, inputs[i]) is not None

@@ -164,7 +164,7 @@ def _switching_placeholders(body: Body) -> List[str]:
     for node in body.nodes.values():
         if node.op in SWITCHES or node.op in IFS or node.op in CASES:
             index = 1 if node.op in SWITCHES else 0
-            source = split(list(data_inputs(node))[index])[0]
+            source = split(data_inputs(node)[index])[0]
             while body.nodes[source].op in ("Identity", "LogicalNot", "Cast"):
                 source = split(body.nodes[source].input[0])[0]
             if body.nodes[source].op in PLACEHOLDERS:

@@ -72,7 +72,7 @@ def _choices(body: Body, node: Any, count: int) -> List[str]:
 
 def _switches(body: Body, node: Any, predicate: str) -> List[str]:
     """Switches of the predicate itself and of all that the branches of a node are given."""
-    inputs = [predicate] + list(data_inputs(node))[1:]
+    inputs = [predicate] + data_inputs(node)[1:]
     types = [DT_BOOL] + list(node.attr["Tin"].list.type)
     return [_switch(body, node, text, predicate, dtype) for text, dtype in zip(inputs, types)]
 
@@ -92,7 +92,7 @@ def _merges(body: Body, node: Any, results: Sequence[Sequence[str]]) -> List[str
 
 def _while(body: Body, node: Any, branches: Sequence[Body]) -> List[str]:
     condition, step = branches
-    inputs, types = list(data_inputs(node)), list(node.attr["T"].list.type)
+    inputs, types = data_inputs(node), list(node.attr["T"].list.type)
     fixed = [text == arg for text, arg in zip(step.outputs, step.args)]
     if all(fixed):
         return inputs
