@@ -31,6 +31,31 @@ def deep(layers):
     return tf.identity(h, name="y")
 
 
+def lstm(steps):
+    """The large language model of https://arxiv.org/abs/1409.2329, unrolled: two layers of 1,500
+    units, 10,000 words; 19 nodes in each layer and step."""
+    import tensorflow as tf
+
+    v1 = tf.compat.v1
+    units, vocabulary = 1500, 10000
+    words = v1.placeholder(tf.int32, [None, steps], "x")
+    inputs = tf.unstack(
+        tf.nn.embedding_lookup(v1.get_variable("embedding", [vocabulary, units]), words), axis=1
+    )
+    for layer in range(2):
+        with v1.variable_scope(f"lstm{layer}"):
+            kernel = v1.get_variable("kernel", [2 * units, 4 * units])
+            bias = v1.get_variable("bias", [4 * units])
+        cell = hidden = tf.zeros_like(inputs[0])
+        for step, now in enumerate(inputs):
+            gates = tf.nn.bias_add(tf.matmul(tf.concat([now, hidden], 1), kernel), bias)
+            enter, new, forget, leave = tf.split(gates, 4, 1)
+            cell = cell * tf.sigmoid(forget + 1) + tf.sigmoid(enter) * tf.tanh(new)
+            hidden = inputs[step] = tf.tanh(cell) * tf.sigmoid(leave)
+    output = v1.get_variable("output", [units, vocabulary])
+    return tf.nn.softmax(tf.matmul(hidden, output), name="y")
+
+
 def vgg16():
     """tf-slim's, for inference at 224 pixels."""
     import tensorflow as tf
@@ -49,7 +74,8 @@ def build(name, directory):
 
     v1 = tf.compat.v1
     with tf.Graph().as_default() as graph, v1.Session() as session:
-        vgg16() if name == "vgg16" else deep(int(name.split("_")[1]))
+        make, _, size = name.partition("_")
+        {"deep": deep, "lstm": lstm, "vgg16": vgg16}[make](*([int(size)] if size else []))
         session.run(v1.global_variables_initializer())
         v1.train.Saver().save(session, os.path.join(directory, "model.ckpt"))
         needed = v1.graph_util.extract_sub_graph(graph.as_graph_def(), ["y"]).node

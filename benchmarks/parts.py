@@ -57,7 +57,7 @@ PARTS = {
         ["digits", "rnn_20"],
     ),
     "keras": Part(_keras, ["digits", "mobilenet_v2", "resnet50", "embedding"], ["digits"]),
-    "checkpoint": Part(_checkpoint, ["vgg16", "deep_556"], ["deep_20"]),
+    "checkpoint": Part(_checkpoint, ["vgg16", "lstm_263", "deep_556"], ["deep_20"]),
     "plan": Part(
         functools.partial(_once, "plan_nodes"),
         ["nodes_1k", "nodes_10k", "nodes_20k", "nodes_100k"],

@@ -101,7 +101,7 @@ def convert_variables_to_constants_v2(
 
     Returns:
       The function: its `inputs` are those of `func` but what that captured, its `outputs` have
-      the names of `func`'s, and its graph holds no variable.
+      the names of `func`'s, and its graph holds no variable. Nodes stay on their devices.
 
     Raises:
       FreezeError: the function cannot be frozen.
@@ -112,7 +112,7 @@ def convert_variables_to_constants_v2(
     outputs = apart([t.op.name for t in func.outputs], names)
     variables = {id(v.handle): v.name.split(":")[0] for v in func.graph.variables}
     naming = Naming(names, outputs, variables)
-    planned = plan_concrete(func, naming, lower_control_flow=lower_control_flow)
+    planned = plan_concrete(func, naming, lower_control_flow=lower_control_flow, devices=True)
     graph_def = graph_def_of(planned.plan, planned.values())
     present = {node.name for node in graph_def.node}
     for tensor in fed:  # the signature stays, also where an output does not need all of it

@@ -199,7 +199,7 @@ def converted():
 @pytest.mark.parametrize("lower", [True, False])
 @pytest.mark.parametrize(
     "name",
-    ["plain", "many", "branches", "loop", "another_loop", "nested", "dtypes", "loaded"],
+    ["plain", "many", "branches", "loop", "another_loop", "nested", "dtypes", "loaded", "placed"],
 )
 def test_concrete_functions(converted, name, lower):
     said = converted[f"{name} {lower}"]
@@ -223,3 +223,10 @@ def test_concrete_functions(converted, name, lower):
     if name in ("branches", "loop", "another_loop"):
         assert bool(ops & functional) is not lower
         assert bool(ops & {"Switch", "RefSwitch"}) is lower
+    theirs = {
+        "Exp": "/device:CPU:0",
+        "Sin": "/device:CPU:0",
+        "Mul": "/job:localhost/device:CPU:0",
+        "Relu": "/job:localhost/device:CPU:0",
+    }
+    assert said["devices"] == (theirs if name == "placed" else {})

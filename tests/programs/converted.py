@@ -107,10 +107,30 @@ def loaded():
     return KEPT[-1].signatures["serving_default"], [X]
 
 
-def ops(graph):
+def placed():
+    """Ops on a device: in the function, in a branch, and in a function that it calls."""
+    w = variable([1.0, 2.0, 3.0])
+
+    @tf.function
+    def inner(x):
+        with tf.device("/job:localhost/device:CPU:0"):
+            return tf.nn.relu(x * w)
+
+    @tf.function
+    def f(x):
+        with tf.device("/CPU:0"):
+            y = tf.exp(x)
+        if tf.reduce_sum(x) > 0:
+            with tf.device("/CPU:0"):
+                y = tf.sin(y)
+        return inner(y)
+
+    return f.get_concrete_function(FLOATS), [X]
+
+
+def nodes(graph):
     definition = graph.as_graph_def()
-    nodes = list(definition.node) + [n for f in definition.library.function for n in f.node_def]
-    return sorted({node.op for node in nodes})
+    return list(definition.node) + [n for f in definition.library.function for n in f.node_def]
 
 
 def plainly(value):
@@ -119,7 +139,7 @@ def plainly(value):
 
 
 said = {}
-for make in (plain, many, branches, loop, another_loop, nested, dtypes, loaded):
+for make in (plain, many, branches, loop, another_loop, nested, dtypes, loaded, placed):
     function, feeds = make()
     arguments = [tf.constant(feed) for feed in feeds]
     for lower in (True, False):
@@ -131,7 +151,8 @@ for make in (plain, many, branches, loop, another_loop, nested, dtypes, loaded):
             "outputs before": [(t.op.name, t.dtype.name) for t in function.outputs],
             "result": plainly(frozen(*arguments)),
             "live": plainly(function(*arguments)),
-            "ops": ops(frozen.graph),
+            "ops": sorted({node.op for node in nodes(frozen.graph)}),
+            "devices": {node.op: node.device for node in nodes(frozen.graph) if node.device},
             "captures": len(frozen.graph.captures),
         }
 print(json.dumps(said))
