@@ -4,6 +4,7 @@ import inspect
 import json
 import os
 
+import numpy as np
 import pytest
 import tensorflow as tf
 from attacks import checkpoints, graphs
@@ -11,6 +12,7 @@ from attacks.reader import Reader
 from attacks.seeds import Seeds
 
 import freeze_hooks as fh
+from freeze_hooks import freeze_graph
 from freeze_hooks.bundle import _table
 
 v1 = tf.compat.v1
@@ -172,3 +174,87 @@ def test_assets_that_lead_out(tmp_path, name):
     with pytest.raises(fh.InvalidFileError, match="asset"):
         fh.freeze_saved_model(str(directory), str(tmp_path / "out.pb"))
     assert not (tmp_path / "out.pb").exists()
+
+
+@pytest.fixture(params=[tf.io.write_file, tf.io.read_file], ids=["written", "read"])
+def at_the_start(request, tmp_path):
+    """Keys for a table, or values for a variable, which touch `touched.txt` on their way."""
+    touched = tmp_path / "touched.txt"
+    if request.param is tf.io.read_file:
+        touched.write_text("a")
+        return lambda values: values + tf.strings.substr(tf.io.read_file(str(touched)), 0, 0)
+
+    def writing(values):
+        with tf.control_dependencies([tf.io.write_file(str(touched), "stolen")]):
+            return tf.identity(values)
+
+    return writing
+
+
+def refused_to_write(tmp_path, freeze):
+    """`freeze` works where a file is read, and is refused where one would be written."""
+    touched, out = tmp_path / "touched.txt", tmp_path / "out.pb"
+    if touched.exists():
+        freeze(str(out))
+        assert fh.inspect(str(out)).side_effects == ()
+        return
+    with pytest.raises(fh.FreezeError, match=r"would run WriteFile '.*WriteFile'"):
+        freeze(str(out))
+    assert not touched.exists() and not out.exists()
+
+
+def test_tables_that_write(at_the_start, clean, tmp_path):
+    """What fills a table runs when a checkpoint is frozen, without being asked for. What writes a
+    file besides is no part of that, and does not run."""
+    prefix, touched, out = str(tmp_path / "model.ckpt"), tmp_path / "touched.txt", tmp_path / "o.pb"
+    before = touched.exists()
+    with tf.Graph().as_default(), v1.Session() as session:
+        init = tf.lookup.KeyValueTensorInitializer(at_the_start(tf.constant(["a", "b"])), [1, 2])
+        words = v1.placeholder(tf.string, [None], "words")
+        tf.identity(tf.lookup.StaticHashTable(init, -1).lookup(words), name="ids")
+        session.run(v1.get_variable("w", [2]).initializer)
+        v1.train.Saver().save(session, prefix)
+    fh.freeze_checkpoint(prefix, str(out), ["ids"])
+    assert touched.exists() is before
+    assert fh.inspect(str(out)).side_effects == ()
+    (ids,) = clean.run(out, {"words:0": np.array(["b", "?"])}, ["ids:0"])
+    assert ids.tolist() == [2, -1]
+
+
+def test_saved_models_that_write(at_the_start, tmp_path):
+    """So does what a SavedModel runs when it is loaded. Refused."""
+    with tf.Graph().as_default(), v1.Session() as session:
+        local = v1.get_variable(
+            "local",
+            initializer=lambda: tf.strings.length(at_the_start(tf.constant(["a", "b"]))),
+            dtype=tf.int32,
+            trainable=False,
+            collections=[v1.GraphKeys.LOCAL_VARIABLES],
+        )
+        x = v1.placeholder(tf.int32, [2], "x")
+        y = tf.add(x, local, name="y")
+        session.run([local.initializer, v1.get_variable("w", [2]).initializer])
+        directory = str(tmp_path / "saved")
+        v1.saved_model.simple_save(session, directory, {"x": x}, {"y": y}, local.initializer)
+    if (tmp_path / "touched.txt").read_text() == "stolen":  # by the session here
+        (tmp_path / "touched.txt").unlink()
+    refused_to_write(tmp_path, lambda out: fh.freeze_saved_model(directory, out))
+
+
+def test_initializers_that_write(at_the_start, tmp_path):
+    """And what freeze_graph's initializer_nodes name. Refused."""
+    prefix = str(tmp_path / "model.ckpt")
+    with tf.Graph().as_default(), v1.Session() as session:
+        start = tf.strings.length(at_the_start(tf.constant(["a", "b"])))
+        v = v1.get_variable("v", initializer=[5, 7], use_resource=False)
+        fill = v1.assign(v, start, name="fill")
+        tf.add(v1.placeholder(tf.int32, [2], "x"), v, name="y")
+        session.run(v.initializer)
+        v1.train.Saver().save(session, prefix)
+
+    def freeze(out):
+        freeze_graph.freeze_graph(
+            "", "", True, prefix, "y", "", "", out, True, fill.op.name, "", "", prefix + ".meta"
+        )
+
+    refused_to_write(tmp_path, freeze)

@@ -215,6 +215,20 @@ def test_a_keras_model(lower, saved, clean, tmp_path):
     assert bool({"While", "StatelessWhile"} & set(report.ops)) is not lower
 
 
+def test_one_that_writes_files(saved, tmp_path):
+    """To load it, TensorFlow runs some of its functions: not of a file from anywhere. What
+    TensorFlow 1 has saved is not loaded, but read."""
+    try:
+        fh.freeze_saved_model(saved / "writer", tmp_path / "a.pb")
+    except fh.NotFreezableError as error:
+        assert "would run WriteFile 'WriteFile'" in str(error) and "trust" in str(error)
+        assert os.listdir(str(tmp_path)) == []
+    else:
+        assert hasattr(tf, "Session")  # TensorFlow 1
+        assert fh.inspect(tmp_path / "a.pb").side_effects == ()
+    assert not (saved / "stolen.txt").exists()
+
+
 @pytest.mark.parametrize("name", ["words", "keras"])
 def test_the_command_on_tensorflow_2(name, saved, clean, tmp_path):
     """tensorflow#29253: what a signature answers with is a call of a function."""

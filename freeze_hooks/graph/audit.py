@@ -60,7 +60,8 @@ _WHERE: Dict[str, Tuple[str, Any]] = {
 # What of the first kind a SavedModel has anyway, or only reads.
 _USUAL = frozenset(
     ("SaveV2", "RestoreV2", "MergeV2Checkpoints", "InitializeTableFromTextFile", "ReadFile")
-    + ("InitializeTableFromTextFileV2", "TextLineDataset", "MatchingFiles")
+    + ("InitializeTableFromTextFileV2", "MatchingFiles", "TextLineDataset", "TFRecordDataset")
+    + ("TFRecordDatasetV2", "FixedLengthRecordDataset", "FixedLengthRecordDatasetV2")
 )
 _LIBRARY = ("library", "runs code of a library that is not a part of TensorFlow")
 _REMEDY = "a model needs none of these; load such a file only if you trust who wrote it"

@@ -66,5 +66,19 @@ def save_keras(directory):
     np.savez(directory + "/keras.npz", x=x, probs=model.predict(x, verbose=0))
 
 
+def save_writer(directory):
+    """Its function writes a file when it is called."""
+    module = tf.Module()
+    module.v = tf.Variable(2.0)
+
+    @tf.function(input_signature=[tf.TensorSpec([], tf.float32, "x")])
+    def double(x):
+        tf.io.write_file(directory + "/stolen.txt", "stolen")
+        return {"y": x * module.v}
+
+    tf.saved_model.save(module, directory + "/writer", signatures=double)
+
+
 save_words(sys.argv[1])
 save_keras(sys.argv[1])
+save_writer(sys.argv[1])
