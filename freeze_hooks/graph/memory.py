@@ -10,7 +10,7 @@ import dataclasses
 from typing import Any, Dict, FrozenSet, List, Mapping, Set, Tuple
 
 from .body import MERGES, NEXT_ITERATIONS, SWITCHES, Body, data_inputs, prune, topological
-from .names import split
+from .names import inputs_among, split
 from .order import above, refuse
 from .variables import Kept, Variable, changes, handed, plain_op, variables_of
 
@@ -83,9 +83,7 @@ def _uses(body: Body, kept: Kept) -> _Uses:
     memory: Dict[Tuple[str, int], Held] = {(n, 0): {(n, _NOWHERE)} for n in variables}
     for node in topological(body) if variables else ():
         uses.sides[node.name] = _sides(node, body, uses.sides)
-        given = {
-            i: memory[split(text)] for i, text in enumerate(node.input) if split(text) in memory
-        }
+        given = inputs_among(node, memory)
         if given:
             _use(node, body, given, variables, uses, memory)
     for name, port in map(split, body.outputs):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import difflib
-from typing import Container, Iterable, List, Tuple
+from typing import Any, Container, Dict, Iterable, List, Mapping, Tuple, TypeVar
 
 from ..errors import UnknownNameError
 
 CONTROL = -1
+T = TypeVar("T")
 
 
 def split(text: str) -> Tuple[str, int]:
@@ -25,6 +26,12 @@ def join(node: str, port: int) -> str:
     if port == CONTROL:
         return "^" + node
     return node if port == 0 else f"{node}:{port}"
+
+
+def inputs_among(node: Any, known: Mapping[Tuple[str, int], T]) -> Dict[int, T]:
+    """{index of a node's input: what is known of that tensor}, where something is."""
+    found = ((i, known.get(split(text))) for i, text in enumerate(node.input))
+    return {i: value for i, value in found if value is not None}
 
 
 def tensor_name(text: str) -> str:

@@ -8,7 +8,7 @@ from ..errors import NotFreezableError
 from .body import Body, data_inputs, has_frames, prune, topological
 from .fold import BRANCHING, WHILES, branches_of
 from .functions import CALLS, Library
-from .names import split
+from .names import inputs_among, split
 from .variables import Carried, Kept, Variable, changes, handed, hands_on, variables_of
 
 
@@ -67,9 +67,7 @@ def after_writes(body: Body, kept: Kept) -> Set[str]:
     carried = {(n, 0): v for n, v in variables_of(body).items() if kept and kept(n)}
     found: Set[str] = set()
     for node in topological(body) if carried else ():
-        given = {
-            i: carried[split(text)] for i, text in enumerate(node.input) if split(text) in carried
-        }
+        given = inputs_among(node, carried)
         if any(split(text)[0] in found for text in node.input):
             found.add(node.name)
         if not given:
@@ -100,9 +98,7 @@ def _written(body: Body, library: Library, carried: Carried) -> Set[str]:
     writers: Dict[str, Set[str]] = {}
     users: Dict[str, Dict[int, Variable]] = {}
     for node in topological(body):
-        given = {
-            i: carried[split(text)] for i, text in enumerate(node.input) if split(text) in carried
-        }
+        given = inputs_among(node, carried)
         if not given:
             continue
         variable = next(iter(given.values()))

@@ -22,7 +22,7 @@ from .body import (
 )
 from .fold import BRANCHING, WHILES, branches_of
 from .functions import Library
-from .names import split
+from .names import inputs_among, split
 
 HANDING_ON = frozenset(("Identity", "Switch", "Merge", "Enter", "Exit", "NextIteration"))
 
@@ -90,9 +90,7 @@ def static(shape: Any) -> Optional[Tuple[int, ...]]:
 def _make_plain(body: Body, library: Library, carried: Carried, kept: Kept) -> None:
     """Rewrite what uses a carried variable, in order; `carried` grows to all tensors that do."""
     for node in topological(body) if _hand_on(body) else list(body.nodes.values()):
-        given = {
-            i: carried[split(text)] for i, text in enumerate(node.input) if split(text) in carried
-        }
+        given = inputs_among(node, carried)
         if not given:
             continue
         variable = next(iter(given.values()))

@@ -21,6 +21,7 @@ import freeze_hooks as fh
 
 v1 = tf.compat.v1
 ROWS, WIDTH = 1 << 18, 64
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def say(what):
@@ -65,18 +66,32 @@ def callback(directory, disk, background):
     )
     model.compile("sgd", "mse")
 
-    class Begun(keras.callbacks.Callback):
+    class First(keras.callbacks.Callback):
+        """Lets signals in, until `Last` keeps them out: TensorFlow takes an exception in
+        TensorShape.__len__, which a handler raises wherever Python runs, for a length of -1; it is
+        lost then, or the heap is broken."""
+
+        def on_epoch_begin(self, epoch, logs=None):
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+
+        on_epoch_end = on_epoch_begin
+
+    class Last(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
             if epoch == 1:
                 freeze.artifacts  # noqa: B018  waits
                 begun(disk)
-            time.sleep(0.1)  # where Ctrl-C mostly finds it: in TensorFlow it is not always survived
+            time.sleep(0.05)
+            signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+
+        def on_epoch_end(self, epoch, logs=None):
+            signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
 
     freeze = fh.FreezeCallback(
         os.path.join(directory, "{epoch}.pb"), save_on_background=background, max_to_keep=2
     )
     x, y = np.zeros((4, 1), np.int32), np.zeros((4, 1), np.float32)
-    model.fit(x, y, epochs=100000, verbose=0, callbacks=[freeze, Begun()])
+    model.fit(x, y, epochs=100000, verbose=0, callbacks=[First(), freeze, Last()])
 
 
 def train(kind, directory, grace, before, disk):
