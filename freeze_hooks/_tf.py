@@ -305,13 +305,37 @@ def checkpoint_exists(prefix: str) -> bool:
     return files.exists(prefix) and not files.isdir(prefix)  # ram:// takes beginnings for those
 
 
+def checkpoint_may_exist(prefix: str) -> bool:
+    """Whether a checkpoint is there, or where it would be cannot be looked at."""
+    try:
+        return checkpoint_exists(prefix)
+    except tf.errors.OpError:
+        return True
+
+
+def global_step(graph: Any) -> Any:
+    """The variable that counts a graph's steps, or None: the one that TensorFlow made for it, or
+    that of the name `global_step`."""
+    try:
+        return v1.train.get_global_step(graph)
+    except TypeError:  # no integer, or a resource variable that somebody made by hand
+        everything = graph.get_collection(v1.GraphKeys.GLOBAL_VARIABLES)
+        named = [v for v in everything if v.op.name == "global_step" and v.dtype.is_integer]
+        return named[0] if named else None
+
+
+def is_numbered(*args: Any, **kwargs: Any) -> bool:
+    """Whether these arguments of Saver.save, after the session, have it number its checkpoint."""
+    return kwargs.get("global_step", args[1] if len(args) > 1 else None) is not None
+
+
 _lock = threading.RLock()  # a finalizer may run while this thread holds it
 _listeners: Any = weakref.WeakKeyDictionary()
 _intercepting: Optional[Callable[..., Any]] = None
 
 
 def on_save(graph: Any, listener: Any) -> None:
-    """Call `listener.after_save(saver, session, prefix)` after each Saver.save on `graph`.
+    """Call `listener.after_save(saver, session, prefix, numbered)` after each Saver.save on it.
 
     The listener is held weakly: the interception lives as long as the listener does, and
     Saver.save is put back once nobody listens.
@@ -343,7 +367,7 @@ def _install() -> None:
             with _lock:
                 listening = list(_listeners.get(getattr(sess, "graph", None), ()))
             for listener in listening:
-                listener.after_save(self, sess, prefix)
+                listener.after_save(self, sess, prefix, is_numbered(*args, **kwargs))
         return prefix
 
     v1.train.Saver.save = _intercepting = save

@@ -68,10 +68,16 @@ class Unnoted(OSError):
         self.errno = error.errno
 
 
+class Unlinked(Unnoted):
+    """A frozen file is there, but not its other name."""
+
+
 _LACKS: Dict[type, Tuple[str, str]] = {
     Undescribed: ("no description of the frozen file", "describe the frozen file"),
     Unnoted: ("no note of the frozen file", f"note in {publish.STATE_FILE} the frozen file"),
+    Unlinked: ("no other name of the frozen file", "make latest= of the frozen file"),
 }
+_CLAIMED = 8  # directories at once: each is an open file
 
 
 class Delivery:
@@ -95,6 +101,10 @@ class Delivery:
         self._unnoted: Dict[Tuple[str, str], str] = {}  # (directory, file): prefix
         self.artifacts: List[Artifact] = []
         self.news: Deque[Artifact] = collections.deque(maxlen=100)  # for those who tell of them
+
+    def __deepcopy__(self, memo: Any) -> Delivery:
+        """One that has delivered nothing: tuners copy callbacks, each for a training of its own."""
+        return type(self)(self.options, self._key, self._who)
 
     def report(self, found: Iterable[Any]) -> None:
         """Warn of what a plan's findings are; raise them if `strict`."""
@@ -135,7 +145,11 @@ class Delivery:
             try:
                 job()
             except Exception as error:
-                self.failed(error, path)
+                try:
+                    self.failed(error, path)
+                except Exception as raised:  # raised again, if there is a next save or an end
+                    _tf.warn(f"{self._who}: {raised}")
+                    raise
 
         if background:
             self._writing.submit(path, safely)
@@ -150,6 +164,7 @@ class Delivery:
         keep: Optional[int] = None,
         prefix: Optional[str] = None,
         best: Optional[publish.Best] = None,
+        link: Optional[str] = None,
     ) -> None:
         """Write a file, and remember or delete others.
 
@@ -160,6 +175,7 @@ class Delivery:
           keep: how many files stay; None keeps all, but those of deleted checkpoints.
           prefix: that of the file's checkpoint, if it has one.
           best: the claim on being the best that the file makes.
+          link: another name that the file gets, from `directory`.
         """
         path = os.path.join(directory, base)
         claim = self._entered.get(directory)
@@ -173,6 +189,11 @@ class Delivery:
                 self._note(directory, keep, best)
             except OSError as error:
                 trouble = trouble or Unnoted(error)
+            try:
+                if link is not None:
+                    publish.publish_link(path, os.path.join(directory, link))
+            except OSError as error:
+                trouble = trouble or Unlinked(error)
         self.news.append(artifact)
         _tf.info(str(artifact))
         if self.options.on_publish:
@@ -209,7 +230,7 @@ class Delivery:
             publish.save_best(directory, self._key, best)
         for where, base in list(self._unnoted):
             if where == directory:
-                exists, prefix = _tf.checkpoint_exists, self._unnoted[where, base]
+                exists, prefix = _tf.checkpoint_may_exist, self._unnoted[where, base]
                 gone = publish.retain(directory, self._key, base, prefix, exists, keep)
                 self.artifacts = [a for a in self.artifacts if a.path not in gone]
                 self._unnoted.pop((where, base), None)
@@ -246,6 +267,8 @@ class Delivery:
     def _enter(self, directory: str) -> None:
         """Clear what a killed program left in a directory, and say so if another one runs."""
         in_use.sweep(directory)
+        while len(self._entered) >= _CLAIMED:
+            del self._entered[next(iter(self._entered))]
         self._entered[directory] = in_use.claim(directory)
         if self._entered[directory] is not None:
             return
@@ -264,12 +287,14 @@ class Delivery:
         lack, act = _LACKS.get(type(error), ("no frozen file", "write a frozen file"))
         if isinstance(error, OSError):
             error = FreezeError(f"cannot {act} for {path}: {error}")
+        ours = isinstance(error, FreezeError)
+        said = str(error) if ours else f"{type(error).__name__}: {error}"
         if self.options.strict or raising:
             raise error
         self._failures[cause] += 1
         if self._failures[cause] == 1:
             more = "training goes on, and this is not said again until a file was written"
-            _tf.warn(f"{self._who}: {lack} for {path}: {error} ({more})")
+            _tf.warn(f"{self._who}: {lack} for {path}: {said} ({more})")
 
 
 def _metric(path: str, monitor: str) -> Optional[float]:

@@ -12,6 +12,7 @@ from ._tf import v1
 from .checkpoints import find_prefix
 from .deliver import Delivery, Listeners, Options, monitored
 from .errors import FreezeError, UnknownNameError
+from .fit import scalars
 from .freezer import Artifact, write_frozen
 from .from_checkpoint import StoredSource
 from .graph.names import near
@@ -188,8 +189,7 @@ class FreezeExporter(_Exporter):
         stem = {"latest": os.path.basename(prefix)}.get(self._kind, self._kind)
         path = os.path.join(directory, stem + ".pb")
         try:
-            metrics = {key: float(value) for key, value in (eval_result or {}).items()}
-            return self._put(estimator, path, prefix, metrics)
+            return self._put(estimator, path, prefix, scalars(eval_result))
         except Exception as error:
             self._delivery.failed(error, path)
             return None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import string
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import numpy as np
@@ -12,7 +14,7 @@ from .errors import FreezeError, UnknownNameError
 from .graph.names import near
 
 _UP = re.compile(
-    r"acc|auc|precision|recall|f1|fbeta|f_?measure|f_?score|iou|dice|r2|cosine_similarity"
+    r"acc|auc|precision|recall|f1|fbeta|f_?measure|f_?score|io_?u|dice|r2|cosine_similarity"
     r"|true_|sensitivity|specificity|top_?k|correlation|bleu"
 )
 _DOWN = re.compile(
@@ -45,17 +47,19 @@ def direction_of(model: Any, monitor: str) -> str:
       FreezeError: neither says.
     """
     name = monitor[4:] if monitor.startswith("val_") else monitor
-    for metric in _metrics(model):
+    for metric in sorted(_metrics(model), key=lambda metric: -len(metric.name)):
         said = getattr(metric, "_direction", None)  # Keras 3: "up" or "down"
-        if metric.name == name and said is not None:
+        # one of several outputs has the output's name in front
+        if said is not None and f"_{name}".endswith(f"_{metric.name}"):
             return "max" if said == "up" else "min"
-    if _DOWN.search(name):
-        return "min"
-    if _UP.search(name):
-        return "max"
-    raise FreezeError(
-        f'whether more or less of {monitor!r} is better is not known: say mode="min" or mode="max"'
-    )
+    # the last word tells: "error_type_accuracy"
+    up, down = (max((m.end() for m in p.finditer(name)), default=0) for p in (_UP, _DOWN))
+    if up == down:
+        raise FreezeError(
+            f"whether more or less of {monitor!r} is better is not known: "
+            'say mode="min" or mode="max"'
+        )
+    return "max" if up > down else "min"
 
 
 def _metrics(model: Any) -> Any:
@@ -94,8 +98,16 @@ def scalars(logs: Optional[Mapping[str, Any]]) -> Dict[str, float]:
     found: Dict[str, float] = {}
     for name, value in (logs or {}).items():
         if name not in ("batch", "size") and np.ndim(value) == 0:
-            found[name] = float(value)
+            with contextlib.suppress(TypeError, ValueError):  # None, a text
+                found[name] = float(value)
     return found
+
+
+def lacks_validation(template: str, metrics: Mapping[str, float]) -> bool:
+    """Whether a path has fields of a validation that has not run, as validation_freq may say."""
+    fields = [field for _, field, _, _ in string.Formatter().parse(template) if field]
+    ran = any(name.startswith("val_") for name in metrics)
+    return not ran and any(field.startswith("val_") for field in fields)
 
 
 def filled_in(template: str, epoch: int, batch: Optional[int], metrics: Mapping[str, float]) -> str:

@@ -22,6 +22,8 @@ from .checkpoints import find_prefix
 from .errors import InvalidFileError
 from .from_checkpoint import Reading, StoredSource
 from .graph.body import VARIABLES
+from .graph.functions import outputs_of
+from .graph.names import split
 from .graph.restores import restored_keys
 from .graph_files import StoredGraph, as_graph, parse, read_message
 from .initialized import read_initialized
@@ -228,21 +230,18 @@ def _task(
         raise ValueError(f"Input checkpoint '{checkpoint}' doesn't exist!")
     if not _names(outputs):
         raise ValueError("You need to supply the name of a node to --output_node_names.")
-    spec = _spec(outputs, allowed, denied, clear_devices)
-    if saved_model_dir and meta is None and not saver_def:
-        stored = as_graph(_tagged(saved_model_dir, tags))
-        return _Task(stored, "", saver_def, (), spec, saved_model_dir)
-    source = meta if meta is not None else graph_def
+    whole = bool(saved_model_dir) and meta is None and not saver_def
+    source = _tagged(saved_model_dir or "", tags) if whole else graph_def if meta is None else meta
     if source is None:
         raise ValueError("You need to supply a graph: --input_graph or --input_meta_graph.")
-    return _Task(as_graph(source), find_prefix(checkpoint), saver_def, _names(initializers), spec)
-
-
-def _spec(outputs: str, allowed: str, denied: str, clear_devices: bool) -> FreezeSpec:
+    stored = as_graph(source)
+    wanted = list(dict.fromkeys(outputs_of(stored.graph_def, _names(outputs))))
     kept = kept_variables(_names(allowed) or None, _names(denied) or None)
-    return FreezeSpec.make(
-        list(dict.fromkeys(_names(outputs))), kept=kept, devices=not clear_devices
-    )
+    spec = FreezeSpec.make(wanted, kept=kept, devices=not clear_devices)
+    if whole:
+        return _Task(stored, "", saver_def, (), spec, saved_model_dir)
+    nodes = tuple(split(name)[0] for name in _names(initializers))
+    return _Task(stored, find_prefix(checkpoint), saver_def, nodes, spec)
 
 
 def _tagged(directory: str, tags: Sequence[str]) -> Any:

@@ -12,7 +12,6 @@ from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optio
 import tensorflow as tf
 
 from . import _tf, publish, stream
-from ._tf import v1
 from ._version import __version__
 from .errors import FreezeError, TooLargeError
 from .graph.lint import Finding
@@ -274,13 +273,17 @@ def write_frozen(
     return artifact
 
 
-def step_of(session: Any, prefix: str) -> Optional[int]:
-    """The global step of a checkpoint: from its name, or else the session's."""
-    found = _STEP.search(prefix)
+def step_of(session: Any, prefix: str, numbered: bool) -> Optional[int]:
+    """The global step of a checkpoint: from the end of its name, where Saver.save was given one,
+    or else the session's; None where that has none yet."""
+    found = _STEP.search(prefix) if numbered else None
     if found:
         return int(found.group(1))
-    global_step = v1.train.get_global_step(session.graph)
-    return None if global_step is None else int(session.run(global_step))
+    global_step = _tf.global_step(session.graph)
+    try:
+        return None if global_step is None else int(session.run(global_step))
+    except tf.errors.FailedPreconditionError:  # it is not initialized
+        return None
 
 
 def describe(

@@ -14,6 +14,7 @@ from typing import Any, Container, Dict, Iterable, List, Optional, Tuple
 from . import _tf
 from ._tf import GraphDef, v1
 from .errors import MissingNodeError, NotFreezableError, UnknownNameError, refused
+from .graph.functions import outputs_of
 from .graph.sound import refuse_broken
 from .naming import Naming, apart
 from .plan import compile_plan
@@ -59,6 +60,7 @@ def convert_variables_to_constants(
         raise TypeError(f"output_node_names must be a list of names, not {output_node_names!r}")
     kept = kept_variables(variable_names_whitelist, variable_names_blacklist)
     outputs, targets = _ends(input_graph_def, dict.fromkeys(output_node_names))
+    outputs = list(outputs_of(input_graph_def, outputs))
     spec = FreezeSpec.make(outputs, kept=kept, targets=tuple(targets) if kept else (), devices=True)
 
     def shape_of(tensor: str) -> Any:

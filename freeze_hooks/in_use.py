@@ -18,7 +18,9 @@ try:
 except ImportError:  # Windows, where a file that somebody writes cannot be deleted anyway
     fcntl = None  # type: ignore[assignment]
 
-_TEMPORARY = re.compile(r"\.(.+\.pb(\.json)?|frozen_state\.json)\.[0-9a-f]{12}\.tmp\Z")
+_TEMPORARY = re.compile(
+    r"\.(.+\.(pb|onnx|tflite)(\.json)?|frozen_state\.json)\.[0-9a-f]{12}\.tmp\Z"
+)
 
 
 @contextlib.contextmanager

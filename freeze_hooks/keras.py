@@ -10,8 +10,17 @@ from typing import Any, Callable, Iterator, Mapping, Optional, Tuple, Union
 from . import _tf, publish
 from .beside import Beside
 from .deliver import Delivery, Listeners, Options
-from .errors import FreezeError
-from .fit import check_averages, direction_of, filled_in, no_monitor, scalars, step_of, synchronize
+from .errors import FreezeError, UnknownNameError
+from .fit import (
+    check_averages,
+    direction_of,
+    filled_in,
+    lacks_validation,
+    no_monitor,
+    scalars,
+    step_of,
+    synchronize,
+)
 from .freezer import Artifact
 from .function_plan import FunctionPlan
 from .keras_model import plan_keras_model
@@ -110,6 +119,8 @@ class FreezeCallback:
             raise FreezeError(
                 "max_to_keep= needs a filepath= whose directory is the same each time"
             )
+        if max_to_keep is not None and not self._template.endswith(".pb"):
+            raise FreezeError("max_to_keep= deletes frozen files alone: end filepath= in .pb")
         self._verbose = verbose
         self._save_freq = save_freq
         self._mode: Optional[str] = None if mode == "auto" else mode
@@ -138,6 +149,7 @@ class FreezeCallback:
         self._plan: Optional[FunctionPlan] = None
         self._resumed: Optional[bool] = None
         self._seen = self._missed = False  # the monitored metric
+        self._filled_in = False
         self._epoch = 0
         self._batches = 0
         self._last_batch = -1
@@ -261,7 +273,14 @@ class FreezeCallback:
 
     def _save(self, batch: Optional[int], logs: Optional[Mapping[str, Any]]) -> None:
         metrics = scalars(logs)
-        path = filled_in(self._template, self._epoch, batch, metrics)
+        try:
+            path = filled_in(self._template, self._epoch, batch, metrics)
+        except UnknownNameError as error:
+            if not (self._filled_in or lacks_validation(self._template, metrics)):
+                raise
+            self._delivery.failed(error, self._template)
+            return
+        self._filled_in = True
         values = self._read_together()
         if not self._is_chief:
             return

@@ -201,7 +201,8 @@ def retain(
       file: the base name of the new file.
       checkpoint: the prefix of its checkpoint; "" for a file that has none.
       exists: whether a checkpoint of such a prefix is there.
-      keep: keep the newest so many files instead, whatever becomes of their checkpoints.
+      keep: keep the newest so many files instead, whatever becomes of their checkpoints; of those
+        with a checkpoint where the new file has one, and else of those without.
 
     Returns:
       The paths of the deleted files.
@@ -226,7 +227,8 @@ def retain(
         if keep is None:
             over = [known for known in others if outlived(known)]
         else:
-            over = others[: max(0, len(files) - keep)]
+            alike = [known for known in others if bool(files[known]) == bool(checkpoint)]
+            over = alike[: max(0, len(alike) + 1 - keep)]
         for known in over:
             del files[known]
         own["files"] = files

@@ -16,7 +16,7 @@ from .freezer import Artifact, warn_of
 from .from_checkpoint import Reading, StoredSource, plan_stored
 from .function_plan import FunctionPlan
 from .graph.audit import refuse_to_run
-from .graph.names import split
+from .graph.names import split, tensor_name
 from .graph_files import StoredGraph, as_graph, parse
 from .initialized import read_initialized
 from .naming import Naming, apart
@@ -121,12 +121,14 @@ def read_saved_model(
         stored_graph(name, meta)  # which looks at it before TensorFlow does
         refuse_to_run(meta.graph_def, f"to load SavedModel {name!r}")
         return _load(name, signature, tags, keys, form)
-    inputs = more.get("inputs")
-    given = inputs if inputs is not None else _named(ends.inputs)
+    inputs, bind = more.get("inputs"), _bound(more.get("bind"), ends)
+    fixed = {tensor_name(getattr(tensor, "name", tensor)) for tensor in bind}
+    named = {key: name for key, name in _named(ends.inputs).items() if name not in fixed}
+    given = named if inputs is None else inputs
     if keys is not None:
         names = apart(keys, list(given) if isinstance(given, Mapping) else [])
         outputs = {name: ends.outputs[key].name for name, key in zip(names, keys)}
-    spec = FreezeSpec.make(outputs, **{**more, "inputs": given}, **form)
+    spec = FreezeSpec.make(outputs, **{**more, "inputs": given, "bind": bind}, **form)
     return read_meta_graph(name, meta, spec)
 
 
@@ -229,6 +231,15 @@ def _keys(outputs: Names, ends: Any) -> Optional[Sequence[str]]:
     if isinstance(names, Mapping) or not all(name in known for name in names):
         return None
     return list(names)
+
+
+def _bound(bind: Any, ends: Any) -> Dict[Any, Any]:
+    """What `bind` fixes, where the signature's name of an input stands for its tensor."""
+    names = _named(ends.inputs)
+    return {
+        names.get(key, key) if isinstance(key, str) else key: value
+        for key, value in dict(bind or {}).items()
+    }
 
 
 def _named(ends: Mapping[str, Any]) -> Dict[str, str]:

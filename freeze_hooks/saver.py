@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Callable, Optional, Tuple
 
+from . import _tf
 from ._tf import v1
 from .deliver import Listeners
 from .freezer import Artifact, Freezer, step_of
@@ -117,5 +118,6 @@ class FreezingSaver(v1.train.Saver):
         """Save a checkpoint as tf.compat.v1.train.Saver.save does, and a frozen file beside it."""
         prefix = super().save(sess, *args, **more)
         if prefix is not None and self._delivery is not None:
-            self._delivery.save(sess, prefix, step_of(sess, prefix), (prefix, self))
+            step = step_of(sess, prefix, _tf.is_numbered(*args, **more))
+            self._delivery.save(sess, prefix, step, (prefix, self))
         return prefix

@@ -181,12 +181,17 @@ class FreezeHook(v1.train.SessionRunHook):
             _tf.on_save(graph, self)
             return
         self._every.reset()
-        self._global_step = v1.train.get_global_step(graph)
+        self._global_step = _tf.global_step(graph)
         if self._global_step is None:
             raise FreezeError(
                 "save_steps= and save_secs= need a global step: "
                 "tf.compat.v1.train.get_or_create_global_step()"
             )
+
+    def after_create_session(self, session: Any, coord: Any) -> None:
+        """Note whether training goes on from a checkpoint."""
+        if self._delivery is not None and self._global_step is not None:
+            self._delivery.begin_at(int(session.run(self._global_step)))
 
     def before_run(self, run_context: Any) -> Any:
         """Note that training has begun; asks for the global step only on a schedule of its own."""
@@ -218,13 +223,13 @@ class FreezeHook(v1.train.SessionRunHook):
         if self._delivery is not None:
             self._delivery.end()
 
-    def after_save(self, saver: Any, session: Any, prefix: str) -> None:
+    def after_save(self, saver: Any, session: Any, prefix: str, numbered: bool) -> None:
         """Freeze `session`, which `saver` just saved as `prefix`; called at each Saver.save."""
         if self._delivery is None:
             return
         if self._last_session is not None and self._last_session() is not session:
             return
-        step = step_of(session, prefix)
+        step = step_of(session, prefix, numbered)
         self._delivery.save(session, prefix, step, (prefix, saver), raising=not self._stepped)
 
     def _save_scheduled(self, session: Any, step: int) -> None:

@@ -67,7 +67,13 @@ class SessionDelivery(Delivery):
         self._freezer = freezer
         self._queues_update: Optional[bool] = None
         self._ended = False
+        self._first_step: Optional[int] = None
         self.report(freezer.plan.findings)
+
+    def begin_at(self, step: int) -> None:
+        """Note the global step that training begins at, which else is that of the first save."""
+        if self._first_step is None:
+            self._first_step = step
 
     def save(
         self,
@@ -116,7 +122,8 @@ class SessionDelivery(Delivery):
         metrics = self._measure(session, step)
         prefix = checkpoint[0] if checkpoint else None
         keep, base, value = options.keep, os.path.basename(stem), math.nan
-        best = self.best(directory, options.file("best"), bool(step))
+        first = step if self._first_step is None else self._first_step
+        best = self.best(directory, options.file("best"), bool(first))
         if best is not None:
             value = monitored(best.monitor, metrics, "evaluate=")
             if not best.beaten_by(value):
@@ -132,9 +139,8 @@ class SessionDelivery(Delivery):
         path = os.path.join(directory, file)
 
         def job() -> None:
-            self.put(freeze, directory, file, keep, prefix, claimed)
-            if options.latest:
-                publish.publish_link(path, os.path.join(directory, options.file("latest")))
+            latest = options.file("latest") if options.latest else None
+            self.put(freeze, directory, file, keep, prefix, claimed, latest)
 
         self.do(path, job, background)
 

@@ -153,6 +153,20 @@ def callee(node: Any, library: Library) -> Optional[str]:
     return str(node.op) if node.op in library else None
 
 
+def outputs_of(graph_def: Any, names: Iterable[str]) -> Iterator[str]:
+    """What stands for nodes that are wanted as outputs: all tensors of a call, whose node goes
+    when its function takes its place; of another the node, which stays."""
+    functions = {f.signature.name: len(f.signature.output_arg) for f in graph_def.library.function}
+    ops = {node.name: node for node in graph_def.node}
+    for name in names:
+        yield name
+        node = ops.get(name)
+        if node is not None:
+            called = len(node.attr["Tout"].list.type) if node.op in CALLS else 1
+            count = functions.get(node.op, called)
+            yield from (f"{name}:{port}" for port in range(1, count))
+
+
 class Trail:
     """Through which functions each inlined node came, so that recursion is seen and refused."""
 
