@@ -140,9 +140,15 @@ class Delivery:
 
         There, what fails is as `failed` says; what that raises, `raise_error` raises again.
         """
+        here = os.getcwd() if background and not publish.is_absolute(path) else None
 
         def safely() -> None:
             try:
+                if here is not None and here != os.getcwd():
+                    raise FreezeError(
+                        f"{path} is a relative path, and the program has left {here}: give an "
+                        "absolute one"
+                    )
                 job()
             except Exception as error:
                 try:

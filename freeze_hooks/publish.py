@@ -133,6 +133,11 @@ def _sync_directory(directory: str) -> None:
             os.close(descriptor)
 
 
+def is_absolute(path: str) -> bool:
+    """Whether a path means the same wherever the program is."""
+    return remote.is_remote(path) or os.path.isabs(path)
+
+
 def directory_of(path: str) -> str:
     """The directory of a path, local or with a scheme; "." where it names none."""
     return str((remote.split if remote.is_remote(path) else os.path.split)(path)[0]) or "."

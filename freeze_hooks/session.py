@@ -72,13 +72,14 @@ class FreezeHook(v1.train.SessionRunHook):
       mode: "min" or "max": what is better. NaN never is.
       threshold: what the first value must beat.
       resume: whether the best value of an earlier run in this directory counts: "auto" if this
-        one goes on from a checkpoint (its first save is at a step over 0).
+        one goes on from a checkpoint (it begins, or first saves, at a step over 0).
       strict: raise what is only warned of otherwise: findings in the graph, and a save that
         fails once training has begun.
       on_publish: functions that are called with the Artifact of each file once it is there, in a
         thread of their own, one after the other: fh.to_onnx(), fh.to_tflite(), fh.upload(prefix),
         fh.to_tensorboard(writer), or your own. What one raises is a warning. Of files that are
-        replaced faster than that, the newest is taken.
+        replaced faster than that, the newest is taken; where few are kept, a file may be gone
+        when its turn comes.
       save_on_background: only read the values between two steps, which takes them in memory once,
         and write them in a thread while training goes on. If files are due faster than the disk
         takes them, one waits, with its values; the next but one holds training up.

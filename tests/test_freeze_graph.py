@@ -14,7 +14,7 @@ from small import X, build
 from tensorflow.python.tools import freeze_graph as tensorflows
 
 import freeze_hooks as fh
-from freeze_hooks import freeze_graph
+from freeze_hooks import freeze_graph, graph_util
 
 v1 = tf.compat.v1
 INPUT = {"net/x:0": X, "net/is_training:0": False}
@@ -132,14 +132,23 @@ def test_partitioned_variables(graph, clean, tmp_path):
     run.check(clean)
 
 
-def test_an_initializer(graph, clean, tmp_path):
+@pytest.mark.parametrize("ending", ["", ":0"])
+def test_an_initializer(ending, graph, clean, tmp_path):
     """Ops to run once the checkpoint is restored: here one that changes a variable."""
     run = Run(tmp_path)
     w = next(v for v in v1.global_variables() if v.op.name == "net/w")
-    v1.assign(w, tf.zeros_like(w), name="forget")
+    tf.identity(v1.assign(w, tf.zeros_like(w)), name="forget")
     run.graph_def = v1.get_default_graph().as_graph_def()
     freeze_graph.freeze_graph_with_def_protos(
-        run.graph_def, None, run.checkpoint, "net/MatMul", None, None, run.out, True, "forget"
+        run.graph_def,
+        None,
+        run.checkpoint,
+        "net/MatMul",
+        None,
+        None,
+        run.out,
+        True,
+        "forget" + ending,
     )
     (got,) = clean.run(run.out, {"net/x:0": X}, ["net/MatMul:0"])
     np.testing.assert_array_equal(got, np.zeros([16, 6]))
@@ -231,6 +240,41 @@ def test_freezing_twice(run, clean, warnings_logged):
     run.freeze(run.binary)
     run.check(clean)
     assert any("frozen already" in message for message in warnings_logged)
+
+
+def with_a_call():
+    """A function of three results, as what it is called by stands in SavedModels; its node."""
+    x = v1.placeholder(tf.float32, [None, 2], "x")
+    w = v1.get_variable("w", [2, 2], use_resource=True)
+    called = tf.function(lambda x: (x @ w, x - w[0], 2 * x), autograph=False)
+    return called(x)[0].op
+
+
+@pytest.mark.parametrize("drop_in", ["freeze_graph", "convert_variables_to_constants"])
+def test_all_results_of_a_call(drop_in, graph, clean, tmp_path):
+    """The node is named, so all of its tensors are wanted."""
+    node, prefix, out = with_a_call(), str(tmp_path / "model.ckpt"), str(tmp_path / "frozen.pb")
+    while node.type == "Identity":
+        node = node.inputs[0].op
+    with v1.Session() as session:
+        session.run(v1.global_variables_initializer())
+        x = np.float32([[1, 2], [3, 4]])
+        live = session.run(list(node.outputs), {"x:0": x})
+        if drop_in == "freeze_graph":
+            v1.train.Saver().save(session, prefix)
+            freeze_graph.freeze_graph(
+                "", "", True, prefix, node.name, "", "", out, True, "", "", "", prefix + ".meta"
+            )
+        else:
+            frozen = graph_util.convert_variables_to_constants(
+                session, graph.as_graph_def(), [node.name]
+            )
+            with open(out, "wb") as file:
+                file.write(frozen.SerializeToString())
+    got = clean.run(out, {"x:0": x}, [f"{node.name}:{i}" for i in range(3)])
+    assert len(live) >= 3
+    for one, other in zip(got, live):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_errors_are_those_that_callers_catch(run, tmp_path):

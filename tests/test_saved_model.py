@@ -94,6 +94,25 @@ def test_tensors_of_its_graph(clean, tmp_path):
     np.testing.assert_allclose(got, scores, rtol=1e-6)
 
 
+@pytest.mark.parametrize("bind", [{"is_training:0": False}, {"training": False}])
+def test_an_input_that_is_bound(bind, graph, clean, tmp_path):
+    """It is one of the signature's, and no input any more."""
+    x, training = (
+        v1.placeholder(tf.float32, [None], "x"),
+        v1.placeholder(tf.bool, [], "is_training"),
+    )
+    w = v1.get_variable("w", initializer=3.0)
+    y = tf.cond(training, lambda: x * w + 100, lambda: x * w)
+    directory = str(tmp_path / "saved")
+    with v1.Session() as session:
+        session.run(w.initializer)
+        v1.saved_model.simple_save(session, directory, {"x": x, "training": training}, {"y": y})
+    artifact = fh.freeze_saved_model(directory, tmp_path / "a.pb", bind=bind)
+    assert [end.name for end in artifact.signature.inputs] == ["x"]
+    (got,) = clean.run(tmp_path / "a.pb", {"x:0": np.float32([1, 2])}, ["y:0"])
+    assert got.tolist() == [3, 6]
+
+
 def test_the_command_on_tensorflow_1(clean, tmp_path):
     directory, (scores, vectors) = save(tmp_path, tags=["one", "two"])
     out = str(tmp_path / "a.pb")
