@@ -33,6 +33,8 @@ MUTABLE_TABLES = frozenset(
     ("MutableHashTableV2", "MutableHashTableOfTensorsV2", "MutableDenseHashTableV2")
 )
 TABLE_INITS = frozenset(("InitializeTable", "InitializeTableV2", "LookupTableImportV2"))
+_STACK_POPS = frozenset(("StackPop", "StackPopV2"))
+_STACK_ORDER = _STACK_POPS | {"StackPush", "StackPushV2", "ControlTrigger"}
 _CONTEXT_MAKERS = frozenset(SWITCHES + ENTERS)
 _PIVOTS = frozenset(
     ("Identity", "RefIdentity", "Const", "LoopCond") + MERGES + ENTERS + EXITS + NEXT_ITERATIONS
@@ -173,12 +175,15 @@ def prune(
     `keep_order` on nodes that take a variable, whose value may depend on what ran before, and on
     all above them: TensorFlow leaves a control input out where a data input brings the same order
     (Graph._control_dependencies_for_inputs). What waits for the initialization of a lookup table,
-    or for what is `awaited`, goes on waiting.
+    or for what is `awaited`, goes on waiting. Where the gradients of a v1 loop are needed, so do
+    its stacks, which control inputs alone keep in order, and all above them.
     """
     moved = moved or {}
     outputs = [follow(text, moved) for text in body.outputs]
     effects = body.effects if keep_order else ()
     pivots = _Pivots(body) if has_frames(body.nodes) else None
+    ordered_ops = _STACK_ORDER if _needs_stacks(body, outputs, effects) else frozenset()
+    awaited_ops = TABLE_INITS | ordered_ops
     wanted: Dict[str, Optional[List[str]]] = {}  # a node's inputs, None where they stay
     stack = [(split(text)[0], False) for text in reversed(outputs)]
     stack += [(name, True) for name in effects]
@@ -192,12 +197,14 @@ def prune(
             raise NotFreezableError(f"the graph is broken: a node needs {name!r}, which it lacks")
         inputs = list(node.input)
         controls = [text for text in inputs if text[:1] == "^"]
-        reads = keep_order and (name in body.late or takes_variable(node, body.nodes))
+        reads = node.op in ordered_ops or (
+            keep_order and (name in body.late or takes_variable(node, body.nodes))
+        )
         if waited_for:
             whole.add(name)
         elif controls and not reads:
             inputs = [text for text in inputs if text[:1] != "^"]
-            inputs += [text for text in controls if _is_awaited(text[1:], body)]
+            inputs += [text for text in controls if _is_awaited(text[1:], body, awaited_ops)]
             if pivots is not None and _is_free(node, body.nodes):
                 inputs += pivots.of(node)
         if moved:
@@ -217,8 +224,29 @@ def prune(
     return dataclasses.replace(body, nodes=nodes, outputs=outputs, effects=effects)
 
 
-def _is_awaited(name: str, body: Body) -> bool:
-    return name in body.awaited or (name in body.nodes and body.nodes[name].op in TABLE_INITS)
+def _is_awaited(name: str, body: Body, ops: AbstractSet[str]) -> bool:
+    return name in body.awaited or (name in body.nodes and body.nodes[name].op in ops)
+
+
+def _needs_stacks(body: Body, outputs: Iterable[str], effects: Iterable[str]) -> bool:
+    """Whether the outputs take what a v1 loop left on a stack, as its gradients do.
+
+    A loop that was trained goes on pushing, whether or not anything pops.
+    """
+    if not any(node.op in _STACK_POPS for node in body.nodes.values()):
+        return False
+    stack = [split(text)[0] for text in outputs] + list(effects)
+    seen = set(stack)
+    while stack:
+        node = body.nodes.get(stack.pop())
+        if node is None:
+            continue
+        if node.op in _STACK_POPS:
+            return True
+        above = {split(text)[0] for text in data_inputs(node)} - seen
+        seen |= above
+        stack.extend(above)
+    return False
 
 
 def _copy(node: Any) -> Any:
