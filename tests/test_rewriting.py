@@ -6,6 +6,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import freeze_hooks as fh
 from freeze_hooks._tf import GraphDef, NodeDef
 from freeze_hooks.graph.body import Body, prune, topological
 from freeze_hooks.graph.fold import simplify
@@ -136,6 +137,54 @@ def test_known_values_are_what_a_session_computes(build):
     found = value_of(body, tensor.op.name)
     assert found is not None
     assert bool(found) == bool(expected)
+
+
+VECTORS = st.lists(st.booleans(), max_size=3) | st.booleans()
+
+
+@settings(deadline=None, max_examples=100)
+@given(VECTORS, VECTORS, st.sampled_from(["and", "or"]), st.sampled_from([None, 0, 1]))
+def test_known_vectors_are_what_a_session_computes(left, right, kind, unknown):
+    """A value that is found has the right elements; where an operand is unknown, any is one."""
+    values = [np.array(left, bool), np.array(right, bool)]
+    with tf.Graph().as_default() as graph:
+        operands = [tf.constant(value) for value in values]
+        if unknown is not None:
+            operands[unknown] = v1.placeholder(tf.bool)
+        try:
+            tensor = OPERATIONS[kind](*operands)
+        except ValueError:
+            return  # the shapes do not fit
+        reduced = [tf.reduce_all(tensor), tf.reduce_any(tensor)]
+        feeds = {} if unknown is None else {operands[unknown]: values[unknown]}
+        with v1.Session() as session:
+            try:
+                expected = session.run([tensor, *reduced], feeds)
+            except tf.errors.InvalidArgumentError:
+                return
+    body = Body({node.name: node for node in graph.as_graph_def().node}, [])
+    found = [value_of(body, t.op.name) for t in [tensor, *reduced]]
+    assert unknown is not None or found[0] is not None
+    for ours, theirs in zip(found[: 1 if unknown is None else 0] + found[1:], expected):
+        assert ours is None or np.array_equal(ours, theirs)
+    if unknown is not None and found[0] is not None:
+        assert np.all(expected[0] == found[0]) and values[1 - unknown].size == 1
+
+
+@pytest.mark.parametrize("kind", ["and", "or"])
+@pytest.mark.parametrize("other", [[True, True], [False, False], [True], True, False])
+@pytest.mark.parametrize("use", [[True, False], [True, True], [False, False]])
+def test_bound_vectors_decide_as_a_session_would(kind, other, use, graph, clean, tmp_path):
+    path = str(tmp_path / "a.pb")
+    x, on = v1.placeholder(tf.float32, [2], "x"), v1.placeholder(tf.bool, [2], "use")
+    both = OPERATIONS[kind](on, tf.constant(other))
+    for name, reduced in (("y", tf.reduce_all(both)), ("z", tf.reduce_any(both))):
+        tf.identity(tf.cond(reduced, lambda: x + 1.0, lambda: x - 1.0), name=name)
+    with v1.Session() as session:
+        live = session.run(["y:0", "z:0"], {"x:0": [1.0, 2.0], "use:0": use})
+        fh.freeze_session(session, path, ["y", "z"], bind={"use:0": use})
+    ours = clean.run(path, {"x:0": np.float32([1.0, 2.0])}, ["y:0", "z:0"])
+    assert [v.tolist() for v in ours] == [v.tolist() for v in live]
 
 
 def training_graph():

@@ -1,4 +1,4 @@
-"""Scalars that are already known when a graph is frozen, such as a bound `is_training`."""
+"""Small tensors that are already known when a graph is frozen, such as a bound `is_training`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from .names import split
 
 _DEEPEST = 100  # a predicate is a handful of ops from what decides it
 _SMALL = 16  # elements
+
+_REDUCTIONS = frozenset(("All", "Any"))  # which say of no elements what they say of none other
 
 _PURE: Dict[str, Callable[..., Any]] = {
     "Identity": lambda x: x,
@@ -34,8 +36,11 @@ _PURE: Dict[str, Callable[..., Any]] = {
 }
 
 
-def value_of(body: Body, tensor: str, depth: int = 0) -> Optional[Any]:
-    """The value of a small tensor that follows from constants alone, else None."""
+def value_of(body: Body, tensor: str, depth: int = 0, exact: bool = False) -> Optional[Any]:
+    """The value of a small tensor that follows from constants alone, else None.
+
+    Unless it is to be `exact`, one element may stand for a tensor that has it everywhere.
+    """
     name, port = split(tensor)
     node = body.nodes.get(name)
     if node is None or port != 0 or depth > _DEEPEST:
@@ -43,13 +48,14 @@ def value_of(body: Body, tensor: str, depth: int = 0) -> Optional[Any]:
     if node.op == "Const":
         return _const(node)
     if node.op == "Cast":
-        value = value_of(body, node.input[0], depth + 1)
+        value = value_of(body, node.input[0], depth + 1, exact)
         return None if value is None else np.asarray(value, numpy_dtype(node.attr["DstT"].type))
     if node.op in ("LogicalAnd", "LogicalOr"):
-        return _short_circuit(body, node, depth)
+        return _short_circuit(body, node, depth, exact)
     if node.op not in _PURE:
         return None
-    values: List[Any] = [value_of(body, text, depth + 1) for text in data_inputs(node)]
+    exact = exact or node.op in _REDUCTIONS
+    values: List[Any] = [value_of(body, text, depth + 1, exact) for text in data_inputs(node)]
     if any(value is None for value in values):
         return None
     try:
@@ -65,12 +71,16 @@ def truth(value: Any) -> Optional[bool]:
     return bool(np.reshape(value, ())[()])
 
 
-def _short_circuit(body: Body, node: Any, depth: int) -> Optional[Any]:
-    decides = node.op == "LogicalOr"  # a True decides Or, a False decides And
-    values = [value_of(body, text, depth + 1) for text in data_inputs(node)]
-    if any(value is not None and np.all(value == decides) for value in values):
-        return np.asarray(decides)
-    return None if any(value is None for value in values) else np.asarray(not decides)
+def _short_circuit(body: Body, node: Any, depth: int, exact: bool) -> Optional[Any]:
+    values = [value_of(body, text, depth + 1, exact) for text in data_inputs(node)]
+    if any(value is None for value in values):
+        decides = node.op == "LogicalOr"  # a True decides Or, a False decides And
+        decided = not exact and any(truth(value) is decides for value in values)
+        return np.asarray(decides) if decided else None
+    try:
+        return _PURE[node.op](*values)
+    except ValueError:  # of shapes that do not fit
+        return None
 
 
 def _const(node: Any) -> Optional[Any]:
