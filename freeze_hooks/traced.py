@@ -155,6 +155,7 @@ def _stem(placeholder: str) -> str:
 def _table(handle: Any, name: str, types: Set[Tuple[int, int]]) -> Table:
     for keys, values in sorted(types):
         try:
+            _check_types(handle, keys, values)  # an export of other types ends the process
             content = tf.raw_ops.LookupTableExportV2(
                 table_handle=handle, Tkeys=tf.as_dtype(keys), Tvalues=tf.as_dtype(values)
             )
@@ -172,6 +173,11 @@ def _table(handle: Any, name: str, types: Set[Tuple[int, int]]) -> Table:
         f"the function captures a resource at {name!r} that is neither a variable nor a lookup "
         "table, so it cannot travel in a file"
     )
+
+
+def _check_types(handle: Any, keys: int, values: int) -> None:
+    nothing, default = tf.zeros([0], tf.as_dtype(keys)), tf.zeros([], tf.as_dtype(values))
+    tf.raw_ops.LookupTableFindV2(table_handle=handle, keys=nothing, default_value=default)
 
 
 def _source(nodes: Mapping[str, Any], name: str, port: int) -> str:
