@@ -20,7 +20,8 @@ from .replicas import one_replica, reduced_on_read, strategy_of
 from .spec import FreezeSpec, Verifying
 from .traced import plan_concrete
 
-_AUTO_INPUT = re.compile(r"(input_layer|keras_tensor|input)(_\d+)?$")
+_AUTO_INPUT = re.compile(r"(input_layer|keras_tensor)(?:_(\d+))?$")  # of Keras 3
+_AUTO_INPUT_2 = re.compile(r"(input)_(\d+)$")  # of Keras 2, which counts from 1
 _AUTO_MODEL = re.compile(r"(functional|sequential|model)(_\d+)*$")
 
 
@@ -157,30 +158,33 @@ def _input_names(model: Any, specs: Any) -> List[str]:
     except (AttributeError, ValueError, RuntimeError):
         tensors = []
     if len(tensors) == len(flat) and tensors:
-        return _renumbered([_layer_name(tensor) for tensor in tensors])
+        return _layer_names(tensors)
     if all(spec.name for spec in flat):
         return [spec.name for spec in flat]
     return ["inputs"] if len(flat) == 1 else keys_of(specs, "inputs")
 
 
-def _layer_name(tensor: Any) -> str:
-    """The Input layer that a symbolic tensor of any Keras comes from."""
-    history = tensor._keras_history
-    return str((getattr(history, "operation", None) or history[0]).name)
+def _layer_names(tensors: Sequence[Any]) -> List[str]:
+    """The Input layers that symbolic tensors of any Keras come from."""
+    histories = [tensor._keras_history for tensor in tensors]
+    if all(hasattr(history, "operation") for history in histories):
+        return _renumbered([str(h.operation.name) for h in histories], _AUTO_INPUT, 0)
+    return _renumbered([str(history[0].name) for history in histories], _AUTO_INPUT_2, 1)
 
 
-def _renumbered(names: Sequence[str]) -> List[str]:
-    """Names that Keras counted up over a process, counted as in a fresh one."""
-    found: List[str] = []
-    counts: Dict[str, int] = {}
-    for name in names:
-        automatic = _AUTO_INPUT.match(name)
-        if automatic:
-            name = automatic.group(1)
-            counts[name] = counts.get(name, 0) + 1
-            if name == "input":  # tf.keras counts from 1
-                name = f"input_{counts[name]}"
-        found.append(name)
+def _renumbered(names: Sequence[str], automatic: Any, first: int) -> List[str]:
+    """Names that Keras counted up over a process, counted as in a fresh one; their order stays,
+    whatever that of the inputs is, so that names which were given do not change places."""
+    numbers: Dict[str, List[int]] = {}
+    matches = [automatic.match(name) for name in names]
+    for match in filter(None, matches):
+        numbers.setdefault(match.group(1), []).append(int(match.group(2) or 0))
+    found = list(names)
+    for i, match in enumerate(matches):
+        if match:
+            base, number = match.group(1), int(match.group(2) or 0)
+            count = first + sorted(numbers[base]).index(number)
+            found[i] = f"{base}_{count}" if count else base
     return found
 
 
@@ -249,7 +253,7 @@ def _plan_graph_model(model: Any, ema: Optional[str], form: Mapping[str, Any]) -
         raise FreezeError("in graph mode, Keras's optimizers keep no averages: leave out ema=")
     if not getattr(model, "outputs", None):
         raise FreezeError(f"{model.name!r} is not built yet: call or train it once")
-    inputs = apart(_renumbered(model.input_names))
+    inputs = apart(_renumbered(model.input_names, _AUTO_INPUT_2, 1))
     outputs = apart(model.output_names, inputs)
     session = backend.get_session()
     with session.graph.as_default():

@@ -1,0 +1,61 @@
+"""What the inputs and outputs of a Keras model are called, and that each name is the right one."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from fitting import KERASES, TF1, keras_of
+
+import freeze_hooks as fh
+
+ONE, TWO = np.array([[1.0, 2.0]], np.float32), np.array([[30.0, 70.0]], np.float32)
+
+
+@pytest.fixture(params=KERASES)
+def keras(request):
+    found = keras_of(request.param)
+    found.backend.clear_session()
+    yield found
+    found.backend.clear_session()
+
+
+def is_keras_3(keras):
+    return getattr(keras, "__version__", "2").startswith("3")
+
+
+def difference(keras, a, b, turned):
+    """A model of a - b."""
+    return keras.Model([b, a] if turned else [a, b], keras.layers.Subtract(name="diff")([a, b]))
+
+
+def inputs_of(artifact):
+    return [tensor.name for tensor in artifact.signature.inputs]
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("names", [("input_1", "input_2"), ("a", "input"), ("input", "input_1")])
+def test_names_that_look_as_if_keras_gave_them(keras, turned, names, clean, tmp_path):
+    a, b = (keras.Input((2,), name=name) for name in names)
+    artifact = fh.freeze_keras_model(difference(keras, a, b, turned), str(tmp_path / "m.pb"))
+    assert sorted(inputs_of(artifact)) == sorted(names)
+    feeds = dict(zip((name + ":0" for name in names), (ONE, TWO)))
+    np.testing.assert_array_equal(clean.run(tmp_path / "m.pb", feeds, ["diff:0"])[0], ONE - TWO)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_names_that_keras_gave(keras, turned, clean, tmp_path):
+    for _ in range(3):
+        keras.Input((2,))
+    a, b = keras.Input((2,)), keras.Input((2,))
+    artifact = fh.freeze_keras_model(difference(keras, a, b, turned), str(tmp_path / "m.pb"))
+    first = ["input_layer", "input_layer_1"] if is_keras_3(keras) else ["input_1", "input_2"]
+    assert sorted(inputs_of(artifact)) == first
+    feeds = dict(zip((name + ":0" for name in first), (ONE, TWO)))
+    np.testing.assert_array_equal(clean.run(tmp_path / "m.pb", feeds, ["diff:0"])[0], ONE - TWO)
+
+
+def test_keras_3_gives_no_such_name(keras, tmp_path):
+    if not is_keras_3(keras):
+        pytest.skip("Keras 2 counts so itself")
+    a, b = keras.Input((2,), name="input_7"), keras.Input((2,), name="input_3")
+    artifact = fh.freeze_keras_model(difference(keras, a, b, False), str(tmp_path / "m.pb"))
+    assert inputs_of(artifact) == ["input_7", "input_3"]
