@@ -15,7 +15,7 @@ from .fit import averages_of
 from .freezer import Artifact, Freezer, warn_of
 from .function_plan import FunctionPlan
 from .keras_signature import backend_of, functional_of, signature_of
-from .naming import Naming, apart, keys_of
+from .naming import Naming, apart, keys_of, spread, stems_of
 from .replicas import one_replica, reduced_on_read, strategy_of
 from .spec import FreezeSpec, Verifying
 from .traced import plan_concrete
@@ -150,7 +150,7 @@ def _traced(model: Any, specs: Any) -> Any:
 
 def _input_names(model: Any, specs: Any) -> List[str]:
     """A name for each input tensor, in the order of tf.nest.flatten."""
-    flat = tf.nest.flatten(specs)
+    flat = tf.nest.flatten(specs, expand_composites=True)
     if isinstance(specs, Mapping):
         return keys_of(specs, "inputs")
     try:
@@ -190,11 +190,11 @@ def _renumbered(names: Sequence[str], automatic: Any, first: int) -> List[str]:
 
 def _output_names(model: Any, structure: Any) -> List[str]:
     """A name for each output tensor, in the order of tf.nest.flatten."""
-    keys = keys_of(structure, "output")
+    stems = stems_of(structure, "output")
     names = getattr(functional_of(model), "output_names", None)
-    if isinstance(structure, Mapping) or not names or len(names) != len(keys):
-        return keys
-    return [key if _AUTO_MODEL.match(name) else name for key, name in zip(keys, names)]
+    if not isinstance(structure, Mapping) and names and len(names) == len(stems):
+        stems = [stem if _AUTO_MODEL.match(name) else name for stem, name in zip(stems, names)]
+    return spread(structure, stems)
 
 
 def scopes_of(model: Any) -> Callable[[str], bool]:

@@ -60,6 +60,8 @@ def plan_concrete(
         if isinstance(found, Variable)
     }
     fed = [t.op.name for t in concrete.inputs if t.op.name not in captures]
+    _check_names("inputs", naming.inputs, fed)
+    _check_names("outputs", naming.outputs, graph.outputs)
     nodes = {node.name: node for node in graph_def.node}
     before = {new: old for old, new in moved.items()}
     outputs = [_source(nodes, moved[t.op.name], t.value_index) for t in graph.outputs]
@@ -106,6 +108,15 @@ def plan_concrete(
     return FunctionPlan(plan, values, found, expected)
 
 
+def _check_names(what: str, names: Sequence[str], tensors: Sequence[Any]) -> None:
+    if len(names) != len(tensors):
+        told = ", ".join(names) or "none"
+        raise FreezeError(
+            f"the function has {len(tensors)} tensors as {what}, where {len(names)} are expected "
+            f"({told}): give it tensors in dicts, lists and tuples alone"
+        )
+
+
 def _only_reads(graph: Any) -> bool:
     return all(op_only_reads(op) for op in graph.get_operations())
 
@@ -114,15 +125,16 @@ def _called(concrete: Any, naming: Naming, feeds: Mapping[str, Any]) -> Dict[str
     """What a function itself answers; an argument that no output needs is given zeros."""
     signature = concrete.structured_input_signature
     names, flat = iter(naming.inputs), []
-    for spec in tf.nest.flatten(signature):
+    for spec in tf.nest.flatten(signature, expand_composites=True):
         if isinstance(spec, tf.TensorSpec):
             fed = feeds.get(next(names))
             zeros = [1 if size is None else size for size in spec.shape or ()]
             spec = tf.zeros(zeros, spec.dtype) if fed is None else tf.constant(fed, spec.dtype)
         flat.append(spec)
-    args, more = tf.nest.pack_sequence_as(signature, flat)
+    args, more = tf.nest.pack_sequence_as(signature, flat, expand_composites=True)
     found = tf.nest.flatten(concrete(*args, **more), expand_composites=True)
-    return {name: tensor.numpy() for name, tensor in zip(naming.outputs, found)}
+    answers = [tensor for tensor in found if tensor is not None]
+    return {name: tensor.numpy() for name, tensor in zip(naming.outputs, answers)}
 
 
 def _embedded(graph_def: Any, captures: Mapping[str, Any], naming: Naming) -> Dict[str, Any]:
@@ -246,7 +258,8 @@ def plan_function(
         ConcreteFunction, or any function of tensors together with `input_signature`.
       input_signature: a list of tf.TensorSpec, one for each argument.
       outputs: names for the outputs in the order of tf.nest.flatten; else they are called after
-        the keys of the dict that the function returns, or "output_0", "output_1"...
+        the keys of the dict that the function returns, or "output_0", "output_1"... A ragged
+        tensor "a" is two outputs, "a_values" and "a_row_splits"; a sparse one is three.
       lower_control_flow: write conditionals and loops as Switch, Merge, Enter... (TensorFlow 1's)
         instead of functions.
       weights, check_numerics, optimize, verify: as in FreezeHook.

@@ -59,3 +59,69 @@ def test_keras_3_gives_no_such_name(keras, tmp_path):
     a, b = keras.Input((2,), name="input_7"), keras.Input((2,), name="input_3")
     artifact = fh.freeze_keras_model(difference(keras, a, b, False), str(tmp_path / "m.pb"))
     assert inputs_of(artifact) == ["input_7", "input_3"]
+
+
+def answering(keras, composite, pack):
+    """A model that answers a composite tensor beside a dense one."""
+
+    class Answering(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = keras.layers.Dense(2)
+
+        def call(self, x):
+            return pack(composite(x), self.dense(x))
+
+    return Answering()
+
+
+def as_dict(tokens, z):
+    return {"tokens": tokens, "state": None, "z": z}
+
+
+def ragged(x):
+    return tf.RaggedTensor.from_tensor(x, padding=0.0)
+
+
+ENDS = [
+    (ragged, as_dict, ["tokens_values", "tokens_row_splits", "z"]),
+    (ragged, lambda *both: list(both), ["output_0_values", "output_0_row_splits", "output_1"]),
+    (
+        tf.sparse.from_dense,
+        as_dict,
+        ["tokens_indices", "tokens_values", "tokens_dense_shape", "z"],
+    ),
+]
+
+
+@pytest.mark.skipif(TF1, reason="Keras builds a graph there")
+@pytest.mark.parametrize("composite,pack,names", ENDS)
+def test_composite_outputs_are_several(keras, composite, pack, names, clean, tmp_path):
+    x = np.array([[1, 2], [3, 0], [0, 0]], np.float32)
+    model = answering(keras, composite, pack)
+    live = [t for t in tf.nest.flatten(model(x), expand_composites=True) if t is not None]
+    specs = tf.TensorSpec([None, 2], tf.float32, name="x")
+    path, feeds = tmp_path / "m.pb", {"x": x}
+    fh.freeze_keras_model(model, str(path), input_signature=specs, verify=feeds)
+    found = clean.run(path, {"x:0": x}, [name + ":0" for name in names])
+    for tensor, answer in zip(live, found):
+        np.testing.assert_array_equal(answer, tensor.numpy())
+
+
+def test_the_ragged_output_of_a_layer(keras, clean, tmp_path):
+    if TF1:
+        pytest.skip("no such layer")
+    layer = keras.layers.TextVectorization(ragged=True, name="tokens")
+    layer.adapt(["a b c", "b c"])
+    text = keras.Input((), dtype="string", name="text")
+    model = keras.Model(
+        text, [layer(text), keras.layers.Lambda(tf.strings.length, (), name="n")(text)]
+    )
+    fh.freeze_keras_model(model, str(tmp_path / "m.pb"))
+    words = np.array([b"a b", b"c"])
+    tokens, length = model(tf.constant(words))
+    fetches = ["tokens_values:0", "tokens_row_splits:0", "n:0"]
+    values, splits, n = clean.run(tmp_path / "m.pb", {"text:0": words}, fetches)
+    assert values.tolist() == tokens.flat_values.numpy().tolist()
+    assert splits.tolist() == tokens.row_splits.numpy().tolist()
+    assert n.tolist() == length.numpy().tolist() == [3, 1]
