@@ -274,8 +274,8 @@ def plan_function(
     captured = {inner.op.name for _, inner in _tf.captures(concrete.graph)}
     fed = [t.op.name for t in concrete.inputs if t.op.name not in captured]
     names = tuple(outputs) if outputs else keys_of(concrete.structured_outputs, "output")
-    wanted = len(tf.nest.flatten(concrete.structured_outputs, expand_composites=True))
-    if len(names) != wanted:
+    wanted = len(concrete.outputs)
+    if outputs and len(names) != wanted:
         raise FreezeError(f"outputs= names {len(names)} tensors, but the function has {wanted}")
     variables = {id(v.handle): v.name.split(":")[0] for v in concrete.graph.variables}
     naming = Naming(fed, apart(names, fed), variables)
