@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import re
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 import tensorflow as tf
 
@@ -14,7 +14,7 @@ from .errors import FreezeError, NotFreezableError
 from .fit import averages_of
 from .freezer import Artifact, Freezer, warn_of
 from .function_plan import FunctionPlan
-from .keras_signature import backend_of, functional_of, signature_of
+from .keras_signature import backend_of, functional_of, opened, signature_of
 from .naming import Naming, apart, keys_of, spread, stems_of
 from .replicas import one_replica, reduced_on_read, strategy_of
 from .spec import FreezeSpec, Verifying
@@ -81,8 +81,7 @@ def plan_keras_model(
                 f"{backend_of(model)}: compare with fh.load_frozen(path)"
             )
         return plan_elsewhere(model, input_signature, ema, form)
-    specs = signature_of(model, input_signature)
-    concrete = _traced(model, specs)
+    specs, concrete = _traced_open(model, input_signature)
     inputs = apart(_input_names(model, specs))
     outputs = apart(_output_names(model, concrete.structured_outputs), inputs)
     naming = Naming(inputs, outputs, _variable_names(model), scopes_of(model))
@@ -131,6 +130,18 @@ def freeze_keras_model(
     )
     warn_of(plan.findings)
     return plan.write(os.fspath(path))
+
+
+def _traced_open(model: Any, given: Any) -> Tuple[Any, Any]:
+    """What a model takes, of any batch size if it can, and the function traced for that."""
+    specs = signature_of(model, given)
+    wider = opened(model, specs) if given is None else None
+    if wider is not None:
+        try:
+            return wider, _traced(model, wider)
+        except NotFreezableError:
+            pass  # the layers want the batch size that they were built for
+    return specs, _traced(model, specs)
 
 
 def _traced(model: Any, specs: Any) -> Any:

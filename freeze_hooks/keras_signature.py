@@ -53,6 +53,29 @@ def signature_of(model: Any, given: Any) -> Any:
     return specs
 
 
+def opened(model: Any, specs: Any) -> Any:
+    """Specs without the batch size that Keras took from a call; None where it was declared."""
+    if not _is_inferred(model) or not isinstance(specs, tf.TensorSpec) or not specs.shape.rank:
+        return None
+    if specs.shape[0] is None:
+        return None
+    return tf.TensorSpec([None] + specs.shape.as_list()[1:], specs.dtype)
+
+
+def _is_inferred(model: Any) -> bool:
+    """Whether a Sequential took its input's shape from a call."""
+    if hasattr(model, "_has_explicit_input_shape"):  # Keras 2
+        return not model._has_explicit_input_shape
+    layers = getattr(model, "_layers", None) or []
+    if not hasattr(model, "_functional") or len(layers) < 2:
+        return False
+    config = getattr(getattr(layers[0], "_auto_config", None), "config", {})
+    given = {key for key, value in config.items() if value is not None and value is not False}
+    if given != {"batch_shape", "dtype"}:  # which Sequential.build gives its own InputLayer
+        return False
+    return not hasattr(layers[1], "input_shape") or _is_inferred(layers[1])
+
+
 def _known_signature(model: Any) -> Any:
     try:
         inputs = functional_of(model).input
