@@ -18,7 +18,7 @@ from . import _tf, errors
 from .errors import FreezeError, NotFreezableError
 from .fit import averages_of, synchronize
 from .function_plan import FunctionPlan
-from .keras_signature import backend_of, signature_of
+from .keras_signature import backend_of, opened, signature_of
 from .plan import FreezePlan, Slot
 from .planning import ANSWER, MODEL, TASK, Answer, Task
 from .stream import Value
@@ -57,7 +57,8 @@ def plan_elsewhere(
         _build(model, specs)
     layers = list(_layers(model))
     _refuse_wrappers(model, layers)
-    task = Task(specs, dict(form), _classes(layers), _custom_modules(), _settings())
+    wider = opened(model, specs) if input_signature is None else None
+    task = Task(specs, dict(form), _classes(layers), _custom_modules(), _settings(), wider)
     answer = _ask(model, task)
     return _plan_of(model, answer, ema)
 

@@ -10,7 +10,8 @@ import pickle
 import traceback
 from typing import Any, Optional
 
-from .errors import FreezeError
+from .errors import FreezeError, NotFreezableError
+from .function_plan import FunctionPlan
 from .keras_model import handles_of, plan_keras_model
 from .planning import ANSWER, MODEL, TASK, Answer, Task
 
@@ -41,11 +42,18 @@ def _plan(path: str, task: Task) -> Answer:
     model = keras.saving.load_model(
         path, {kind.__name__: kind for kind in classes}, compile=False, safe_mode=False
     )
-    plan = plan_keras_model(model, input_signature=task.input_signature, **task.form)
+    plan = _planned(model, task)
     indices = {id(h): i for i, v in enumerate(model.variables) for h in handles_of(v)}
     found = [indices.get(id(handle)) for handle in plan.handles]
     places = [(i, "" if i is None else str(model.variables[i].path)) for i in found]
     return Answer(plan.plan, places)
+
+
+def _planned(model: Any, task: Task) -> FunctionPlan:
+    if task.wider is not None:
+        with contextlib.suppress(NotFreezableError):  # layers may want the size they were built for
+            return plan_keras_model(model, input_signature=task.wider, **task.form)
+    return plan_keras_model(model, input_signature=task.input_signature, **task.form)
 
 
 def _imported(module: str, name: str) -> Any:

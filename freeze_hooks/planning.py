@@ -20,6 +20,7 @@ class Task:
       classes: (module, qualified name) of those of its layers that are not Keras's.
       custom_modules: where other things registered with Keras are, which it may need.
       settings: of keras.config.
+      wider: an input_signature to try first, of any batch size.
     """
 
     input_signature: Any
@@ -27,6 +28,7 @@ class Task:
     classes: Sequence[Tuple[str, str]]
     custom_modules: Sequence[str]
     settings: Dict[str, Any]
+    wider: Any = None
 
 
 @dataclasses.dataclass(frozen=True)

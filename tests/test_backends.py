@@ -176,3 +176,13 @@ def test_class_that_no_other_process_can_import():
 def test_unbuilt_model():
     with pytest.raises(fh.FreezeError, match="call it once, or give input_signature="):
         fh.plan_keras_model(backend_layers.Gated(5))
+
+
+def test_a_sequential_without_an_input_takes_any_batch_size(tmp_path, clean):
+    model = keras.Sequential([layers.Dense(4, "relu"), layers.Dense(3, name="out")])
+    x = digits.data[:7].astype("float32")
+    model(x[:2])
+    (only,) = fh.freeze_keras_model(model, str(tmp_path / "m.pb")).signature.inputs
+    assert only.shape == (None, 64)
+    found = clean.run(tmp_path / "m.pb", {only.tensor: x}, ["out:0"])[0]
+    np.testing.assert_allclose(found, copies([model(x)])[0], rtol=1e-4, atol=1e-4)
