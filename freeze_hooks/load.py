@@ -5,19 +5,20 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from typing import Any, Container, Dict, Iterable, Mapping, Optional, Tuple
+from typing import Any, Container, Dict, Mapping, Optional, Tuple
 
 import numpy as np
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from . import remote
-from ._tf import GraphDef, op_def, parse, v1
+from ._tf import GraphDef, parse, v1
 from .errors import FreezeError, InvalidFileError, UnknownNameError, refused
 from .freezer import FORMAT
 from .graph.audit import side_effects
 from .graph.body import Body, output_type
 from .graph.cut import PLACEHOLDERS, End, placeholders
+from .graph.defaults import add_defaults
 from .graph.functions import Library
 from .graph.lint import Finding, lint
 from .graph.names import near, split, tensor_name
@@ -238,7 +239,7 @@ def read_graph_def(path: str) -> Any:
         raise InvalidFileError(f"{path} is truncated: it ends before the graph's version")
     with refused(path):
         refuse_broken(graph_def)
-    _add_defaults(graph_def.node)
+    add_defaults(graph_def)
     return graph_def
 
 
@@ -252,14 +253,6 @@ def _content(path: str) -> Tuple[bool, bytes]:
         ours = file.read(len(START)) == START
         file.seek(len(START) if ours else 0)
         return ours, file.read()
-
-
-def _add_defaults(nodes: Iterable[Any]) -> None:
-    for node in nodes:
-        definition = op_def(node.op)
-        for attr in definition.attr if definition is not None else ():
-            if attr.HasField("default_value") and attr.name not in node.attr:
-                node.attr[attr.name].CopyFrom(attr.default_value)
 
 
 def description(path: str) -> Dict[str, Any]:

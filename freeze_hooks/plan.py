@@ -24,6 +24,7 @@ from .errors import NotFreezableError, TooLargeError, UnknownNameError
 from .graph.assigns import settle_assigns
 from .graph.body import ARG, VARIABLES, Body, prune, topological
 from .graph.cut import End, Shape, bind, cut, name_ends, placeholders, resolve
+from .graph.defaults import with_defaults
 from .graph.fold import simplify
 from .graph.functions import Library, name_by_content
 from .graph.lint import Finding, lint
@@ -177,6 +178,7 @@ def compile_plan(
       NotFreezableError: the outputs need something that a frozen file cannot hold.
       TooLargeError: the file would pass 2 GiB.
     """
+    graph_def = with_defaults(graph_def)
     library = Library(graph_def.library)
     body = Body({node.name: node for node in graph_def.node}, [], effects=spec.targets)
     outputs = _outputs(body, spec, shape_of)

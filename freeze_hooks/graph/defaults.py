@@ -1,0 +1,50 @@
+"""Attributes that a graph was stored without, since they are their op's defaults."""
+
+from __future__ import annotations
+
+from typing import Any, Container, Dict, Iterable, Iterator, Optional, Tuple
+
+from .._tf import GraphDef, op_def
+
+
+def add_defaults(graph_def: Any) -> None:
+    """Give all nodes, those of functions too, the attributes that they lack, in place."""
+    for node, lacked in _lacking(graph_def):
+        for name, value in lacked.items():
+            node.attr[name].CopyFrom(value)
+
+
+def with_defaults(graph_def: Any) -> Any:
+    """The graph, or where a node of it lacks an attribute, a copy in which none does."""
+    if next(_lacking(graph_def), None) is None:
+        return graph_def
+    copy = GraphDef()
+    copy.CopyFrom(graph_def)
+    add_defaults(copy)
+    return copy
+
+
+def _lacking(graph_def: Any) -> Iterator[Tuple[Any, Dict[str, Any]]]:
+    """The nodes that lack attributes, and these."""
+    functions = {function.signature.name for function in graph_def.library.function}
+    known: Dict[str, Dict[str, Any]] = {}  # by op
+    for nodes in (graph_def.node, *(f.node_def for f in graph_def.library.function)):
+        yield from _lacking_among(nodes, functions, known)
+
+
+def _lacking_among(
+    nodes: Iterable[Any], functions: Container[str], known: Dict[str, Dict[str, Any]]
+) -> Iterator[Tuple[Any, Dict[str, Any]]]:
+    for node in nodes:
+        defaults = known.get(node.op)
+        if defaults is None:
+            defaults = known[node.op] = _defaults(None if node.op in functions else op_def(node.op))
+        attr = node.attr
+        lacked = {name: value for name, value in defaults.items() if name not in attr}
+        if lacked:
+            yield node, lacked
+
+
+def _defaults(definition: Optional[Any]) -> Dict[str, Any]:
+    attrs = definition.attr if definition is not None else ()
+    return {attr.name: attr.default_value for attr in attrs if attr.HasField("default_value")}
