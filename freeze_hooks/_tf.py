@@ -172,8 +172,8 @@ def handle_type(handle: Any) -> Optional[Tuple[int, Any]]:
     None for another resource, such as a lookup table.
     """
     data = handle._handle_data
-    if data is None or not data.is_set:
-        return None
+    if data is None or not data.is_set or len(data.shape_and_type) != 1:
+        return None  # mutable tables have the types of their keys and of their values
     return data.shape_and_type[0].dtype, data.shape_and_type[0].shape
 
 

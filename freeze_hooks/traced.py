@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import re
-from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Sequence, Set, Tuple
+from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Sequence
 
 import tensorflow as tf
 
 from . import _tf
-from ._tf import GraphDef, v1
+from ._tf import GraphDef, NodeDef, v1
+from .captured_tables import read_column, table_of
 from .errors import FreezeError, NotFreezableError
 from .freezer import Artifact, warn_of
 from .function_plan import FunctionPlan
 from .graph.body import REF_VARIABLES
-from .graph.captured import Table, embed, lookup_types, strip_scopes
+from .graph.captured import embed, lookup_types, strip_scopes
 from .graph.names import split, tensor_name, unique
+from .graph.tables import Column
 from .graph.variables import Variable, static
 from .naming import Naming, apart, keys_of
 from .plan import compile_plan, value_bytes
@@ -24,7 +27,7 @@ from .stream import Value
 from .values import as_value
 from .verify import Expected, check_feeds, feeds_of, unfit
 
-Reader = Callable[[], Value]
+Reader = Callable[[Dict[str, Any]], Value]  # told what was read of tables before
 _COPIED_BYTES = 1 << 20  # a smaller variable may as well be copied as it is read
 
 
@@ -59,6 +62,11 @@ def plan_concrete(
         for name, found in embedded.items()
         if isinstance(found, Variable)
     }
+    handles.update(
+        (moved[name], captures[name])
+        for name, found in embedded.items()
+        if isinstance(found, NodeDef)
+    )
     fed = [t.op.name for t in concrete.inputs if t.op.name not in captures]
     _check_names("inputs", naming.inputs, fed)
     _check_names("outputs", naming.outputs, graph.outputs)
@@ -76,7 +84,7 @@ def plan_concrete(
         dict(zip(naming.inputs, (moved[name] for name in fed))),
         **options,
     )
-    plan = compile_plan(graph_def, spec, shape_of, one_call=True)
+    plan = compile_plan(graph_def, spec, shape_of, one_call=True, content_of=_filled)
     variables = [slot.variable for slot in plan.slots]
     own = {node.name: node for node in graph.as_graph_def().node if node.op in REF_VARIABLES}
     readers = [
@@ -88,7 +96,8 @@ def plan_concrete(
     found = [handles.get(variable.node) for variable in variables]
 
     def values() -> Iterator[Value]:
-        return (read() for read in readers)
+        tables: Dict[str, Any] = {}
+        return (read(tables) for read in readers)
 
     def expected() -> Optional[Expected]:
         if spec.verify is None:
@@ -148,7 +157,7 @@ def _embedded(graph_def: Any, captures: Mapping[str, Any], naming: Naming) -> Di
             taken.add(called)
             found[name] = Variable(called, typed[0], static(typed[1]), True)
         elif tensor.dtype == tf.resource:
-            found[name] = _table(tensor, name, types)
+            found[name] = table_of(tensor, name, types)
         elif tensor.dtype == tf.variant or not hasattr(tensor, "numpy"):
             raise NotFreezableError(
                 f"the function captures {tensor!r} (at {name!r}), which cannot travel in a file: "
@@ -164,34 +173,6 @@ def _stem(placeholder: str) -> str:
     return re.sub(r"(/ReadVariableOp(_\d+)?)?/resource$", "", placeholder)
 
 
-def _table(handle: Any, name: str, types: Set[Tuple[int, int]]) -> Table:
-    for keys, values in sorted(types):
-        try:
-            _check_types(handle, keys, values)  # an export of other types ends the process
-            content = tf.raw_ops.LookupTableExportV2(
-                table_handle=handle, Tkeys=tf.as_dtype(keys), Tvalues=tf.as_dtype(values)
-            )
-        except tf.errors.OpError:
-            continue  # a table of other types
-        rows = sorted(zip(content[0].numpy().tolist(), content[1].numpy().tolist()))
-        if not rows:
-            raise NotFreezableError(f"the lookup table at {name!r} is empty: fill (adapt) it first")
-        entries = list(zip(*rows))
-        return Table(
-            v1.make_tensor_proto(list(entries[0]), keys),
-            v1.make_tensor_proto(list(entries[1]), values),
-        )
-    raise NotFreezableError(
-        f"the function captures a resource at {name!r} that is neither a variable nor a lookup "
-        "table, so it cannot travel in a file"
-    )
-
-
-def _check_types(handle: Any, keys: int, values: int) -> None:
-    nothing, default = tf.zeros([0], tf.as_dtype(keys)), tf.zeros([], tf.as_dtype(values))
-    tf.raw_ops.LookupTableFindV2(table_handle=handle, keys=nothing, default_value=default)
-
-
 def _source(nodes: Mapping[str, Any], name: str, port: int) -> str:
     """The tensor behind the Identity nodes that tracing puts around outputs."""
     while nodes[name].op == "Identity":
@@ -205,10 +186,12 @@ def _reader(
     replaced: Callable[[Any], Any],
     reduced: Mapping[int, Any],
 ) -> Reader:
+    if isinstance(variable, Column):
+        return functools.partial(read_column, handle, variable)
     dtype = tf.as_dtype(variable.dtype)
     large = (value_bytes(variable) or 0) > _COPIED_BYTES
 
-    def read() -> Value:
+    def read(tables: Dict[str, Any]) -> Value:
         source = replaced(handle)
         if id(source) in reduced:
             return as_value(_tf.shared_array(reduced[id(source)].read_value()))
@@ -217,6 +200,10 @@ def _reader(
         return as_value(_tf.shared_array(tf.raw_ops.ReadVariableOp(resource=source, dtype=dtype)))
 
     return read
+
+
+def _filled(table: str) -> None:
+    """Static tables in the graph are already filled by `embed`."""
 
 
 def _itself(handle: Any) -> Any:
@@ -231,7 +218,7 @@ def _ref_reader(node: Any) -> Reader:
         v1.import_graph_def(GraphDef(node=[node]), name="")
         return tf.identity(v1.get_default_graph().get_tensor_by_name(node.name + ":0"))
 
-    return lambda: as_value(_tf.shared_array(v1.wrap_function(value, [])()))
+    return lambda tables: as_value(_tf.shared_array(v1.wrap_function(value, [])()))
 
 
 def plan_function(

@@ -77,3 +77,78 @@ def test_look_up_layers_of_several_types(turned, clean, tmp_path):
         [2, 1, 0],
         [b"y", b"[UNK]", b"x"],
     ]
+
+
+def mutable():
+    made = tf.lookup.experimental.MutableHashTable(tf.string, tf.int64, -1)
+    made.insert(["x", "y"], tf.constant([1, 2], tf.int64))
+    return made
+
+
+WORD = tf.TensorSpec([None], tf.string, "word")
+
+
+def looked_up(clean, path):
+    return clean.run(path, {"word:0": WORDS}, ["id:0"])[0].tolist()
+
+
+def test_a_mutable_table_is_read_at_each_write(clean, tmp_path):
+    words, numbers = mutable(), of_numbers()
+
+    @tf.function(input_signature=[WORD])
+    def lookup(word):
+        return {"id": words.lookup(word), "text": numbers.lookup(10 * words.lookup(word))}
+
+    plan = fh.plan_function(lookup, verify={"word": WORDS})
+    plan.write(str(tmp_path / "before.pb"))
+    words.insert(["no", "x"], tf.constant([7, 8], tf.int64))
+    plan.write(str(tmp_path / "after.pb"))
+    for _ in range(2):
+        assert looked_up(clean, tmp_path / "before.pb") == [2, -1, 1]
+        assert looked_up(clean, tmp_path / "after.pb") == [2, 7, 8]
+    text = clean.run(tmp_path / "after.pb", {"word:0": WORDS}, ["text:0"])[0]
+    assert text.tolist() == [b"twenty", b"?", b"?"]
+
+
+def test_a_mutable_table_of_a_saved_model(clean, tmp_path):
+    module = tf.Module()
+    module.words = mutable()
+    module.lookup = tf.function(lambda word: {"id": module.words.lookup(word)}, [WORD])
+    tf.saved_model.save(module, str(tmp_path / "saved"), module.lookup)
+    fh.freeze_saved_model(str(tmp_path / "saved"), str(tmp_path / "m.pb"))
+    assert looked_up(clean, tmp_path / "m.pb") == [2, -1, 1]
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_look_up_after_an_insertion_is_refused(nested):
+    words = mutable()
+
+    def insert(word):
+        words.insert(word, tf.zeros_like(word, tf.int64))
+
+    inserting = tf.function(insert) if nested else insert
+
+    def changing(word):
+        inserting(word)
+        return words.lookup(word)
+
+    def changed_later(word):
+        found = words.lookup(word)
+        inserting(word)
+        return found
+
+    with pytest.raises(fh.NotFreezableError, match="after LookupTableInsertV2"):
+        fh.plan_function(changing, input_signature=[WORD])
+    fh.plan_function(changed_later, input_signature=[WORD])
+
+
+def test_other_tables_are_refused():
+    of_pairs = tf.lookup.experimental.MutableHashTable(
+        tf.string, tf.int64, tf.constant([0, 0], tf.int64)
+    )
+    of_pairs.insert(["x"], tf.constant([[1, 2]], tf.int64))
+    dense = tf.lookup.experimental.DenseHashTable(tf.string, tf.int64, -1, "", "-")
+    dense.insert(["x"], tf.constant([1], tf.int64))
+    for made in (of_pairs, dense):
+        with pytest.raises(fh.NotFreezableError, match="only StaticHashTables and Mutable"):
+            fh.plan_function(made.lookup, input_signature=[WORD])

@@ -70,10 +70,7 @@ def test_layers_that_want_the_size_keep_it(keras, tmp_path):
 def test_a_declared_size_stays(keras, functional, size, tmp_path):
     given = keras.Input(name="x", **size)
     dense = keras.layers.Dense(2)
-    if functional:
-        model = keras.Model(given, dense(given))
-    else:
-        model = keras.Sequential([given, dense])
+    model = keras.Model(given, dense(given)) if functional else keras.Sequential([given, dense])
     assert shape_of(model, tmp_path / "m.pb") == ("x", (4, 3))
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, Iterable, Mapping, Set, Tuple, Union
 
-from .._tf import GraphDef
+from .._tf import GraphDef, NodeDef
 from .names import join, split, unique
 from .tables import Table, fill
 from .variables import Variable
 
-Capture = Union[Variable, Table, Any]  # anything else is a TensorProto
+Capture = Union[Variable, Table, Any]  # anything else is a NodeDef or a TensorProto
 
 
 def embed(graph_def: Any, captures: Mapping[str, Capture]) -> Any:
@@ -17,7 +17,8 @@ def embed(graph_def: Any, captures: Mapping[str, Capture]) -> Any:
 
     A variable becomes a VarHandleOp named `Variable.node`; a tensor a Const; a table one that
     initializes itself: filling a filled table again only compares the number of entries
-    (InitializableLookupTable::Initialize), so later runs cost nothing.
+    (InitializableLookupTable::Initialize), so later runs cost nothing. A NodeDef takes the place
+    of the placeholder.
     """
     copy = GraphDef()
     copy.CopyFrom(graph_def)
@@ -32,6 +33,8 @@ def embed(graph_def: Any, captures: Mapping[str, Capture]) -> Any:
             _become_handle(node, captured)
         elif isinstance(captured, Table):
             copy.node.extend(fill(node, captured, taken))
+        elif isinstance(captured, NodeDef):
+            node.CopyFrom(captured)
         else:
             node.op = "Const"
             node.attr.clear()
