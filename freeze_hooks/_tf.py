@@ -166,6 +166,14 @@ def captures(func_graph: Any) -> List[Tuple[Any, Any]]:
     return list(func_graph.captures)
 
 
+def traces(function: Any) -> List[Any]:
+    """The ConcreteFunctions that a tf.function without an input_signature has by now."""
+    listed = getattr(function, "_list_all_concrete_functions_for_serialization", None)
+    if listed is None or getattr(function, "input_signature", None) is not None:
+        return []
+    return list(listed())
+
+
 def handle_type(handle: Any) -> Optional[Tuple[int, Any]]:
     """(DataType number, TensorShapeProto) of the variable behind an eager resource handle.
 

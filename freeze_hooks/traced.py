@@ -241,7 +241,7 @@ def plan_function(
                 plan.write(f"step-{step}.pb", step=step)
 
     Args:
-      function: a tf.function that has an input_signature or was called with one, a
+      function: a tf.function that has an input_signature or was called in one way only, a
         ConcreteFunction, or any function of tensors together with `input_signature`.
       input_signature: a list of tf.TensorSpec, one for each argument.
       outputs: names for the outputs in the order of tf.nest.flatten; else they are called after
@@ -332,8 +332,12 @@ def _concrete(function: Any, input_signature: Any) -> Any:
         )
     try:
         return function.get_concrete_function()
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, AssertionError) as error:  # the last from TensorFlow 1.15
+        traces = _tf.traces(function)
+        if len(traces) == 1:
+            return traces[0]
         raise FreezeError(
-            "which trace of the function to freeze is not clear: give input_signature=, or "
+            "which trace of the function to freeze is not clear, for it has "
+            f"{len(traces) or 'none'}: give input_signature=, or "
             f"function.get_concrete_function(...) ({error})"
         ) from error

@@ -69,3 +69,35 @@ def test_a_ragged_input(clean, tmp_path):
     assert clean.run(path, fed, ["output_0:0"])[0].tolist() == [3, 3]
     with pytest.raises(fh.FreezeError, match="random feeds, and this model cannot take them"):
         fh.freeze_function(summed, path, input_signature=specs, verify=True)
+
+
+class Doubling(tf.Module):
+    @tf.function
+    def double(self, x, times=2):
+        return {"y": x * tf.cast(times, x.dtype)}
+
+
+def test_the_only_trace_of_a_function_is_taken(clean, tmp_path):
+    module = Doubling()
+    with pytest.raises(fh.FreezeError, match="not clear, for it has none: give input_signature="):
+        fh.plan_function(module.double)
+    for _ in range(2):
+        module.double(tf.constant(X))
+    fh.freeze_function(module.double, str(tmp_path / "f.pb"), verify=True)
+    np.testing.assert_array_equal(clean.run(tmp_path / "f.pb", {"x:0": X}, ["y:0"])[0], 2 * X)
+    module.double(tf.constant(X), 3)
+    with pytest.raises(fh.FreezeError, match="not clear, for it has 2: give input_signature="):
+        fh.plan_function(module.double)
+
+
+def test_a_function_that_makes_its_variable_at_the_first_call():
+    made = []
+
+    @tf.function
+    def scaled(x):
+        if not made:
+            made.append(tf.Variable(3.0, name="scale"))
+        return x * made[0]
+
+    scaled(tf.constant(X))
+    assert [tensor.name for tensor in fh.plan_function(scaled).signature.inputs] == ["x"]
