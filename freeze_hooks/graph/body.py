@@ -182,7 +182,8 @@ def prune(
     outputs = [follow(text, moved) for text in body.outputs]
     effects = body.effects if keep_order else ()
     pivots = _Pivots(body) if has_frames(body.nodes) else None
-    ordered_ops = _STACK_ORDER if _needs_stacks(body, outputs, effects) else frozenset()
+    stacks = pivots is not None and _needs_stacks(body, outputs, effects)
+    ordered_ops = _STACK_ORDER if stacks else frozenset()
     awaited_ops = TABLE_INITS | ordered_ops
     wanted: Dict[str, Optional[List[str]]] = {}  # a node's inputs, None where they stay
     stack = [(split(text)[0], False) for text in reversed(outputs)]
@@ -197,7 +198,7 @@ def prune(
             raise NotFreezableError(f"the graph is broken: a node needs {name!r}, which it lacks")
         inputs = list(node.input)
         controls = [text for text in inputs if text[:1] == "^"]
-        reads = node.op in ordered_ops or (
+        reads = (stacks and node.op in ordered_ops) or (
             keep_order and (name in body.late or takes_variable(node, body.nodes))
         )
         if waited_for:

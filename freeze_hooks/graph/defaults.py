@@ -39,10 +39,13 @@ def _lacking_among(
         defaults = known.get(node.op)
         if defaults is None:
             defaults = known[node.op] = _defaults(None if node.op in functions else op_def(node.op))
+        if not defaults:
+            continue
         attr = node.attr
-        lacked = {name: value for name, value in defaults.items() if name not in attr}
-        if lacked:
-            yield node, lacked
+        for name in defaults:
+            if name not in attr:
+                yield node, {name: defaults[name] for name in defaults if name not in attr}
+                break
 
 
 def _defaults(definition: Optional[Any]) -> Dict[str, Any]:
