@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Optional, Set, Tuple
+from typing import Any, Dict, Set, Tuple
 
 import tensorflow as tf
 
@@ -38,6 +38,15 @@ def table_of(handle: Any, name: str, types: Set[Tuple[int, int]]) -> Any:
         node.attr["key_dtype"].type, node.attr["value_dtype"].type = found
         return node
     return Table(v1.make_tensor_proto(keys, found[0]), v1.make_tensor_proto(values, found[1]))
+
+
+def is_table(handle: Any) -> bool:
+    """Whether a resource is a lookup table, of any kind."""
+    try:
+        tf.raw_ops.LookupTableSizeV2(table_handle=handle)
+    except tf.errors.OpError:
+        return False
+    return True
 
 
 def read_column(handle: Any, column: Column, read: Dict[str, Any]) -> Value:
@@ -82,19 +91,12 @@ def _entries(handle: Any, keys: int, values: int) -> Tuple[Any, Any]:
 
 
 def _unknown(handle: Any, name: str) -> str:
-    if _size(handle) is not None:
+    if is_table(handle):
         return _not_scalars(name)
     return (
         f"the function captures a resource at {name!r} that is neither a variable nor a lookup "
         "table, so it cannot travel in a file"
     )
-
-
-def _size(handle: Any) -> Optional[int]:
-    try:
-        return int(tf.raw_ops.LookupTableSizeV2(table_handle=handle))
-    except tf.errors.OpError:
-        return None
 
 
 def _not_scalars(name: str) -> str:

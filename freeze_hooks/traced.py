@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from . import _tf
 from ._tf import GraphDef, NodeDef, v1
-from .captured_tables import read_column, table_of
+from .captured_tables import is_table, read_column, table_of
 from .errors import FreezeError, NotFreezableError
 from .freezer import Artifact, warn_of
 from .function_plan import FunctionPlan
@@ -152,6 +152,8 @@ def _embedded(graph_def: Any, captures: Mapping[str, Any], naming: Naming) -> Di
     found: Dict[str, Any] = {}
     for name, tensor in captures.items():
         typed = _tf.handle_type(tensor) if tensor.dtype == tf.resource else None
+        if typed is not None and types and is_table(tensor):
+            typed = None  # TensorFlow 2.11 says of a loaded table what it says of a variable
         if typed is not None:
             called = unique(naming.variables.get(id(tensor)) or _stem(name), taken)
             taken.add(called)
