@@ -282,6 +282,18 @@ def test_signatures(signature, outputs, tmp_path):
 
 
 @needs_estimator
+def test_results_that_are_no_numbers(tmp_path):
+    """An evaluation may have arrays, as of tf.metrics.mean_tensor, and summaries."""
+    estimator = deep(tmp_path)
+    estimator.train(feeding(np.array(SPECIES)[KINDS]), steps=1)
+    result = {"acc": np.float32(0.5), "per_class": np.ones(3), "images": b"a summary"}
+    best = fh.FreezeExporter("x", parsing, kind="best", monitor="acc", mode="max", strict=True)
+    prefix = estimator.latest_checkpoint()
+    path = best.export(estimator, str(tmp_path / "x"), prefix, result, False)
+    assert fh.inspect(path).metadata["metrics"] == {"acc": 0.5}
+
+
+@needs_estimator
 def test_what_is_wrong(tmp_path, warnings_logged):
     estimator = deep(tmp_path)
     estimator.train(feeding(np.array(SPECIES)[KINDS]), steps=1)
