@@ -140,27 +140,27 @@ class Delivery:
 
         There, what fails is as `failed` says; what that raises, `raise_error` raises again.
         """
-        here = os.getcwd() if background and not publish.is_absolute(path) else None
-
-        def safely() -> None:
-            try:
-                if here is not None and here != os.getcwd():
-                    raise FreezeError(
-                        f"{path} is a relative path, and the program has left {here}: give an "
-                        "absolute one"
-                    )
-                job()
-            except Exception as error:
-                try:
-                    self.failed(error, path)
-                except Exception as raised:  # raised again, if there is a next save or an end
-                    _tf.warn(f"{self._who}: {raised}")
-                    raise
-
-        if background:
-            self._writing.submit(path, safely)
-        else:
+        if not background:
             job()
+            return
+        here = None if publish.is_absolute(path) else os.getcwd()
+        self._writing.submit(path, functools.partial(self._do_there, path, job, here))
+
+    def _do_there(self, path: str, job: Callable[[], None], here: Optional[str]) -> None:
+        """Do it in the background, of a program that was `here`, if the path is from there on."""
+        try:
+            if here is not None and here != os.getcwd():
+                raise FreezeError(
+                    f"{path} is a relative path, and the program has left {here}: give an "
+                    "absolute one"
+                )
+            job()
+        except Exception as error:
+            try:
+                self.failed(error, path)
+            except Exception as raised:  # raised again, if there is a next save or an end
+                _tf.warn(f"{self._who}: {raised}")
+                raise
 
     def put(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import string
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
 
 import numpy as np
 
@@ -103,11 +103,15 @@ def scalars(logs: Optional[Mapping[str, Any]]) -> Dict[str, float]:
     return found
 
 
-def lacks_validation(template: str, metrics: Mapping[str, float]) -> bool:
-    """Whether a path has fields of a validation that has not run, as validation_freq may say."""
-    fields = [field for _, field, _, _ in string.Formatter().parse(template) if field]
+def lacks_validation(names: Iterable[str], metrics: Mapping[str, float]) -> bool:
+    """Whether some of these are of a validation that has not run, as validation_freq may say."""
     ran = any(name.startswith("val_") for name in metrics)
-    return not ran and any(field.startswith("val_") for field in fields)
+    return not ran and any(name.startswith("val_") for name in names)
+
+
+def fields_of(template: str) -> List[str]:
+    """What a path is filled in with."""
+    return [field for _, field, _, _ in string.Formatter().parse(template) if field]
 
 
 def filled_in(template: str, epoch: int, batch: Optional[int], metrics: Mapping[str, float]) -> str:

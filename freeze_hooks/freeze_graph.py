@@ -230,18 +230,21 @@ def _task(
         raise ValueError(f"Input checkpoint '{checkpoint}' doesn't exist!")
     if not _names(outputs):
         raise ValueError("You need to supply the name of a node to --output_node_names.")
-    whole = bool(saved_model_dir) and meta is None and not saver_def
-    source = _tagged(saved_model_dir or "", tags) if whole else graph_def if meta is None else meta
+    kept = kept_variables(_names(allowed) or None, _names(denied) or None)
+
+    def spec(stored: StoredGraph) -> FreezeSpec:
+        wanted = outputs_of(stored.graph_def, _names(outputs))
+        return FreezeSpec.make(wanted, kept=kept, devices=not clear_devices)
+
+    if saved_model_dir and meta is None and not saver_def:
+        stored = as_graph(_tagged(saved_model_dir, tags))
+        return _Task(stored, "", saver_def, (), spec(stored), saved_model_dir)
+    source = meta if meta is not None else graph_def
     if source is None:
         raise ValueError("You need to supply a graph: --input_graph or --input_meta_graph.")
     stored = as_graph(source)
-    wanted = list(dict.fromkeys(outputs_of(stored.graph_def, _names(outputs))))
-    kept = kept_variables(_names(allowed) or None, _names(denied) or None)
-    spec = FreezeSpec.make(wanted, kept=kept, devices=not clear_devices)
-    if whole:
-        return _Task(stored, "", saver_def, (), spec, saved_model_dir)
     nodes = tuple(split(name)[0] for name in _names(initializers))
-    return _Task(stored, find_prefix(checkpoint), saver_def, nodes, spec)
+    return _Task(stored, find_prefix(checkpoint), saver_def, nodes, spec(stored))
 
 
 def _tagged(directory: str, tags: Sequence[str]) -> Any:

@@ -60,7 +60,7 @@ def convert_variables_to_constants(
         raise TypeError(f"output_node_names must be a list of names, not {output_node_names!r}")
     kept = kept_variables(variable_names_whitelist, variable_names_blacklist)
     outputs, targets = _ends(input_graph_def, dict.fromkeys(output_node_names))
-    outputs = list(outputs_of(input_graph_def, outputs))
+    outputs = outputs_of(input_graph_def, outputs)
     spec = FreezeSpec.make(outputs, kept=kept, targets=tuple(targets) if kept else (), devices=True)
 
     def shape_of(tensor: str) -> Any:

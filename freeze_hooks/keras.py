@@ -7,20 +7,10 @@ import functools
 import os
 from typing import Any, Callable, Iterator, Mapping, Optional, Tuple, Union
 
-from . import _tf, publish
+from . import _tf, fit, publish
 from .beside import Beside
 from .deliver import Delivery, Listeners, Options
 from .errors import FreezeError, UnknownNameError
-from .fit import (
-    check_averages,
-    direction_of,
-    filled_in,
-    lacks_validation,
-    no_monitor,
-    scalars,
-    step_of,
-    synchronize,
-)
 from .freezer import Artifact
 from .function_plan import FunctionPlan
 from .keras_model import plan_keras_model
@@ -190,7 +180,7 @@ class FreezeCallback:
         self._delivery.written()
         self._plan, self._resumed, self._last_batch = None, None, -1
         if self._how["ema"]:
-            check_averages(self.model)
+            fit.check_averages(self.model)
         if self._is_ready():
             self._make_plan()
 
@@ -202,7 +192,7 @@ class FreezeCallback:
         """Note the epoch, and whether training goes on from an earlier one."""
         self._epoch = epoch
         if self._resumed is None:  # only now have all callbacks restored what they would
-            self._resumed = epoch > 0 or bool(step_of(self.model))
+            self._resumed = epoch > 0 or bool(fit.step_of(self.model))
         if self._beside:
             self._beside.callback.on_epoch_begin(epoch, logs)
 
@@ -240,7 +230,7 @@ class FreezeCallback:
         self._say_written()
         unseen = self._resumed is not None and not self._seen
         if self._delivery.options.save_best_only and unseen and self._is_chief:
-            raise no_monitor(self._delivery.options.monitor, {})
+            raise fit.no_monitor(self._delivery.options.monitor, {})
 
     on_batch_begin = on_batch_end = _nothing
     on_test_begin = on_test_end = on_test_batch_begin = on_test_batch_end = _nothing
@@ -272,11 +262,12 @@ class FreezeCallback:
         return True
 
     def _save(self, batch: Optional[int], logs: Optional[Mapping[str, Any]]) -> None:
-        metrics = scalars(logs)
+        metrics = fit.scalars(logs)
         try:
-            path = filled_in(self._template, self._epoch, batch, metrics)
+            path = fit.filled_in(self._template, self._epoch, batch, metrics)
         except UnknownNameError as error:
-            if not (self._filled_in or lacks_validation(self._template, metrics)):
+            fields = fit.fields_of(self._template)
+            if not (self._filled_in or fit.lacks_validation(fields, metrics)):
                 raise
             self._delivery.failed(error, self._template)
             return
@@ -311,7 +302,7 @@ class FreezeCallback:
         values = self._read_together()
         if path is not None and self._is_chief:
             self._say(f"freezing to {path}")
-            self._write(path, scalars(logs), values)
+            self._write(path, fit.scalars(logs), values)
 
     def _read_together(self) -> Optional[Iterator[Value]]:
         """The weights, read now, where all workers must do so for one of them to write.
@@ -351,9 +342,12 @@ class FreezeCallback:
         """What writes the present weights (`values`) to a path."""
         plan = self._plan
         assert plan is not None
-        synchronize(self.model)
+        fit.synchronize(self.model)
         write = plan.prepare(
-            step_of(self.model), metrics, values, self._save_on_background and not self._together
+            fit.step_of(self.model),
+            metrics,
+            values,
+            self._save_on_background and not self._together,
         )
 
         def freeze(path: str) -> Artifact:
@@ -368,9 +362,9 @@ class FreezeCallback:
         if monitor in metrics:
             self._seen = True
             return metrics[monitor]
-        if not monitor.startswith("val_") or any(name.startswith("val_") for name in metrics):
+        if not fit.lacks_validation([monitor], metrics):
             self._seen = True  # said now, and not once more in the end
-            raise no_monitor(monitor, metrics)
+            raise fit.no_monitor(monitor, metrics)
         if self._missed:
             return None
         self._missed = True
@@ -383,7 +377,7 @@ class FreezeCallback:
     def _settle_mode(self) -> None:
         """Find out what mode="auto" means, which Keras knows once its metrics are built."""
         if self._mode is None:
-            self._mode = direction_of(self.model, self._delivery.options.monitor or "")
+            self._mode = fit.direction_of(self.model, self._delivery.options.monitor or "")
             options = dataclasses.replace(self._delivery.options, mode=self._mode)
             self._delivery.options = options
 

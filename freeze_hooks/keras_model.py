@@ -186,15 +186,13 @@ def _layer_names(tensors: Sequence[Any]) -> List[str]:
 def _renumbered(names: Sequence[str], automatic: Any, first: int) -> List[str]:
     """Names that Keras counted up over a process, counted as in a fresh one; their order stays,
     whatever that of the inputs is, so that names which were given do not change places."""
-    numbers: Dict[str, List[int]] = {}
-    matches = [automatic.match(name) for name in names]
-    for match in filter(None, matches):
-        numbers.setdefault(match.group(1), []).append(int(match.group(2) or 0))
-    found = list(names)
-    for i, match in enumerate(matches):
+    numbered: Dict[str, List[Tuple[int, int]]] = {}
+    for i, match in enumerate(map(automatic.match, names)):
         if match:
-            base, number = match.group(1), int(match.group(2) or 0)
-            count = first + sorted(numbers[base]).index(number)
+            numbered.setdefault(match.group(1), []).append((int(match.group(2) or 0), i))
+    found = list(names)
+    for base, numbers in numbered.items():
+        for count, (_, i) in enumerate(sorted(numbers), first):
             found[i] = f"{base}_{count}" if count else base
     return found
 

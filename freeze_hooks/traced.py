@@ -58,15 +58,10 @@ def plan_concrete(
     graph_def = embed(graph_def, embedded)
     moved = strip_scopes(graph_def, naming.is_scope)
     handles = {
-        moved[found.node]: captures[name]
+        moved[found.node if isinstance(found, Variable) else found.name]: captures[name]
         for name, found in embedded.items()
-        if isinstance(found, Variable)
+        if isinstance(found, (Variable, NodeDef))
     }
-    handles.update(
-        (moved[name], captures[name])
-        for name, found in embedded.items()
-        if isinstance(found, NodeDef)
-    )
     fed = [t.op.name for t in concrete.inputs if t.op.name not in captures]
     _check_names("inputs", naming.inputs, fed)
     _check_names("outputs", naming.outputs, graph.outputs)

@@ -1,5 +1,6 @@
 """What the tests share: a clean process to run frozen files in, and small training graphs."""
 
+import contextlib
 import json
 import logging
 import os
@@ -57,6 +58,24 @@ def graph():
     with tf.Graph().as_default() as fresh:
         v1.set_random_seed(7)
         yield fresh
+
+
+@contextlib.contextmanager
+def control_flow(v2):
+    """Conditionals and loops are built as functions, or as TensorFlow 1 does by default."""
+    before = v1.control_flow_v2_enabled()
+    (v1.enable_control_flow_v2 if v2 else v1.disable_control_flow_v2)()
+    try:
+        yield
+    finally:
+        (v1.enable_control_flow_v2 if before else v1.disable_control_flow_v2)()
+
+
+@pytest.fixture
+def control_flow_v1():
+    """Branches that may assign reference variables, and loops with stacks."""
+    with control_flow(v2=False):
+        yield
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import control_flow
 
 import freeze_hooks as fh
 
@@ -151,13 +152,9 @@ def test_reads_after_writes_of_other_variables_are_frozen(graph):
 
 
 def test_an_output_in_a_branch_that_is_never_taken(graph):
-    before = v1.control_flow_v2_enabled()
-    v1.disable_control_flow_v2()
-    try:
+    with control_flow(v2=False):
         x = v1.placeholder(tf.float32, [3], "x")
         tf.cond(v1.placeholder(tf.bool, [], "on"), lambda: tf.exp(x, name="exp"), lambda: x)
-    finally:
-        (v1.enable_control_flow_v2 if before else v1.disable_control_flow_v2)()
     with pytest.raises(fh.NotFreezableError, match="never take"):
         fh.check(graph, ["cond/exp"], bind={"on:0": False})
 

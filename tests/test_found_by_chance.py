@@ -12,17 +12,8 @@ LIMITED = v1.RunOptions(timeout_in_ms=20000)  # for what might never end
 X = np.arange(4, dtype=np.float32).reshape(2, 2)
 
 
-@pytest.fixture
-def dataflow_control():
-    was = v1.control_flow_v2_enabled()
-    v1.disable_control_flow_v2()
-    yield
-    if was:
-        v1.enable_control_flow_v2()
-
-
 @pytest.mark.parametrize("chosen", [False, True])
-def test_a_reference_that_a_decided_branch_asks_about(chosen, dataflow_control, graph, tmp_path):
+def test_a_reference_that_a_decided_branch_asks_about(chosen, control_flow_v1, graph, tmp_path):
     """The RefSwitch that is folded hands on the variable, not its value."""
     v = v1.get_variable("v", [3], use_resource=False, initializer=v1.ones_initializer())
     flag = v1.placeholder(tf.bool, [], "flag")
@@ -100,7 +91,7 @@ def endless_unless_gated(kind, x, t):
 
 @pytest.mark.parametrize("lower", [False, True])
 @pytest.mark.parametrize("kind", ["call", "same", "beside", "if"])
-def test_calls_in_a_loop_with_its_invariants(kind, lower, dataflow_control, graph, tmp_path):
+def test_calls_in_a_loop_with_its_invariants(kind, lower, control_flow_v1, graph, tmp_path):
     """What only takes invariants runs in each iteration, also in one after the last."""
     x, v = v1.placeholder(tf.float32, [2], "x"), v1.get_variable("v", [2])
     t = x + v

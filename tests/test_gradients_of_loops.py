@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import read_graph_def
+from fitting import TF1
 
 import freeze_hooks as fh
 from freeze_hooks import graph_util
 
 v1 = tf.compat.v1
+pytestmark = pytest.mark.usefixtures("control_flow_v1")
 X = np.random.RandomState(0).randn(4, 3).astype(np.float32)
 
 
@@ -61,17 +63,8 @@ BUILDS = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def control_flow_v1():
-    before = v1.control_flow_v2_enabled()
-    v1.disable_control_flow_v2()
-    yield
-    if before:
-        v1.enable_control_flow_v2()
-
-
 def loop_and_gradients(build, resource):
-    if resource and build is conditional_in_a_loop and tf.__version__.startswith("1."):
+    if resource and build is conditional_in_a_loop and TF1:
         pytest.skip("it has no gradients for a handle in there")
     x = v1.placeholder(tf.float32, [None, 3], "x")
     w = v1.get_variable("w", [3, 3], use_resource=resource)

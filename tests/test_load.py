@@ -1,11 +1,9 @@
 """Reading whole frozen files, ours and others': signatures, answers, what is fed, findings."""
 
-import contextlib
-
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import read_graph_def
+from conftest import control_flow, read_graph_def
 
 import freeze_hooks as fh
 from freeze_hooks import _tf
@@ -252,14 +250,6 @@ def test_foreign_file(tmp_path, stripped):
     assert report.metadata == {}
     assert {end.name for end in report.signature.outputs} == set(outputs)
     assert report.bytes == path.stat().st_size
-
-
-@contextlib.contextmanager
-def control_flow(v2):
-    was = v1.control_flow_v2_enabled()
-    (v1.enable_control_flow_v2 if v2 else v1.disable_control_flow_v2)()
-    yield
-    (v1.enable_control_flow_v2 if was else v1.disable_control_flow_v2)()
 
 
 def build_loop():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import read_graph_def
+from conftest import control_flow, read_graph_def
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_graphs import GRAPHS, X, flag, var, x_placeholder
@@ -221,10 +221,8 @@ LOWERED = [
 @pytest.fixture
 def functional():
     """Control flow is built as If, Case and While, also on TensorFlow 1.15."""
-    before = v1.control_flow_v2_enabled()
-    v1.enable_control_flow_v2()
-    yield
-    (v1.enable_control_flow_v2 if before else v1.disable_control_flow_v2)()
+    with control_flow(v2=True):
+        yield
 
 
 def assert_lowered(path):

@@ -1,6 +1,7 @@
 """What sessions meet outside of tutorials: odd global steps, many directories, odd names."""
 
 import os
+import queue
 
 import numpy as np
 import pytest
@@ -128,33 +129,32 @@ def test_many_directories(graph, tmp_path):
 
 def test_the_other_name_comes_first(graph, tmp_path):
     """Who is told of a file finds that latest.pb is it."""
-    train_op, seen = build(), []
+    train_op, told = build(), queue.Queue()
 
-    def told(artifact):
-        seen.append((artifact.step, fh.inspect(str(tmp_path / "latest.pb")).metadata["step"]))
+    def tell(artifact):
+        told.put((artifact.step, fh.inspect(str(tmp_path / "latest.pb")).metadata["step"]))
 
-    saver = fh.FreezingSaver(**FREEZE, latest=True, on_publish=told)
+    saver = fh.FreezingSaver(**FREEZE, latest=True, on_publish=tell)
     with v1.Session() as session:
         session.run(v1.global_variables_initializer())
         for step in range(3):
             session.run(train_op, FEEDS)
             saver.save(session, str(tmp_path / "model.ckpt"), global_step=step)
-            saver._delivery.flush()
-    assert seen == [(0, 0), (1, 1), (2, 2)]
+            assert told.get(timeout=60) == (step, step)
 
 
 def test_another_name_that_cannot_be_made(graph, tmp_path, warnings_logged):
     """The file is there all the same, and is told of."""
     build()
     (tmp_path / "latest.pb" / "in the way").mkdir(parents=True)
-    told = []
-    saver = fh.FreezingSaver(**FREEZE, latest=True, on_publish=told.append)
+    told = queue.Queue()
+    saver = fh.FreezingSaver(**FREEZE, latest=True, on_publish=told.put)
     with v1.Session() as session:
         session.run(v1.global_variables_initializer())
         for step in range(3):
             saver.save(session, str(tmp_path / "model.ckpt"), global_step=step)
-    saver._delivery.flush()
-    assert frozen_steps(tmp_path) == [0, 1, 2] and len(told) == 3
+            assert told.get(timeout=60).step == step
+    assert frozen_steps(tmp_path) == [0, 1, 2]
     (warning,) = warnings_logged
     assert "no other name of the frozen file" in warning and "latest=" in warning
 
@@ -174,8 +174,8 @@ def test_what_fails_in_the_background_is_said_at_once(graph, tmp_path, warnings_
 def test_a_checkpoint_that_cannot_be_looked_for(graph, tmp_path, monkeypatch):
     """Its file stays, and new ones come and are told of."""
     build()
-    told = []
-    saver = fh.FreezingSaver(**FREEZE, on_publish=told.append)
+    told = queue.Queue()
+    saver = fh.FreezingSaver(**FREEZE, on_publish=told.put)
 
     def unreachable(prefix):
         raise tf.errors.UnavailableError(None, None, "no network")
@@ -185,8 +185,8 @@ def test_a_checkpoint_that_cannot_be_looked_for(graph, tmp_path, monkeypatch):
         saver.save(session, str(tmp_path / "model.ckpt"), global_step=1)
         monkeypatch.setattr(fh._tf, "checkpoint_exists", unreachable)
         saver.save(session, str(tmp_path / "model.ckpt"), global_step=2)
-    saver._delivery.flush()
-    assert frozen_steps(tmp_path) == [1, 2] and len(told) == 2
+    assert [told.get(timeout=60).step for _ in range(2)] == [1, 2]
+    assert frozen_steps(tmp_path) == [1, 2]
 
 
 def test_exceptions_without_a_text(graph, tmp_path, warnings_logged):

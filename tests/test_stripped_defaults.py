@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import read_graph_def
+from conftest import control_flow, read_graph_def
 from test_optimize import NORMS
 
 import freeze_hooks as fh
@@ -110,9 +110,7 @@ def test_given_to_graph_util(graph, clean, tmp_path):
 
 @pytest.mark.parametrize("lower", [False, True], ids=["functional", "lowered"])
 def test_in_functions(lower, graph, clean, tmp_path):
-    before = v1.control_flow_v2_enabled()
-    v1.enable_control_flow_v2()
-    try:
+    with control_flow(v2=True):
         x, on = v1.placeholder(tf.float32, [None, 3], "x"), v1.placeholder(tf.bool, [], "on")
         w = v1.get_variable("w", [3, 3], use_resource=True)
         label = tf.cond(
@@ -121,9 +119,6 @@ def test_in_functions(lower, graph, clean, tmp_path):
             lambda: tf.cast(tf.shape(tf.matmul(x, w)), tf.int64),
         )
         tf.identity(label, name="label")
-    finally:
-        if not before:
-            v1.disable_control_flow_v2()
     path, prefix = str(tmp_path / "a.pb"), str(tmp_path / "model.ckpt")
     values = {"x:0": X[0, 0, :, :1].repeat(3, 1)}
     with v1.Session() as session:
@@ -141,16 +136,10 @@ def test_in_functions(lower, graph, clean, tmp_path):
 def test_in_functions_of_a_live_graph(clean, tmp_path):
     """TensorFlow gives an imported graph's nodes their defaults, but not its functions'."""
     path = str(tmp_path / "a.pb")
-    before = v1.control_flow_v2_enabled()
-    v1.enable_control_flow_v2()
-    try:
-        with tf.Graph().as_default() as graph:
-            x, on = v1.placeholder(tf.float32, [None, 3], "x"), v1.placeholder(tf.bool, [], "on")
-            label = tf.cond(on, lambda: tf.argmax(x, 1), lambda: tf.argmin(x, 1))
-            tf.identity(label, name="label")
-    finally:
-        if not before:
-            v1.disable_control_flow_v2()
+    with control_flow(v2=True), tf.Graph().as_default() as graph:
+        x, on = v1.placeholder(tf.float32, [None, 3], "x"), v1.placeholder(tf.bool, [], "on")
+        label = tf.cond(on, lambda: tf.argmax(x, 1), lambda: tf.argmin(x, 1))
+        tf.identity(label, name="label")
     with tf.Graph().as_default(), v1.Session() as session:
         tf.import_graph_def(stripped(graph.as_graph_def()), name="")
         made = fh.freeze_session(session, path, ["label"], bind={"on:0": True})

@@ -9,6 +9,7 @@ from tensorflow.python.training.moving_averages import assign_moving_average
 import freeze_hooks as fh
 
 v1 = tf.compat.v1
+pytestmark = pytest.mark.usefixtures("control_flow_v1")
 X = np.random.RandomState(0).randn(6, 4).astype(np.float32)
 
 
@@ -48,16 +49,6 @@ def in_a_branch(x):
 
 
 CASES = [moving_average, added, replaced, of_its_own_value, two_variables, in_a_branch]
-
-
-@pytest.fixture(autouse=True)
-def dataflow_control():
-    """Branches that may assign reference variables."""
-    was = v1.control_flow_v2_enabled()
-    v1.disable_control_flow_v2()
-    yield
-    if was:
-        v1.enable_control_flow_v2()
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)

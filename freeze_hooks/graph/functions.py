@@ -153,18 +153,20 @@ def callee(node: Any, library: Library) -> Optional[str]:
     return str(node.op) if node.op in library else None
 
 
-def outputs_of(graph_def: Any, names: Iterable[str]) -> Iterator[str]:
-    """What stands for nodes that are wanted as outputs: all tensors of a call, whose node goes
-    when its function takes its place; of another the node, which stays."""
+def outputs_of(graph_def: Any, names: Iterable[str]) -> List[str]:
+    """What stands for nodes that are wanted as outputs, each once: all tensors of a call, whose
+    node goes when its function takes its place; of another the node, which stays."""
     functions = {f.signature.name: len(f.signature.output_arg) for f in graph_def.library.function}
-    ops = {node.name: node for node in graph_def.node}
-    for name in names:
-        yield name
-        node = ops.get(name)
-        if node is not None:
-            called = len(node.attr["Tout"].list.type) if node.op in CALLS else 1
-            count = functions.get(node.op, called)
-            yield from (f"{name}:{port}" for port in range(1, count))
+    nodes = {node.name: node for node in graph_def.node}
+
+    def count(name: str) -> int:
+        node = nodes.get(name)
+        if node is not None and node.op in CALLS:
+            return len(node.attr["Tout"].list.type)
+        return 1 if node is None else functions.get(node.op, 1)
+
+    found = (join(name, port) for name in names for port in range(max(1, count(name))))
+    return list(dict.fromkeys(found))
 
 
 class Trail:
