@@ -60,6 +60,13 @@ def graph():
         yield fresh
 
 
+@pytest.fixture(autouse=True)
+def fresh_keras():
+    """TensorFlow 1's Keras keeps all models in one graph, and is the slower the more there are."""
+    if tf.__version__.startswith("1."):
+        tf.keras.backend.clear_session()
+
+
 @contextlib.contextmanager
 def control_flow(v2):
     """Conditionals and loops are built as functions, or as TensorFlow 1 does by default."""

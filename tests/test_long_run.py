@@ -16,7 +16,7 @@ def open_things():
 
 
 def assert_not_more(after, before):
-    """What tests before this one left may go; TensorFlow starts threads of its own when it likes."""
+    """What earlier tests left may go; TensorFlow starts threads of its own when it likes."""
     assert after[0] <= before[0] + 4 and after[1] <= before[1]
 
 
