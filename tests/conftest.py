@@ -10,8 +10,19 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import HealthCheck, settings
 
 v1 = tf.compat.v1
+# A loaded machine stands still for longer than any deadline. With --hypothesis-profile=default,
+# which has them, examples are new ones each time.
+settings.register_profile(
+    "unhurried",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+settings.load_profile("unhurried")
 
 
 class CleanProcess:
