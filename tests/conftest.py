@@ -6,6 +6,7 @@ import logging
 import os
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -109,6 +110,14 @@ def warnings_logged():
     logging.getLogger("tensorflow").addHandler(handler)
     yield messages
     logging.getLogger("tensorflow").removeHandler(handler)
+
+
+def assert_none_left(name):
+    """Each thread of a name that begins so ends: a moment after its work, which is waited for."""
+    for thread in threading.enumerate():
+        if thread.name.startswith(name):
+            thread.join(60)
+            assert not thread.is_alive()
 
 
 def read_graph_def(path):

@@ -5,6 +5,7 @@ import threading
 import time
 
 import pytest
+from conftest import assert_none_left
 
 from freeze_hooks.background import Background
 
@@ -16,7 +17,7 @@ def test_jobs_run_in_order_and_flush_waits():
     background.flush()
     assert [i for i, _ in done] == list(range(20))
     assert {name for _, name in done} == {"freeze_hooks background"}
-    assert not [t for t in threading.enumerate() if t.name == "freeze_hooks background"]
+    assert_none_left("freeze_hooks background")
 
 
 def test_a_newer_job_takes_the_place_of_one_that_waits_for_the_same_path():

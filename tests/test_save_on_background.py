@@ -2,12 +2,11 @@
 
 import os
 import shutil
-import threading
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import constants
+from conftest import assert_none_left, constants
 from small import FEEDS, FREEZE, assert_bit_equal, assert_each_checkpoint_has_its_file, build
 
 import freeze_hooks as fh
@@ -144,4 +143,4 @@ def test_no_thread_stays(graph, tmp_path):
     with v1.train.SingularMonitoredSession(hooks=[hook]) as session:
         for _ in range(3):
             session.run(train_op, FEEDS)
-    assert not [t for t in threading.enumerate() if t.name.startswith("freeze_hooks")]
+    assert_none_left("freeze_hooks")
