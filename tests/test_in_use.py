@@ -15,15 +15,17 @@ def temporaries(directory):
 def test_what_a_killed_program_left_goes_at_the_next_start(tmp_path):
     """What others are writing meanwhile stays, and so does what is not ours."""
     script = (
-        "import sys, time\n"
+        "import sys\n"
         "from freeze_hooks import publish\n"
         "def write(file):\n"
-        "    file.write(b'n' * (4 << 20)); print('writing', flush=True); time.sleep(60)\n"
+        "    file.write(b'n' * (4 << 20)); print('writing', flush=True); sys.stdin.read()\n"
         "publish.publish(sys.argv[1], write)\n"
     )
     programs = [
         subprocess.Popen(
-            [sys.executable, "-c", script, str(tmp_path / name)], stdout=subprocess.PIPE
+            [sys.executable, "-c", script, str(tmp_path / name)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
         )
         for name in ("killed.pb", "running.pb")
     ]
