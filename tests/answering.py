@@ -10,6 +10,7 @@ import tempfile
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+PATIENCE = 300  # seconds; a loaded machine takes minutes to start TensorFlow
 
 
 class Program:
@@ -35,7 +36,7 @@ class Program:
         self._process.stdin.write(line.encode() + b"\n")
         self._process.stdin.flush()
 
-    def answer(self, seconds=60):
+    def answer(self, seconds=PATIENCE):
         """The next line that it says; if that takes longer, an error that shows where it is."""
         until, out = time.monotonic() + seconds, self._process.stdout.fileno()
         while b"\n" not in self._said:
@@ -68,7 +69,7 @@ class Program:
         self._process.kill()
         self.wait()
 
-    def wait(self, seconds=60):
+    def wait(self, seconds=PATIENCE):
         return self._process.wait(seconds)
 
     def __enter__(self):

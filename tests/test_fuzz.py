@@ -24,7 +24,6 @@ WEIGHTS = {
     "state": 1,
 }
 FRESH = 4000  # inputs to a process: TensorFlow does not free all that it reads
-SECONDS = 60  # for one: a hang
 MOST = 20  # failures, after which no more are looked for
 
 OPERATIONS = ("cut", "flip", "splice", "copy", "number", "drop")
@@ -104,7 +103,7 @@ def seeds(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def reader():
-    made = Reader(SECONDS)
+    made = Reader()
     yield made
     made.close()
 
