@@ -28,7 +28,7 @@ supervisor = v1.train.Supervisor(
     logdir=sys.argv[1], saver=saver, save_model_secs=1, summary_op=None
 )
 with supervisor.managed_session() as session:
-    end = time.time() + 5
-    while time.time() < end and not supervisor.should_stop():
+    end = time.time() + 300
+    while len(saver.artifacts) < 4 and time.time() < end and not supervisor.should_stop():
         session.run(train_op)
 print(*(fh.inspect(a.path).metadata["values"] for a in saver.artifacts))
