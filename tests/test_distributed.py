@@ -170,7 +170,7 @@ def test_tasks_that_are_killed_and_started_again(cluster):
     for task in (("worker", 0), ("ps", 0), ("ps", 1)):
         running.kill(*task)
         left = frozen_steps(running.run_dir)
-        assert_whole(running.run_dir, left)
+        assert_whole(running.run_dir, left[-3:])  # the oldest may just be going
         running.start(*task)
         running.wait_for(has_step(running, max(left) + 40))
     written, others = running.report(0), running.report(1)
