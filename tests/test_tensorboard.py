@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 import re
+import select
 import shutil
 import subprocess
 import sys
@@ -93,6 +94,7 @@ class Browser:
         os.write(self._write, json.dumps(message).encode() + b"\0")
         while True:
             while b"\0" not in self._pending:
+                assert select.select([self._read], [], [], 300)[0], "Chromium does not answer"
                 more = os.read(self._read, 1 << 16)
                 assert more, "Chromium ended"
                 self._pending += more
