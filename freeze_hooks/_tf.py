@@ -297,7 +297,14 @@ def saved_keys(saver: Any) -> Dict[str, SavedKey]:
 
 def _slices(entry: Any) -> Any:
     """A PartitionedVariable's slices; any other variable alone."""
-    return list(entry) if hasattr(entry, "_get_partitions") else [entry]
+    if hasattr(type(entry), "_get_partitions"):  # the entry itself might add ops to its graph
+        return list(entry)
+    return replicas_of(entry)[:1]
+
+
+def replicas_of(variable: Any) -> List[Any]:
+    """One variable a replica of what tf.distribute has in place of a variable; else itself."""
+    return list(variable.values) if hasattr(type(variable), "values") else [variable]
 
 
 def is_remote(session: Any) -> bool:

@@ -111,7 +111,8 @@ class Freezer:
         if spec.verify:
             self._fed = self._live_signature()
             check_feeds(spec.verify, self._fed, self._optional())
-            self._in_session = not other and only_reads(graph, self.plan, spec.bind)
+            own = not (other or self._live.reduces)
+            self._in_session = own and only_reads(graph, self.plan, spec.bind)
 
     def read(self, session: Any) -> Iterator[stream.Value]:
         """One live value for each of the plan's slots."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any, ContextManager, Dict, Iterable
+from typing import Any, ContextManager, Dict, Iterable, Iterator
 
 import tensorflow as tf
 
 from . import _tf
+from ._tf import v1
 
 
 def strategy_of(model: Any) -> Any:
@@ -36,8 +37,26 @@ def reduced_on_read(values: Iterable[Any]) -> Dict[int, Any]:
     Such are the moving averages of a batch normalization. Where there are several workers, all
     must read them, in the same order (tf.VariableSynchronization.ON_READ).
     """
-    found: Dict[int, Any] = {}
+    reduced = _reduced(values)
+    return {id(part.handle): value for value in reduced for part in _tf.replicas_of(value)}
+
+
+def reduced_in(graph: Any) -> Dict[str, Any]:
+    """{name of a replica's variable: variable} of those in a graph."""
+    known = graph.get_collection(v1.GraphKeys.GLOBAL_VARIABLES)
+    return {part.op.name: v for v in _reduced(known) for part in _tf.replicas_of(v)}
+
+
+def _reduced(values: Iterable[Any]) -> Iterator[Any]:
+    on_read = tf.VariableSynchronization.ON_READ
     for value in values:
-        if getattr(value, "synchronization", None) == tf.VariableSynchronization.ON_READ:
-            found.update((id(part.handle), value) for part in getattr(value, "values", ()))
-    return found
+        if hasattr(type(value), "values") and value.synchronization == on_read:
+            yield value
+
+
+def reduction(variable: Any) -> Any:
+    """The tensor that a Saver saves of a variable whose replicas differ until they are read."""
+    with contextlib.ExitStack() as stack:
+        if not tf.distribute.has_strategy():
+            stack.enter_context(variable.distribute_strategy.scope())
+        return variable.read_value()

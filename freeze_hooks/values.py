@@ -14,6 +14,7 @@ from .errors import FreezeError
 from .graph.tables import Column
 from .graph.variables import Variable
 from .plan import value_bytes
+from .replicas import reduced_in, reduction
 from .stream import Value
 from .tables import sorted_entries
 
@@ -48,6 +49,10 @@ class SessionValues:
     slice a large one, each once a graph. In a finalized graph it uses the reads that are there,
     and fetches large variables whole.
 
+    Attributes:
+      reduces: whether a value is a reduction over replicas, as in the checkpoint, and so not what
+        a replica computes with.
+
     Raises:
       FreezeError: a resource variable has no read op in a finalized graph.
     """
@@ -56,23 +61,25 @@ class SessionValues:
         self._graph = graph
         self._begin = self._vector("begin")
         self._size = self._vector("size")
-        self._sources = [self._source(variable) for variable in variables]
+        reduced = reduced_in(graph)
+        self._sources = [self._source(v, reduced.get(v.node)) for v in variables]
+        self.reduces = any(variable.node in reduced for variable in variables)
 
     def _vector(self, name: str) -> Any:
         return _once(self._graph, name, lambda full: v1.placeholder(tf.int64, [1], full))
 
-    def _source(self, variable: Variable) -> _Source:
+    def _source(self, variable: Variable, reduced: Any) -> _Source:
         handle = self._graph.get_tensor_by_name(variable.node + ":0")
         if isinstance(variable, Column):
             return _Source(variable, _exported(self._graph, handle, variable), None)
-        whole = _reader(self._graph, handle, variable)
+        whole = _reader(self._graph, handle, variable, reduced)
         nbytes = value_bytes(variable)
         dtype = whole.dtype.base_dtype
         if nbytes is None or nbytes <= SLICED_BYTES or dtype.name not in _SLICEABLE:
             return _Source(variable, whole, nbytes)
         assert variable.shape is not None
         row = nbytes // variable.shape[0]
-        if row <= CHUNK_BYTES and _is_sparse(handle):
+        if row <= CHUNK_BYTES and reduced is None and _is_sparse(handle):
             rows = _colocated(self._graph, handle, "rows", lambda n: self._gather(handle, dtype, n))
             return _Source(variable, whole, nbytes, rows, row)
         part = _colocated(self._graph, handle, "part", lambda n: self._slice(whole, n))
@@ -172,7 +179,7 @@ def as_bytes(array: Any) -> Any:
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
 
 
-def _reader(graph: Any, handle: Any, variable: Variable) -> Any:
+def _reader(graph: Any, handle: Any, variable: Variable, reduced: Any) -> Any:
     if not variable.resource:
         return handle
     dtype = tf.as_dtype(variable.dtype)
@@ -180,10 +187,17 @@ def _reader(graph: Any, handle: Any, variable: Variable) -> Any:
     def read(name: str) -> Any:
         return tf.raw_ops.ReadVariableOp(resource=handle, dtype=dtype, name=name)
 
-    added = _colocated(graph, handle, "read", read)
+    def reduce(name: str) -> Any:
+        return tf.identity(reduction(reduced), name)
+
+    added = (
+        _colocated(graph, handle, "read", read)
+        if reduced is None
+        else _once(graph, f"{handle.op.name}/reduced", reduce)
+    )
     if added is not None:
         return added
-    for user in handle.consumers():
+    for user in handle.consumers() if reduced is None else ():
         if user.type == "ReadVariableOp" and not user.control_inputs:
             return user.outputs[0]
     raise FreezeError(
