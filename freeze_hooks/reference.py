@@ -6,7 +6,8 @@ other values than the session: averages, another graph, those of a checkpoint.
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterable, Iterator, List, Mapping, Set
+import re
+from typing import Any, Container, Dict, Iterable, Iterator, List, Mapping, Set
 
 import numpy as np
 import tensorflow as tf
@@ -45,6 +46,9 @@ _READS = HANDLES | {
     "RefNextIteration",
     "RefIdentity",
 }
+_TRAINING_FEEDS = re.compile(
+    r"(Placeholder(V2)?|IteratorGetNext(Sync)?|.*QueueDequeue.*|ReaderRead.*|Unstage)$"
+)
 
 
 def run_live(session: Any, plan: FreezePlan, fixed: Any, feeds: Mapping[str, Any]) -> Any:
@@ -54,7 +58,7 @@ def run_live(session: Any, plan: FreezePlan, fixed: Any, feeds: Mapping[str, Any
 
 
 def only_reads(graph: Any, plan: FreezePlan, fixed: Any) -> bool:
-    """Whether a session that answers changes nothing by it."""
+    """Whether a session that answers changes nothing by it, and needs nothing that is not given."""
     given = set(plan.feeds.values()) | {tensor for tensor, _ in fixed}
     stack = [graph.get_tensor_by_name(tensor) for tensor in plan.fetches.values()]
     if any(tensor.dtype.base_dtype == tf.resource for tensor in stack):
@@ -66,7 +70,7 @@ def only_reads(graph: Any, plan: FreezePlan, fixed: Any) -> bool:
         if op.name in seen:
             continue
         seen.add(op.name)
-        if not op_only_reads(op):
+        if not op_only_reads(op) or _TRAINING_FEEDS.match(op.type):
             return False
         ops += [tensor.op for tensor in op.inputs if tensor.name not in given]
         ops += op.control_inputs
@@ -95,10 +99,11 @@ def run_copy(
       fixed: pairs (tensor name, value) of what was bound.
       feeds: {input name: array}.
     """
-    wanted = {split(tensor)[0] for tensor in plan.fetches.values()}
-    wanted |= {split(tensor)[0] for tensor in plan.feeds.values()} | {split(t)[0] for t, _ in fixed}
+    given = set(plan.feeds.values()) | {tensor for tensor, _ in fixed}
+    wanted = {split(tensor)[0] for tensor in given.union(plan.fetches.values())}
     wanted |= {slot.variable.node for slot in plan.slots}
     part, filling = _part(graph_def, wanted)
+    _let_go(part, given)
     arrays = [array_of(next(values), slot.variable.dtype) for slot in plan.slots]
     with tf.Graph().as_default() as graph:
         tf.import_graph_def(part, name="")
@@ -107,8 +112,43 @@ def run_copy(
                 session.run(graph.get_operation_by_name(init))
             _fill(session, plan, arrays)
             fetches = {name: _readable(graph, tensor) for name, tensor in plan.fetches.items()}
-            fed = {plan.feeds[name]: value for name, value in feeds.items()}
-            return dict(session.run(fetches, dict(fed, **dict(fixed))))
+            fed = dict(_made_up(graph), **dict(fixed))
+            fed.update((plan.feeds[name], value) for name, value in feeds.items())
+            return dict(session.run(fetches, fed))
+
+
+def _let_go(part: Any, given: Container[str]) -> None:
+    """Have nothing wait for what only the training is fed, as for an assertion on labels."""
+    users: Dict[str, List[str]] = {}
+    for node in part.node:
+        for text in node.input:
+            if text[:1] != "^" and tensor_name(text) not in given:
+                users.setdefault(split(text)[0], []).append(node.name)
+    stack = [node.name for node in part.node if _TRAINING_FEEDS.match(node.op)]
+    reached = set(stack)
+    while stack:
+        fresh = [name for name in users.get(stack.pop(), ()) if name not in reached]
+        reached.update(fresh)
+        stack += fresh
+    for node in part.node:
+        kept = [text for text in node.input if text[:1] != "^" or text[1:] not in reached]
+        if len(kept) < len(node.input):
+            del node.input[:]
+            node.input.extend(kept)
+
+
+def _made_up(graph: Any) -> Dict[str, Any]:
+    """Values for what only the training is fed, as in a branch that is bound not to be taken."""
+    found = {}
+    for op in graph.get_operations():
+        for tensor in op.outputs if _TRAINING_FEEDS.match(op.type) else ():
+            shape = tensor.shape.as_list() if tensor.shape.rank else []
+            sizes = [1 if size is None else size for size in shape]
+            if tensor.dtype == tf.string:
+                found[tensor.name] = np.full(sizes, b"", object)
+            elif graph.is_feedable(tensor):
+                found[tensor.name] = np.zeros(sizes, tensor.dtype.as_numpy_dtype)
+    return found
 
 
 def _part(graph_def: Any, wanted: Iterable[str]) -> Any:

@@ -108,6 +108,25 @@ def test_bytes_that_are_wrong_on_disk_are_found(graph, tmp_path, monkeypatch):
     assert os.listdir(str(tmp_path)) == []
 
 
+@pytest.mark.parametrize("piped", [False, True], ids=["placeholders", "pipeline"])
+def test_what_only_training_is_fed(piped, graph, tmp_path):
+    """An assertion on labels, and a rate in a branch that is bound not to be taken."""
+    if piped:
+        data = tf.data.Dataset.from_tensor_slices((X, [0] * 16)).batch(4)
+        x, labels = v1.data.make_initializable_iterator(data).get_next()
+    else:
+        x, labels = v1.placeholder(tf.float32, [None, 8]), v1.placeholder(tf.int32, [None])
+    is_training, rate = v1.placeholder(tf.bool, []), v1.placeholder(tf.float32, [])
+    with tf.control_dependencies([v1.assert_equal(tf.shape(x)[0], tf.shape(labels)[0])]):
+        hidden = tf.identity(x)
+    hidden = tf.cond(is_training, lambda: tf.nn.dropout(hidden, rate=rate), lambda: hidden + 0)
+    y = network(hidden)
+    with v1.Session() as session:
+        session.run(v1.global_variables_initializer())
+        how = {"inputs": {"x": x}, "bind": {is_training: False}, "verify": {"x": X}}
+        assert_proved([fh.freeze_session(session, str(tmp_path / "m.pb"), {"y": y}, **how)])
+
+
 def test_tolerance(graph, tmp_path):
     build()
     with v1.Session() as session:
