@@ -291,6 +291,7 @@ def test_findings(tmp_path):
             tf.lookup.KeyValueTensorInitializer(["a"], [1]), -1, name="table"
         )
         table.lookup(tf.constant(["a"]), name="looked_up")
+        tf.raw_ops.BoostedTreesEnsembleResourceHandleOp(name="trees")
     path = save(graph, tmp_path)
     nodes = {finding.kind: finding.nodes for finding in fh.inspect(path).findings}
     assert nodes["training_batch_norm"] == ("norm_True",)
@@ -298,7 +299,15 @@ def test_findings(tmp_path):
     assert nodes["python"] == ("python",)
     assert "element" in nodes["pipeline"]
     assert "table" in nodes["table"]
-    assert set(nodes) == {"training_batch_norm", "random", "python", "pipeline", "table"}
+    assert nodes["resource"] == ("trees",)
+    assert set(nodes) == {
+        "training_batch_norm",
+        "random",
+        "python",
+        "pipeline",
+        "table",
+        "resource",
+    }
 
 
 def test_training_is_the_default_of_batch_norm(tmp_path):

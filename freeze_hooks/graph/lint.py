@@ -23,6 +23,7 @@ _PATTERNS = {  # of op types
     ),
     "python": re.compile(r"(PyFunc|PyFuncStateless|EagerPyFunc)$"),
     "table": re.compile(r"(Anonymous|Mutable)*(Dense)?HashTable"),
+    "resource": re.compile(r".+ResourceHandleOp$"),  # of boosted trees and forests
     "pipeline": re.compile(
         r"(IteratorGetNext(Sync|AsOptional)?|OneShotIterator|Iterator(V2)?|AnonymousIterator.*"
         r"|.*Queue(Dequeue|Enqueue).*|.*(FIFO|Shuffle|Priority)Queue(V2)?|.*Reader(V2)?|ReaderRead.*"
@@ -199,6 +200,10 @@ _SAID: Dict[str, Tuple[str, str]] = {  # problem, remedy ("": what _binding says
     "table": (
         "lookup tables that nothing in the graph can fill are empty in a new process",
         "initialize them from constants or a file, or cut behind the look-up with inputs=",
+    ),
+    "resource": (
+        "what training keeps outside of variables is not in the file, which does not run",
+        "cut behind it with inputs=, or deploy a SavedModel",
     ),
     "pipeline": (
         "an input pipeline cannot travel in the file",
