@@ -22,6 +22,7 @@ from .traced import plan_concrete
 
 _AUTO_INPUT = re.compile(r"(input_layer|keras_tensor)(?:_(\d+))?$")  # of Keras 3
 _AUTO_INPUT_2 = re.compile(r"(input)_(\d+)$")  # of Keras 2, which counts from 1
+_PHASE = re.compile(r"keras_learning_phase(_\d+)?$")
 _AUTO_MODEL = re.compile(r"(functional|sequential|model)(_\d+)*$")
 
 
@@ -265,12 +266,12 @@ def _plan_graph_model(model: Any, ema: Optional[str], form: Mapping[str, Any]) -
     inputs = apart(_renumbered(model.input_names, _AUTO_INPUT_2, 1))
     outputs = apart(model.output_names, inputs)
     session = backend.get_session()
-    with session.graph.as_default():
-        phase = backend.learning_phase()
+    # what the backend calls its learning phase is a number where a strategy trains
+    phases = [op.name for op in session.graph.get_operations() if _PHASE.match(op.name)]
     spec = FreezeSpec.make(
         dict(zip(outputs, model.outputs)),
         dict(zip(inputs, model.inputs)),
-        {phase: False} if hasattr(phase, "op") else None,
+        dict.fromkeys(phases, False),
         **form,
     )
     freezer = Freezer(session.graph, spec)

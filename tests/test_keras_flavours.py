@@ -229,3 +229,14 @@ def test_the_other_mode_of_tf_keras(keras, tmp_path):
 def test_graph_mode_has_no_averages(keras):
     with pytest.raises(fh.FreezeError, match="leave out ema="):
         fh.plan_keras_model(classifier(keras), ema="optimizer")
+
+
+@pytest.mark.skipif(not TF1, reason="graph mode is Keras's own mode on TensorFlow 1 alone")
+def test_graph_mode_while_the_learning_phase_is_set(keras):
+    """As tf.distribute sets it to train."""
+    model = classifier(keras)
+    keras.backend.set_learning_phase(1)
+    plan = fh.plan_keras_model(model)
+    keras.backend.clear_session()
+    assert not plan.findings
+    assert [info.name for info in plan.signature.inputs] == ["pixels"]
