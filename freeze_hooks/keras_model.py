@@ -142,7 +142,25 @@ def _traced_open(model: Any, given: Any) -> Tuple[Any, Any]:
             return wider, _traced(model, wider)
         except NotFreezableError:
             pass  # the layers want the batch size that they were built for
-    return specs, _traced(model, specs)
+    concrete = _traced(model, specs)
+    texts = _with_strings(specs, concrete) if given is None else None
+    return (specs, concrete) if texts is None else (texts, _traced(model, texts))
+
+
+def _with_strings(specs: Any, concrete: Any) -> Any:
+    """Specs of strings for inputs that are cast to them, as of numbers nothing can; None if none
+    is."""
+    flat = tf.nest.flatten(specs)
+    strings = [
+        any(op.type == "Cast" and op.get_attr("DstT") == tf.string for op in fed.consumers())
+        for _, fed in zip(flat, concrete.inputs)
+    ]
+    if not any(strings) or not all(isinstance(spec, tf.TensorSpec) for spec in flat):
+        return None
+    texts = [
+        tf.TensorSpec(spec.shape, tf.string) if text else spec for spec, text in zip(flat, strings)
+    ]
+    return tf.nest.pack_sequence_as(specs, texts)
 
 
 def _traced(model: Any, specs: Any) -> Any:

@@ -42,8 +42,8 @@ def signature_of(model: Any, given: Any) -> Any:
         specs = _built_signature(model)
         if specs is not None:
             _tf.warn(
-                f"{model.name!r}: its inputs are taken to be float32, for Keras remembers only "
-                "their shapes; say input_signature= to be sure"
+                f"{model.name!r}: its inputs are taken to be float32 (or text, if cast to it), "
+                "for Keras remembers only their shapes; say input_signature= to be sure"
             )
     if specs is None:
         raise FreezeError(

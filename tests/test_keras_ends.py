@@ -125,3 +125,26 @@ def test_the_ragged_output_of_a_layer(keras, clean, tmp_path):
     assert values.tolist() == tokens.flat_values.numpy().tolist()
     assert splits.tolist() == tokens.row_splits.numpy().tolist()
     assert n.tolist() == length.numpy().tolist() == [3, 1]
+
+
+@pytest.mark.skipif(TF1, reason="has no StringLookup")
+def test_texts_of_a_subclassed_model(keras, clean, tmp_path):
+    """Keras 3 remembers shapes alone."""
+
+    class Score(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.encode = keras.layers.StringLookup(vocabulary=["a"], output_mode="one_hot")
+
+        def call(self, inputs):
+            return tf.cast(self.encode(inputs["word"]), tf.float32) * inputs["weight"]
+
+    model = Score()
+    weights = np.array([[2.0], [3.0]], np.float32)
+    wanted = model({"word": tf.constant([["a"], ["?"]]), "weight": weights})
+    artifact = fh.freeze_keras_model(model, str(tmp_path / "m.pb"))
+    given = [(tensor.name, tensor.dtype) for tensor in artifact.signature.inputs]
+    assert given == [("weight", "float32"), ("word", "string")]
+    feeds = {"word:0": np.array([["a"], ["?"]], "S"), "weight:0": weights}
+    (got,) = clean.run(artifact.path, feeds, ["output_0:0"])
+    assert got.tolist() == np.asarray(wanted).tolist() == [[0, 2], [3, 0]]
