@@ -88,7 +88,7 @@ def plan_keras_model(
     naming = Naming(inputs, outputs, _variable_names(model), scopes_of(model))
     replaced = _averages(model) if ema else None
     reduced = reduced_on_read(map(_tensorflow_value, _variables(model)))
-    return plan_concrete(concrete, naming, replaced, reduced, **form)
+    return plan_concrete(concrete, naming, replaced, reduced, _inference(model), **form)
 
 
 def freeze_keras_model(
@@ -163,15 +163,19 @@ def _with_strings(specs: Any, concrete: Any) -> Any:
     return tf.nest.pack_sequence_as(specs, texts)
 
 
-def _traced(model: Any, specs: Any) -> Any:
+def _inference(model: Any) -> Callable[[Any], Any]:
     takes_training = "training" in inspect.signature(model.call).parameters
 
     def serve(inputs: Any) -> Any:
         with one_replica(strategy_of(model)):
             return model(inputs, training=False) if takes_training else model(inputs)
 
+    return serve
+
+
+def _traced(model: Any, specs: Any) -> Any:
     try:
-        return tf.function(serve).get_concrete_function(specs)
+        return tf.function(_inference(model)).get_concrete_function(specs)
     except Exception as error:
         raise NotFreezableError(
             f"{model.name!r} cannot be traced for inference: {error}"

@@ -36,6 +36,7 @@ def plan_concrete(
     naming: Naming,
     replaced: Optional[Callable[[Any], Any]] = None,
     reduced: Optional[Mapping[int, Any]] = None,
+    live: Optional[Callable[..., Any]] = None,
     **options: Any,
 ) -> FunctionPlan:
     """Plan a ConcreteFunction.
@@ -46,6 +47,7 @@ def plan_concrete(
       replaced: from the handle of a variable to that of the one to read in its place, asked at
         each read.
       reduced: {id of a handle: the variable whose read_value() to take in its place}.
+      live: what was traced, with which `verify=` compares; else with the trace.
       **options: fields of FreezeSpec.
 
     Raises:
@@ -73,7 +75,7 @@ def plan_concrete(
         name, port = split(tensor)
         return _tf.static_shape(graph, f"{before[name]}:{port}")
 
-    own_values = replaced is None and not reduced
+    own_values, signature = replaced is None and not reduced, concrete.structured_input_signature
     spec = FreezeSpec.make(
         dict(zip(naming.outputs, outputs)),
         dict(zip(naming.inputs, (moved[name] for name in fed))),
@@ -100,7 +102,7 @@ def plan_concrete(
         feeds = feeds_of(spec.verify, plan.signature)
         try:
             if own_values and _only_reads(graph):
-                outputs = _called(concrete, naming, feeds)
+                outputs = _called(live or concrete, signature, naming, feeds)
             else:
                 outputs = run_copy(graph_def, plan, values(), (), feeds)
         except (tf.errors.InvalidArgumentError, ValueError, TypeError) as error:
@@ -125,9 +127,10 @@ def _only_reads(graph: Any) -> bool:
     return all(op_only_reads(op) for op in graph.get_operations())
 
 
-def _called(concrete: Any, naming: Naming, feeds: Mapping[str, Any]) -> Dict[str, Any]:
+def _called(
+    function: Callable[..., Any], signature: Any, naming: Naming, feeds: Mapping[str, Any]
+) -> Dict[str, Any]:
     """What a function itself answers; an argument that no output needs is given zeros."""
-    signature = concrete.structured_input_signature
     names, flat = iter(naming.inputs), []
     for spec in tf.nest.flatten(signature, expand_composites=True):
         if isinstance(spec, tf.TensorSpec):
@@ -136,7 +139,7 @@ def _called(concrete: Any, naming: Naming, feeds: Mapping[str, Any]) -> Dict[str
             spec = tf.zeros(zeros, spec.dtype) if fed is None else tf.constant(fed, spec.dtype)
         flat.append(spec)
     args, more = tf.nest.pack_sequence_as(signature, flat, expand_composites=True)
-    found = tf.nest.flatten(concrete(*args, **more), expand_composites=True)
+    found = tf.nest.flatten(function(*args, **more), expand_composites=True)
     answers = [tensor for tensor in found if tensor is not None]
     return {name: tensor.numpy() for name, tensor in zip(naming.outputs, answers)}
 

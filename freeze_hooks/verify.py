@@ -136,6 +136,11 @@ class Expected:
             raise NotVerifiedError(said) from error
         most = 0.0
         for ours, (name, live) in zip(found, self._outputs.items()):
+            if np.shape(ours) != live.shape:
+                raise NotVerifiedError(
+                    f"{called} is not published: its output {name!r} has the shape "
+                    f"{np.shape(ours)}, where the live model's has {live.shape}"
+                )
             largest = difference(ours, live)
             allowed = (self._verify.tolerance or 0.0) * _scale(live)
             if largest > allowed:

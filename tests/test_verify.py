@@ -293,6 +293,26 @@ def test_function(tmp_path):
     assert_proved([plan.write(str(tmp_path / "m.pb"))])
 
 
+@pytest.mark.skipif(TF1, reason="Keras builds a graph there")
+@pytest.mark.parametrize("kind", KERASES)
+@pytest.mark.parametrize(
+    "traced, message", [(lambda x: x * 2, "differs from"), (lambda x: x[:1], "has the shape")]
+)
+def test_a_layer_that_does_otherwise_when_it_is_traced(traced, message, kind, tmp_path):
+    """As Keras 3.15's TimeDistributed does where batch and time are open."""
+    keras = keras_of(kind)
+
+    class Fickle(keras.layers.Layer):
+        def call(self, inputs):
+            return inputs if tf.executing_eagerly() else traced(inputs)
+
+    inputs = keras.Input([3], name="x")
+    model = keras.Model(inputs, Fickle(name="y")(inputs))
+    with pytest.raises(fh.NotVerifiedError, match=f"'y' {message}"):
+        fh.freeze_keras_model(model, str(tmp_path / "m.pb"), verify=True)
+    assert os.listdir(str(tmp_path)) == []
+
+
 @pytest.mark.skipif(not HAS_KERAS_3, reason="needs Keras 3")
 def test_recurrent_model(tmp_path):
     import keras
