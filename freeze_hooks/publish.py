@@ -216,12 +216,16 @@ def retain(
     def deleted(known: str) -> bool:
         return _delete(os.path.join(directory, known))
 
+    def is_same(known: str, mark: str) -> bool:
+        return not mark or _mark(os.path.join(directory, known)) == mark
+
     with _state(directory, name) as own:
         files = _ours(_dict(own.get("files")))
         files.pop(file, None)  # the newest comes last
         # what was to go when a program ended, or could not be deleted then
-        leaving = [known for known in _ours(_dict(own.get("leaving"))) if known != file]
-        leaving = [known for known in leaving if not deleted(known)]
+        leaving = _ours(_dict(own.get("leaving")))
+        leaving.pop(file, None)
+        leaving = {k: mark for k, mark in leaving.items() if is_same(k, mark) and not deleted(k)}
         files[file] = checkpoint and relative(checkpoint, directory)
 
         def outlived(known: str) -> bool:
@@ -238,8 +242,9 @@ def retain(
             del files[known]
         own["files"] = files
         own.pop("leaving", None)
-        if leaving or over:
-            own["leaving"] = dict.fromkeys(leaving + over, "")
+        leaving.update((known, _mark(os.path.join(directory, known))) for known in over)
+        if leaving:
+            own["leaving"] = leaving
     # only now, so that the state never names what is not there
     return [os.path.join(directory, known) for known in over if deleted(known)]
 
@@ -348,6 +353,14 @@ def _ours(files: Dict[str, Any]) -> Dict[str, str]:
         and file.endswith(".pb")
         and "\0" not in file + checkpoint
     }
+
+
+def _mark(path: str) -> str:
+    """What tells a file from one that somebody puts in its place; "" where nothing does."""
+    try:
+        return "" if remote.is_remote(path) else str(os.stat(path).st_ctime_ns)
+    except OSError:
+        return ""
 
 
 def _delete(path: str) -> bool:

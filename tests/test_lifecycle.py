@@ -59,6 +59,21 @@ def test_own_scaffold_and_several_saver_hooks(graph, tmp_path):
     assert_bit_equal(tmp_path / "b" / "net.x-25.pb", tmp_path / "b" / "net.x-25")
 
 
+def test_a_file_that_went_and_that_somebody_brings_back_stays(graph, tmp_path):
+    train_op = build()
+    hook = fh.FreezeHook(output_dir=str(tmp_path), save_steps=1, keep=1, strict=True, **FREEZE)
+    with v1.train.SingularMonitoredSession(hooks=[hook]) as session:
+        run(session, train_op, 1)
+        first = hook.artifacts[-1].path
+        os.link(first, str(tmp_path / "kept"))
+        run(session, train_op, 1)
+        assert not os.path.exists(first)
+        os.rename(str(tmp_path / "kept"), first)
+        run(session, train_op, 2)
+    found = sorted(name for name in os.listdir(str(tmp_path)) if name.endswith(".pb"))
+    assert found == ["model-1.pb", "model-4.pb"]
+
+
 def test_stop_at_step(graph, tmp_path):
     train_op = build()
     with monitored(tmp_path, [v1.train.StopAtStepHook(17), fh.FreezeHook(**FREEZE)]) as session:
