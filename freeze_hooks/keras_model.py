@@ -83,6 +83,8 @@ def plan_keras_model(
             )
         return plan_elsewhere(model, input_signature, ema, form)
     specs, concrete = _traced_open(model, input_signature)
+    if input_signature is None or any(_is_open(spec) for spec in tf.nest.flatten(specs)):
+        _check_times(model)
     inputs = apart(_input_names(model, specs))
     outputs = apart(_output_names(model, concrete.structured_outputs), inputs)
     naming = Naming(inputs, outputs, _variable_names(model), scopes_of(model))
@@ -145,6 +147,38 @@ def _traced_open(model: Any, given: Any) -> Tuple[Any, Any]:
     concrete = _traced(model, specs)
     texts = _with_strings(specs, concrete) if given is None else None
     return (specs, concrete) if texts is None else (texts, _traced(model, texts))
+
+
+def _is_open(spec: Any) -> bool:
+    """Whether another size than the batch's is."""
+    return spec.shape.rank is None or None in spec.shape.as_list()[1:]
+
+
+def _check_times(model: Any) -> None:
+    """See that no layer takes the batch for the time, as Keras 3.15's TimeDistributed does in
+    traces in which the time is open."""
+    for layer in model._flatten_layers():
+        if type(layer).__name__ == "TimeDistributed" and _miscounts(layer):
+            raise NotFreezableError(
+                f"layer {layer.name!r} (Keras's TimeDistributed) answers wrongly where the number "
+                "of time steps is open: give input_signature= with that number"
+            )
+
+
+def _miscounts(layer: Any) -> bool:
+    try:
+        taken = layer.input
+    except (AttributeError, ValueError, RuntimeError):
+        return False  # in a subclassed model; verify= finds it
+    if not hasattr(taken, "shape") or len(taken.shape) < 3 or taken.shape[1] is not None:
+        return False
+    sizes = [1, 2] + [2 if size is None else size for size in taken.shape[2:]]
+    function = tf.function(lambda x: layer(x, training=False))
+    try:
+        traced = function.get_concrete_function(tf.TensorSpec(taken.shape, taken.dtype))
+        return bool(traced(tf.zeros(sizes, taken.dtype)).shape[1] != 2)
+    except (ValueError, tf.errors.OpError):
+        return False
 
 
 def _with_strings(specs: Any, concrete: Any) -> Any:

@@ -148,3 +148,20 @@ def test_texts_of_a_subclassed_model(keras, clean, tmp_path):
     feeds = {"word:0": np.array([["a"], ["?"]], "S"), "weight:0": weights}
     (got,) = clean.run(artifact.path, feeds, ["output_0:0"])
     assert got.tolist() == np.asarray(wanted).tolist() == [[0, 2], [3, 0]]
+
+
+@pytest.mark.skipif(TF1, reason="Keras builds a graph there")
+def test_layers_over_time_are_right_or_refused(keras, clean, tmp_path):
+    """Keras 3.15 takes the batch for the time where a trace leaves both open."""
+    steps = keras.Input((None, 4), name="steps")
+    layer = keras.layers.TimeDistributed(keras.layers.Dense(2), name="each")
+    model, path = keras.Model(steps, layer(steps)), tmp_path / "m.pb"
+    data = np.random.RandomState(0).randn(3, 5, 4).astype(np.float32)
+    try:
+        fh.freeze_keras_model(model, str(path))
+    except fh.NotFreezableError as error:
+        assert "'each'" in str(error) and is_keras_3(keras)
+        five = tf.TensorSpec((None, 5, 4), tf.float32, "steps")
+        fh.freeze_keras_model(model, str(path), input_signature=five)
+    (found,) = clean.run(path, {"steps:0": data}, [fh.inspect(path).signature.outputs[0].tensor])
+    np.testing.assert_allclose(found, model.predict(data, verbose=0), atol=1e-6)
