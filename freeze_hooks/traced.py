@@ -65,6 +65,7 @@ def plan_concrete(
         if isinstance(found, (Variable, NodeDef))
     }
     fed = [t.op.name for t in concrete.inputs if t.op.name not in captures]
+    _check_fed(graph, fed)
     _check_names("inputs", naming.inputs, fed)
     _check_names("outputs", naming.outputs, graph.outputs)
     nodes = {node.name: node for node in graph_def.node}
@@ -112,6 +113,17 @@ def plan_concrete(
     if spec.verify is not None:
         check_feeds(spec.verify, plan.signature)
     return FunctionPlan(plan, values, found, expected)
+
+
+def _check_fed(graph: Any, fed: Sequence[str]) -> None:
+    for name in fed:
+        dtype = graph.get_tensor_by_name(f"{name}:0").dtype
+        if dtype in (tf.resource, tf.variant):
+            raise NotFreezableError(
+                f"input {name!r} of the function is a {dtype.name}, which a file cannot be fed: a "
+                "variable that is an argument (use it without passing it), or a table made under "
+                "ParameterServerStrategy (make it outside)"
+            )
 
 
 def _check_names(what: str, names: Sequence[str], tensors: Sequence[Any]) -> None:

@@ -77,6 +77,13 @@ class Doubling(tf.Module):
         return {"y": x * tf.cast(times, x.dtype)}
 
 
+def test_a_variable_that_is_an_argument():
+    function = tf.function(lambda x, w: x * w)
+    concrete = function.get_concrete_function(SPEC, tf.Variable([1.0, 2.0], name="weight"))
+    with pytest.raises(fh.NotFreezableError, match=r"is a resource.*without passing it"):
+        fh.plan_function(concrete)
+
+
 def test_the_only_trace_of_a_function_is_taken(clean, tmp_path):
     module = Doubling()
     with pytest.raises(fh.FreezeError, match="not clear, for it has none: give input_signature="):
