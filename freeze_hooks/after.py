@@ -136,6 +136,8 @@ def upload(prefix: str) -> After:
         ]
         join = posixpath.join if remote.is_remote(prefix) else os.path.join
         target = str(join(prefix, base))
+        if os.path.realpath(target) == os.path.realpath(artifact.path):
+            return target
         _copy(artifact.path, target, beside=target + ".json")
         with contextlib.suppress(FileNotFoundError):  # some adapters leave it out
             _copy(artifact.path + ".json", target + ".json")

@@ -143,6 +143,14 @@ def test_upload(scheme, classifier, tmp_path):
         np.testing.assert_allclose(model(**{given: X})["probs"], probs, atol=1e-6)
 
 
+def test_upload_to_where_the_file_is(classifier):
+    artifact, _ = classifier
+    directory, base = os.path.split(artifact.path)
+    assert fh.upload(directory)(artifact) == artifact.path
+    assert fh.load_frozen(artifact.path).metadata["step"] == artifact.step
+    assert {base, base + ".json"} <= set(os.listdir(directory))
+
+
 @needs_ram
 def test_upload_brings_a_file_back(classifier, tmp_path):
     artifact, _ = classifier
