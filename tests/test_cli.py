@@ -307,6 +307,18 @@ def test_run(digits, tmp_path):
     assert "needs a value for x" in run("run", path, code=2)
 
 
+@pytest.mark.parametrize("text, code", [(b"a\0b", 0), (b"ab\0", 2)])
+def test_strings_that_run_writes_are_whole(text, code, graph, tmp_path):
+    tf.identity(tf.constant([text, b"c"]), name="y")
+    with v1.Session() as session:
+        fh.freeze_session(session, str(tmp_path / "m.pb"), ["y"])
+    said = run("run", tmp_path / "m.pb", "--out", tmp_path / "y.npz", code=code)
+    assert ("zero byte" in said) is bool(code)
+    if not code:
+        with np.load(str(tmp_path / "y.npz")) as found:
+            assert found["y"].tolist() == [text, b"c"]
+
+
 WRONG = [
     (["inspect", "{run}/model.ckpt-4.pb"], "model.ckpt-40.pb"),
     (["inspect", "{run}"], "is a directory"),

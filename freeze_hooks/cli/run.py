@@ -43,10 +43,17 @@ def _npz(arrays: Dict[str, Any]) -> bytes:
     """As numpy.savez, which could not take any name; strings as bytes, which need no pickle."""
     import numpy as np
 
+    from ..errors import FreezeError
+
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
         for name, array in arrays.items():
             plain = array.astype(np.bytes_) if array.dtype == object else array
+            if plain is not array and not np.array_equal(plain, array):
+                raise FreezeError(
+                    f"output {name!r} has strings that end in a zero byte, which an .npz loses: "
+                    "run the file with fh.load_frozen"
+                )
             with archive.open(name + ".npy", "w", force_zip64=True) as entry:
                 np.lib.format.write_array(entry, np.asanyarray(plain), allow_pickle=False)
     return buffer.getvalue()
