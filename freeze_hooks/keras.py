@@ -14,7 +14,7 @@ from .errors import FreezeError, UnknownNameError
 from .freezer import Artifact
 from .function_plan import FunctionPlan
 from .keras_model import plan_keras_model
-from .keras_signature import is_built
+from .keras_signature import check_call, is_built
 from .replicas import is_chief, strategy_of
 from .spec import Verifying
 from .stream import Value, held
@@ -179,6 +179,7 @@ class FreezeCallback:
             raise FreezeError(f"filepath= cannot be written to: {error}") from error
         self._delivery.written()
         self._plan, self._resumed, self._last_batch = None, None, -1
+        check_call(self.model)
         if self._how["ema"]:
             fit.check_averages(self.model)
         if self._is_ready():

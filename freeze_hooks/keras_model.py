@@ -14,7 +14,7 @@ from .errors import FreezeError, NotFreezableError
 from .fit import averages_of
 from .freezer import Artifact, Freezer, warn_of
 from .function_plan import FunctionPlan
-from .keras_signature import backend_of, functional_of, opened, signature_of
+from .keras_signature import backend_of, check_call, functional_of, opened, signature_of
 from .naming import Naming, apart, keys_of, spread, stems_of
 from .replicas import one_replica, reduced_on_read, strategy_of
 from .spec import FreezeSpec, Verifying
@@ -64,6 +64,7 @@ def plan_keras_model(
     """
     if ema not in (None, "optimizer"):
         raise FreezeError(f'ema= is "optimizer" or None for a Keras model, not {ema!r}')
+    check_call(model)
     form: Dict[str, Any] = {
         "lower_control_flow": lower_control_flow,
         "weights": weights,

@@ -17,6 +17,22 @@ def is_built(model: Any) -> bool:
     return _known_signature(model) is not None or _built_signature(model) is not None
 
 
+def check_call(model: Any) -> None:
+    """Make sure that a model has something to freeze.
+
+    Raises:
+      NotFreezableError: it only holds others, which its train_step calls.
+    """
+    owner = next(kind for kind in type(model).__mro__ if "call" in vars(kind))
+    of_keras = owner.__module__.split(".")[0] in ("keras", "tf_keras", "tensorflow")
+    if of_keras and owner.__name__ in ("Layer", "Model"):
+        raise NotFreezableError(
+            f"{model.name!r} ({type(model).__name__}) has no call(), which is what is frozen of a "
+            "model: give it one that calls the part to deploy, or write that part from a callback "
+            "of yours, with fh.plan_keras_model(part)"
+        )
+
+
 def backend_of(model: Any) -> str:
     """The Keras backend that a model computes on: "tensorflow", "jax", "torch"..."""
     keras = next((k for k in type(model).__mro__ if k.__module__.startswith("keras.src.")), None)

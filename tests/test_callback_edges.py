@@ -124,3 +124,20 @@ def test_copies(keras, tmp_path):
     fit(classifier(keras), epochs=2, callbacks=[twin])
     assert [os.path.basename(a.path) for a in original.artifacts] == ["2.pb", "3.pb"]
     assert [os.path.basename(a.path) for a in twin.artifacts] == ["twin-2.pb"]
+
+
+@pytest.mark.skipif(TF1, reason="train_step came with TensorFlow 2")
+def test_a_model_that_only_holds_others(keras, tmp_path):
+    """As those of generative adversarial training do: said before it begins."""
+    begun = []
+
+    class Adversarial(keras.Model):
+        def train_step(self, data):
+            begun.append(data)
+            return {"loss": 0.0}
+
+    model = Adversarial()
+    model.compile("adam")
+    with pytest.raises(fh.NotFreezableError, match="has no call"):
+        fit(model, callbacks=[fh.FreezeCallback(str(tmp_path / "m.pb"))])
+    assert not begun
