@@ -21,9 +21,12 @@ def check_call(model: Any) -> None:
     """Make sure that a model has something to freeze.
 
     Raises:
+      FreezeError: it is no model.
       NotFreezableError: it only holds others, which its train_step calls.
     """
-    owner = next(kind for kind in type(model).__mro__ if "call" in vars(kind))
+    owner = next((kind for kind in type(model).__mro__ if "call" in vars(kind)), None)
+    if owner is None:
+        raise FreezeError(f"{model!r} is no Keras model; one in a file is to be loaded first")
     of_keras = owner.__module__.split(".")[0] in ("keras", "tf_keras", "tensorflow")
     if of_keras and owner.__name__ in ("Layer", "Model"):
         raise NotFreezableError(

@@ -165,3 +165,8 @@ def test_layers_over_time_are_right_or_refused(keras, clean, tmp_path):
         fh.freeze_keras_model(model, str(path), input_signature=five)
     (found,) = clean.run(path, {"steps:0": data}, [fh.inspect(path).signature.outputs[0].tensor])
     np.testing.assert_allclose(found, model.predict(data, verbose=0), atol=1e-6)
+
+
+def test_a_file_is_no_model(tmp_path):
+    with pytest.raises(fh.FreezeError, match="no Keras model"):
+        fh.freeze_keras_model(str(tmp_path / "m.keras"), str(tmp_path / "m.pb"))
