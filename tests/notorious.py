@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 import tensorflow as tf
-from conftest import read_graph_def
+from conftest import control_flow, read_graph_def
 
 v1 = tf.compat.v1
 MAJOR = int(tf.__version__.split(".")[0])
@@ -36,12 +36,8 @@ def under_control_flow(version, build):
 
     @functools.wraps(build)
     def built(directory):
-        before = v1.control_flow_v2_enabled()
-        (v1.enable_control_flow_v2 if version == 2 else v1.disable_control_flow_v2)()
-        try:
+        with control_flow(v2=version == 2):
             return build(directory)
-        finally:
-            (v1.enable_control_flow_v2 if before else v1.disable_control_flow_v2)()
 
     built.__name__ = f"{build.__name__}_v{version}"
     return built

@@ -4,7 +4,7 @@ import json
 
 import pytest
 import tensorflow as tf
-from conftest import read_graph_def
+from conftest import control_flow, read_graph_def
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -20,16 +20,14 @@ pytestmark = pytest.mark.filterwarnings("ignore:Unexpected end-group tag")
 def frozen(request, tmp_path_factory):
     """A small file with two outputs, the first of which is not the last node."""
     path = tmp_path_factory.mktemp("frozen") / "modèle.pb"
-    before = v1.control_flow_v2_enabled()
-    (v1.enable_control_flow_v2 if request.param.endswith("v2") else v1.disable_control_flow_v2)()
-    with tf.Graph().as_default(), v1.Session() as session:
+    v2 = request.param.endswith("v2")
+    with control_flow(v2), tf.Graph().as_default(), v1.Session() as session:
         x = v1.placeholder(tf.float32, [None, 2], name="in/x")
         y = tf.matmul(x, v1.get_variable("w", [2, 3], use_resource=True), name="y")
         on = v1.placeholder_with_default(True, [], name="on")
         z = tf.cond(on, lambda: tf.reduce_sum(y), lambda: tf.reduce_mean(y))
         session.run(v1.global_variables_initializer())
         fh.freeze_session(session, str(path), {"y": y, "z": z})
-    (v1.enable_control_flow_v2 if before else v1.disable_control_flow_v2)()
     return path
 
 

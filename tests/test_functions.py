@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import constants, read_graph_def
+from conftest import constants, control_flow, read_graph_def
 
 import freeze_hooks as fh
 
@@ -67,12 +67,9 @@ def test_two_files_in_one_graph(tmp_path):
     """Their functions differ, and so do their names, though both were called alike."""
     for i, change in enumerate((lambda t: t * 2, lambda t: t + 3)):
         with tf.Graph().as_default() as graph, v1.Session() as session:
-            was = v1.control_flow_v2_enabled()
-            v1.enable_control_flow_v2()
-            x = v1.placeholder(tf.float32, [], "x")
-            tf.identity(tf.cond(x > 0, lambda: change(x), lambda: -x), name="y")  # noqa: B023
-            if not was:
-                v1.disable_control_flow_v2()
+            with control_flow(v2=True):
+                x = v1.placeholder(tf.float32, [], "x")
+                tf.identity(tf.cond(x > 0, lambda: change(x), lambda: -x), name="y")  # noqa: B023
             fh.freeze_session(session, str(tmp_path / f"{i}.pb"), ["y"])
             assert any(op.type in ("If", "StatelessIf") for op in graph.get_operations())
     with tf.Graph().as_default(), v1.Session() as session:

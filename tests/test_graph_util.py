@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import control_flow
 
 import freeze_hooks as fh
 from freeze_hooks import graph_util
@@ -150,25 +151,20 @@ def test_errors_are_those_that_callers_catch(session):
 @pytest.mark.parametrize("v2", [False, True])
 def test_control_flow(graph, v2):
     """Also with a variable that stays, used within branches and loops."""
-    before = v1.control_flow_v2_enabled()
-    (v1.enable_control_flow_v2 if v2 else v1.disable_control_flow_v2)()
-    try:
-        with v1.variable_scope("", use_resource=True), v1.Session() as session:
-            gone, stays = v1.get_variable("gone", [2]), v1.get_variable("stays", [2])
-            on = v1.placeholder(tf.bool, [], "on")
-            chosen = tf.cond(on, lambda: gone * stays, lambda: gone - stays)
-            tf.identity(
-                v1.while_loop(lambda i, y: i < 3, lambda i, y: (i + 1, y + stays), (0, chosen))[1],
-                name="y",
-            )
-            session.run(v1.global_variables_initializer())
-            value = session.run(stays)
-            for on in (True, False):
-                live = session.run("y:0", {"on:0": on})
-                assert np.array_equal(run(convert(session, ["y"]), "y:0", {"on:0": on}), live)
-            kept = convert(session, ["y"], variable_names_blacklist=["stays"])
-    finally:
-        (v1.enable_control_flow_v2 if before else v1.disable_control_flow_v2)()
+    with control_flow(v2), v1.variable_scope("", use_resource=True), v1.Session() as session:
+        gone, stays = v1.get_variable("gone", [2]), v1.get_variable("stays", [2])
+        on = v1.placeholder(tf.bool, [], "on")
+        chosen = tf.cond(on, lambda: gone * stays, lambda: gone - stays)
+        tf.identity(
+            v1.while_loop(lambda i, y: i < 3, lambda i, y: (i + 1, y + stays), (0, chosen))[1],
+            name="y",
+        )
+        session.run(v1.global_variables_initializer())
+        value = session.run(stays)
+        for on in (True, False):
+            live = session.run("y:0", {"on:0": on})
+            assert np.array_equal(run(convert(session, ["y"]), "y:0", {"on:0": on}), live)
+        kept = convert(session, ["y"], variable_names_blacklist=["stays"])
     assert by_op(kept, "VarHandleOp") == ["stays"]
     with tf.Graph().as_default(), v1.Session() as fresh:
         v1.import_graph_def(kept, name="")

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import read_graph_def
+from conftest import control_flow, read_graph_def
 from tensorflow.python.framework.function import Defun
 
 import freeze_hooks as fh
@@ -330,16 +330,14 @@ GRAPHS = [
 
 
 @pytest.fixture(params=["control_flow_v1", "control_flow_v2"])
-def control_flow(request):
-    before = v1.control_flow_v2_enabled()
-    (v1.enable_control_flow_v2 if request.param.endswith("v2") else v1.disable_control_flow_v2)()
-    yield request.param
-    (v1.enable_control_flow_v2 if before else v1.disable_control_flow_v2)()
+def flow(request):
+    with control_flow(request.param.endswith("v2")):
+        yield request.param
 
 
 @pytest.mark.parametrize("resource", [False, True], ids=["ref", "resource"])
 @pytest.mark.parametrize("build", GRAPHS, ids=lambda build: build.__name__)
-def test_file_answers_as_the_session(build, resource, control_flow, graph, clean, tmp_path):
+def test_file_answers_as_the_session(build, resource, flow, graph, clean, tmp_path):
     with v1.variable_scope("", use_resource=resource):
         arguments, feeds, *more = build()
     fixed, live_names = (more + [{}, None][len(more) :])[:2]
@@ -371,7 +369,7 @@ def assert_only_plain_ops(path):
     [conditional_bound_true, case_bound, switch_case_bound, functions_bound, batch_norm_updates],
     ids=lambda build: build.__name__,
 )
-def test_bound_conditionals_leave_no_control_flow(build, resource, control_flow, graph, tmp_path):
+def test_bound_conditionals_leave_no_control_flow(build, resource, flow, graph, tmp_path):
     with v1.variable_scope("", use_resource=resource):
         arguments = build()[0]
     ops = fh.check(graph, **arguments).ops

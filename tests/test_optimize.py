@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import read_graph_def
+from conftest import control_flow, read_graph_def
 from test_slim_nets import logits_of
 
 import freeze_hooks as fh
@@ -122,16 +122,14 @@ def test_a_slim_net(graph, clean, tmp_path):
 @pytest.mark.parametrize("v2", [False, True], ids=["v1", "v2"])
 def test_loops_tables_and_constants(v2, graph, clean, tmp_path):
     """What does not fold stays right; what depends on constants alone is one."""
-    was = v1.control_flow_v2_enabled()
-    (v1.enable_control_flow_v2 if v2 else v1.disable_control_flow_v2)()
-    words = v1.placeholder(tf.string, [None], "x")
-    init = tf.lookup.KeyValueTensorInitializer(["a", "b"], [1.0, 2.0])
-    found = tf.lookup.StaticHashTable(init, -1.0).lookup(words)
-    w = v1.get_variable("w", [4], use_resource=v2, initializer=uniform(1, 2))
-    total = tf.reduce_sum(tf.sqrt(w) * 2.0 + 1.0)
-    y = v1.while_loop(lambda i, t: i < 3, lambda i, t: [i + 1, t * w[0] + total], [0, found])[1]
-    tf.identity(tf.cond(tf.size(words) > 2, lambda: y * w[1], lambda: y), name="y")
-    (v1.enable_control_flow_v2 if was else v1.disable_control_flow_v2)()
+    with control_flow(v2):
+        words = v1.placeholder(tf.string, [None], "x")
+        init = tf.lookup.KeyValueTensorInitializer(["a", "b"], [1.0, 2.0])
+        found = tf.lookup.StaticHashTable(init, -1.0).lookup(words)
+        w = v1.get_variable("w", [4], use_resource=v2, initializer=uniform(1, 2))
+        total = tf.reduce_sum(tf.sqrt(w) * 2.0 + 1.0)
+        y = v1.while_loop(lambda i, t: i < 3, lambda i, t: [i + 1, t * w[0] + total], [0, found])[1]
+        tf.identity(tf.cond(tf.size(words) > 2, lambda: y * w[1], lambda: y), name="y")
     texts = np.array(["b", "no", "a"])
     with v1.Session() as session:
         session.run([v1.global_variables_initializer(), v1.tables_initializer()])

@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import constants
+from conftest import constants, control_flow
 from small import FEEDS, FREEZE, X, build
 
 import freeze_hooks as fh
@@ -69,13 +69,10 @@ def rnn(x):
 @pytest.mark.parametrize("lower", [False, True])
 @pytest.mark.parametrize("v2", [False, True], ids=["v1", "v2"])
 def test_lookups_and_loops(v2, lower, graph, clean, tmp_path):
-    was = v1.control_flow_v2_enabled()
-    (v1.enable_control_flow_v2 if v2 else v1.disable_control_flow_v2)()
-    with v1.variable_scope("net", use_resource=v2):
+    with control_flow(v2), v1.variable_scope("net", use_resource=v2):
         x = v1.placeholder(tf.float32, [None, 8], "x")
         counts = v1.get_variable("counts", initializer=tf.range(4))
         tf.add(rnn(x), tf.cast(counts, tf.float64), name="y")
-    (v1.enable_control_flow_v2 if was else v1.disable_control_flow_v2)()
     with v1.Session() as session:
         session.run(v1.global_variables_initializer())
         path = str(tmp_path / "a.pb")

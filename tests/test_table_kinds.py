@@ -182,16 +182,12 @@ def test_a_look_up_after_an_insertion_is_refused(graph):
         fh.check(graph, ["y"])
 
 
-def test_an_insertion_that_is_bound_away(graph, clean, tmp_path):
-    was = v1.control_flow_v2_enabled()
-    v1.disable_control_flow_v2()
+def test_an_insertion_that_is_bound_away(control_flow_v1, graph, clean, tmp_path):
     table = lookup_ops.MutableHashTable(tf.string, tf.float32, -1.0)
     x, training = words(), v1.placeholder(tf.bool, [], "training")
     insert = table.insert(x, tf.zeros([tf.size(x)]))
     with tf.control_dependencies([tf.cond(training, lambda: learn(table, x), lambda: False)]):
         tf.identity(table.lookup(x), name="y")
-    if was:
-        v1.enable_control_flow_v2()
     with v1.Session() as session:
         session.run(insert, {x: ["a"]})
         path = str(tmp_path / "a.pb")
