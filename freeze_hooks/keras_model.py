@@ -158,7 +158,8 @@ def _is_open(spec: Any) -> bool:
 def _check_times(model: Any) -> None:
     """See that no layer takes the batch for the time, as Keras 3.15's TimeDistributed does in
     traces in which the time is open."""
-    for layer in model._flatten_layers():
+    layers = getattr(model, "_flatten_layers", tuple)  # TensorFlow 1.15's Keras is not concerned
+    for layer in layers():
         if type(layer).__name__ == "TimeDistributed" and _miscounts(layer):
             raise NotFreezableError(
                 f"layer {layer.name!r} (Keras's TimeDistributed) answers wrongly where the number "
