@@ -14,8 +14,8 @@ nox.options.sessions = ["lint", "docs", "oldest", "keras_2", "newest", "exchange
 nox.options.error_on_missing_interpreters = "CI" in os.environ
 
 HERE = "{}.{}".format(*sys.version_info)  # the newest TensorFlow, on the Python that runs nox
-# Files stay together, but a process that has nothing left takes half of what another has.
-PARALLEL = ("-n", "logical", "--maxprocesses", "4", "--dist", "worksteal")
+# By file, so that never two large nets are trained at once.
+PARALLEL = ("-n", "logical", "--maxprocesses", "4", "--dist", "loadfile")
 # They send signals to processes, which inherit from pytest-xdist's that some are ignored.
 ALONE = ("tests/test_signals.py", "tests/test_crash.py")
 # Keras 2 and Estimator have no part in these: TensorFlow 1.15 and the newest try them each time.
@@ -94,8 +94,7 @@ def backends(session):
     session.install("-q", ".[tensorflow,jax,torch,test]", "torch==2.13.0")
     for backend in ("jax", "torch"):
         environment = dict(QUIET, KERAS_BACKEND=backend)
-        file = "tests/test_backends.py"
-        session.run("pytest", *PARALLEL, file, *session.posargs, env=environment)
+        session.run("pytest", "tests/test_backends.py", *session.posargs, env=environment)
 
 
 def test(session, *packages, without=()):

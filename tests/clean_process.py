@@ -1,7 +1,8 @@
 """Runs frozen files in a process that knows TensorFlow and nothing of freeze_hooks.
 
 Reads lines of JSON {"path", "feeds": npz path, "fetches": [names], "out": npz path, "optimize":
-whether TensorFlow may rewrite the graph}, and answers each with a line: "ok", or the error.
+whether TensorFlow may rewrite the graph (it never does a large one, which takes gigabytes)}, and
+answers each with a line: "ok", or the error.
 """
 
 import gc
@@ -34,8 +35,10 @@ def main():
         task = json.loads(line)
         try:
             with np.load(task["feeds"], allow_pickle=True) as feeds:
-                values = run(task["path"], dict(feeds), task["fetches"], task["optimize"])
-            if os.path.getsize(task["path"]) > LARGE:
+                large = os.path.getsize(task["path"]) > LARGE
+                optimize = task["optimize"] and not large
+                values = run(task["path"], dict(feeds), task["fetches"], optimize)
+            if large:
                 gc.collect()  # graphs refer to themselves
             np.savez(task["out"], **{f"v{i}": v for i, v in enumerate(values)})
             answer = "ok"
