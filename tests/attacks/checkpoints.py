@@ -121,6 +121,16 @@ def a_zero_at_the_end(entries, key):
     return table({**entries, key: entries[key] + b"\0"})
 
 
+def a_long_zero_at_the_end(entries, key):
+    """The same, in five bytes: of its 33 bits a parser takes 32."""
+    return table({**entries, key: entries[key] + b"\x80\x80\x80\x80\x10"})
+
+
+def the_end_of_a_group(entries, key):
+    """The end of what never began, with the same effect."""
+    return table({**entries, key: entries[key] + b"\x0c"})
+
+
 def a_wrong_checksum(entries, key):
     """Data that is not what was saved."""
     return changed(entries, key, crc32c=1)
