@@ -47,7 +47,7 @@ def oldest(session):
 @nox.session(python="3.11")
 def keras_2(session):
     """The last TensorFlow with Estimator and with Keras 2 as tf.keras."""
-    test(session, ".[cli,slim,test]", "tensorflow==2.15.1", without=ALONE + OTHERS)
+    test(session, ".[cli,slim,test]", "tensorflow==2.15.1", alone=(), without=OTHERS)
 
 
 @nox.session(python=HERE)
@@ -97,13 +97,12 @@ def backends(session):
         session.run("pytest", "tests/test_backends.py", *session.posargs, env=environment)
 
 
-def test(session, *packages, without=()):
+def test(session, *packages, alone=ALONE, without=()):
     session.install("-q", *packages)
     if session.posargs:
         session.run("pytest", *session.posargs, env=QUIET)
         return
     ignored = [f"--ignore={file}" for file in ALONE + without]
     session.run("pytest", *PARALLEL, *ignored, env=QUIET)
-    alone = [file for file in ALONE if file not in without]
     if alone:
         session.run("pytest", *alone, env=QUIET)

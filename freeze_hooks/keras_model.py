@@ -279,8 +279,7 @@ def scopes_of(model: Any) -> Callable[[str], bool]:
 
 def handles_of(variable: Any) -> Iterator[Any]:
     """The resource handles of a variable of any Keras; one a replica where it is mirrored."""
-    value = _tensorflow_value(variable)
-    for part in getattr(value, "values", [value]):
+    for part in _tf.replicas_of(_tensorflow_value(variable)):
         yield part.handle
 
 

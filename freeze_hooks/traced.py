@@ -76,7 +76,7 @@ def plan_concrete(
         name, port = split(tensor)
         return _tf.static_shape(graph, f"{before[name]}:{port}")
 
-    own_values, signature = replaced is None and not reduced, concrete.structured_input_signature
+    own_values = replaced is None and not reduced
     spec = FreezeSpec.make(
         dict(zip(naming.outputs, outputs)),
         dict(zip(naming.inputs, (moved[name] for name in fed))),
@@ -103,6 +103,7 @@ def plan_concrete(
         feeds = feeds_of(spec.verify, plan.signature)
         try:
             if own_values and _only_reads(graph):
+                signature = concrete.structured_input_signature
                 outputs = _called(live or concrete, signature, naming, feeds)
             else:
                 outputs = run_copy(graph_def, plan, values(), (), feeds)

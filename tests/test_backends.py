@@ -1,5 +1,7 @@
 """Keras 3 on JAX and PyTorch: `KERAS_BACKEND=jax pytest tests/test_backends.py`, or torch."""
 
+import importlib
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -11,10 +13,10 @@ from freeze_hooks.stream import held
 keras = pytest.importorskip("keras", reason="needs Keras 3")
 if keras.backend.backend() not in ("jax", "torch"):
     pytest.skip("Keras is on TensorFlow: set KERAS_BACKEND", allow_module_level=True)
-backend_layers = pytest.importorskip("backend_layers")
+backend_layers = importlib.import_module("backend_layers")
 
 layers = keras.layers
-digits = pytest.importorskip("sklearn.datasets").load_digits()
+digits = importlib.import_module("sklearn.datasets").load_digits()
 IMAGES = (digits.images / 16).astype("float32")[..., None]
 TOKENS = digits.images.reshape(-1, 64).astype("int32")
 LABELS = digits.target

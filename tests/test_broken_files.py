@@ -5,7 +5,7 @@ import json
 import pytest
 import tensorflow as tf
 from conftest import control_flow, read_graph_def
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import freeze_hooks as fh
@@ -233,9 +233,7 @@ def test_graphs_that_this_tensorflow_cannot_import(tmp_path):
 EDIT = st.tuples(st.integers(0, 5000), st.integers(0, 40), st.binary(max_size=5))
 
 
-@settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=300)
 @given(edits=st.lists(EDIT, min_size=1, max_size=3))
 def test_damaged_files(frozen, tmp_path, edits):
     """Whatever bytes are lost, changed or added, the errors are ours."""

@@ -8,7 +8,7 @@ import os
 import pytest
 from attacks.reader import Reader
 from attacks.seeds import Seeds
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 COUNT = int(os.environ.get("FUZZ", "5000"))
@@ -128,11 +128,8 @@ def test_broken_at_random(seeds, fuzzer, name):
 
     @settings(
         max_examples=COUNT * WEIGHTS[name] // sum(WEIGHTS.values()),
-        deadline=None,
-        database=None,
         derandomize="FUZZ" not in os.environ,
         phases=(Phase.generate,),
-        suppress_health_check=list(HealthCheck),
     )
     @given(st.lists(change, min_size=1, max_size=4), st.sampled_from(doors))
     def attempt(changes, door):

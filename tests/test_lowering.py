@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import control_flow, read_graph_def
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_graphs import GRAPHS, X, flag, var, x_placeholder
 
@@ -305,11 +305,7 @@ def execute(program, x, k, i):
     return v1.while_loop(lambda j, a, b: j < i, body, [0, x, k])[1]
 
 
-@settings(
-    deadline=None,
-    max_examples=25,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
-)
+@settings(max_examples=25)
 @given(program=PROGRAMS)
 def test_random_programs(program, functional, tmp_path):
     path = str(tmp_path / "random.pb")

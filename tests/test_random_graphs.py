@@ -11,7 +11,7 @@ import tempfile
 import numpy as np
 import tensorflow as tf
 from conftest import read_graph_def
-from hypothesis import HealthCheck, assume, given, reject, settings
+from hypothesis import assume, given, reject, settings
 from random_graphs import cases
 
 import freeze_hooks as fh
@@ -19,9 +19,7 @@ import freeze_hooks as fh
 v1 = tf.compat.v1
 MORE = os.environ.get("RANDOM_GRAPHS")
 LIMITED = v1.RunOptions(timeout_in_ms=20000)
-COMMON = settings(
-    deadline=None, derandomize=MORE is None, database=None, suppress_health_check=list(HealthCheck)
-)
+COMMON = settings(derandomize=MORE is None)
 
 
 def unoptimized():

@@ -125,7 +125,7 @@ def expressions(draw, depth=3):
     return lambda: OPERATIONS[kind](tf.cast(left(), tf.int32), tf.cast(right(), tf.int32))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(expressions())
 def test_known_values_are_what_a_session_computes(build):
     with tf.Graph().as_default() as graph:
@@ -142,7 +142,7 @@ def test_known_values_are_what_a_session_computes(build):
 VECTORS = st.lists(st.booleans(), max_size=3) | st.booleans()
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(VECTORS, VECTORS, st.sampled_from(["and", "or"]), st.sampled_from([None, 0, 1]))
 def test_known_vectors_are_what_a_session_computes(left, right, kind, unknown):
     """A value that is found has the right elements; where an operand is unknown, any is one."""

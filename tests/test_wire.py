@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from google.protobuf import wrappers_pb2
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from tensorflow.core.framework import types_pb2
@@ -26,8 +26,8 @@ SHAPES = st.one_of(
     arrays.array_shapes(min_dims=0, max_dims=4, min_side=1, max_side=4),
     arrays.array_shapes(min_dims=1, max_dims=3, min_side=0, max_side=4),
 )
-FEW = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
-MANY = settings(max_examples=200, deadline=None)
+FEW = settings(max_examples=25)
+MANY = settings(max_examples=200)
 
 
 def has_bytes(enum):
