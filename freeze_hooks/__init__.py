@@ -43,12 +43,12 @@ if TYPE_CHECKING:
     from .load import Report as Report
     from .load import inspect as inspect
     from .load import load_frozen as load_frozen
+    from .proof.asked import Verify as Verify
     from .saved_model import freeze_saved_model as freeze_saved_model
     from .saver import FreezingSaver as FreezingSaver
     from .session import FreezeHook as FreezeHook
     from .sigterm import SigtermHandler as SigtermHandler
     from .sigterm import on_sigterm as on_sigterm
-    from .spec import Verify as Verify
     from .traced import freeze_function as freeze_function
     from .traced import plan_function as plan_function
 
@@ -69,7 +69,7 @@ _HOMES = {
     "SigtermHandler": "sigterm",
     "TooLargeError": "errors",
     "UnknownNameError": "errors",
-    "Verify": "spec",
+    "Verify": "proof.asked",
     "FunctionPlan": "function_plan",
     "check": "from_files",
     "estimator_inference": "estimator",

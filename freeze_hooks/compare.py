@@ -15,8 +15,9 @@ from .errors import FreezeError
 from .from_files import CHECKPOINT, SAVED_MODEL, kind_of
 from .graph.small import WEIGHTS
 from .load import load_frozen, read_graph_def
+from .proof.feeds import random_feeds
+from .proof.tolerance import difference
 from .saved_model import SERVING, meta_graph, signature_of, values_prefix
-from .verify import difference, random_feeds
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Iterator, Tuple, Type
+import difflib
+from typing import Iterable, Iterator, List, Tuple, Type
 
 
 class FreezeError(ValueError):
@@ -73,3 +74,14 @@ def refused(
     except BROKEN + more as error:
         said = str(error) or type(error).__name__
         raise kind(f"{what} is truncated or broken: {said[:_LONGEST]}") from error
+
+
+def near(name: str, candidates: Iterable[str], most: int = 5) -> List[str]:
+    """The candidates a person who typed `name` may have meant, best first."""
+    pool = list(candidates)
+    lowered = name.lower()
+    tail = lowered.rsplit("/", 1)[-1]
+    scored = [c for c in pool if c.lower().rsplit("/", 1)[-1] == tail]
+    scored += [c for c in pool if lowered in c.lower()]
+    scored += difflib.get_close_matches(name, pool, n=most, cutoff=0.6)
+    return list(dict.fromkeys(scored))[:most]

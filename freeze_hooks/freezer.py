@@ -18,13 +18,15 @@ from .graph.lint import Finding
 from .numerics import watched
 from .optimized import optimized
 from .plan import LIMIT, FreezePlan, Signature, compile_plan
+from .proof.expected import Expected
+from .proof.feeds import check_feeds, feeds_of, unfit
+from .proof.proof import Proof
 from .reference import only_reads, run_copy, run_live
 from .saved_tensors import CheckpointValues
 from .sources import Renaming, find_sources
 from .spec import FreezeSpec, Names, Verifying
 from .tables import static_contents
 from .values import SessionValues
-from .verify import Expected, Proof, check_feeds, feeds_of, unfit
 
 FORMAT = 1  # of the description in a file
 Saved = Tuple[str, Mapping[str, _tf.SavedKey]]  # a checkpoint's prefix, and its keys

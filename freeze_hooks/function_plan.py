@@ -9,8 +9,8 @@ from typing import Any, Callable, Iterator, Mapping, Optional, Sequence, Tuple
 from .freezer import Artifact, write_frozen
 from .graph.lint import Finding
 from .plan import FreezePlan, Signature
+from .proof.expected import Expected
 from .stream import Value, held
-from .verify import Expected
 
 
 class FunctionPlan:

@@ -42,6 +42,7 @@ from .graph.tables import (
     upgrade_tables,
 )
 from .graph.variables import Variable, freeze_variables, may_change, variables_of
+from .signature import Signature, TensorInfo
 from .spec import FreezeSpec
 
 LIMIT = 2**31 - 1  # bytes: protocol buffer parsers refuse a longer message
@@ -51,31 +52,6 @@ _EXPERIMENTAL = {"experimental_debug_info", "experimental_type"} & set(
 )
 _CLEARED = _EXPERIMENTAL | {"device"}
 _KEPT_ATTRS = frozenset(("_lower_using_switch_merge",))
-
-
-@dataclasses.dataclass(frozen=True)
-class TensorInfo:
-    """One input or output of a frozen file.
-
-    Attributes:
-      name: its key in `load_frozen(path)(key=...)` and in what that returns.
-      tensor: its full name in the file, such as "probs:0".
-      dtype: TensorFlow's name of its dtype, such as "float32".
-      shape: its dimensions, None for an unknown one; None for an unknown rank.
-    """
-
-    name: str
-    tensor: str
-    dtype: str
-    shape: Shape
-
-
-@dataclasses.dataclass(frozen=True)
-class Signature:
-    """What a frozen file is fed and what it answers."""
-
-    inputs: Tuple[TensorInfo, ...]
-    outputs: Tuple[TensorInfo, ...]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -21,11 +21,12 @@ from .graph.tables import Column
 from .graph.variables import Variable, static
 from .naming import Naming, apart, keys_of
 from .plan import compile_plan, value_bytes
+from .proof.expected import Expected
+from .proof.feeds import check_feeds, feeds_of, unfit
 from .reference import op_only_reads, run_copy
 from .spec import FreezeSpec, Verifying
 from .stream import Value
 from .values import as_value
-from .verify import Expected, check_feeds, feeds_of, unfit
 
 Reader = Callable[[Dict[str, Any]], Value]  # told what was read of tables before
 _COPIED_BYTES = 1 << 20  # a smaller variable may as well be copied as it is read

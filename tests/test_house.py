@@ -93,3 +93,27 @@ def test_a_public_name_says_what_it_is_for(name, thing):
         return
     text = inspect.getdoc(thing)
     assert text and len(text.split("\n")[0].split()) > 2
+
+
+def reached(name):
+    """All of the package that a module imports, through whatever."""
+    stack, seen = [name], set()
+    while stack:
+        fresh = {need for need in imported(stack.pop()) if need in MODULES} - seen
+        seen |= fresh
+        stack += fresh
+    return seen - {"freeze_hooks"}
+
+
+NEUTRAL = {
+    "freeze_hooks._tf",
+    "freeze_hooks.errors",
+    "freeze_hooks.remote",
+    "freeze_hooks.signature",
+}
+
+
+@pytest.mark.parametrize("name", sorted(n for n in MODULES if n.startswith("freeze_hooks.proof")))
+def test_what_proves_knows_nothing_of_planning_rewriting_and_reading_values(name):
+    others = {need for need in reached(name) if not need.startswith("freeze_hooks.proof")}
+    assert others <= NEUTRAL

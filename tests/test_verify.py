@@ -11,7 +11,8 @@ from fitting import DIGITS, HAS_KERAS_3, KERASES, TF1, classifier, fit, keras_of
 from small import FEEDS, FREEZE, X, build, frozen_steps, network
 
 import freeze_hooks as fh
-from freeze_hooks import plain, wire
+from freeze_hooks import wire
+from freeze_hooks.proof import run_standalone
 
 v1 = tf.compat.v1
 ACCURATE = 1e-5
@@ -46,13 +47,13 @@ def hash_of(path):
 @pytest.fixture
 def broken(monkeypatch):
     """Every file answers one too much, but for that of step 0, before which training may fail."""
-    run = plain.answers
+    run = run_standalone.answers
 
     def answers(path, feeds, fetches):
         more = 0 if "model.ckpt-0.pb" in path else 1
         return [np.asarray(found) + more for found in run(path, feeds, fetches)]
 
-    monkeypatch.setattr(plain, "answers", answers)
+    monkeypatch.setattr(run_standalone, "answers", answers)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +86,7 @@ def test_what_was_there_stays(graph, tmp_path, monkeypatch):
     with v1.Session() as session:
         session.run(v1.global_variables_initializer())
         kept = fh.freeze_session(session, path, verify=True, **FREEZE)
-        monkeypatch.setattr(plain, "answers", lambda *args: [np.zeros([2, 3], np.float32)])
+        monkeypatch.setattr(run_standalone, "answers", lambda *args: [np.zeros([2, 3], np.float32)])
         with pytest.raises(fh.NotVerifiedError, match="'probs' differs from the live model's by"):
             fh.freeze_session(session, path, verify=True, **FREEZE)
     assert hash_of(path) == kept.hash

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
-from typing import Any, Container, Dict, Iterable, List, Mapping, Tuple, TypeVar
+from typing import Any, Container, Dict, Iterable, Mapping, Tuple, TypeVar
 
-from ..errors import UnknownNameError
+from ..errors import UnknownNameError, near
 
 CONTROL = -1
 T = TypeVar("T")
@@ -46,17 +45,6 @@ def unique(name: str, taken: Container[str]) -> str:
         count += 1
         candidate = f"{name}_{count}"
     return candidate
-
-
-def near(name: str, candidates: Iterable[str], most: int = 5) -> List[str]:
-    """The candidates a person who typed `name` may have meant, best first."""
-    pool = list(candidates)
-    lowered = name.lower()
-    tail = lowered.rsplit("/", 1)[-1]
-    scored = [c for c in pool if c.lower().rsplit("/", 1)[-1] == tail]
-    scored += [c for c in pool if lowered in c.lower()]
-    scored += difflib.get_close_matches(name, pool, n=most, cutoff=0.6)
-    return list(dict.fromkeys(scored))[:most]
 
 
 def unknown(kind: str, name: str, candidates: Iterable[str], more: str = "") -> UnknownNameError:

@@ -1,6 +1,6 @@
 """Runs a frozen file with TensorFlow alone, as any program would; also as a program of its own.
 
-    python plain.py FILE FEEDS.npz NAMES.json OUT.npz
+    python run_standalone.py FILE FEEDS.npz NAMES.json OUT.npz
 
 NAMES.json holds {"feeds": [tensor names], "fetches": [tensor names]}; arrays are called by their
 places in these lists.

@@ -1,0 +1,44 @@
+"""How far apart two answers are."""
+
+from __future__ import annotations
+
+from typing import Any, List
+
+import numpy as np
+
+
+def difference(one: Any, other: Any) -> float:
+    """The greatest difference of two arrays' elements; NaN equals NaN.
+
+    Infinite where shapes differ, or elements that are no numbers. Of floating arrays of different
+    dtypes, the wider is rounded to the narrower first.
+    """
+    one, other = np.asarray(one), np.asarray(other)
+    if one.shape != other.shape:
+        return float("inf")
+    if one.dtype.kind in "OSUb" or other.dtype.kind in "OSUb":
+        return 0.0 if np.array_equal(_texts(one), _texts(other)) else float("inf")
+    if one.dtype != other.dtype:
+        narrow = min(one.dtype, other.dtype, key=lambda dtype: dtype.itemsize)
+        one, other = one.astype(narrow), other.astype(narrow)
+    wide = np.complex128 if one.dtype.kind == "c" else np.float64
+    one, other = one.astype(wide), other.astype(wide)
+    unlike = (one != other) & ~(np.isnan(one) & np.isnan(other))
+    if not unlike.any():
+        return 0.0
+    with np.errstate(invalid="ignore"):
+        apart = np.abs(one[unlike] - other[unlike])
+    return float("inf") if np.isnan(apart).any() else float(apart.max())
+
+
+def _texts(array: Any) -> List[Any]:
+    flat = array.reshape(-1).tolist()
+    return [text.encode() if isinstance(text, str) else text for text in flat]
+
+
+def scale(live: Any) -> float:
+    """What a tolerance is a part of; nothing for what is no floating number."""
+    if live.dtype.kind in "OSUbiu" or not live.size:
+        return 0.0
+    size = np.abs(live.astype(np.complex128))
+    return float(max(1.0, size[np.isfinite(size)].max(initial=0.0)))
