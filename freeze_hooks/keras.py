@@ -14,6 +14,8 @@ from .errors import FreezeError, UnknownNameError
 from .freezer import Artifact
 from .function_plan import FunctionPlan
 from .keras_model import plan_keras_model
+from .keras_monitor import Monitor
+from .keras_schedule import Schedule
 from .keras_signature import check_call, is_built
 from .replicas import is_chief, strategy_of
 from .spec import Verifying
@@ -100,8 +102,6 @@ class FreezeCallback:
             raise FreezeError("with beside=, the ModelCheckpoint says what is saved and what stays")
         if mode not in ("auto", "min", "max"):
             raise FreezeError(f'mode= is "auto", "min" or "max", not {mode!r}')
-        if save_freq != "epoch" and not (isinstance(save_freq, int) and save_freq > 0):
-            raise FreezeError(f'save_freq= is "epoch" or a number of batches, not {save_freq!r}')
         self._beside = None if beside is None else Beside(beside)
         self._template = os.fspath(beside.filepath if filepath is None else filepath)
         self._directory = publish.directory_of(self._template.split("{", 1)[0])
@@ -112,8 +112,8 @@ class FreezeCallback:
         if max_to_keep is not None and not self._template.endswith(".pb"):
             raise FreezeError("max_to_keep= deletes frozen files alone: end filepath= in .pb")
         self._verbose = verbose
-        self._save_freq = save_freq
-        self._mode: Optional[str] = None if mode == "auto" else mode
+        self._schedule = Schedule(save_freq)
+        self._monitor = Monitor(monitor, mode)
         self._save_on_background = save_on_background
         self._how = {
             "input_signature": input_signature,
@@ -138,16 +138,13 @@ class FreezeCallback:
         self._delivery = Delivery(options, key, "FreezeCallback")
         self._plan: Optional[FunctionPlan] = None
         self._resumed: Optional[bool] = None
-        self._seen = self._missed = False  # the monitored metric
         self._filled_in = False
         self._epoch = 0
-        self._batches = 0
-        self._last_batch = -1
         self._is_chief, self._together = True, False  # whether all workers must read variables
         self.params: Any = None
         self.model: Any = None
         # what Keras 3 may call without waiting for the device
-        self.async_safe = save_freq == "epoch" and beside is None
+        self.async_safe = self._schedule.each_epoch and beside is None
 
     @property
     def artifacts(self) -> Tuple[Artifact, ...]:
@@ -178,7 +175,8 @@ class FreezeCallback:
         except OSError as error:
             raise FreezeError(f"filepath= cannot be written to: {error}") from error
         self._delivery.written()
-        self._plan, self._resumed, self._last_batch = None, None, -1
+        self._schedule.begin()
+        self._plan, self._resumed = None, None
         check_call(self.model)
         if self._how["ema"]:
             fit.check_averages(self.model)
@@ -211,7 +209,7 @@ class FreezeCallback:
             self._make_plan()
         if self._beside:
             self._save_beside(batch, logs)
-        elif self._save_freq != "epoch" and self._is_due(batch):
+        elif self._schedule.is_due(batch):
             self._save(batch, logs)
 
     def on_epoch_end(self, epoch: int, logs: Optional[Mapping[str, Any]] = None) -> None:
@@ -220,7 +218,7 @@ class FreezeCallback:
         self._say_written()
         if self._beside:
             self._save_beside(None, logs)
-        elif self._save_freq == "epoch":
+        elif self._schedule.each_epoch:
             self._save(None, logs)
 
     def on_train_end(self, logs: Optional[Mapping[str, Any]] = None) -> None:
@@ -229,7 +227,7 @@ class FreezeCallback:
             self._beside.callback.on_train_end(logs)
         self._delivery.flush()
         self._say_written()
-        unseen = self._resumed is not None and not self._seen
+        unseen = self._resumed is not None and not self._monitor.seen
         if self._delivery.options.save_best_only and unseen and self._is_chief:
             raise fit.no_monitor(self._delivery.options.monitor, {})
 
@@ -241,7 +239,7 @@ class FreezeCallback:
         """tf_keras asks, and ParameterServerStrategy takes no callback that needs batches."""
         if self._beside is not None:
             return bool(self._beside.callback._implements_train_batch_hooks())
-        return self._save_freq != "epoch" or not self._is_ready()
+        return not self._schedule.each_epoch or not self._is_ready()
 
     def _is_ready(self) -> bool:
         return self._how["input_signature"] is not None or is_built(self.model)
@@ -250,17 +248,6 @@ class FreezeCallback:
         return False
 
     _implements_predict_batch_hooks = _implements_test_batch_hooks
-
-    def _is_due(self, batch: int) -> bool:
-        """Count batches, of which steps_per_execution reports only some."""
-        new_epoch = batch <= self._last_batch
-        self._batches += batch + 1 if new_epoch else batch - self._last_batch
-        self._last_batch = batch
-        assert isinstance(self._save_freq, int)
-        if self._batches < self._save_freq:
-            return False
-        self._batches = 0
-        return True
 
     def _save(self, batch: Optional[int], logs: Optional[Mapping[str, Any]]) -> None:
         metrics = fit.scalars(logs)
@@ -280,8 +267,8 @@ class FreezeCallback:
             self._say(f"freezing to {path}")
             self._write(path, metrics, values)
             return
-        value = self._monitored(metrics)
-        self._settle_mode()
+        value = self._monitor.value(metrics)
+        self._settle_direction()
         base = publish.relative(path, self._directory)
         try:
             best = self._delivery.best(self._directory, base, bool(self._resumed))
@@ -357,30 +344,10 @@ class FreezeCallback:
 
         return freeze
 
-    def _monitored(self, metrics: Mapping[str, float]) -> Optional[float]:
-        """The monitored value; None if validation has not run, as validation_freq may say."""
-        monitor = self._delivery.options.monitor or ""
-        if monitor in metrics:
-            self._seen = True
-            return metrics[monitor]
-        if not fit.lacks_validation([monitor], metrics):
-            self._seen = True  # said now, and not once more in the end
-            raise fit.no_monitor(monitor, metrics)
-        if self._missed:
-            return None
-        self._missed = True
-        _tf.warn(
-            f"FreezeCallback: {monitor!r} cannot be compared, for there was no validation; "
-            f"metrics: {', '.join(sorted(metrics)) or 'none'}"
-        )
-        return None
-
-    def _settle_mode(self) -> None:
-        """Find out what mode="auto" means, which Keras knows once its metrics are built."""
-        if self._mode is None:
-            self._mode = fit.direction_of(self.model, self._delivery.options.monitor or "")
-            options = dataclasses.replace(self._delivery.options, mode=self._mode)
-            self._delivery.options = options
+    def _settle_direction(self) -> None:
+        mode = self._monitor.direction(self.model)
+        if mode != self._delivery.options.mode:
+            self._delivery.options = dataclasses.replace(self._delivery.options, mode=mode)
 
     def _say(self, what: str) -> None:
         if self._verbose:
