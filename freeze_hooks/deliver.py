@@ -28,6 +28,7 @@ from .errors import FreezeError, NotFiniteError, UnknownNameError
 from .freezer import Artifact, Undescribed
 from .graph.names import near
 from .load import description
+from .numbers import number, whole
 
 Listeners = Union[Callable[[Artifact], Any], Sequence[Callable[[Artifact], Any]]]
 _DIGITS = re.compile(r"\d+|[0-9a-f]{12}")  # what differs from save to save
@@ -56,6 +57,10 @@ class Options:
             raise FreezeError(f'mode= is "min" or "max", not {self.mode!r}')
         if self.resume not in (True, False, "auto"):
             raise FreezeError(f'resume= is True, False or "auto", not {self.resume!r}')
+        if self.threshold is not None:
+            object.__setattr__(self, "threshold", number(self.threshold, "the threshold"))
+        if self.keep is not None:
+            object.__setattr__(self, "keep", whole(self.keep, "keep="))
         if self.keep is not None and self.keep < 1:
             raise FreezeError(f"keep= is a number of files from 1 on, not {self.keep!r}")
 

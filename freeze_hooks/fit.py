@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 import string
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
@@ -12,6 +11,7 @@ import numpy as np
 from . import _tf
 from .errors import FreezeError, UnknownNameError
 from .graph.names import near
+from .numbers import number
 
 _UP = re.compile(
     r"acc|auc|precision|recall|f1|fbeta|f_?measure|f_?score|io_?u|dice|r2|cosine_similarity"
@@ -93,13 +93,20 @@ def _no_averages() -> FreezeError:
     return FreezeError('ema="optimizer" needs an optimizer made with use_ema=True')
 
 
-def scalars(logs: Optional[Mapping[str, Any]]) -> Dict[str, float]:
-    """The metrics among Keras's logs that are single numbers."""
+def scalars(logs: Optional[Mapping[str, Any]], monitor: Optional[str] = None) -> Dict[str, float]:
+    """The metrics among Keras's logs that are single numbers.
+
+    Raises:
+      FreezeError: that of `monitor` is there, but is no number.
+    """
     found: Dict[str, float] = {}
     for name, value in (logs or {}).items():
-        if name not in ("batch", "size") and np.ndim(value) == 0:
-            with contextlib.suppress(TypeError, ValueError):  # None, a text
-                found[name] = float(value)
+        if name not in ("batch", "size"):
+            try:
+                found[name] = number(value, f"metric {name!r}")
+            except FreezeError:  # None, a text, a number for each class
+                if name == monitor:
+                    raise
     return found
 
 

@@ -8,6 +8,7 @@ from typing import Any, Callable, Iterator, Mapping, Optional, Sequence, Tuple
 
 from .freezer import Artifact, write_frozen
 from .graph.lint import Finding
+from .numbers import Run, metrics_of, whole
 from .plan import FreezePlan, Signature
 from .proof.expected import Expected
 from .stream import Value, held
@@ -28,10 +29,12 @@ class FunctionPlan:
         values: Callable[[], Iterator[Value]],
         handles: Sequence[Any] = (),
         expected: Callable[[], Optional[Expected]] = lambda: None,
+        run: Run = None,
     ) -> None:
         self.plan = plan
         self.values = values  # gives one for each of the plan's slots
         self.handles = handles  # of their variables, where a function was traced
+        self._run = run  # the session's, in graph mode
         self.expected = expected  # gives what a file of this moment must answer, with verify=
 
     @property
@@ -53,30 +56,31 @@ class FunctionPlan:
         self,
         path: str,
         *,
-        step: Optional[int] = None,
-        metrics: Optional[Mapping[str, float]] = None,
+        step: Any = None,
+        metrics: Optional[Mapping[str, Any]] = None,
     ) -> Artifact:
         """Write a frozen file of the variables' present values, and its description beside it.
 
         Args:
           path: the file to write; its directory must exist.
-          step: the global step, to be noted in the file.
-          metrics: {name: value} to be noted in the file.
+          step: the global step, to be noted in the file: a whole number, also one in an array,
+            a tensor or a variable, such as `optimizer.iterations`.
+          metrics: {name: number} to be noted in the file, of the same kinds.
 
         Returns:
           The Artifact that was written.
 
         Raises:
-          FreezeError: a variable's shape has changed, the file passes 2 GiB, or it answers
-            otherwise than `verify=` allows.
+          FreezeError: `step` or a metric is no number, a variable's shape has changed, the file
+            passes 2 GiB, or it answers otherwise than `verify=` allows.
           OSError: the file system refuses; what was at `path` stays.
         """
         return self.prepare(step, metrics)(os.fspath(path))
 
     def prepare(
         self,
-        step: Optional[int],
-        metrics: Optional[Mapping[str, float]],
+        step: Any,
+        metrics: Optional[Mapping[str, Any]],
         values: Optional[Iterator[Value]] = None,
         hold: bool = False,
     ) -> Callable[[str], Artifact]:
@@ -84,6 +88,8 @@ class FunctionPlan:
 
         With `hold`, all of them are taken now; else each as it is written.
         """
+        step = None if step is None else whole(step, "step=", self._run)
+        metrics = metrics_of(metrics or {}, "metrics=", self._run)
         expected = self.expected()  # of this moment's values
         values = self.values() if values is None else values
         return functools.partial(

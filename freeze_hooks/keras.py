@@ -250,7 +250,8 @@ class FreezeCallback:
     _implements_predict_batch_hooks = _implements_test_batch_hooks
 
     def _save(self, batch: Optional[int], logs: Optional[Mapping[str, Any]]) -> None:
-        metrics = fit.scalars(logs)
+        options = self._delivery.options
+        metrics = fit.scalars(logs, options.monitor if options.save_best_only else None)
         try:
             path = fit.filled_in(self._template, self._epoch, batch, metrics)
         except UnknownNameError as error:
@@ -263,7 +264,7 @@ class FreezeCallback:
         values = self._read_together()
         if not self._is_chief:
             return
-        if not self._delivery.options.save_best_only:
+        if not options.save_best_only:
             self._say(f"freezing to {path}")
             self._write(path, metrics, values)
             return

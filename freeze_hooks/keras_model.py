@@ -336,4 +336,5 @@ def _plan_graph_model(model: Any, ema: Optional[str], form: Mapping[str, Any]) -
         freezer.plan,
         lambda: freezer.read(backend.get_session()),
         expected=lambda: freezer.expected(backend.get_session()),
+        run=lambda tensor: backend.get_session().run(tensor),
     )

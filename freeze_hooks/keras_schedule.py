@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Union
+from typing import Any, Union
 
 from .errors import FreezeError
+from .numbers import whole
 
 
 class Schedule:
@@ -18,9 +19,7 @@ class Schedule:
     """
 
     def __init__(self, save_freq: Union[str, int]) -> None:
-        if save_freq != "epoch" and not (isinstance(save_freq, int) and save_freq > 0):
-            raise FreezeError(f'save_freq= is "epoch" or a number of batches, not {save_freq!r}')
-        self._every = 0 if isinstance(save_freq, str) else save_freq
+        self._every = 0 if save_freq == "epoch" else _batches(save_freq)
         self._since = 0
         self._last = -1
 
@@ -41,3 +40,11 @@ class Schedule:
             return False
         self._since = 0
         return True
+
+
+def _batches(save_freq: Any) -> int:
+    if not isinstance(save_freq, str):
+        count = whole(save_freq, "save_freq=")
+        if count > 0:
+            return count
+    raise FreezeError(f'save_freq= is "epoch" or a number of batches, not {save_freq!r}')

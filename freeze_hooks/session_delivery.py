@@ -15,8 +15,9 @@ from .concurrency import queues_update, updates_meanwhile
 from .deliver import Delivery, Options, monitored
 from .errors import FreezeError
 from .freezer import Freezer
+from .numbers import metrics_of
 
-Evaluate = Callable[[Any, Optional[int]], Mapping[str, float]]
+Evaluate = Callable[[Any, Optional[int]], Mapping[str, Any]]
 SCHEDULED_KEEP = 5  # what a Saver keeps by default
 
 
@@ -159,9 +160,7 @@ class SessionDelivery(Delivery):
         if self.options.evaluate is None:
             return {}
         found = self.options.evaluate(session, step)
-        if not isinstance(found, Mapping):
-            raise FreezeError(f"evaluate= must return a dict of metrics, not {found!r}")
-        metrics = {str(name): float(value) for name, value in found.items()}
+        metrics = metrics_of(found, "what evaluate= returns", session.run)
         if self.options.monitor is not None:
             monitored(self.options.monitor, metrics, "evaluate=")
         return metrics
