@@ -16,9 +16,7 @@ from typing import TYPE_CHECKING, Any, List
 from ._version import __version__
 
 if TYPE_CHECKING:
-    from .after import to_onnx as to_onnx
     from .after import to_tensorboard as to_tensorboard
-    from .after import to_tflite as to_tflite
     from .after import upload as upload
     from .errors import ConversionError as ConversionError
     from .errors import FreezeError as FreezeError
@@ -43,12 +41,14 @@ if TYPE_CHECKING:
     from .load import Report as Report
     from .load import inspect as inspect
     from .load import load_frozen as load_frozen
+    from .onnx.converter import to_onnx as to_onnx
     from .proof.asked import Verify as Verify
     from .saved_model import freeze_saved_model as freeze_saved_model
     from .saver import FreezingSaver as FreezingSaver
     from .session import FreezeHook as FreezeHook
     from .sigterm import SigtermHandler as SigtermHandler
     from .sigterm import on_sigterm as on_sigterm
+    from .tflite import to_tflite as to_tflite
     from .traced import freeze_function as freeze_function
     from .traced import plan_function as plan_function
 
@@ -84,9 +84,9 @@ _HOMES = {
     "on_sigterm": "sigterm",
     "plan_function": "traced",
     "plan_keras_model": "keras_model",
-    "to_onnx": "after",
+    "to_onnx": "onnx.converter",
     "to_tensorboard": "after",
-    "to_tflite": "after",
+    "to_tflite": "tflite",
     "upload": "after",
 }
 __all__ = ["__version__", *_HOMES]

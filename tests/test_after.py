@@ -56,16 +56,14 @@ def test_onnx_beside_the_file(classifier):
 
 @needs_onnx
 def test_onnx_of_what_it_does_not_know_is_an_error_and_the_old_file_stays(graph, tmp_path):
-    keys = tf.constant(["a", "b"])
-    init = tf.lookup.KeyValueTensorInitializer(keys, tf.constant([1.0, 2.0]))
     x = v1.placeholder(tf.string, [None], name="x")
-    tf.identity(tf.lookup.StaticHashTable(init, 0.0).lookup(x), name="y")
+    tf.identity(tf.strings.length(x), name="y")
     with v1.Session() as session:
         artifact = fh.freeze_session(session, str(tmp_path / "words.pb"), ["y"])
     (tmp_path / "words.onnx").write_bytes(b"the last one")
     with pytest.raises(fh.ConversionError) as caught:
         fh.to_onnx()(artifact)
-    assert artifact.path in str(caught.value) and "HashTableV2" in str(caught.value)
+    assert artifact.path in str(caught.value) and "StringLength" in str(caught.value)
     assert len(str(caught.value)) < 1000
     assert (tmp_path / "words.onnx").read_bytes() == b"the last one"
     assert sorted(os.listdir(str(tmp_path))) == ["words.onnx", "words.pb", "words.pb.json"]
@@ -102,6 +100,45 @@ def test_tflite_to_one_path_with_settings_in_a_thread(classifier, tmp_path):
     assert got == [path] and len(seen) == 1
     np.testing.assert_allclose(consumers.run_tflite(path, X), probs, atol=0.05)
     assert os.listdir(str(tmp_path / "lite")) == ["newest.tflite"]
+
+
+def test_tflite_that_answers_otherwise_is_not_published(classifier, tmp_path, monkeypatch):
+    artifact, _ = classifier
+    convert = v1.lite.TFLiteConverter.from_frozen_graph
+    other = str(tmp_path / "other.pb")
+    graph_def = v1.GraphDef()
+    with open(artifact.path, "rb") as file:
+        graph_def.ParseFromString(file.read())
+    for node in graph_def.node:
+        if node.name == "net/v":
+            value = tf.make_ndarray(node.attr["value"].tensor) + 0.1 * np.arange(3)
+            node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(value.astype(np.float32)))
+    with open(other, "wb") as file:
+        file.write(graph_def.SerializeToString())
+    mistaken = staticmethod(lambda path, *more: convert(other, *more))
+    monkeypatch.setattr(v1.lite.TFLiteConverter, "from_frozen_graph", mistaken)
+    path = str(tmp_path / "newest.tflite")
+    with pytest.raises(fh.ConversionError, match="answers otherwise than TensorFlow"):
+        fh.to_tflite(path)(artifact)
+    assert not os.path.exists(path)
+    assert fh.to_tflite(path, verify=False)(artifact) == path
+
+
+def test_tflite_quantized_throughout_is_run_and_compared_if_told_how_far(classifier, tmp_path):
+    artifact, _ = classifier
+    (given,) = [info.name for info in artifact.signature.inputs]
+
+    def eight_bits(converter):
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.representative_dataset = lambda: ([x[None]] for x in X)
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.inference_input_type = converter.inference_output_type = tf.uint8
+
+    path = str(tmp_path / "small.tflite")
+    fh.to_tflite(path, configure=eight_bits)(artifact)
+    fh.to_tflite(path, configure=eight_bits, verify=fh.Verify({given: X}, 0.1))(artifact)
+    with pytest.raises(fh.ConversionError, match="differs by"):
+        fh.to_tflite(path, configure=eight_bits, verify=fh.Verify({given: X}, 1e-6))(artifact)
 
 
 def test_tflite_of_what_it_does_not_know_names_file_and_reason(graph, tmp_path):

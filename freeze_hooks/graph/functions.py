@@ -76,6 +76,21 @@ class Library:
         self._defs[definition.signature.name] = definition
         return str(definition.signature.name)
 
+    def replace(self, name: str, body: Body) -> None:
+        """Store a body as that of a function there is, with its name, arguments and results."""
+        definition = _to_def(dataclasses.replace(body, name=name), self)
+        before = self._defs[name]
+        for key, value in before.attr.items():
+            definition.attr[key].CopyFrom(value)
+        for index, attrs in before.arg_attr.items():
+            definition.arg_attr[index].CopyFrom(attrs)
+        self._defs[name] = definition
+        self._bodies.pop(name, None)
+
+    def all(self) -> List[Any]:
+        """All FunctionDefs."""
+        return list(self._defs.values())
+
     def used_by(self, nodes: Iterable[Any]) -> List[Any]:
         """The FunctionDefs that nodes need, directly or through other functions, by name."""
         found: Dict[str, Any] = {}

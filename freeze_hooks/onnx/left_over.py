@@ -1,0 +1,80 @@
+"""Nodes that tf2onnx has left as they are, because it does not know them or failed on them."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Dict, Iterator, List
+
+from .refused import Refused
+
+
+class Failures(logging.Handler):
+    """Hears, while it is entered, what tf2onnx tells of the nodes that it fails on and goes on.
+
+    Attributes:
+      causes: {node name: what was wrong}.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.causes: Dict[str, str] = {}
+        self._logger = logging.getLogger("tf2onnx")
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take note of a record."""
+        if record.exc_info and isinstance(record.args, tuple) and record.args:
+            self.causes[str(record.args[0])] = " ".join(str(record.exc_info[1]).split())
+
+    def __enter__(self) -> Failures:
+        self._logger.addHandler(self)
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._logger.removeHandler(self)
+
+
+def refuse_left_over(graph: Any, operators: Any, failures: Failures) -> None:
+    """See that no node is left as it was.
+
+    Args:
+      graph: ONNX's.
+      operators: the module onnx.defs.
+      failures: what tf2onnx told.
+
+    Raises:
+      Refused: one is; the message names ops, nodes and causes.
+    """
+    left = [
+        node
+        for node in _all_nodes(graph)
+        if node.name in failures.causes or not (node.domain or operators.has(node.op_type))
+    ]
+    if not left:
+        return
+    ops = sorted({node.op_type for node in left})
+    first = min(left, key=lambda node: (node.op_type, node.name))
+    cause = failures.causes.get(first.name)
+    raise Refused(
+        f"it does not support {ops[0]}"
+        + (f", nor {', '.join(ops[1:])}" if ops[1:] else "")
+        + f"; node {first.name!r}"
+        + (f": {cause}" if cause else "")
+        + _way_out(first.input)
+    )
+
+
+def _way_out(inputs: List[str]) -> str:
+    before = ", ".join(repr(name) for name in inputs)
+    if not before:
+        return ""
+    return (
+        f". Freeze what comes before it, {before}, and leave the rest to the program that runs it"
+    )
+
+
+def _all_nodes(graph: Any) -> Iterator[Any]:
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            for inner in [attribute.g, *attribute.graphs]:
+                yield from _all_nodes(inner)

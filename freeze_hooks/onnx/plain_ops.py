@@ -1,0 +1,157 @@
+"""Ops of a GraphDef are replaced by others that compute the same: the rules say by which."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence
+
+import tensorflow as tf
+
+from .. import _tf
+from .._tf import AttrValue, GraphDef, v1
+from ..graph.body import ARG, Body, data_inputs, has_frames, output_groups, widths
+from ..graph.functions import Library, paste
+from ..graph.names import split, tensor_name
+
+# Given a node and its input tensors, the tensors that stand for its outputs, or one of them if
+# there is one; None to leave the node as it is. It is called in a graph of its own.
+Rule = Callable[..., Any]
+_SMALL = 1000  # elements of a constant that a rule may look at
+_ROUNDS = 10  # of replacing what rules have put in
+
+
+class _Input(NamedTuple):
+    """What is known of a tensor before the graph runs."""
+
+    dtype: int
+    shape: Any
+    value: Any  # a TensorProto, or None
+
+
+def in_plain_ops(graph_def: Any, rules: Mapping[str, Rule]) -> Any:
+    """A copy of a GraphDef, with its functions, in which rules have replaced what they know.
+
+    A node that was replaced stays as an Identity, or IdentityN, of what stands for it: all names
+    stay. Constants of up to 1000 elements are constants in the rule's graph too.
+
+    Raises:
+      ConversionError: a rule refuses a node, or what rules put in has no end.
+    """
+    for _ in range(_ROUNDS):
+        library = Library(graph_def.library)
+        body = Body({node.name: node for node in graph_def.node}, [])
+        changed = _replace(body, rules, _shapes(graph_def) if _any(graph_def, rules) else _unknown)
+        for function in graph_def.library.function:
+            if any(node.op in rules for node in function.node_def):
+                inner = library.body(function.signature.name)
+                if _replace(inner, rules, _unknown):
+                    library.replace(function.signature.name, inner)
+                    changed = True
+        if not changed:
+            return graph_def
+        result = GraphDef(node=body.nodes.values(), versions=graph_def.versions)
+        result.library.function.extend(library.all())
+        result.library.gradient.extend(graph_def.library.gradient)
+        graph_def = result
+    raise RecursionError("the rules put in again and again what they replace")
+
+
+def _any(graph_def: Any, rules: Mapping[str, Rule]) -> bool:
+    return any(node.op in rules for node in graph_def.node)
+
+
+def _unknown(tensor: str) -> Any:
+    return None
+
+
+def _shapes(graph_def: Any) -> Callable[[str], Any]:
+    """A function from a tensor's name to its static shape."""
+    with tf.Graph().as_default() as graph:
+        tf.import_graph_def(graph_def, name="")
+    return lambda tensor: _tf.static_shape(graph, tensor)
+
+
+def _replace(body: Body, rules: Mapping[str, Rule], shape_of: Callable[[str], Any]) -> bool:
+    """Replace nodes in a body; says whether any was."""
+    framed, changed = has_frames(body.nodes), False
+    for node in list(body.nodes.values()):
+        if node.op not in rules:
+            continue
+        inner = _traced(rules[node.op], node, _inputs(body, node, shape_of))
+        if inner is None:
+            continue
+        changed = True
+        inputs = data_inputs(node)
+        copies, results = paste(body, node.name, inner, inputs)
+        if framed and inputs:  # a constant within a loop must know that it is
+            for copy in copies.values():
+                if not copy.input:
+                    copy.input.append(body.pivot(inputs[0]))
+        _stand_for(node, results)
+    return changed
+
+
+def _inputs(body: Body, node: Any, shape_of: Callable[[str], Any]) -> List[_Input]:
+    definition: Any = _tf.op_def(node.op)
+    dtypes = [dtype for arg in definition.input_arg for dtype in widths(arg, node.attr)]
+    return [
+        _Input(dtype, shape_of(tensor_name(text)), _constant(body, text))
+        for text, dtype in zip(data_inputs(node), dtypes)
+    ]
+
+
+def _constant(body: Body, text: str) -> Any:
+    """A small constant's TensorProto."""
+    node = body.nodes.get(split(text)[0])
+    while node is not None and node.op == "Identity":
+        node = body.nodes.get(split(node.input[0])[0])
+    if node is None or node.op != "Const":
+        return None
+    tensor = node.attr["value"].tensor
+    return tensor if tf.TensorShape(tensor.tensor_shape).num_elements() <= _SMALL else None
+
+
+def _traced(rule: Rule, node: Any, inputs: Sequence[_Input]) -> Optional[Body]:
+    """What a rule puts in place of a node, as a function of its inputs."""
+    args: Dict[str, int] = {}
+    with tf.Graph().as_default() as graph:
+        tensors = []
+        for number, (dtype, shape, value) in enumerate(inputs):
+            if value is not None:
+                tensors.append(tf.constant(tf.make_ndarray(value), tf.as_dtype(dtype)))
+            else:
+                tensors.append(v1.placeholder(tf.as_dtype(dtype), shape, f"arg_{number}"))
+                tensors[-1] = tf.identity(tensors[-1])  # a result may be an argument itself
+            args[f"arg_{number}"] = dtype
+        results = rule(node, *tensors)
+        if results is None:
+            return None
+        results = results if isinstance(results, (list, tuple)) else [results]
+        outputs = [split(tensor.name) for tensor in results]
+    wanted = [dtype for _, dtypes in output_groups(node, _tf.op_def(node.op)) for dtype in dtypes]
+    got = [tensor.dtype.as_datatype_enum for tensor in results]
+    assert got == wanted, f"the rule for {node.op} gives {got}, not {wanted}"
+    nodes = {copy.name: copy for copy in graph.as_graph_def().node}
+    for name, dtype in args.items():
+        nodes[name] = _argument(name, dtype)
+    texts = [f"{name}:{port}" if port else name for name, port in outputs]
+    return Body(nodes, texts, args=args)
+
+
+def _argument(name: str, dtype: int) -> Any:
+    node = _tf.NodeDef(name=name, op=ARG)
+    node.attr["T"].type = dtype
+    return node
+
+
+def _stand_for(node: Any, results: Sequence[str]) -> None:
+    """Make a node hand on the tensors that replace its outputs."""
+    dtypes = [dtype for _, group in output_groups(node, _tf.op_def(node.op)) for dtype in group]
+    waits = [text for text in node.input if text[:1] == "^"]
+    del node.input[:]
+    node.input.extend([*results, *waits])
+    node.attr.clear()
+    node.op = "Identity" if len(results) == 1 else "IdentityN"
+    attr = AttrValue(type=dtypes[0])
+    if len(results) > 1:
+        attr = AttrValue(list=AttrValue.ListValue(type=dtypes))
+    node.attr["T"].CopyFrom(attr)

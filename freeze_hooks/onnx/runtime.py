@@ -1,0 +1,34 @@
+"""ONNX Runtime."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from typing import Any, Dict, Mapping
+
+
+def is_installed() -> bool:
+    """Whether files can be tried."""
+    return importlib.util.find_spec("onnxruntime") is not None
+
+
+class Session:
+    """A file in ONNX Runtime: call it with {input name: array}."""
+
+    def __init__(self, content: bytes) -> None:
+        ort = importlib.import_module("onnxruntime")
+        options = ort.SessionOptions()
+        options.log_severity_level = 4  # errors are raised too
+        options.intra_op_num_threads = 1  # the training has the processors
+        self._session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        self._outputs = [info.name for info in self._session.get_outputs()]
+        self._inputs = {info.name: info.type for info in self._session.get_inputs()}
+
+    def __call__(self, feeds: Mapping[str, Any]) -> Dict[str, Any]:
+        """Its answers, {output name: array}."""
+        given = {n: _fed(value) for n, value in feeds.items() if n in self._inputs}
+        return dict(zip(self._outputs, self._session.run(self._outputs, given)))
+
+
+def _fed(value: Any) -> Any:
+    return value.astype("float32") if value.dtype.name == "bfloat16" else value
