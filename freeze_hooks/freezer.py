@@ -7,7 +7,7 @@ import functools
 import os
 import re
 import time
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, Mapping, Optional, Tuple
 
 import tensorflow as tf
 
@@ -18,10 +18,11 @@ from .graph.lint import Finding
 from .numerics import watched
 from .optimized import optimized
 from .plan import LIMIT, FreezePlan, Signature, compile_plan
+from .proof.ends import ends_of
 from .proof.expected import Expected
-from .proof.feeds import check_feeds, feeds_of, unfit
 from .proof.proof import Proof
-from .reference import only_reads, run_copy, run_live
+from .proof.renaming import renaming_in
+from .proof.sessions import SessionAnswers
 from .saved_tensors import CheckpointValues
 from .sources import Renaming, find_sources
 from .spec import FreezeSpec, Names, Verifying
@@ -29,7 +30,8 @@ from .tables import static_contents
 from .values import SessionValues
 
 FORMAT = 1  # of the description in a file
-Saved = Tuple[str, Mapping[str, _tf.SavedKey]]  # a checkpoint's prefix, and its keys
+# a checkpoint's prefix, its keys, and the SaverDef of who wrote it
+Saved = Tuple[str, Mapping[str, _tf.SavedKey], Any]
 _STEP = re.compile(r"-(\d+)$")  # how Saver.save appends the global step
 
 
@@ -79,21 +81,20 @@ def plan_graph(graph: Any, spec: FreezeSpec) -> FreezePlan:
     return compile_plan(graph_def, spec, shape_of, content_of=static_contents(graph_def))
 
 
-def inference_plan(spec: FreezeSpec) -> Tuple[Any, FreezePlan]:
-    """Compile the graph that `spec.inference_fn` builds; what it returns may name both ends."""
+def inference_graph(spec: FreezeSpec) -> Tuple[Any, FreezeSpec]:
+    """The graph that `spec.inference_fn` builds, and `spec` with the ends that it may return."""
     assert spec.inference_fn is not None
     with tf.Graph().as_default() as graph:
         ends = spec.inference_fn()
     if spec.outputs:
-        return graph, plan_graph(graph, spec)
+        return graph, spec
     if not (isinstance(ends, tuple) and len(ends) == 2):
         raise FreezeError(
             "inference_fn= must return (inputs, outputs), two dicts of tensors by name, "
             "where outputs= names none"
         )
     made = FreezeSpec.make(ends[1], ends[0] or None, None)
-    named = dataclasses.replace(spec, outputs=made.outputs, inputs=made.inputs)
-    return graph, plan_graph(graph, named)
+    return graph, dataclasses.replace(spec, outputs=made.outputs, inputs=made.inputs)
 
 
 class Freezer:
@@ -101,20 +102,20 @@ class Freezer:
 
     def __init__(self, graph: Any, spec: FreezeSpec) -> None:
         self.spec = spec
-        self._planned, self.plan = (
-            inference_plan(spec) if spec.inference_fn else (graph, plan_graph(graph, spec))
-        )
+        planned, asked = inference_graph(spec) if spec.inference_fn else (graph, spec)
+        self.plan = plan_graph(planned, asked)
         variables = [slot.variable for slot in self.plan.slots]
         other = bool(spec.inference_fn or spec.variable_map or spec.ema)
         if other:
             variables = find_sources(graph, variables, spec.variable_map, spec.ema)
         self._live = SessionValues(graph, variables)
         self._saved = CheckpointValues(variables, self._live)
+        self._answers = None
         if spec.verify:
-            self._fed = self._live_signature()
-            check_feeds(spec.verify, self._fed, self._optional())
-            own = not (other or self._live.reduces)
-            self._in_session = own and only_reads(graph, self.plan, spec.bind)
+            signature = self.plan.signature
+            ends = ends_of(signature, asked.inputs, asked.outputs, spec.bind)
+            renaming = renaming_in(graph, spec.variable_map, spec.ema) if other else None
+            self._answers = SessionAnswers(spec.verify, signature, graph, planned, ends, renaming)
 
     def read(self, session: Any) -> Iterator[stream.Value]:
         """One live value for each of the plan's slots."""
@@ -135,7 +136,7 @@ class Freezer:
           path: the file to write.
           step: the global step of the values.
           metrics: what was measured at that step.
-          saved: (prefix, keys) of a checkpoint that gives the values it has, instead.
+          saved: (prefix, keys, SaverDef) of a checkpoint that gives the values it has, instead.
 
         Raises:
           FreezeError: a variable's shape is not the declared one, the file passes 2 GiB, or it
@@ -176,40 +177,16 @@ class Freezer:
         Raises:
           FreezeError: the feeds do not fit the graph.
         """
-        verify = self.spec.verify
-        if verify is None:
+        if self._answers is None:
             return None
-        feeds = feeds_of(verify, self._fed)
-        try:
-            if self._in_session and not saved:
-                outputs = run_live(session, self.plan, self.spec.bind, feeds)
-            else:
-                graph_def, values = self._planned.as_graph_def(), self._values(session, saved)
-                outputs = run_copy(graph_def, self.plan, values, self.spec.bind, feeds)
-        except (tf.errors.InvalidArgumentError, ValueError, TypeError) as error:
-            raise unfit(verify, error) from error
-        return Expected(verify, self.plan.signature, feeds, outputs)
+        return self._answers.expected(session, saved and (saved[0], saved[2]))
 
     def _values(
         self, session: Any, saved: Optional[Saved], hold: bool = False
     ) -> Iterator[stream.Value]:
         if saved:
-            return self._saved.read(session, *saved)
+            return self._saved.read(session, *saved[:2])
         return self._live.take(session) if hold else self.read(session)
-
-    def _live_signature(self) -> Signature:
-        """The file's, but with what the graph takes where inputs= cut off a pipeline's batches."""
-        shape_of = functools.partial(_tf.static_shape, self._planned)
-        inputs = [
-            dataclasses.replace(info, shape=shape_of(self.plan.feeds[info.name]) or info.shape)
-            for info in self.plan.signature.inputs
-        ]
-        return Signature(tuple(inputs), self.plan.signature.outputs)
-
-    def _optional(self) -> List[str]:
-        """Inputs that need not be fed."""
-        ops = {name: self._planned.get_tensor_by_name(t).op for name, t in self.plan.feeds.items()}
-        return [name for name, op in ops.items() if op.type == "PlaceholderWithDefault"]
 
 
 class Undescribed(OSError):

@@ -92,8 +92,6 @@ class FreezePlan:
       ops: {op type: count} in the file, functions included.
       optimize: whether each file is to be optimized when its values are known.
       check_numerics: what to do about values that are NaN or infinite: "warn", "raise", "off".
-      feeds: {input's name: its tensor in the graph that was planned}.
-      fetches: the same of the outputs.
     """
 
     pieces: Tuple[Union[bytes, Slot, Described], ...]
@@ -102,8 +100,6 @@ class FreezePlan:
     ops: Mapping[str, int]
     optimize: bool = False
     check_numerics: str = "warn"
-    feeds: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    fetches: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def slots(self) -> Tuple[Slot, ...]:
@@ -161,7 +157,6 @@ def compile_plan(
     body.outputs = [end.tensor for end in outputs]
     originals = body.nodes
     inputs, moved = cut(body, spec.inputs or (), shape_of)
-    fed = {end.key: tensor for end, (_, tensor) in zip(inputs, spec.inputs or ())}
     moved.update(bind(body, spec.bind, shape_of))
     body, settled = _without_updates(body, moved, library, spec, one_call)
     variables = variables_of(body)
@@ -192,8 +187,6 @@ def compile_plan(
         histogram(bodies),
         spec.optimize,
         spec.check_numerics,
-        {end.key: fed.get(end.key, tensor_name(end.tensor)) for end in inputs},
-        {end.key: tensor for end, (_, tensor) in zip(outputs, spec.outputs)},
     )
     _check_size(plan)
     return plan

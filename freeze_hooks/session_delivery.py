@@ -154,7 +154,7 @@ class SessionDelivery(Delivery):
         if values == "auto" and not (self._queues_update or updates_meanwhile(session)):
             return None
         prefix, saver = checkpoint
-        return prefix, _tf.saved_keys(saver)
+        return prefix, _tf.saved_keys(saver), saver.saver_def
 
     def _measure(self, session: Any, step: Optional[int]) -> Mapping[str, float]:
         if self.options.evaluate is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Sequence
+from typing import Any, Callable, Dict, Iterable, Iterator, Mapping, Optional, Sequence, Tuple
 
 import tensorflow as tf
 
@@ -22,8 +22,7 @@ from .graph.variables import Variable, static
 from .naming import Naming, apart, keys_of
 from .plan import compile_plan, value_bytes
 from .proof.expected import Expected
-from .proof.feeds import check_feeds, feeds_of, unfit
-from .reference import op_only_reads, run_copy
+from .proof.functions import FunctionAnswers
 from .spec import FreezeSpec, Verifying
 from .stream import Value
 from .values import as_value
@@ -48,7 +47,7 @@ def plan_concrete(
       replaced: from the handle of a variable to that of the one to read in its place, asked at
         each read.
       reduced: {id of a handle: the variable whose read_value() to take in its place}.
-      live: what was traced, with which `verify=` compares; else with the trace.
+      live: what the user calls, with which `verify=` compares; else with the trace.
       **options: fields of FreezeSpec.
 
     Raises:
@@ -77,7 +76,6 @@ def plan_concrete(
         name, port = split(tensor)
         return _tf.static_shape(graph, f"{before[name]}:{port}")
 
-    own_values = replaced is None and not reduced
     spec = FreezeSpec.make(
         dict(zip(naming.outputs, outputs)),
         dict(zip(naming.inputs, (moved[name] for name in fed))),
@@ -98,23 +96,31 @@ def plan_concrete(
         tables: Dict[str, Any] = {}
         return (read(tables) for read in readers)
 
-    def expected() -> Optional[Expected]:
-        if spec.verify is None:
-            return None
-        feeds = feeds_of(spec.verify, plan.signature)
-        try:
-            if own_values and _only_reads(graph):
-                signature = concrete.structured_input_signature
-                outputs = _called(live or concrete, signature, naming, feeds)
-            else:
-                outputs = run_copy(graph_def, plan, values(), (), feeds)
-        except (tf.errors.InvalidArgumentError, ValueError, TypeError) as error:
-            raise unfit(spec.verify, error) from error
-        return Expected(spec.verify, plan.signature, feeds, outputs)
-
+    answers: Callable[[], Optional[Expected]] = _nothing
     if spec.verify is not None:
-        check_feeds(spec.verify, plan.signature)
-    return FunctionPlan(plan, values, found, expected)
+        others = functools.partial(_others, captures.values(), replaced or _itself, reduced or {})
+        answers = FunctionAnswers(
+            spec.verify, plan.signature, live or concrete, concrete, naming, others
+        ).expected
+    return FunctionPlan(plan, values, found, answers)
+
+
+def _nothing() -> None:
+    """What is expected of a file that is not proved."""
+
+
+def _others(
+    captured: Iterable[Any], replaced: Callable[[Any], Any], reduced: Mapping[int, Any]
+) -> Iterator[Tuple[Any, Any]]:
+    """(handle, value) of the captured variables that a file has other values of than they hold."""
+    for handle in captured:
+        typed = _tf.handle_type(handle) if handle.dtype == tf.resource else None
+        source = handle if typed is None else replaced(handle)
+        if id(source) in reduced:
+            yield handle, reduced[id(source)].read_value()
+        elif typed is not None and source is not handle:
+            dtype = tf.as_dtype(typed[0])
+            yield handle, tf.raw_ops.ReadVariableOp(resource=source, dtype=dtype)
 
 
 def _check_fed(graph: Any, fed: Sequence[str]) -> None:
@@ -135,27 +141,6 @@ def _check_names(what: str, names: Sequence[str], tensors: Sequence[Any]) -> Non
             f"the function has {len(tensors)} tensors as {what}, where {len(names)} are expected "
             f"({told}): give it tensors in dicts, lists and tuples alone"
         )
-
-
-def _only_reads(graph: Any) -> bool:
-    return all(op_only_reads(op) for op in graph.get_operations())
-
-
-def _called(
-    function: Callable[..., Any], signature: Any, naming: Naming, feeds: Mapping[str, Any]
-) -> Dict[str, Any]:
-    """What a function itself answers; an argument that no output needs is given zeros."""
-    names, flat = iter(naming.inputs), []
-    for spec in tf.nest.flatten(signature, expand_composites=True):
-        if isinstance(spec, tf.TensorSpec):
-            fed = feeds.get(next(names))
-            zeros = [1 if size is None else size for size in spec.shape or ()]
-            spec = tf.zeros(zeros, spec.dtype) if fed is None else tf.constant(fed, spec.dtype)
-        flat.append(spec)
-    args, more = tf.nest.pack_sequence_as(signature, flat, expand_composites=True)
-    found = tf.nest.flatten(function(*args, **more), expand_composites=True)
-    answers = [tensor for tensor in found if tensor is not None]
-    return {name: tensor.numpy() for name, tensor in zip(naming.outputs, answers)}
 
 
 def _embedded(graph_def: Any, captures: Mapping[str, Any], naming: Naming) -> Dict[str, Any]:
@@ -287,7 +272,7 @@ def plan_function(
         "optimize": optimize,
         "verify": verify,
     }
-    return plan_concrete(concrete, naming, **form)
+    return plan_concrete(concrete, naming, live=function, **form)
 
 
 def freeze_function(

@@ -105,12 +105,7 @@ def reached(name):
     return seen - {"freeze_hooks"}
 
 
-NEUTRAL = {
-    "freeze_hooks._tf",
-    "freeze_hooks.errors",
-    "freeze_hooks.remote",
-    "freeze_hooks.signature",
-}
+NEUTRAL = {f"freeze_hooks.{n}" for n in ("_tf", "errors", "remote", "replicas", "signature")}
 
 
 @pytest.mark.parametrize("name", sorted(n for n in MODULES if n.startswith("freeze_hooks.proof")))

@@ -49,9 +49,9 @@ def broken(monkeypatch):
     """Every file answers one too much, but for that of step 0, before which training may fail."""
     run = run_standalone.answers
 
-    def answers(path, feeds, fetches):
-        more = 0 if "model.ckpt-0.pb" in path else 1
-        return [np.asarray(found) + more for found in run(path, feeds, fetches)]
+    def answers(path, batches, fetches):
+        more = np.float32(0 if "model.ckpt-0.pb" in path else 1)
+        return [[found + more for found in batch] for batch in run(path, batches, fetches)]
 
     monkeypatch.setattr(run_standalone, "answers", answers)
 
@@ -86,7 +86,9 @@ def test_what_was_there_stays(graph, tmp_path, monkeypatch):
     with v1.Session() as session:
         session.run(v1.global_variables_initializer())
         kept = fh.freeze_session(session, path, verify=True, **FREEZE)
-        monkeypatch.setattr(run_standalone, "answers", lambda *args: [np.zeros([2, 3], np.float32)])
+        monkeypatch.setattr(
+            run_standalone, "answers", lambda *args: [[np.zeros([2, 3], np.float32)]]
+        )
         with pytest.raises(fh.NotVerifiedError, match="'probs' differs from the live model's by"):
             fh.freeze_session(session, path, verify=True, **FREEZE)
     assert hash_of(path) == kept.hash

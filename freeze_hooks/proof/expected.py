@@ -2,45 +2,95 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import inspect
 import json
 import os
 import subprocess
 import sys
 import tempfile
-from typing import Any, Mapping, Sequence
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 
-import numpy as np
 import tensorflow as tf
 
 from ..errors import FreezeError, NotVerifiedError
-from ..signature import Signature
+from ..signature import Signature, TensorInfo
 from . import run_standalone
 from .asked import Verify
+from .feeds import batches, unfit
+from .fit import array_of, held
 from .tolerance import difference, scale
+
+Answer = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+# what a model raises that cannot take what it is fed
+_REFUSED = (tf.errors.InvalidArgumentError, ValueError, TypeError)
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """What a model answers to one batch.
+
+    Attributes:
+      feeds: {input name of the file: array}, as the model itself was given them.
+      outputs: {output name of the file: array}.
+    """
+
+    feeds: Mapping[str, Any]
+    outputs: Mapping[str, Any]
+
+
+def expected_of(
+    verify: Verify,
+    signature: Signature,
+    taken: Sequence[TensorInfo],
+    answer: Answer,
+    hints: Optional[Mapping[str, Any]] = None,
+) -> Expected:
+    """What a file must answer, from the model's own answers to one batch or two.
+
+    Args:
+      verify: with feeds, or none.
+      signature: the file's.
+      taken: what the model itself takes: the file's inputs with the model's dtypes and sizes.
+      answer: asks the model, by the file's names: {input: array} to {output: array}.
+      hints: what random feeds may be, as in `random_feeds`.
+
+    Raises:
+      FreezeError: the model does not take what it is fed.
+    """
+    first, *others = batches(verify, taken, hints)
+    try:
+        cases = [Case(first, answer(first))]
+    except _REFUSED as error:
+        raise unfit(verify, error) from error
+    for feeds in others:
+        with contextlib.suppress(*_REFUSED):  # the model wants the size of the first
+            cases.append(Case(feeds, answer(feeds)))
+    return Expected(verify, signature, cases, {info.name: info.dtype for info in taken})
 
 
 class Expected:
-    """What the live model answers to some feeds, to compare a file with.
+    """What the live model answers to some batches, to compare a file with.
 
     Args:
       verify: with a tolerance.
       signature: the file's.
-      feeds: {input name: array}.
-      outputs: {output name: array}.
+      cases: what the model was fed and answered.
+      dtypes: {input name: the dtype that the model takes}, where a file must take the same.
     """
 
     def __init__(
         self,
         verify: Verify,
         signature: Signature,
-        feeds: Mapping[str, Any],
-        outputs: Mapping[str, Any],
+        cases: Sequence[Case],
+        dtypes: Mapping[str, str],
     ) -> None:
         self._verify = verify
-        self._feeds = {i.tensor: feeds[i.name] for i in signature.inputs if i.name in feeds}
-        self._fetches = [info.tensor for info in signature.outputs]
-        self._outputs = {info.name: np.asarray(outputs[info.name]) for info in signature.outputs}
+        self._signature = signature
+        self._cases = [_own(case) for case in cases]
+        self._dtypes = dtypes
 
     def difference(self, path: str, called: str) -> float:
         """The largest absolute difference between a file's answers and the live ones.
@@ -50,41 +100,86 @@ class Expected:
           called: what it will be called, for messages.
 
         Raises:
-          NotVerifiedError: it cannot be run, or it is over the tolerance.
+          NotVerifiedError: it takes or answers something else, cannot be run, or is over the
+            tolerance.
         """
+        fed = [self._fed(case, called) for case in self._cases]
+        fetches = [info.tensor for info in self._signature.outputs]
         try:
             run = _run_apart if self._verify.own_process else run_standalone.answers
-            found = run(path, self._feeds, self._fetches)
+            found = run(path, fed, fetches)
         except (ValueError, tf.errors.OpError) as error:  # ours are ValueErrors too
             said = f"{called} cannot be run, and is not published: {error}"
             raise NotVerifiedError(said) from error
-        most = 0.0
-        for ours, (name, live) in zip(found, self._outputs.items()):
-            if np.shape(ours) != live.shape:
+        return max(
+            self._apart(info.name, array_of(ours), case.outputs[info.name], called)
+            for answers, case in zip(found, self._cases)
+            for ours, info in zip(answers, self._signature.outputs)
+        )
+
+    def _fed(self, case: Case, called: str) -> Dict[str, Any]:
+        """{tensor in the file: array of its dtype}."""
+        found = {}
+        for info in self._signature.inputs:
+            own = self._dtypes.get(info.name, info.dtype)
+            if own != info.dtype:
                 raise NotVerifiedError(
-                    f"{called} is not published: its output {name!r} has the shape "
-                    f"{np.shape(ours)}, where the live model's has {live.shape}"
+                    f"{called} is not published: its input {info.name!r} is {info.dtype}, where "
+                    f"the model takes {own}"
                 )
-            largest = difference(ours, live)
-            allowed = (self._verify.tolerance or 0.0) * scale(live)
-            if largest > allowed:
+            if info.name not in case.feeds:
+                continue
+            try:
+                found[info.tensor] = held(case.feeds[info.name], tf.as_dtype(info.dtype))
+            except ValueError as error:
                 raise NotVerifiedError(
-                    f"{called} is not published: its output {name!r} differs from the live "
-                    f"model's by {largest:.3g}, where verify= allows {allowed:.3g}"
+                    f"{called} is not published: its input {info.name!r} cannot take what the "
+                    f"model takes: {error}"
+                ) from None
+        return found
+
+    def _apart(self, name: str, ours: Any, live: Any, called: str) -> float:
+        for what, one, other in (
+            ("dtype", _kind(ours), _kind(live)),
+            ("shape", ours.shape, live.shape),
+        ):
+            if one != other:
+                raise NotVerifiedError(
+                    f"{called} is not published: its output {name!r} has the {what} {one}, where "
+                    f"the live model's has {other}"
                 )
-            most = max(most, largest)
-        return most
+        largest = difference(ours, live)
+        allowed = (self._verify.tolerance or 0.0) * scale(live)
+        if largest > allowed:
+            raise NotVerifiedError(
+                f"{called} is not published: its output {name!r} differs from the live "
+                f"model's by {largest:.3g}, where verify= allows {allowed:.3g}"
+            )
+        return largest
 
 
-def _run_apart(path: str, feeds: Mapping[str, Any], fetches: Sequence[str]) -> Sequence[Any]:
+def _own(case: Case) -> Case:
+    outputs = {name: array_of(value) for name, value in case.outputs.items()}
+    return Case(dict(case.feeds), outputs)
+
+
+def _kind(array: Any) -> str:
+    return "string" if array.dtype.kind in "OSU" else str(array.dtype)
+
+
+def _run_apart(
+    path: str, fed: Sequence[Mapping[str, Any]], fetches: Sequence[str]
+) -> List[List[Any]]:
     """What run_standalone.answers gives, in a Python process that has only TensorFlow."""
     with tempfile.TemporaryDirectory() as tmp:
-        given, asked, out = (os.path.join(tmp, n) for n in ("in.npz", "names.json", "out.npz"))
-        np.savez(given, **{str(i): value for i, value in enumerate(feeds.values())})
-        with open(asked, "w") as file:
-            json.dump({"feeds": list(feeds), "fetches": list(fetches)}, file)
+        odd = [
+            run_standalone.write_arrays(os.path.join(tmp, f"batch-{i}.npz"), batch)
+            for i, batch in enumerate(fed)
+        ]
+        with open(os.path.join(tmp, "names.json"), "w") as file:
+            json.dump({"dtypes": odd, "fetches": list(fetches)}, file)
         run = subprocess.run(
-            [sys.executable, "-c", inspect.getsource(run_standalone), path, given, asked, out],
+            [sys.executable, "-c", inspect.getsource(run_standalone), path, tmp],
             env={"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -93,5 +188,10 @@ def _run_apart(path: str, feeds: Mapping[str, Any], fetches: Sequence[str]) -> S
         if run.returncode:
             said = run.stderr.decode(errors="replace").strip().splitlines()
             raise FreezeError(said[-1] if said else f"its process ended with {run.returncode}")
-        with np.load(out, allow_pickle=True) as found:
-            return [found[str(i)] for i in range(len(fetches))]
+        with open(os.path.join(tmp, "found.json")) as file:
+            kinds = json.load(file)
+        arrays = (
+            run_standalone.read_arrays(os.path.join(tmp, f"found-{i}.npz"), odd)
+            for i, odd in enumerate(kinds)
+        )
+        return [[found[str(place)] for place in range(len(fetches))] for found in arrays]

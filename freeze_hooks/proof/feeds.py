@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Any, Container, Dict, Iterable
+from typing import Any, Container, Dict, Iterable, Iterator, Mapping, Optional, Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from ..errors import FreezeError, UnknownNameError, near
-from ..signature import Signature, TensorInfo
+from ..signature import TensorInfo
 from .asked import Verify
+from .fit import array_of
 
-_BATCH, _SIZE = 2, 32  # of random feeds: the first dimension, and another, where they are open
+# Of random feeds: the first dimension, and others, where they are open; twice, for a size that is
+# fixed in the file answers one of them at most.
+_SIZES = ((2, 32), (3, 48))
+_MOST_KEYS = 64  # of a lookup table, that are tried in one batch
+VALUES = "values"  # a hint: whole numbers that are computed with, so that any will do
 
 
-def check_feeds(verify: Verify, signature: Signature, optional: Container[str] = ()) -> None:
+def check_feeds(verify: Verify, taken: Sequence[TensorInfo], optional: Container[str] = ()) -> None:
     """See that the feeds are those of a file, or that random ones can be made.
 
     Raises:
       UnknownNameError: an input has no feed, or a feed no input.
       FreezeError: an input's rank is unknown.
     """
-    names = [info.name for info in signature.inputs]
+    names = [info.name for info in taken]
     if verify.feeds is None:
-        for info in signature.inputs:
+        for info in taken:
             if info.shape is None:
                 raise FreezeError(
                     f"verify=True: the rank of input {info.name!r} is unknown: give sample feeds, "
@@ -42,37 +47,89 @@ def check_feeds(verify: Verify, signature: Signature, optional: Container[str] =
         raise UnknownNameError(f"verify= has no feed for {', '.join(map(repr, missing))}")
 
 
-def feeds_of(verify: Verify, signature: Signature) -> Dict[str, Any]:
-    """{input name: array} to compare on."""
-    if verify.feeds is None:
-        return random_feeds(signature.inputs, verify.seed)
-    types = {info.name: tf.as_dtype(info.dtype).as_numpy_dtype for info in signature.inputs}
-    return {name: np.asarray(value, types[name]) for name, value in verify.feeds.items()}
+def batches(
+    verify: Verify, taken: Sequence[TensorInfo], hints: Optional[Mapping[str, Any]] = None
+) -> Iterator[Dict[str, Any]]:
+    """What to compare on, {input name: array} in the model's own dtypes; a second batch of other
+    sizes where some are open.
+
+    Args:
+      verify: with feeds, or none.
+      taken: what the model takes.
+      hints: as in `random_feeds`.
+    """
+    if verify.feeds is not None:
+        given = {name: array_of(value) for name, value in verify.feeds.items()}
+        yield given
+        other = _resized(given, taken)
+        if other is not None:
+            yield other
+        return
+    yield random_feeds(taken, verify.seed, hints)
+    if any(None in (info.shape or ()) for info in taken):
+        yield random_feeds(taken, verify.seed + 1, hints, _SIZES[1])
 
 
-def random_feeds(inputs: Iterable[TensorInfo], seed: int = 0) -> Dict[str, Any]:
+def _resized(given: Mapping[str, Any], taken: Sequence[TensorInfo]) -> Optional[Dict[str, Any]]:
+    """A part of a batch, or a batch of one twice; None where no batch size is open."""
+    open_ = [
+        info.name
+        for info in taken
+        if info.name in given and given[info.name].ndim and (info.shape or (None,))[0] is None
+    ]
+    sizes = {len(given[name]) for name in open_}
+    if len(sizes) != 1 or sizes == {0}:
+        return None
+    size = sizes.pop()
+    wanted = np.arange(2) % size if size < 2 else np.arange(size - size // 2)
+    return {name: array[wanted] if name in open_ else array for name, array in given.items()}
+
+
+def random_feeds(
+    inputs: Iterable[TensorInfo],
+    seed: int = 0,
+    hints: Optional[Mapping[str, Any]] = None,
+    sizes: Sequence[int] = _SIZES[0],
+) -> Dict[str, Any]:
     """{input name: array}: normal numbers, or whole ones of 0 and 1, which most tables have.
+
+    Args:
+      inputs: what to feed.
+      seed: of the random numbers.
+      hints: {input name: VALUES, or an array of the keys that it is looked up among}.
+      sizes: of the first dimension, and of others, where they are open.
 
     Raises:
       FreezeError: an input's rank is unknown, or it is of a dtype that cannot be made up.
     """
     random = np.random.RandomState(seed)
-    return {info.name: _random_feed(info, random) for info in inputs}
+    hints = hints or {}
+    keys = [len(hint) for hint in hints.values() if not isinstance(hint, str)]
+    batch = max([sizes[0], *(min(count, _MOST_KEYS) + sizes[0] - 2 for count in keys)])
+    return {
+        info.name: _random_feed(info, random, hints.get(info.name), (batch, sizes[1]))
+        for info in inputs
+    }
 
 
-def _random_feed(info: TensorInfo, random: Any) -> Any:
+def _random_feed(info: TensorInfo, random: Any, hint: Any, sizes: Sequence[int]) -> Any:
     if info.shape is None:
         raise FreezeError(f"the rank of input {info.name!r} is unknown: give it in feeds")
-    sizes = [(_SIZE if i else _BATCH) if s is None else s for i, s in enumerate(info.shape)]
+    shape = [sizes[min(i, 1)] if size is None else size for i, size in enumerate(info.shape)]
     dtype = tf.as_dtype(info.dtype)
+    if hint is not None and not isinstance(hint, str) and len(hint):
+        order = random.permutation(len(hint))
+        count = int(np.prod(shape, dtype=np.int64))
+        return np.resize(hint[order], count).reshape(shape)
     if dtype == tf.string:
-        return np.full(sizes, b"0", object)
+        return np.full(shape, b"0", object)
     if dtype.is_complex:
-        return (random.randn(*sizes) + 1j * random.randn(*sizes)).astype(dtype.as_numpy_dtype)
+        return (random.randn(*shape) + 1j * random.randn(*shape)).astype(dtype.as_numpy_dtype)
     if dtype.is_floating:
-        return np.asarray(random.randn(*sizes)).astype(dtype.as_numpy_dtype)
+        return np.asarray(random.randn(*shape)).astype(dtype.as_numpy_dtype)
     if dtype.is_integer or dtype.is_bool:
-        return np.asarray(random.randint(0, 2, sizes)).astype(dtype.as_numpy_dtype)
+        most = 1 if dtype.is_bool or hint != VALUES else min(dtype.max, 255)
+        return np.asarray(random.randint(0, most + 1, shape)).astype(dtype.as_numpy_dtype)
     raise FreezeError(f"input {info.name!r} is {info.dtype}: give it in feeds")
 
 

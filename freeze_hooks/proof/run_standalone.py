@@ -1,42 +1,88 @@
 """Runs a frozen file with TensorFlow alone, as any program would; also as a program of its own.
 
-    python run_standalone.py FILE FEEDS.npz NAMES.json OUT.npz
+    python run_standalone.py FILE WHERE
 
-NAMES.json holds {"feeds": [tensor names], "fetches": [tensor names]}; arrays are called by their
-places in these lists.
+WHERE is a directory that holds batch-0.npz, batch-1.npz..., whose arrays are fed by the tensors'
+names, and names.json, {"fetches": [tensor names], "dtypes": [for each batch, {name: dtype} of the
+arrays that NumPy cannot keep]}. It gets found-0.npz, found-1.npz..., what was fetched by its place,
+and found.json, their dtypes.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
-from typing import Any, Iterable, List, Mapping
+from typing import Any, Dict, Iterable, List, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
 
 v1 = tf.compat.v1
+Arrays = Mapping[str, Any]
 
 
-def answers(path: str, feeds: Mapping[str, Any], fetches: Iterable[str]) -> List[Any]:
-    """The values of `fetches` (tensor names), given {tensor name: array}."""
+def answers(path: str, batches: Iterable[Arrays], fetches: Sequence[str]) -> List[List[Any]]:
+    """The values of `fetches` (tensor names) for each batch, which is {tensor name: array}.
+
+    Raises:
+      ValueError: an array is of another dtype than the tensor that it is fed to.
+    """
     graph_def = v1.GraphDef()
     with tf.io.gfile.GFile(path, "rb") as file:
         graph_def.ParseFromString(file.read())
     with tf.Graph().as_default() as graph:
         tf.import_graph_def(graph_def, name="")
+        graph_def.Clear()  # the weights are in the graph now
         with v1.Session(graph=graph) as session:
-            return list(session.run(list(fetches), dict(feeds)))
+            return [session.run(list(fetches), _checked(graph, batch)) for batch in batches]
 
 
-def main(path: str, feeds: str, names: str, out: str) -> None:
-    """Run a file with what is in other files."""
-    with open(names) as file:
+def _checked(graph: Any, batch: Arrays) -> Dict[str, Any]:
+    for name, value in batch.items():
+        dtype = graph.get_tensor_by_name(name).dtype.base_dtype
+        if dtype != tf.string and np.asarray(value).dtype != dtype.as_numpy_dtype:
+            raise ValueError(f"{name} is {dtype.name} in it, and is fed {np.asarray(value).dtype}")
+    return dict(batch)
+
+
+def write_arrays(path: str, arrays: Arrays) -> Dict[str, str]:
+    """Write an .npz file; returns {name: TensorFlow's dtype} of those that NumPy cannot keep."""
+    odd = {}
+    plain = {}
+    for name, value in arrays.items():
+        array = np.asarray(value, object) if isinstance(value, bytes) else np.asarray(value)
+        if array.dtype.kind == "V":
+            odd[name] = tf.as_dtype(array.dtype).name
+            array = np.ascontiguousarray(array).view(np.dtype(f"u{array.dtype.itemsize}"))
+        plain[name.replace("/", "|")] = array  # a "/" would be a directory in the file
+    np.savez(path, **plain)  # type: ignore[arg-type]
+    return odd
+
+
+def read_arrays(path: str, odd: Mapping[str, str]) -> Dict[str, Any]:
+    """What `write_arrays` wrote."""
+    with np.load(path, allow_pickle=True) as held:
+        found = {name.replace("|", "/"): held[name] for name in held.files}
+    for name, dtype in odd.items():
+        found[name] = found[name].view(tf.as_dtype(dtype).as_numpy_dtype)
+    return found
+
+
+def main(path: str, where: str) -> None:
+    """Run a file with what is in a directory."""
+    with open(os.path.join(where, "names.json")) as file:
         asked = json.load(file)
-    with np.load(feeds, allow_pickle=True) as given:
-        fed = {name: given[str(i)] for i, name in enumerate(asked["feeds"])}
-    found = answers(path, fed, asked["fetches"])
-    np.savez(out, **{str(i): value for i, value in enumerate(found)})
+    batches = [
+        read_arrays(os.path.join(where, f"batch-{i}.npz"), odd)
+        for i, odd in enumerate(asked["dtypes"])
+    ]
+    odd = []
+    for i, found in enumerate(answers(path, batches, asked["fetches"])):
+        arrays = {str(place): value for place, value in enumerate(found)}
+        odd.append(write_arrays(os.path.join(where, f"found-{i}.npz"), arrays))
+    with open(os.path.join(where, "found.json"), "w") as file:
+        json.dump(odd, file)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,73 @@
+"""What random feeds may be, by what a graph does with them."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Iterator, Optional
+
+import tensorflow as tf
+
+from .ends import Ends
+from .feeds import VALUES
+from .ops import FILLS
+
+_HANDING_ON = frozenset(
+    ("ConcatV2", "ExpandDims", "Identity", "Pack", "Reshape", "Squeeze", "StridedSlice")
+    + ("Tile", "Transpose", "Unpack")
+)
+_ASKING = frozenset(("Shape", "Size", "Rank"))  # for nothing but sizes
+_LOOKUPS = ("LookupTableFind", "LookupTableFindV2")
+
+
+def hints_in(graph: Any, ends: Ends) -> Dict[str, Any]:
+    """{input name: hint} as `random_feeds` takes them, of a tf.Graph's inputs.
+
+    The keys of a lookup table are told where they are constants.
+    """
+    hints = {}
+    for name, tensor in ends.inputs.items():
+        hint = _hint(graph.get_tensor_by_name(tensor))
+        if hint is not None:
+            hints[name] = hint
+    return hints
+
+
+def _hint(tensor: Any) -> Any:
+    """Only what is cast to a floating dtype may be any whole number: others may be places."""
+    found = []
+    for op in _users(tensor):
+        if op.type in _LOOKUPS:
+            return _keys(op.inputs[0])
+        if op.type not in _ASKING:
+            found.append(op.type == "Cast" and op.outputs[0].dtype.is_floating)
+    return VALUES if found and all(found) else None
+
+
+def _hands_on(op: Any, tensor: Any) -> bool:
+    """Whether an op gives a tensor's elements on; its other inputs are sizes and axes."""
+    given = list(op.inputs)[: -1 if op.type == "ConcatV2" else 1]
+    given = list(op.inputs) if op.type == "Pack" else given
+    return op.type in _HANDING_ON and any(tensor is t or tensor.name == t.name for t in given)
+
+
+def _users(tensor: Any) -> Iterator[Any]:
+    """The ops that use a tensor, but for those that only hand it on."""
+    stack, seen = [tensor], {tensor.name}
+    while stack:
+        fed = stack.pop()
+        for op in fed.consumers():
+            cast = op.type == "Cast" and op.outputs[0].dtype.is_integer
+            if _hands_on(op, fed) or cast:
+                fresh = [t for t in op.outputs if t.name not in seen]
+                seen.update(t.name for t in fresh)
+                stack += fresh
+            else:
+                yield op
+
+
+def _keys(table: Any) -> Optional[Any]:
+    while table.op.type == "Identity":
+        table = table.op.inputs[0]
+    for op in table.consumers():
+        if op.type in FILLS and len(op.inputs) > 2 and op.inputs[1].op.type == "Const":
+            return tf.make_ndarray(op.inputs[1].op.get_attr("value")).reshape(-1)
+    return None

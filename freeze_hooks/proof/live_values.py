@@ -1,0 +1,148 @@
+"""The values that a live session has of variables and lookup tables, as TensorFlow gives them."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any, Callable, Container, Dict, Iterable, Iterator, List, Tuple
+
+import numpy as np
+import tensorflow as tf
+
+from .. import replicas
+from ..errors import FreezeError
+from .ends import value_type
+from .ops import MUTABLE_TABLES
+
+_AT_ONCE = 64 << 20  # bytes that are fetched together; each new set of fetches costs time
+
+
+class LiveValues:
+    """Reads some variables and mutable tables of a graph, by the names of their ops.
+
+    Make it before the graph is finalized: an op is added to it where none reads one of them.
+    """
+
+    def __init__(self, graph: Any, names: Iterable[str]) -> None:
+        reduced = replicas.reduced_in(graph)
+        self._tables: Dict[str, List[Any]] = {}
+        self._tensors: Dict[str, Any] = {}
+        for name in names:
+            try:
+                op = graph.get_operation_by_name(name)
+            except KeyError:
+                continue  # of another graph, where no output needs it
+            if op.type in MUTABLE_TABLES:
+                self._tables[name] = [*_exported(graph, op), *op.inputs]
+            elif name in reduced:
+                self._tensors[name] = _reduced(graph, op, reduced[name])
+            else:
+                self._tensors[name] = _value(graph, op)
+
+    def read(self, session: Any, names: Container[str]) -> Iterator[Tuple[str, Any]]:
+        """(name, value) of those of some that are initialized; (keys, values) of a table."""
+        for group in self._groups(names):
+            try:
+                found = session.run([self._tensors[name] for name in group])
+            except tf.errors.FailedPreconditionError:
+                yield from self._one_by_one(session, group)
+            else:
+                yield from zip(group, found)
+        for name, fetched in self._tables.items():
+            if name in names:
+                yield name, _entries(fetched[0].op.inputs[0].op, session.run(fetched))
+
+    def _one_by_one(self, session: Any, names: Iterable[str]) -> Iterator[Tuple[str, Any]]:
+        for name in names:
+            try:
+                value = session.run(self._tensors[name])
+            except tf.errors.FailedPreconditionError:
+                continue  # what is not initialized is in no output's way
+            yield name, value
+
+    def _groups(self, names: Container[str]) -> Iterator[List[str]]:
+        group: List[str] = []
+        total = 0
+        for name, tensor in self._tensors.items():
+            if name not in names:
+                continue
+            count = tensor.shape.num_elements() or 0
+            nbytes = count * (0 if tensor.dtype.base_dtype == tf.string else tensor.dtype.size)
+            if group and total + nbytes > _AT_ONCE:
+                yield group
+                group, total = [], 0
+            group.append(name)
+            total += nbytes
+        if group:
+            yield group
+
+
+def _value(graph: Any, op: Any) -> Any:
+    handle = op.outputs[0]
+    if handle.dtype != tf.resource:
+        return handle
+    for user in handle.consumers():
+        if user.type == "ReadVariableOp" and not user.control_inputs:
+            return user.outputs[0]
+    dtype = value_type(op)[0]
+
+    def read(name: str) -> None:
+        tf.raw_ops.ReadVariableOp(resource=handle, dtype=dtype, name=name)
+
+    return _added(graph, op, "read", read)[0]
+
+
+def _reduced(graph: Any, op: Any, variable: Any) -> Any:
+    def read(name: str) -> None:
+        tf.identity(replicas.reduction(variable), name)
+
+    return _added(graph, op, "reduced", read)[0]
+
+
+def _exported(graph: Any, op: Any) -> Any:
+    handle = op.outputs[0]
+    for user in handle.consumers():
+        if user.type.startswith("LookupTableExport"):
+            return user.outputs
+    types = {f"T{k}s": tf.as_dtype(op.get_attr(f"{k}_dtype")) for k in ("key", "value")}
+    resource = handle.dtype == tf.resource
+    make = tf.raw_ops.LookupTableExportV2 if resource else tf.raw_ops.LookupTableExport
+
+    def export(name: str) -> None:
+        make(table_handle=handle, name=name, **types)
+
+    return _added(graph, op, "export", export)
+
+
+def _added(graph: Any, op: Any, what: str, make: Callable[[str], Any]) -> Any:
+    """The graph's own tensors of this kind, made if need be."""
+    name = f"freeze_hooks/proof/{op.name}/{what}"
+    try:
+        return graph.get_operation_by_name(name).outputs
+    except KeyError:
+        pass
+    if graph.finalized:
+        raise FreezeError(
+            f"verify= needs an op that reads {op.name!r}, and none can be added to a finalized "
+            "graph; freeze a session of the graph once before it is finalized"
+        )
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(graph.as_default())
+        stack.enter_context(graph.control_dependencies(None))
+        stack.enter_context(graph.name_scope(None))
+        stack.enter_context(graph.colocate_with(op, ignore_existing=True))
+        make(name)
+    return graph.get_operation_by_name(name).outputs
+
+
+def _entries(table: Any, fetched: Any) -> Tuple[Any, Any]:
+    """(keys, values) of a table, without the free buckets of a dense one."""
+    keys, values, *markers = fetched
+    for marker in markers:  # the keys that mark a bucket as empty or deleted
+        flat = keys.reshape(len(keys), -1)
+        taken = ~(flat == np.asarray(marker, keys.dtype).reshape(1, -1)).all(axis=1)
+        keys, values = keys[taken], values[taken]
+    if markers:  # a dense table exports scalars as rows of one
+        dims = [dim.size for dim in table.get_attr("value_shape").dim]
+        keys = keys.reshape([len(keys), *np.shape(markers[0])])
+        values = values.reshape([len(values), *dims])
+    return keys, values

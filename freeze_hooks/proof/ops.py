@@ -1,0 +1,94 @@
+"""What kinds of ops do, as far as a proof has to know it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Container, Dict, Iterable, Iterator, List
+
+from .._tf import op_def
+
+VARIABLES = frozenset(("Variable", "VariableV2", "VarHandleOp"))
+MUTABLE_TABLES = frozenset(
+    ("MutableHashTable", "MutableHashTableOfTensors", "MutableDenseHashTable")
+    + ("MutableHashTableV2", "MutableHashTableOfTensorsV2", "MutableDenseHashTableV2")
+)
+STATIC_TABLES = frozenset(("HashTable", "HashTableV2"))
+# Ops that fill a table, whose second input is its keys or a file's name.
+FILLS = frozenset(
+    ("InitializeTable", "InitializeTableV2", "LookupTableImport", "LookupTableImportV2")
+    + ("InitializeTableFromTextFile", "InitializeTableFromTextFileV2")
+    + ("InitializeTableFromDataset",)
+)
+# Stateful ops, and others that take references, which only read.
+_READS = (
+    VARIABLES
+    | STATIC_TABLES
+    | MUTABLE_TABLES
+    | {
+        "AnonymousHashTable",
+        "LookupTableFind",
+        "LookupTableFindV2",
+        "LookupTableSize",
+        "LookupTableSizeV2",
+        "ReadVariableOp",
+        "RefEnter",
+        "RefExit",
+        "RefIdentity",
+        "RefMerge",
+        "RefNextIteration",
+        "RefSwitch",
+        "ResourceGather",
+        "ResourceGatherNd",
+    }
+)
+_TABLE_CHANGES = re.compile(r"LookupTable(Insert|Remove|Import)")
+_FED_IN_TRAINING = re.compile(
+    r"(Placeholder(V2)?|IteratorGetNext(Sync)?|.*QueueDequeue.*|ReaderRead.*|Unstage)$"
+)
+
+
+def only_reads(op: Any) -> bool:
+    """Whether an op changes nothing; of one that calls functions, only if it says so itself."""
+    changes = op.op_def.is_stateful or any(arg.is_ref for arg in op.op_def.input_arg)
+    return op.type in _READS or not changes
+
+
+def changes(graph_def: Any) -> bool:
+    """Whether anything in a GraphDef, or in the functions of its library, changes something."""
+    for node in _all_nodes(graph_def):
+        definition = op_def(node.op)
+        calls = any(value.HasField("func") for value in node.attr.values())
+        stateful = definition is not None and definition.is_stateful
+        if stateful and not calls and node.op not in _READS:
+            return True
+    return False
+
+
+def changes_tables(graph_def: Any) -> bool:
+    """Whether anything in it changes a lookup table."""
+    return any(_TABLE_CHANGES.match(node.op) for node in _all_nodes(graph_def))
+
+
+def _all_nodes(graph_def: Any) -> Iterator[Any]:
+    yield from graph_def.node
+    for function in graph_def.library.function:
+        yield from function.node_def
+
+
+def is_fed_in_training(kind: str) -> bool:
+    """Whether an op of this type gives what a training is fed, by hand or from a pipeline."""
+    return bool(_FED_IN_TRAINING.match(kind))
+
+
+def needed(graph: Any, tensors: Iterable[str], given: Container[str]) -> List[Any]:
+    """The ops that run for some tensors of a graph, where the values of others are given."""
+    stack = [graph.get_tensor_by_name(name) for name in tensors]
+    ops = [tensor.op for tensor in stack if tensor.name not in given]
+    found: Dict[str, Any] = {}
+    while ops:
+        op = ops.pop()
+        if op.name not in found:
+            found[op.name] = op
+            ops += [tensor.op for tensor in op.inputs if tensor.name not in given]
+            ops += op.control_inputs
+    return list(found.values())

@@ -1,0 +1,60 @@
+"""Whose value a variable takes, with `variable_map=` and `ema=`."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, Iterable, List
+
+from .._tf import variables_by_name
+from .ops import VARIABLES
+
+Renaming = Callable[[str], str]
+
+
+def renaming_in(graph: Any, variable_map: Any, ema: Any) -> Renaming:
+    """From the name of a variable to that of the one in the training graph whose value it takes."""
+    mapped = _mapped(variable_map)
+    if hasattr(ema, "average"):
+        averages = _averages(graph, ema)
+        return lambda name: averages.get(mapped(name), mapped(name))
+    return _preferred(mapped, ema, lambda name: _has_variable(graph, name))
+
+
+def renaming_among(keys: Iterable[str], variable_map: Any, ema: Any) -> Renaming:
+    """The same to names in a checkpoint that has these."""
+    known = set(keys)
+    mapped = _mapped(variable_map)
+    if not hasattr(ema, "average"):
+        return _preferred(mapped, ema, known.__contains__)
+
+    def average(name: str) -> str:
+        own = f"{name}/{ema.name}"
+        within: List[str] = [key for key in known if key.endswith("/" + own)]
+        return own if own in known or len(within) != 1 else within[0]  # made in a variable scope
+
+    return _preferred(mapped, average, known.__contains__)
+
+
+def _mapped(variable_map: Any) -> Renaming:
+    if variable_map is None:
+        return lambda name: name
+    if callable(variable_map):
+        return variable_map
+    return lambda name: variable_map.get(name, name)
+
+
+def _preferred(mapped: Renaming, average: Any, there: Callable[[str], bool]) -> Renaming:
+    if average is None:
+        return mapped
+    return lambda n: average(mapped(n)) if there(average(mapped(n))) else mapped(n)
+
+
+def _averages(graph: Any, ema: Any) -> Dict[str, str]:
+    pairs = ((name, ema.average(v)) for name, v in variables_by_name(graph).items())
+    return {name: shadow.op.name for name, shadow in pairs if shadow is not None}
+
+
+def _has_variable(graph: Any, name: str) -> bool:
+    try:
+        return graph.get_operation_by_name(name).type in VARIABLES
+    except (KeyError, ValueError):
+        return False

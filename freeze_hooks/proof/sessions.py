@@ -1,0 +1,137 @@
+"""What a session answers by a user's own tensors, or a copy of its graph where it must not run."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
+
+import tensorflow as tf
+
+from ..replicas import reduced_in
+from ..signature import Signature
+from .asked import Verify
+from .copied import Copy
+from .ends import Ends, optional_in, taken_by
+from .expected import Expected, expected_of
+from .feeds import check_feeds
+from .hints import hints_in
+from .live_values import LiveValues
+from .ops import is_fed_in_training, needed, only_reads
+from .renaming import Renaming
+from .restored import Restored, restored_by
+
+Saved = Tuple[str, Any]  # a checkpoint's prefix, and the SaverDef of who wrote it
+
+
+class SessionAnswers:
+    """What files of a session's graph must answer.
+
+    The session itself is asked, unless that would change the training, or the values are others
+    than its own: then a copy of the graph in a session of its own is, whose variables TensorFlow
+    assigns what the session holds, or what the checkpoint's Saver restores.
+
+    Args:
+      verify: on what.
+      signature: the files'.
+      training: the session's graph.
+      graph: the one that is frozen: the same, or that of inference_fn=.
+      ends: what was asked for of `graph`.
+      renaming: from `graph`'s variables to those of `training`; None where none has another name.
+
+    Raises:
+      FreezeError: what is to be fed does not fit the graph.
+    """
+
+    def __init__(
+        self,
+        verify: Verify,
+        signature: Signature,
+        training: Any,
+        graph: Any,
+        ends: Ends,
+        renaming: Optional[Renaming] = None,
+    ) -> None:
+        self._verify, self._signature = verify, signature
+        self._training, self._graph, self._ends = training, graph, ends
+        self._renaming: Renaming = renaming or (lambda name: name)
+        self._taken = taken_by(graph, ends)
+        check_feeds(verify, self._taken, optional_in(graph, ends))
+        self._copy: Optional[Copy] = None
+        self._values: Optional[LiveValues] = None
+        self._restored: Dict[str, Optional[Restored]] = {}
+        self._in_session = graph is training and renaming is None and self._may_run()
+        if not self._in_session:
+            self._make_copy()  # which may add ops to the graph, and now it may still grow
+
+    def expected(self, session: Any, saved: Optional[Saved] = None) -> Expected:
+        """What a file of the session's values, or of a checkpoint's, must answer.
+
+        Raises:
+          FreezeError: the model does not take the feeds.
+          tf.errors.OpError: the session's own.
+        """
+        with contextlib.ExitStack() as stack:
+            if self._in_session and saved is None:
+                answer = lambda feeds: self._run(session, feeds)  # noqa: E731
+            else:
+                copy = self._make_copy()
+                answer = stack.enter_context(
+                    copy.opened(lambda names: self._filling(session, saved, names))
+                )
+            hints = {} if self._verify.feeds else hints_in(self._graph, self._ends)
+            return expected_of(self._verify, self._signature, self._taken, answer, hints)
+
+    def _may_run(self) -> bool:
+        """Whether to ask the session changes nothing, and needs nothing but the feeds."""
+        given = {*self._ends.inputs.values(), *self._ends.fixed}
+        tensors = [*self._ends.outputs.values(), *self._ends.inputs.values()]
+        if any(_is_handle(self._graph.get_tensor_by_name(name)) for name in tensors):
+            return False  # a variable itself, which cannot be fetched or fed
+        ops = needed(self._graph, self._ends.outputs.values(), given)
+        if not all(only_reads(op) and not is_fed_in_training(op.type) for op in ops):
+            return False
+        return not any(op.name in reduced_in(self._graph) for op in ops)
+
+    def _run(self, session: Any, feeds: Mapping[str, Any]) -> Dict[str, Any]:
+        fed = dict(self._ends.fixed)
+        fed.update((self._ends.inputs[name], value) for name, value in feeds.items())
+        return dict(session.run(dict(self._ends.outputs), fed))
+
+    def _make_copy(self) -> Copy:
+        if self._copy is None:
+            self._copy = Copy(self._graph.as_graph_def(), self._ends)
+            names = {self._renaming(name) for name in self._copy.held}
+            self._values = LiveValues(self._training, sorted(names))
+        return self._copy
+
+    def _filling(
+        self, session: Any, saved: Optional[Saved], names: Iterable[str]
+    ) -> Iterator[Tuple[str, Any]]:
+        takers: Dict[str, List[str]] = {}
+        for name in names:
+            takers.setdefault(self._renaming(name), []).append(name)
+        for source, value in self._source(session, saved, list(takers)):
+            for name in takers[source]:
+                yield name, value
+
+    def _source(
+        self, session: Any, saved: Optional[Saved], names: Iterable[str]
+    ) -> Iterator[Tuple[str, Any]]:
+        assert self._values is not None
+        restored = None if saved is None else self._restorer(saved[1])
+        if saved is None or restored is None:
+            yield from self._values.read(session, set(names))
+            return
+        own = sorted(restored.names & set(names))
+        yield from restored.read(saved[0], own)
+        yield from self._values.read(session, set(names) - restored.names)
+
+    def _restorer(self, saver_def: Any) -> Optional[Restored]:
+        key = saver_def.restore_op_name
+        if key not in self._restored:
+            self._restored[key] = restored_by(self._training.as_graph_def(), saver_def)
+        return self._restored[key]
+
+
+def _is_handle(tensor: Any) -> bool:
+    return bool(tensor.dtype.base_dtype == tf.resource)
