@@ -21,29 +21,22 @@ from typing import (
 
 from ._tf import DT_STRING, GraphDef, NodeDef, dtype_name, itemsize
 from .errors import NotFreezableError, TooLargeError, UnknownNameError
-from .graph.assigns import settle_assigns
 from .graph.body import ARG, VARIABLES, Body, prune, topological
-from .graph.cut import End, Shape, bind, cut, name_ends, placeholders, resolve
+from .graph.cut import End, Shape, bind, cut, name_ends, placeholders, refuse_unguarded, resolve
 from .graph.defaults import with_defaults
-from .graph.fold import simplify
 from .graph.functions import Library, name_by_content
-from .graph.lint import Finding, lint
+from .graph.lint import Asked, Finding, lint
 from .graph.lower import lower
-from .graph.memory import late_readers, refuse_late_reads
 from .graph.names import split, tensor_name
-from .graph.order import above, after_writes, follow_assignments, refuse_reads_after_writes
+from .graph.pipelines import cuts
 from .graph.portable import drop_new_defaults
 from .graph.small import shrink
 from .graph.suggest import no_outputs
-from .graph.tables import (
-    Table,
-    freeze_tables,
-    refuse_lookups_after_changes,
-    upgrade_tables,
-)
-from .graph.variables import Variable, freeze_variables, may_change, variables_of
+from .graph.tables import Table, freeze_tables
+from .graph.variables import Variable, freeze_variables, variables_of
 from .signature import Signature, TensorInfo
 from .spec import FreezeSpec
+from .updates import without_updates
 
 LIMIT = 2**31 - 1  # bytes: protocol buffer parsers refuse a longer message
 _DESCRIPTION = 1 << 16  # bytes kept free for the description, whose length varies
@@ -155,10 +148,12 @@ def compile_plan(
     body = Body({node.name: node for node in graph_def.node}, [], effects=spec.targets)
     outputs = _outputs(body, spec, shape_of)
     body.outputs = [end.tensor for end in outputs]
-    originals = body.nodes
+    originals = frozenset(body.nodes)
     inputs, moved = cut(body, spec.inputs or (), shape_of)
+    fed = {end.key: tensor for end, (_, tensor) in zip(inputs, spec.inputs or ())}
     moved.update(bind(body, spec.bind, shape_of))
-    body, settled = _without_updates(body, moved, library, spec, one_call)
+    body, settled = without_updates(body, moved, library, spec, one_call)
+    refuse_unguarded(body, inputs)
     variables = variables_of(body)
     body, slots = _with_slots(body, library, spec, content_of, originals)
     outputs = [_value_of(end, variables.get(t), body) for end, t in zip(outputs, body.outputs)]
@@ -172,10 +167,21 @@ def compile_plan(
     inputs += [] if spec.inputs is not None else left
     batches = {end.batch for end in inputs if end.batch}
     outputs = [_freed(end, batches) for end in outputs]
-    renamed = name_ends(body, inputs, outputs, slots)
-    slots = {renamed.get(name, name): variable for name, variable in slots.items()}
     functions = library.used_by(body.nodes.values())
     bodies = [body] + [library.named_body(f.signature.name) for f in functions]
+    away = cuts(body, bodies[1:], originals, shape_of)
+    feeds = {end.key: fed.get(end.key, tensor_name(end.tensor)) for end in inputs}
+    asked = Asked(
+        {end.key: feeds[end.key] for end in inputs if end.tensor in away.needed},
+        unasked,
+        unused,
+        batches,
+        one_call,
+        settled,
+        away.tensors,
+    )
+    renamed = name_ends(body, inputs, outputs, slots)
+    slots = {renamed.get(name, name): variable for name, variable in slots.items()}
     name_by_content(body.nodes.values(), functions)
     plan = FreezePlan(
         tuple(_pieces(body, slots, functions, graph_def, spec.devices)),
@@ -183,38 +189,13 @@ def compile_plan(
             tuple(tensor_info(end) for end in inputs),
             tuple(tensor_info(end) for end in outputs),
         ),
-        tuple(lint(bodies, unasked, unused, batches, one_call, settled)),
+        tuple(lint(bodies, asked)),
         histogram(bodies),
         spec.optimize,
         spec.check_numerics,
     )
     _check_size(plan)
     return plan
-
-
-def _without_updates(
-    body: Body, moved: Mapping[str, str], library: Library, spec: FreezeSpec, one_call: bool
-) -> Tuple[Body, List[str]]:
-    """What the outputs need once binding has folded it, and the assignments among that, by name.
-
-    Raises:
-      NotFreezableError: what they need of a variable or table may be what it is changed to.
-    """
-    reached = above(body, body.outputs)
-    if not (spec.kept or spec.targets or may_change(body.nodes[name].op for name in reached)):
-        return simplify(prune(body, moved), library), []
-    body.awaited = after_writes(body, spec.kept)
-    body.late = late_readers(body)
-    body = simplify(prune(body, moved, keep_order=True), library)
-    if one_call:
-        follow_assignments(body)
-        body = prune(body, keep_order=True)
-    upgrade_tables(body.nodes.values())
-    refuse_reads_after_writes(body, library, spec.kept)
-    refuse_lookups_after_changes(body)
-    refuse_late_reads(body, spec.kept)
-    body = _pruned(body, spec)
-    return body, settle_assigns(body, spec.kept)
 
 
 def _with_slots(

@@ -261,10 +261,7 @@ class _Pivots:
 
     def __init__(self, body: Body) -> None:
         self._nodes = body.nodes
-        self._depth: Dict[str, int] = {}  # how many conditionals and loops are open around a node
-        for node in topological(body):
-            above = (self._depth.get(split(text)[0], 0) for text in node.input)
-            self._depth[node.name] = max(above, default=0) + self._step(node)
+        self._depth = depths(body)
 
     def of(self, node: Any) -> List[str]:
         """The control inputs to keep, with side effects replaced by their own pivots."""
@@ -286,18 +283,29 @@ class _Pivots:
                     stack.append(above)
         return list(found)
 
-    def _step(self, node: Any) -> int:
-        if node.op in ENTERS:
-            return 1
-        if node.op in EXITS:
-            return -1
-        if node.op in SWITCHES:
-            predicate = self._nodes[split(node.input[1])[0]]
-            return 0 if predicate.op == "LoopCond" else 1
-        if node.op in MERGES:
-            above = (self._nodes[split(text)[0]].op for text in node.input)
-            return 0 if any(op in NEXT_ITERATIONS for op in above) else -1
-        return 0
+
+def depths(body: Body, conditionals: bool = True) -> Dict[str, int]:
+    """How many v1 loops (and conditionals) are open around each node; 0 where it runs once."""
+    found: Dict[str, int] = {}
+    for node in topological(body):
+        above = (found.get(split(text)[0], 0) for text in node.input)
+        counts = conditionals or node.op in ENTERS + EXITS
+        found[node.name] = max(above, default=0) + (_step(node, body.nodes) if counts else 0)
+    return found
+
+
+def _step(node: Any, nodes: Mapping[str, Any]) -> int:
+    if node.op in ENTERS:
+        return 1
+    if node.op in EXITS:
+        return -1
+    if node.op in SWITCHES:
+        predicate = nodes[split(node.input[1])[0]]
+        return 0 if predicate.op == "LoopCond" else 1
+    if node.op in MERGES:
+        above = (nodes[split(text)[0]].op for text in node.input)
+        return 0 if any(op in NEXT_ITERATIONS for op in above) else -1
+    return 0
 
 
 def topological(body: Body) -> List[Any]:

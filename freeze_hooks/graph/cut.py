@@ -7,10 +7,13 @@ from typing import Any, Callable, Container, Dict, List, Mapping, Optional, Sequ
 
 from .._tf import DT_RESOURCE, DT_VARIANT, AttrValue, dtype_name, v1
 from ..errors import FreezeError, NotFreezableError, UnknownNameError
-from .body import Body, output_type
-from .names import join, split, unique, unknown
+from .body import MERGES, NEXT_ITERATIONS, Body, data_inputs, depths, has_frames, output_type
+from .names import join, split, tensor_name, unique, unknown
+from .order import above
+from .pipelines import is_source
 
 PLACEHOLDERS = frozenset(("Placeholder", "PlaceholderV2", "PlaceholderWithDefault"))
+_MOST_SAID = 8
 Shape = Optional[Tuple[Optional[int], ...]]
 
 
@@ -37,7 +40,7 @@ def resolve(nodes: Mapping[str, Any], argument: str, tensor: str) -> Tuple[str, 
     """
     name, port = split(tensor)
     if name not in nodes:
-        raise unknown(f"{argument}=:", name, nodes)
+        raise unknown(f"{argument}=:", name, nodes, _data(nodes) if argument == "inputs" else "")
     dtype = output_type(nodes[name], port)
     if dtype is None:
         count = 0
@@ -49,6 +52,16 @@ def resolve(nodes: Mapping[str, Any], argument: str, tensor: str) -> Tuple[str, 
             f"whose outputs are: {has}"
         )
     return join(name, port), dtype
+
+
+def _data(nodes: Mapping[str, Any]) -> str:
+    """What to say of the tensors that the graph's pipelines give."""
+    found = []
+    for node in nodes.values():
+        if is_source(node.op) and output_type(node, 0) not in (None, DT_RESOURCE, DT_VARIANT):
+            found += [join(node.name, i) for i in range(_MOST_SAID) if output_type(node, i)]
+    found = list(map(tensor_name, found[:_MOST_SAID]))
+    return "; its pipelines give " + ", ".join(map(repr, found)) if found else ""
 
 
 def bind(
@@ -89,17 +102,24 @@ def cut(
     """
     ends: List[End] = []
     moved: Dict[str, str] = {}
+    in_loops = depths(body, conditionals=False) if inputs and has_frames(body.nodes) else {}
     for key, tensor in inputs:
         text, dtype = resolve(body.nodes, "inputs", tensor)
         if dtype in (DT_RESOURCE, DT_VARIANT):
             raise NotFreezableError(
                 f"inputs=: {tensor!r} is a {dtype_name(dtype)}, which cannot be fed"
+                + _data(body.nodes)
             )
         name, port = split(text)
+        if in_loops.get(name):
+            raise NotFreezableError(
+                f"inputs=: {tensor!r} is computed in a loop, each time anew: cut behind the loop"
+            )
         shape, batch = shape_of(tensor), None
         placeholder = name
-        if body.nodes[name].op not in PLACEHOLDERS:
-            if shape:
+        op = body.nodes[name].op
+        if op not in PLACEHOLDERS or _defaults_to_data(body, name):
+            if shape and op not in PLACEHOLDERS:
                 shape, batch = (None,) + shape[1:], shape[0]
             attrs = {"dtype": AttrValue(type=dtype), "shape": _shape_attr(shape)}
             placeholder = body.add("Placeholder", name + "/cut", **attrs).name
@@ -109,6 +129,32 @@ def cut(
             wanted = unique(f"{name}_{port}", set(body.nodes) | {end.wanted for end in ends})
         ends.append(End(key or wanted, wanted, placeholder, dtype, shape, batch))
     return ends, moved
+
+
+def refuse_unguarded(body: Body, inputs: Sequence[End]) -> None:
+    """Make sure that no input stands for what a v1 conditional computes in one of its branches.
+
+    Raises:
+      NotFreezableError: it would go into the result whether or not the branch is taken.
+    """
+    cuts = {end.tensor: end for end in inputs if end.tensor in body.nodes}
+    found = depths(body) if cuts and has_frames(body.nodes) else {}
+    for node in body.nodes.values() if found else ():
+        inputs_of = [split(text)[0] for text in data_inputs(node)]
+        if node.op not in MERGES or any(body.nodes[n].op in NEXT_ITERATIONS for n in inputs_of):
+            continue
+        for name in (n for n in inputs_of if found[n] <= 0):
+            fed = sorted(cuts.keys() & above(body, [name]).keys())
+            if fed:
+                raise NotFreezableError(
+                    f"inputs=: {cuts[fed[0]].key!r} is computed in a branch of a conditional: cut "
+                    f"behind it, at {tensor_name(node.name)!r}, or bind= what decides it"
+                )
+
+
+def _defaults_to_data(body: Body, name: str) -> bool:
+    """Whether what a placeholder holds, where it is not fed, comes from a pipeline."""
+    return any(is_source(body.nodes[other].op) for other in above(body, body.nodes[name].input))
 
 
 def _shape_attr(shape: Shape) -> Any:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import functools
 import re
-from typing import Any, Container, Dict, Iterable, List, Sequence, Set, Tuple
+from typing import Any, Container, Dict, Iterable, List, Mapping, Sequence, Set, Tuple
 
 from .._tf import comes_with_tensorflow, v1
 from .body import SWITCHES, TABLE_INITS, Body, data_inputs
 from .cut import PLACEHOLDERS
 from .fold import CASES, IFS
 from .names import split
+from .pipelines import PIPELINE, PYTHON, with_cuts
 
 _NORM = "training_batch_norm"
 _PATTERNS = {  # of op types
@@ -21,14 +22,10 @@ _PATTERNS = {  # of op types
         r"(Random(Uniform|StandardNormal|Normal|Gamma|Poisson|Shuffle|Binomial)"
         r"|TruncatedNormal|Multinomial)(Int|FullInt)?(V\d)?$"
     ),
-    "python": re.compile(r"(PyFunc|PyFuncStateless|EagerPyFunc)$"),
+    "python": PYTHON,
     "table": re.compile(r"(Anonymous|Mutable)*(Dense)?HashTable"),
     "resource": re.compile(r".+ResourceHandleOp$"),  # of boosted trees and forests
-    "pipeline": re.compile(
-        r"(IteratorGetNext(Sync|AsOptional)?|OneShotIterator|Iterator(V2)?|AnonymousIterator.*"
-        r"|.*Queue(Dequeue|Enqueue).*|.*(FIFO|Shuffle|Priority)Queue(V2)?|.*Reader(V2)?|ReaderRead.*"
-        r"|Unstage|.*Dataset(V\d)?)$"
-    ),
+    "pipeline": PIPELINE,
 }
 _SHAPE_INPUT = {"Reshape": 1, "Fill": 0, "BroadcastTo": 1, "RandomUniform": 0}
 _NAMED_IN_FULL = frozenset(("python", "library"))  # each must go before the file runs elsewhere
@@ -50,23 +47,36 @@ class Finding:
         return f"{self.problem}: {shown}{more}; {self.remedy}"
 
 
-def lint(
-    bodies: Iterable[Body],
-    unasked: Iterable[str] = (),
-    unused: Sequence[str] = (),
-    batches: Container[int] = (),
-    one_call: bool = False,
-    settled: Sequence[str] = (),
-) -> List[Finding]:
-    """Findings in the graph (the first body) and in the functions it uses.
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """How a graph was asked to be frozen, by which the findings' remedies go.
 
-    Args:
-      bodies: the graph, whose name is empty, then its functions' bodies.
+    Attributes:
+      inputs: {key: tensor of the training graph} of the file's inputs, without what only a
+        pipeline needs.
       unasked: placeholders that are in the graph though inputs= does not name them.
       unused: inputs that the outputs do not need.
       batches: batch sizes of the training that inputs= made free.
       one_call: the graph is that of a function, to which other remedies apply.
       settled: assignments whose results the outputs need.
+      cuts: {tensor of the training graph: what it is}, to feed instead of a pipeline.
+    """
+
+    inputs: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    unasked: Sequence[str] = ()
+    unused: Sequence[str] = ()
+    batches: Container[int] = ()
+    one_call: bool = False
+    settled: Sequence[str] = ()
+    cuts: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+def lint(bodies: Iterable[Body], asked: Asked = Asked()) -> List[Finding]:
+    """Findings in the graph (the first body) and in the functions it uses.
+
+    Args:
+      bodies: the graph, whose name is empty, then its functions' bodies.
+      asked: how it was asked to be frozen.
     """
     found: Dict[str, List[str]] = {}
     switches: List[str] = []
@@ -82,10 +92,10 @@ def lint(
                 if node.name not in filled and (kind != _NORM or _is_training(node, body)):
                     found.setdefault(kind, []).append(body.name + node.name)
         switches += _switching_placeholders(body) if not body.name else []
-        if batches:
-            found.setdefault("batch", []).extend(body.name + n for n in _baked(body, batches))
+        if asked.batches:
+            found.setdefault("batch", []).extend(body.name + n for n in _baked(body, asked.batches))
     how = _binding(switches)
-    remedies = _REMEDIES_OF_FUNCTIONS if one_call else {}
+    remedies = _REMEDIES_OF_FUNCTIONS if asked.one_call else _cutting(asked)
     findings = [
         Finding(kind, tuple(nodes), _SAID[kind][0], remedies.get(kind) or _SAID[kind][1] or how)
         for kind, nodes in sorted(found.items())
@@ -95,17 +105,30 @@ def lint(
         findings.append(
             Finding("switch", tuple(switches), "a placeholder chooses between branches", how)
         )
-    missing = tuple(name for name in unasked if name not in switches)
+    missing = tuple(name for name in asked.unasked if name not in switches)
     if missing:
         remedy = "name them in inputs=, or fix them with bind="
         findings.append(Finding("unfed", missing, "placeholders that inputs= leaves out", remedy))
-    if settled:
+    if asked.settled:
         problem = "updates of variables go into the outputs, as the next step would make them"
-        findings.append(Finding("update", tuple(settled), problem, how))
-    if unused:
+        findings.append(Finding("update", tuple(asked.settled), problem, how))
+    if asked.unused:
         remedy = "leave them out of inputs=, or name an output that needs them"
-        findings.append(Finding("unused", tuple(unused), "inputs that no output needs", remedy))
+        unused = tuple(asked.unused)
+        findings.append(Finding("unused", unused, "inputs that no output needs", remedy))
     return findings
+
+
+def _cutting(asked: Asked) -> Mapping[str, str]:
+    """Remedies that name this graph's tensors."""
+    if not asked.cuts:
+        return {}
+    inputs = with_cuts(asked.inputs, asked.cuts)
+    are = ", ".join(f"{tensor} is {what}" for tensor, what in asked.cuts.items())
+    return {
+        "pipeline": f"feed its elements instead: inputs={inputs}, where {are}",
+        "python": f"feed what they give instead: inputs={inputs}, where {are}",
+    }
 
 
 def _filled_tables(body: Body) -> Set[str]:
@@ -207,7 +230,7 @@ _SAID: Dict[str, Tuple[str, str]] = {  # problem, remedy ("": what _binding says
     ),
     "pipeline": (
         "an input pipeline cannot travel in the file",
-        "feed its elements instead: inputs={'x': 'IteratorGetNext:0'}",
+        "cut behind it with inputs=, and feed its elements",
     ),
 }
 _REMEDIES_OF_FUNCTIONS = {

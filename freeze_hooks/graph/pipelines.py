@@ -1,0 +1,198 @@
+"""Where training's data comes from, and at which tensors to cut it off."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import (
+    AbstractSet,
+    Any,
+    Callable,
+    Container,
+    Dict,
+    Iterable,
+    Mapping,
+    Optional,
+    Set,
+    Tuple,
+)
+
+from .._tf import DT_RESOURCE, DT_VARIANT, dtype_name
+from .body import (
+    EXITS,
+    MERGES,
+    NEXT_ITERATIONS,
+    SWITCHES,
+    Body,
+    data_inputs,
+    depths,
+    has_frames,
+    output_type,
+)
+from .functions import referenced
+from .names import split, tensor_name, unique
+
+PYTHON = re.compile(r"(PyFunc|PyFuncStateless|EagerPyFunc)$")
+PIPELINE = re.compile(
+    r"(IteratorGetNext(Sync|AsOptional)?|Iterator(V2)?|OneShotIterator|AnonymousIterator.*"
+    r"|IteratorFromStringHandle(V2)?|.*MultiDeviceIterator.*|Optional(GetValue|FromValue|None)"
+    r"|.*Queue(Dequeue|Enqueue).*|.*(FIFO|Shuffle|Priority)Queue(V2)?|Barrier(TakeMany)?"
+    r"|(OrderedMap|Map)?(Stage|Unstage|UnstageNoKey|Peek)|StagePeek|TakeManySparseFromTensorsMap"
+    r"|.*Reader(V2)?|Reader(Read|Restore|Serialize|Num).*|RecordInput|InfeedDequeue.*"
+    r"|.*Dataset(V\d)?|(.*)?DatasetToSingleElement|DatasetTo(Graph|TFRecord).*|DatasetFromGraph)$"
+)
+_HANDING_ON = frozenset(SWITCHES + ("Identity", "RefIdentity", "StopGradient", "PreventGradient"))
+_OWN_NAME = re.compile(r"[a-z][a-z0-9_]*$")
+_GIVEN_NAME = re.compile(r"(shuffle_)?batch(_join)?(_\d+)?$|fifo_queue|cond|case")
+
+
+def is_source(op: str) -> bool:
+    """Whether an op gives data of the training's process, which a file cannot carry."""
+    return bool(PIPELINE.match(op) or PYTHON.match(op))
+
+
+@dataclasses.dataclass(frozen=True)
+class Cuts:
+    """Where to cut a graph, so that its outputs need no pipeline and no Python function.
+
+    Attributes:
+      tensors: what to feed instead: names of tensors, each with what it is, "float32 [8, 4]".
+      needed: names of the nodes that the outputs need besides.
+    """
+
+    tensors: Mapping[str, str]
+    needed: AbstractSet[str]
+
+
+def cuts(
+    body: Body, functions: Iterable[Body], originals: Container[str], shape_of: Callable[[str], Any]
+) -> Cuts:
+    """Find the tensors of the training graph that its pipelines and Python functions give.
+
+    Each is as near to the outputs as it can be without a computation that would be lost: a
+    pipeline's element, or what only hands it on, such as a conditional between two pipelines.
+
+    Args:
+      body: the graph, or what is left of it.
+      functions: the bodies of the functions it uses.
+      originals: names of the nodes that the training graph has.
+      shape_of: gives the static shape of its tensors.
+    """
+    reached = _Reached(body, functions)
+    found: Dict[Tuple[str, ...], str] = {}
+    seen: Set[str] = set()
+    needed: Set[str] = set()
+    stack = list(reversed(body.outputs))
+    while stack:
+        text = stack.pop()
+        if text in seen:
+            continue
+        seen.add(text)
+        root = reached.element(text)
+        if root is None:
+            needed.add(split(text)[0])
+            stack += reversed(data_inputs(body.nodes[split(text)[0]]))
+        elif found.setdefault(root, text) != text and len(root) == 1:
+            found[root] = root[0]  # it is used under two names
+    tensors = {}
+    for text in found.values():
+        name, port = split(text)
+        if name in originals:  # and not in the body of a function
+            dtype, shape = output_type(body.nodes[name], port), shape_of(tensor_name(text))
+            tensors[tensor_name(text)] = f"{dtype_name(dtype or 0)} {_said(shape)}"
+    return Cuts(tensors, needed)
+
+
+def _said(shape: Any) -> str:
+    return "of any shape" if shape is None else str(list(shape))
+
+
+def with_cuts(inputs: Mapping[str, str], tensors: Iterable[str]) -> Dict[str, str]:
+    """`inputs=` with tensors added to it, each under a short name: a person's own, or "x"."""
+    named = dict(inputs)
+    for tensor in tensors:
+        name = split(tensor)[0].rsplit("/", 1)[-1]
+        own = _OWN_NAME.match(name) and not _GIVEN_NAME.match(name)
+        named[unique(name if own else "x", named)] = tensor
+    return named
+
+
+class _Reached:
+    """Which tensors of a graph are elements: what a pipeline gives, handed on at most."""
+
+    def __init__(self, body: Body, functions: Iterable[Body]) -> None:
+        self._nodes = body.nodes
+        self._holding = _holding(functions)
+        self._depths = depths(body) if has_frames(body.nodes) else {}
+        waiting = [name for name, node in body.nodes.items() if self._gives(node)]
+        users = body.consumers() if waiting else {}
+        self._after: Set[str] = set()  # names of nodes that have a pipeline above them
+        while waiting:
+            name = waiting.pop()
+            if name not in self._after:
+                self._after.add(name)
+                waiting += [node.name for node, _ in users.get(name, ())]
+
+    def element(self, text: str) -> Optional[Tuple[str, ...]]:
+        """The tensors of pipelines that a tensor hands on; None if it is no element."""
+        name, port = split(text)
+        node = self._nodes[name]
+        if name not in self._after:
+            return None
+        if self._gives(node) or node.op == "PlaceholderWithDefault":
+            return None if self._depths.get(name) else (text,)
+        if node.op in _HANDING_ON:
+            return self.element(node.input[0])
+        merged = self._merged(node) if node.op in MERGES and port == 0 else None
+        return (text,) if merged is None and self._closes(node) else merged
+
+    def _merged(self, node: Any) -> Optional[Tuple[str, ...]]:
+        inputs = data_inputs(node)
+        if any(self._nodes[split(text)[0]].op in NEXT_ITERATIONS for text in inputs):
+            return None
+        roots: Tuple[str, ...] = ()
+        for text in inputs:
+            found = self.element(text)
+            if found is None:
+                return None
+            roots += found
+        return roots
+
+    def _closes(self, node: Any) -> bool:
+        """Whether a node ends a conditional or loop in which there is a pipeline's element."""
+        if node.op not in MERGES + EXITS or self._depths.get(node.name):
+            return False
+        stack, seen = [node.name], {node.name}
+        while stack:
+            for name in (split(text)[0] for text in data_inputs(self._nodes[stack.pop()])):
+                if name not in seen and self._depths.get(name):
+                    if self._gives(self._nodes[name]):
+                        return True
+                    seen.add(name)
+                    stack.append(name)
+        return False
+
+    def _gives(self, node: Any) -> bool:
+        if is_source(node.op) or not self._holding.isdisjoint(referenced(node)):
+            return True
+        return any(self._is_handle(*split(text)) for text in data_inputs(node))
+
+    def _is_handle(self, name: str, port: int) -> bool:
+        """Whether a tensor is what a pipeline gives in place of numbers, which cannot be fed."""
+        node = self._nodes[name]
+        return is_source(node.op) and output_type(node, port) in (DT_RESOURCE, DT_VARIANT)
+
+
+def _holding(functions: Iterable[Body]) -> Set[str]:
+    """Names of the functions that hold a pipeline, or call one that does."""
+    bodies = {body.name.rstrip("/"): list(body.nodes.values()) for body in functions}
+    found = {name for name, nodes in bodies.items() if any(is_source(n.op) for n in nodes)}
+    more = found
+    while more:
+        more = {
+            name
+            for name, nodes in bodies.items()
+            if name not in found and any(not found.isdisjoint(referenced(n)) for n in nodes)
+        }
+        found = found | more
+    return found
