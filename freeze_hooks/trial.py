@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-from typing import Any, Callable, Dict, Iterable, Iterator, Mapping, Optional, Set
+from typing import Any, Callable, Container, Dict, Iterator, Mapping, Optional, Sequence, Set, Tuple
 
 import numpy as np
 import tensorflow as tf
@@ -15,16 +14,18 @@ from .converting import shortened
 from .errors import ConversionError, FreezeError
 from .freezer import Artifact
 from .proof.asked import TOLERANCE, Verify, Verifying
-from .proof.feeds import check_feeds, feeds_of, random_feeds
+from .proof.ends import Ends
+from .proof.feeds import batches, check_feeds
+from .proof.fit import held
+from .proof.hints import hints_in
 from .proof.tolerance import difference, scale
-from .signature import TensorInfo
+from .signature import Signature
 
 Feeds = Mapping[str, Any]
 Run = Callable[[Feeds], Mapping[str, Any]]  # from {input name: array} to {output name: array}
 
 # By how much of an output's scale runtimes differ that are right, where a graph computes in these.
 _TOLERANCES = {tf.bfloat16.as_datatype_enum: 0.1, tf.float16.as_datatype_enum: 0.01}
-_SIZES = ((2, 32), (3, 64))  # of the first dimension, and of others, where they are open
 _IDS = 100  # whole numbers are below
 
 
@@ -82,15 +83,15 @@ def compare(
       FreezeError: the feeds are not the file's.
     """
     allowed = tolerance_of(graph_def) if verify.tolerance is None else verify.tolerance
-    refused = ""
-    random: Optional[Set[str]] = None  # outputs that differ from run to run
-    if verify.feeds is not None:
-        check_feeds(verify, artifact.signature)
     said = f"{called} is not published: {runtime}"
+    if verify.feeds is not None:
+        check_feeds(verify, artifact.signature.inputs)
     with _told(said):
         run = load(content)
-    with _tensorflow(artifact, graph_def) as answer:
-        for candidates in _trials(artifact.signature, verify):
+    refused = "the rank of an input is unknown"
+    random: Optional[Set[str]] = None  # outputs that differ from run to run
+    with _tensorflow(artifact, graph_def) as (graph, answer):
+        for candidates in _trials(graph, artifact.signature, verify):
             for feeds in candidates:
                 try:
                     wanted = answer(feeds)
@@ -142,10 +143,9 @@ def _see(found: Feeds, wanted: Feeds, random: Set[str], allowed: float, said: st
 
 
 @contextlib.contextmanager
-def _tensorflow(artifact: Artifact, graph_def: Any) -> Iterator[Run]:
-    """What TensorFlow alone makes of the file."""
-    inputs = {info.name: info.tensor for info in artifact.signature.inputs}
-    outputs = {info.name: info.tensor for info in artifact.signature.outputs}
+def _tensorflow(artifact: Artifact, graph_def: Any) -> Iterator[Tuple[Any, Run]]:
+    """The file's graph, and what TensorFlow alone makes of it."""
+    ends = _ends(artifact.signature)
     config = v1.ConfigProto(allow_soft_placement=True)
     config.graph_options.rewrite_options.disable_meta_optimizer = True  # slow on large graphs
     with tf.Graph().as_default() as graph:
@@ -153,39 +153,41 @@ def _tensorflow(artifact: Artifact, graph_def: Any) -> Iterator[Run]:
         with v1.Session(graph=graph, config=config) as session:
 
             def answer(feeds: Feeds) -> Dict[str, Any]:
-                given = {inputs[name]: value for name, value in feeds.items()}
-                return {k: np.asarray(v) for k, v in session.run(outputs, given).items()}
+                given = {ends.inputs[name]: value for name, value in feeds.items()}
+                found = session.run(dict(ends.outputs), given)
+                return {name: np.asarray(value) for name, value in found.items()}
 
-            yield answer
+            yield graph, answer
 
 
-def _trials(signature: Any, verify: Verify) -> Iterator[Iterable[Feeds]]:
+def _ends(signature: Signature) -> Ends:
+    return Ends(
+        {info.name: info.tensor for info in signature.inputs},
+        {info.name: info.tensor for info in signature.outputs},
+        {},
+    )
+
+
+def _trials(graph: Any, signature: Signature, verify: Verify) -> Iterator[Sequence[Feeds]]:
     """Feeds to try, each with others to try where the model refuses them."""
-    if verify.feeds is not None:
-        yield [feeds_of(verify, signature)]
+    if verify.feeds is None and any(info.shape is None for info in signature.inputs):
         return
-    inputs = signature.inputs
-    if any(info.shape is None for info in inputs):
-        return
-    for number, (batch, size) in enumerate(_SIZES):
-        sized = [_sized(info, batch, size) for info in inputs]
-        feeds = random_feeds(sized, verify.seed + number)
-        yield [_with_ids(feeds, verify.seed), feeds] if number else [feeds]
+    dtypes = {info.name: tf.as_dtype(info.dtype) for info in signature.inputs}
+    hints = {} if verify.feeds else hints_in(graph, _ends(signature))
+    for batch in batches(verify, signature.inputs, hints):
+        feeds = {name: held(value, dtypes[name]) for name, value in batch.items()}
+        ids = [] if verify.feeds else [_with_ids(feeds, hints, verify.seed)]
+        yield [*ids, feeds]
 
 
-def _sized(info: TensorInfo, batch: int, size: int) -> TensorInfo:
-    shape = [(size if i else batch) if s is None else s for i, s in enumerate(info.shape or ())]
-    return dataclasses.replace(info, shape=tuple(shape))
-
-
-def _with_ids(feeds: Feeds, seed: int) -> Feeds:
+def _with_ids(feeds: Feeds, hints: Container[str], seed: int) -> Feeds:
     """The feeds with other whole numbers than 0 and 1, negative ones too."""
     random = np.random.RandomState(seed)
 
-    def other(value: Any) -> Any:
-        if value.dtype.kind not in "iu":
+    def other(name: str, value: Any) -> Any:
+        if name in hints or value.dtype.kind not in "iu":
             return value
         lowest = -_IDS if value.dtype.kind == "i" else 0
         return random.randint(lowest, _IDS, value.shape).astype(value.dtype)
 
-    return {name: other(value) for name, value in feeds.items()}
+    return {name: other(name, value) for name, value in feeds.items()}
