@@ -53,12 +53,13 @@ def estimator_inference(
         spec = estimator.model_fn(receiver.features, None, mode, estimator.config)
         found = _answers(spec, signature)
         inputs = dict(receiver.receiver_tensors)
-        names = apart(list(inputs) + list(found))
-        tensors = list(inputs.values()) + list(found.values())
-        pairs = list(zip(names, tensors))
-        return dict(pairs[: len(inputs)]), dict(pairs[len(inputs) :])
+        return _named(inputs), _named(found)
 
     return build
+
+
+def _named(tensors: Tensors) -> Tensors:
+    return dict(zip(apart(list(tensors)), tensors.values()))
 
 
 def _answers(spec: Any, signature: Optional[str]) -> Tensors:

@@ -87,7 +87,7 @@ def plan_keras_model(
     if input_signature is None or any(_is_open(spec) for spec in tf.nest.flatten(specs)):
         _check_times(model)
     inputs = apart(_input_names(model, specs))
-    outputs = apart(_output_names(model, concrete.structured_outputs), inputs)
+    outputs = apart(_output_names(model, concrete.structured_outputs))
     naming = Naming(inputs, outputs, _variable_names(model), scopes_of(model))
     replaced = _averages(model) if ema else None
     reduced = reduced_on_read(map(_tensorflow_value, _variables(model)))
@@ -321,7 +321,7 @@ def _plan_graph_model(model: Any, ema: Optional[str], form: Mapping[str, Any]) -
     if not getattr(model, "outputs", None):
         raise FreezeError(f"{model.name!r} is not built yet: call or train it once")
     inputs = apart(_renumbered(model.input_names, _AUTO_INPUT_2, 1))
-    outputs = apart(model.output_names, inputs)
+    outputs = apart(model.output_names)
     session = backend.get_session()
     # what the backend calls its learning phase is a number where a strategy trains
     phases = [op.name for op in session.graph.get_operations() if _PHASE.match(op.name)]

@@ -5,15 +5,16 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from typing import Any, Container, Dict, Mapping, Optional, Tuple
+from typing import Any, Container, Dict, Mapping, Tuple
 
-import numpy as np
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from . import remote
 from ._tf import GraphDef, parse, v1
+from .composites import Answers, taken_apart, wholes
 from .errors import FreezeError, InvalidFileError, UnknownNameError, refused
+from .exact import exact
 from .freezer import FORMAT
 from .graph.audit import side_effects
 from .graph.body import Body, output_type
@@ -56,7 +57,13 @@ class FrozenModel:
     """A frozen file ready to run: `model(x=array)` gives {output name: array}.
 
     Inputs are keyword arguments by name, or one dict where a name is no Python identifier:
-    `model({"scope/x": array})`. Use it in a `with` block, or `close()` it, to free its session.
+    `model({"scope/x": array})`. A model with one input takes it as it is: `model(array)`.
+
+    A ragged or sparse input "x" is several, "x/values" and so on: give these, or a RaggedTensor or
+    SparseTensor (or their tf.compat.v1 values) for "x". Of a ragged or sparse output "y", the
+    answers have each part, and `answers["y"]` is the whole, as a tf.compat.v1 value.
+
+    Use it in a `with` block, or `close()` it, to free its session.
 
     Attributes:
       inputs, outputs: {name: TensorInfo}.
@@ -96,44 +103,69 @@ class FrozenModel:
             raise InvalidFileError(f"{path} cannot be imported: {error}") from error
         self._session = v1.Session(graph=graph)
 
-    def __call__(
-        self, feeds: Optional[Mapping[str, Any]] = None, **more: Any
-    ) -> Dict[str, np.ndarray]:
+    def __call__(self, *feeds: Any, **more: Any) -> Dict[str, Any]:
         """Run the model.
+
+        Args:
+          *feeds: {input name: value}; or the value alone, of a model with one input.
+          **more: inputs by name.
 
         Raises:
           UnknownNameError: an input is missing, or is none of the model's.
-          FreezeError: a value does not fit its input.
+          FreezeError: a value does not fit its input: it would be cut, rounded to another whole
+            number, or made infinite.
         """
-        if feeds is not None and not isinstance(feeds, Mapping):
-            raise FreezeError(
-                "{} takes its inputs by name: model({}=array)".format(
-                    self._path, next(iter(self._feeds), "x")
-                )
-            )
-        given = dict(feeds or {}, **more)
-        for name in given:
-            if name not in self._feeds:
-                close = near(name, self._feeds) or sorted(self._feeds)
-                raise UnknownNameError(
-                    "{} has no input {!r}: did you mean {}?".format(
-                        self._path, name, ", ".join(map(repr, close)) or "none at all"
-                    )
-                )
-        missing = [
-            name
-            for name, tensor in self._feeds.items()
-            if name not in given and tensor.name not in self._optional
-        ]
-        if missing:
-            raise UnknownNameError("{} needs a value for {}".format(self._path, ", ".join(missing)))
         try:
-            feed_dict = {}
-            for name, value in given.items():
-                feed_dict[self._feeds[name]] = _fit(self._feeds[name], value)
-            return dict(self._session.run(self._fetches, feed_dict))
+            given = {
+                key: part
+                for name, value in self._named(feeds, more).items()
+                for key, part in self._parts(name, value).items()
+            }
+            missing = [
+                name
+                for name, tensor in self._feeds.items()
+                if name not in given and tensor.name not in self._optional
+            ]
+            if missing:
+                names = ", ".join(missing)
+                raise UnknownNameError(f"{self._path} needs a value for {names}")
+            feed_dict = {
+                self._feeds[name]: exact(value, self._feeds[name].dtype, name)
+                for name, value in given.items()
+            }
+            return Answers(self._session.run(self._fetches, feed_dict))
+        except UnknownNameError:
+            raise
         except _UNFIT as error:
             raise FreezeError(f"{self._path}: {error}") from error
+
+    def _named(self, feeds: Tuple[Any, ...], more: Mapping[str, Any]) -> Dict[str, Any]:
+        """What is given, by name."""
+        if not feeds:
+            return dict(more)
+        if len(feeds) == 1 and isinstance(feeds[0], Mapping):
+            return {**feeds[0], **more}
+        names = list(wholes(self._feeds))
+        if len(names) == 1 and len(feeds) == 1 and not more:
+            return {names[0]: feeds[0]}
+        told = ", ".join(f"{name}=..." for name in names) or "it has none"
+        if not all(name.isidentifier() for name in names):
+            told = "{" + ", ".join(f"{name!r}: ..." for name in names) + "}"
+        raise FreezeError(f"it takes {len(names)} inputs, by name: model({told})")
+
+    def _parts(self, name: str, value: Any) -> Dict[str, Any]:
+        """{input: value} of what is given for a name: several of a ragged or sparse tensor."""
+        found = taken_apart(name, value, self._feeds)
+        if found is not None:
+            return found
+        if name not in self._feeds:
+            close = near(name, self._feeds) or sorted(self._feeds)
+            raise UnknownNameError(
+                "{} has no input {!r}: did you mean {}?".format(
+                    self._path, name, ", ".join(map(repr, close)) or "none at all"
+                )
+            )
+        return {name: value}
 
     def close(self) -> None:
         """Free the session."""
@@ -149,20 +181,11 @@ class FrozenModel:
 _UNFIT = (
     TypeError,
     ValueError,
+    AttributeError,  # what TensorFlow 1.15 raises of some eager tensors
     OverflowError,
     NotImplementedError,  # what NumPy gets of a symbolic tensor
     tf.errors.InvalidArgumentError,
 )
-
-
-def _fit(tensor: Any, value: Any) -> Any:
-    if not (tensor.dtype.is_integer or tensor.dtype.is_bool):
-        return value
-    with np.errstate(invalid="ignore"):
-        array = np.asarray(value, tensor.dtype.as_numpy_dtype)
-    if not np.array_equal(array, np.asarray(value)):  # session.run takes 1.7 for 1, and 300 for 44
-        raise ValueError(f"{tensor.name} is {tensor.dtype.name}, unlike {value!r}")
-    return array
 
 
 def load_frozen(path: str, allow_side_effects: bool = False) -> FrozenModel:

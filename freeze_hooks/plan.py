@@ -22,7 +22,17 @@ from typing import (
 from ._tf import DT_STRING, GraphDef, NodeDef, dtype_name, itemsize
 from .errors import NotFreezableError, TooLargeError, UnknownNameError
 from .graph.body import ARG, VARIABLES, Body, prune, topological
-from .graph.cut import End, Shape, bind, cut, name_ends, placeholders, refuse_unguarded, resolve
+from .graph.cut import (
+    End,
+    Shape,
+    beside_inputs,
+    bind,
+    cut,
+    name_ends,
+    placeholders,
+    refuse_unguarded,
+    resolve,
+)
 from .graph.defaults import with_defaults
 from .graph.functions import Library, name_by_content
 from .graph.lint import Asked, Finding, lint
@@ -166,7 +176,7 @@ def compile_plan(
     unasked = [end.key for end in left] if spec.inputs is not None else []
     inputs += [] if spec.inputs is not None else left
     batches = {end.batch for end in inputs if end.batch}
-    outputs = [_freed(end, batches) for end in outputs]
+    outputs = beside_inputs(outputs, inputs, body.outputs)
     functions = library.used_by(body.nodes.values())
     bodies = [body] + [library.named_body(f.signature.name) for f in functions]
     away = cuts(body, bodies[1:], originals, shape_of)
@@ -243,13 +253,6 @@ def _value_of(end: End, variable: Optional[Variable], body: Body) -> End:
     if variable is None or not variable.resource or body.nodes[variable.node].op in VARIABLES:
         return end
     return dataclasses.replace(end, dtype=variable.dtype, shape=variable.shape)
-
-
-def _freed(end: End, batches: Container[int]) -> End:
-    """An output whose first dimension was a batch size that inputs= made free."""
-    if not end.shape or end.shape[0] not in batches:
-        return end
-    return dataclasses.replace(end, shape=(None,) + end.shape[1:])
 
 
 def _originals(slots: Mapping[str, Variable], nodes: Container[str]) -> None:

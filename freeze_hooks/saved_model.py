@@ -124,10 +124,9 @@ def read_saved_model(
     inputs, bind = more.get("inputs"), _bound(more.get("bind"), ends)
     fixed = {tensor_name(getattr(tensor, "name", tensor)) for tensor in bind}
     named = {key: name for key, name in _named(ends.inputs).items() if name not in fixed}
-    given = named if inputs is None else inputs
+    given = dict(zip(apart(list(named)), named.values())) if inputs is None else inputs
     if keys is not None:
-        names = apart(keys, list(given) if isinstance(given, Mapping) else [])
-        outputs = {name: ends.outputs[key].name for name, key in zip(names, keys)}
+        outputs = {name: ends.outputs[key].name for name, key in zip(apart(keys), keys)}
     spec = FreezeSpec.make(outputs, **{**more, "inputs": given, "bind": bind}, **form)
     return read_meta_graph(name, meta, spec)
 
@@ -269,5 +268,5 @@ def _load(
         captured = {inner.op.name for _, inner in _tf.captures(concrete.graph)}
         fed = [t.op.name for t in concrete.inputs if t.op.name not in captured]
         variables = {id(v.handle): v.name.split(":")[0] for v in function.variables}
-        naming = Naming(fed, apart(sorted(keys), fed), variables)
+        naming = Naming(fed, apart(sorted(keys)), variables)
         return Loaded(loaded, plan_concrete(concrete, naming, **form))

@@ -264,7 +264,7 @@ def plan_function(
     if outputs and len(names) != wanted:
         raise FreezeError(f"outputs= names {len(names)} tensors, but the function has {wanted}")
     variables = {id(v.handle): v.name.split(":")[0] for v in concrete.graph.variables}
-    naming = Naming(fed, apart(names, fed), variables)
+    naming = Naming(fed, apart(names), variables)
     form: Dict[str, Any] = {
         "lower_control_flow": lower_control_flow,
         "weights": weights,

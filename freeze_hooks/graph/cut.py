@@ -184,6 +184,31 @@ def placeholders(body: Body, known: Sequence[End]) -> List[End]:
     return found
 
 
+def beside_inputs(outputs: Sequence[End], inputs: Sequence[End], texts: Sequence[str]) -> List[End]:
+    """The outputs as they are beside the inputs of a file.
+
+    The first dimension of an output is open where it was a batch size that an input has let go. One
+    that is called as an input is has a node of another name: only a signature can have a name
+    twice. An output that is that input itself needs no other node.
+
+    Args:
+      texts: the outputs' tensors in the graph.
+    """
+    batches = {end.batch for end in inputs if end.batch}
+    own = {end.wanted: end.tensor for end in inputs}
+    taken = {*own, *(split(end.wanted)[0] for end in outputs)}
+    found = []
+    for end, text in zip(outputs, texts):
+        if end.shape and end.shape[0] in batches:
+            end = dataclasses.replace(end, shape=(None,) + end.shape[1:])
+        name = split(end.wanted)[0]
+        if name in own and text != own[name]:
+            end = dataclasses.replace(end, wanted=unique(name, taken))
+            taken.add(end.wanted)
+        found.append(end)
+    return found
+
+
 def name_ends(
     body: Body, inputs: Sequence[End], outputs: Sequence[End], slots: Container[str]
 ) -> Dict[str, str]:
