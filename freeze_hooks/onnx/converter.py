@@ -6,12 +6,13 @@ import contextlib
 import functools
 import importlib
 import os
-from typing import Any, Iterator, Optional
+from typing import Any, Iterator, List, Optional
 
 from .. import _tf
 from ..converting import After, beside, converting, destination, shortened, write
 from ..errors import FreezeError
 from ..freezer import Artifact
+from ..graph.names import split
 from ..load import read_graph_def
 from ..proof.asked import Verifying
 from ..trial import asked, compare
@@ -31,9 +32,9 @@ def to_onnx(
 ) -> After:
     """Convert frozen files to ONNX, with tf2onnx: `fh.to_onnx()(artifact)`.
 
-    Needs the extra `onnx`. Inputs and outputs are called as in the artifact's signature, and have
-    its dtypes; but bfloat16 becomes float32. Open sizes stay open. The conversion takes several
-    times the file's size in memory.
+    Needs the extra `onnx`. Inputs and outputs are called as in the artifact's signature (an output
+    that is called as an input is: as its node), and have its dtypes; but bfloat16 becomes float32.
+    Open sizes stay open. The conversion takes several times the file's size in memory.
 
     Where ONNX Runtime is installed, each file is run in it before it appears, and must answer as
     the frozen file does in TensorFlow: on feeds that are made up, of two sizes where sizes are
@@ -75,8 +76,10 @@ def to_onnx(
             content = _converted(artifact, graph_def, convert, operators, opset)
         if wanted is None:
             return write(target, content)
+        called = dict(zip(_outputs(artifact), (i.name for i in artifact.signature.outputs)))
+        session = functools.partial(runtime.Session, called)
         tried = functools.partial(
-            compare, artifact, graph_def, runtime.Session, "ONNX Runtime", wanted, target
+            compare, artifact, graph_def, session, "ONNX Runtime", wanted, target
         )
         return write(target, content, tried)
 
@@ -92,18 +95,29 @@ def _converted(
     plain = in_plain_ops(plain, RULES)
     if opset is None and any(node.op in _NEED_NEWER for node in plain.node):
         opset = _NEWER
-    ends = artifact.signature.inputs + artifact.signature.outputs
+    inputs = {info.tensor: info.name for info in artifact.signature.inputs}
+    outputs = {info.tensor: n for info, n in zip(artifact.signature.outputs, _outputs(artifact))}
     with Failures() as failures:
         model, _ = convert.from_graph_def(
             plain,
-            input_names=[info.tensor for info in artifact.signature.inputs],
-            output_names=[info.tensor for info in artifact.signature.outputs],
-            tensors_to_rename={info.tensor: info.name for info in ends},
+            input_names=list(inputs),
+            output_names=list(outputs),
+            tensors_to_rename={**outputs, **inputs},
             opset=opset,
             custom_op_handlers=dict(HANDLERS),
         )
     refuse_left_over(model.graph, operators, failures)
     return bytes(model.SerializeToString())
+
+
+def _outputs(artifact: Artifact) -> List[str]:
+    """What outputs are called: as in the signature, or as their nodes where an input is called so,
+    for in ONNX a name is there once."""
+    taken = {info.name for info in artifact.signature.inputs}
+    return [
+        split(info.tensor)[0] if info.name in taken else info.name
+        for info in artifact.signature.outputs
+    ]
 
 
 def _imported(module: str) -> Any:

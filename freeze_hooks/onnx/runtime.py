@@ -15,19 +15,21 @@ def is_installed() -> bool:
 class Session:
     """A file in ONNX Runtime: call it with {input name: array}."""
 
-    def __init__(self, content: bytes) -> None:
+    def __init__(self, called: Mapping[str, str], content: bytes) -> None:
+        """Load it; `called` has {its name of an output: that in the answers}."""
         ort = importlib.import_module("onnxruntime")
         options = ort.SessionOptions()
         options.log_severity_level = 4  # errors are raised too
         options.intra_op_num_threads = 1  # the training has the processors
         self._session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         self._outputs = [info.name for info in self._session.get_outputs()]
+        self._names = [called.get(name, name) for name in self._outputs]
         self._inputs = {info.name: info.type for info in self._session.get_inputs()}
 
     def __call__(self, feeds: Mapping[str, Any]) -> Dict[str, Any]:
         """Its answers, {output name: array}."""
         given = {n: _fed(value) for n, value in feeds.items() if n in self._inputs}
-        return dict(zip(self._outputs, self._session.run(self._outputs, given)))
+        return dict(zip(self._names, self._session.run(self._outputs, given)))
 
 
 def _fed(value: Any) -> Any:
