@@ -34,7 +34,7 @@ from .graph.cut import (
     resolve,
 )
 from .graph.defaults import with_defaults
-from .graph.functions import Library, name_by_content
+from .graph.functions import Library, named_by_content
 from .graph.lint import Asked, Finding, lint
 from .graph.lower import lower
 from .graph.names import split, tensor_name
@@ -192,15 +192,15 @@ def compile_plan(
     )
     renamed = name_ends(body, inputs, outputs, slots)
     slots = {renamed.get(name, name): variable for name, variable in slots.items()}
-    name_by_content(body.nodes.values(), functions)
+    functions, inner = named_by_content(body.nodes.values(), functions, bodies[1:])
     plan = FreezePlan(
         tuple(_pieces(body, slots, functions, graph_def, spec.devices)),
         Signature(
             tuple(tensor_info(end) for end in inputs),
             tuple(tensor_info(end) for end in outputs),
         ),
-        tuple(lint(bodies, asked)),
-        histogram(bodies),
+        tuple(lint([body, *inner], asked)),
+        histogram([body, *inner]),
         spec.optimize,
         spec.check_numerics,
     )

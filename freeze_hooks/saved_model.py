@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from typing import Any, Dict, Mapping, Optional, Sequence, Union
+from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Union
 
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from . import _tf
-from ._tf import AssetFileDef, SavedModel
+from ._tf import AssetFileDef, SavedModel, v1
 from .errors import FreezeError, InvalidFileError, UnknownNameError, refused
 from .freezer import Artifact, warn_of
 from .from_checkpoint import Reading, StoredSource, plan_stored
@@ -260,13 +260,22 @@ def _load(
     with tf.init_scope():
         # TensorFlow's loader reads it in Python, where anything may be raised
         with refused(f"SavedModel {directory!r}", Exception):
-            loaded = tf.saved_model.load(directory, tags=list(tags))
+            loaded = v1.saved_model.load_v2(directory, tags=list(tags))
             function = loaded.signatures[signature]
             specs = function.structured_input_signature[1]
-            wanted = tf.function(lambda **fed: {key: function(**fed)[key] for key in keys})
-            concrete = wanted.get_concrete_function(**specs)
+            concrete = tf.function(_only(function, keys)).get_concrete_function(**specs)
         captured = {inner.op.name for _, inner in _tf.captures(concrete.graph)}
         fed = [t.op.name for t in concrete.inputs if t.op.name not in captured]
-        variables = {id(v.handle): v.name.split(":")[0] for v in function.variables}
+        variables = {id(v.handle): v.name.split(":")[0] for v in function.graph.variables}
         naming = Naming(fed, apart(sorted(keys)), variables)
         return Loaded(loaded, plan_concrete(concrete, naming, **form))
+
+
+def _only(function: Any, keys: Sequence[str]) -> Callable[..., Dict[str, Any]]:
+    """A function of some of a signature's outputs, which calls it once."""
+
+    def wanted(**fed: Any) -> Dict[str, Any]:
+        found = function(**fed)
+        return {key: found[key] for key in keys}
+
+    return wanted

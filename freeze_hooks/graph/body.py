@@ -36,7 +36,7 @@ TABLE_INITS = frozenset(("InitializeTable", "InitializeTableV2", "LookupTableImp
 _STACK_POPS = frozenset(("StackPop", "StackPopV2"))
 _STACK_ORDER = _STACK_POPS | {"StackPush", "StackPushV2", "ControlTrigger"}
 _CONTEXT_MAKERS = frozenset(SWITCHES + ENTERS)
-_PIVOTS = frozenset(
+PIVOTS = frozenset(
     ("Identity", "RefIdentity", "Const", "LoopCond") + MERGES + ENTERS + EXITS + NEXT_ITERATIONS
 )
 _WIDEST = 1 << 20  # tensors of one argument: a broken attribute must not fill the memory
@@ -80,7 +80,7 @@ class Body:
     def pivot(self, text: str) -> str:
         """A control input that is alive just when the tensor `text` is."""
         name, port = split(text)
-        if name in self.nodes and self.nodes[name].op not in _PIVOTS:  # which prune() would lose
+        if name in self.nodes and self.nodes[name].op not in PIVOTS:  # which prune() would lose
             dtype = output_type(self.nodes[name], port)
             if dtype is not None:
                 attr = AttrValue(type=dtype)
@@ -273,7 +273,7 @@ class _Pivots:
             if self._depth[name] <= 0:
                 continue
             source = self._nodes[name]
-            if source.op in _PIVOTS or source.op in SWITCHES:
+            if source.op in PIVOTS or source.op in SWITCHES:
                 found["^" + name] = None
                 continue
             for text in source.input:

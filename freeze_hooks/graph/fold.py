@@ -19,6 +19,7 @@ from .body import (
     prune,
 )
 from .functions import Library, Trail, inline_calls
+from .invariants import drop_unused_invariants
 from .known import truth, value_of
 from .names import CONTROL, join, split
 
@@ -215,7 +216,9 @@ def _simplify_branches(node: Any, body: Body, library: Library, trail: Trail) ->
         simplify(prune(_with_known(branch, known), keep_order=True), library, path)
         for branch, path in zip(branches, paths)
     ]
-    if node.op not in WHILES:
+    if node.op in WHILES:
+        drop_unused_invariants(node, branches, body)
+    else:
         _drop_unused(node, branches)
     for role, func, branch in zip(_roles(node), funcs, branches):
         # a name of its own, since traces number their functions

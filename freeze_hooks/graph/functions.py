@@ -114,13 +114,23 @@ def part_of(graph_def: Any, nodes: Iterable[Any]) -> Any:
     return part
 
 
-def name_by_content(nodes: Iterable[Any], functions: Sequence[Any]) -> None:
-    """Rename functions, in place, so that two of a name are the same function.
+def named_by_content(
+    nodes: Iterable[Any], functions: Sequence[Any], bodies: Sequence[Body]
+) -> Tuple[List[Any], List[Body]]:
+    """Rename functions, in place, after what they hold; returns each once, with its body.
 
-    A program may import two files into one graph, which has one library.
+    A program may import two files into one graph, which has one library, and two functions of a
+    name must be the same there.
     """
+    _name_by_content(nodes, functions)
+    once = {f.signature.name: (f, body) for f, body in zip(functions, bodies)}
+    return [f for f, _ in once.values()], [body for _, body in once.values()]
+
+
+def _name_by_content(nodes: Iterable[Any], functions: Sequence[Any]) -> None:
     defs = {f.signature.name: f for f in functions}
     new: Dict[str, str] = {}
+    named: Dict[bytes, str] = {}
 
     def name(old: str) -> None:
         definition = defs[old]
@@ -133,7 +143,7 @@ def name_by_content(nodes: Iterable[Any], functions: Sequence[Any]) -> None:
         definition.signature.name = ""
         digest = hashlib.sha256(definition.SerializeToString(deterministic=True)).digest()
         stem = _COUNTED.sub("", old)
-        new[old] = f"{stem}_frozen_{int.from_bytes(digest[:6], 'big')}"
+        new[old] = named.setdefault(digest, f"{stem}_frozen_{int.from_bytes(digest[:6], 'big')}")
         definition.signature.name = new[old]
 
     for old in sorted(defs):

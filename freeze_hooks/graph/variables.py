@@ -9,8 +9,10 @@ from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Tuple
 from .._tf import DT_BOOL, DT_INT32, DT_RESOURCE, AttrValue, op_def, v1
 from ..errors import NotFreezableError
 from .body import (
+    ENTERS,
     HANDLES,
     MERGES,
+    PIVOTS,
     UNSET,
     VARIABLES,
     Body,
@@ -245,7 +247,7 @@ def _identity(body: Body, node: Any, variable: Variable) -> None:
 def _gather(body: Body, node: Any, variable: Variable) -> None:
     batch_dims, indices = node.attr.get("batch_dims", UNSET).i, node.attr["Tindices"].type
     # ResourceGather has no axis: it gathers along the first dimension after the batch's
-    axis = _const(body, node.name + "/axis", batch_dims, DT_INT32, node)
+    axis = _const(body, node.name + "/axis", batch_dims, DT_INT32, _frame(body, node))
     node.input.insert(2, axis)
     _become(node, "GatherV2", Tparams=variable.dtype, Tindices=indices, Taxis=DT_INT32)
     node.attr["batch_dims"].i = batch_dims
@@ -262,7 +264,8 @@ def _shape(body: Body, node: Any, variable: Variable) -> None:
 
 
 def _initialized(body: Body, node: Any, variable: Variable) -> None:
-    true = _const(body, node.name + "/true", True, DT_BOOL, node)
+    pivot = [body.pivot(data_inputs(node)[0])] if has_frames(body.nodes) else []
+    true = _const(body, node.name + "/true", True, DT_BOOL, pivot)
     node.input[0] = true
     _become(node, "Identity", T=DT_BOOL)
 
@@ -284,11 +287,18 @@ def _become(node: Any, op: str, **types: int) -> None:
         node.attr[key].type = dtype
 
 
-def _const(body: Body, name: str, value: Any, dtype: int, beside: Any) -> str:
-    """A scalar constant in the branch or frame of the node `beside`."""
-    pivots: List[str] = []
-    if has_frames(body.nodes):
-        pivots = [body.pivot(data_inputs(beside)[0])]
+def _frame(body: Body, node: Any) -> List[str]:
+    """What puts a constant into the loop of a node; a branch needs nothing, for it is the other
+    inputs of a node that are dead there."""
+    if not any(other.op in ENTERS for other in body.nodes.values()):
+        return []
+    inputs = data_inputs(node)
+    pivots = ["^" + split(text)[0] for text in inputs if body.nodes[split(text)[0]].op in PIVOTS]
+    return pivots[:1] or [body.pivot(inputs[0])]
+
+
+def _const(body: Body, name: str, value: Any, dtype: int, controls: List[str]) -> str:
+    """A scalar constant that waits for some nodes."""
     tensor = AttrValue(tensor=v1.make_tensor_proto(value, dtype=dtype))
-    const = body.add("Const", name, pivots, value=tensor, dtype=AttrValue(type=dtype))
+    const = body.add("Const", name, controls, value=tensor, dtype=AttrValue(type=dtype))
     return str(const.name)

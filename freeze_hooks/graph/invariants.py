@@ -1,0 +1,76 @@
+"""Loops without the arguments that they only hand on."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Sequence, Set
+
+from .body import UNSET, Body, data_inputs
+from .names import join, split
+
+
+def drop_unused_invariants(node: Any, functions: Sequence[Body], body: Body) -> None:
+    """Take from a While what its condition and body do not use and the body hands on, in place.
+
+    A variable or constant that nothing else needs then stays out of the file. Who uses such an
+    output of the loop takes the loop's input, and the other outputs move up.
+
+    Args:
+      node: the While.
+      functions: its condition and its body.
+      body: where the While is.
+    """
+    unused = _unused_invariants(*functions)
+    count = len(functions[1].args)
+    if not unused or len(unused) == count:
+        return
+    inputs = data_inputs(node)
+    controls = list(node.input)[count:]
+    left = [i for i in range(count) if i not in unused]
+    moved = {join(node.name, i): inputs[i] for i in unused}
+    moved.update((join(node.name, i), join(node.name, new)) for new, i in enumerate(left))
+    node.input[:] = [inputs[i] for i in left] + controls
+    node.attr["T"].list.type[:] = [node.attr["T"].list.type[i] for i in left]
+    _keep_shapes(node, left)
+    for function in functions:
+        names = list(function.args)
+        function.args = {names[i]: function.args[names[i]] for i in left}
+        for i in unused:
+            function.nodes.pop(names[i], None)
+    step = functions[1]
+    step.outputs = [step.outputs[i] for i in left]
+    step.rets = tuple(step.rets[i] for i in left)
+    _replace(body, moved)
+
+
+def _unused_invariants(condition: Body, step: Body) -> List[int]:
+    asked = _used(condition) | {split(text)[0] for text in condition.outputs}
+    used = _used(step)
+    pairs = enumerate(zip(condition.args, step.args, step.outputs))
+    return [
+        i
+        for i, (question, given, returned) in pairs
+        if question not in asked and given not in used and returned == given
+    ]
+
+
+def _used(function: Body) -> Set[str]:
+    """What a function's nodes take, or its outputs but each as that of its own place."""
+    found = {split(text)[0] for node in function.nodes.values() for text in node.input}
+    moved = (text for text, arg in zip(function.outputs, function.args) if text != arg)
+    return found | {split(text)[0] for text in moved}
+
+
+def _keep_shapes(node: Any, left: Sequence[int]) -> None:
+    shapes = list(node.attr.get("output_shapes", UNSET).list.shape)
+    if shapes:
+        del node.attr["output_shapes"].list.shape[:]
+        node.attr["output_shapes"].list.shape.extend(shapes[i] for i in left)
+
+
+def _replace(body: Body, moved: Dict[str, str]) -> None:
+    """One step each, as an output may take the place of another that moves too."""
+    for node in body.nodes.values():
+        for i, text in enumerate(node.input):
+            if text in moved:
+                node.input[i] = moved[text]
+    body.outputs = [moved.get(text, text) for text in body.outputs]
