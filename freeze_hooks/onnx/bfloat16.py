@@ -23,7 +23,7 @@ def widened(graph_def: Any) -> Any:
     for function in wide.library.function:
         for arg in [*function.signature.input_arg, *function.signature.output_arg]:
             arg.type = _WIDE if arg.type == _NARROW else arg.type
-    for node in _nodes(wide):
+    for node in nodes_of(wide):
         for value in node.attr.values():
             _widen(value)
     return wide
@@ -33,12 +33,13 @@ def uses_bfloat16(graph_def: Any) -> bool:
     """Whether any op has to do with bfloat16."""
     return any(
         value.type == _NARROW or value.tensor.dtype == _NARROW or _NARROW in value.list.type
-        for node in _nodes(graph_def)
+        for node in nodes_of(graph_def)
         for value in node.attr.values()
     )
 
 
-def _nodes(graph_def: Any) -> Iterator[Any]:
+def nodes_of(graph_def: Any) -> Iterator[Any]:
+    """A GraphDef's nodes, with those of its functions."""
     yield from graph_def.node
     for function in graph_def.library.function:
         yield from function.node_def

@@ -17,14 +17,17 @@ from ..load import read_graph_def
 from ..proof.asked import Verifying
 from ..trial import asked, compare
 from . import runtime
-from .bfloat16 import uses_bfloat16, widened
+from .bfloat16 import nodes_of, uses_bfloat16, widened
 from .handlers import HANDLERS
 from .left_over import Failures, refuse_left_over
 from .plain_ops import in_plain_ops
 from .rules import RULES
 
 _NEWER = 18  # the operators that the ops in _NEED_NEWER became
-_NEED_NEWER = frozenset(("BitwiseAnd", "BitwiseOr", "BitwiseXor"))
+_NEED_NEWER = frozenset(
+    ("BitwiseAnd", "BitwiseOr", "BitwiseXor", "TensorScatterAdd", "TensorScatterSub")
+    + ("TensorScatterMax", "TensorScatterMin")
+)
 
 
 def to_onnx(
@@ -93,7 +96,7 @@ def _converted(
     if uses_bfloat16(plain):
         plain = widened(plain)
     plain = in_plain_ops(plain, RULES)
-    if opset is None and any(node.op in _NEED_NEWER for node in plain.node):
+    if opset is None and any(node.op in _NEED_NEWER for node in nodes_of(plain)):
         opset = _NEWER
     inputs = {info.tensor: info.name for info in artifact.signature.inputs}
     outputs = {info.tensor: n for info, n in zip(artifact.signature.outputs, _outputs(artifact))}

@@ -4,22 +4,15 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import Any, Callable, Dict
+from typing import Any
 
 import tensorflow as tf
 
 from .plain_ops import Rule
 from .refused import cannot
+from .registry import Rules
 
-RULES: Dict[str, Rule] = {}
-
-
-def _rule(*ops: str) -> Callable[[Rule], Rule]:
-    def register(rule: Rule) -> Rule:
-        RULES.update(dict.fromkeys(ops, rule))
-        return rule
-
-    return register
+RULES = Rules()
 
 
 def _in_float32(rule: Rule) -> Rule:
@@ -41,25 +34,25 @@ def _in_float32(rule: Rule) -> Rule:
     return wrapped
 
 
-@_rule("Erf")
+@RULES.of("Erf")
 def _erf(node: Any, x: Any) -> Any:
     return None if x.dtype == tf.float32 else _in_float32(lambda _, y: tf.math.erf(y))(node, x)
 
 
-@_rule("Erfc")
+@RULES.of("Erfc")
 @_in_float32
 def _erfc(node: Any, x: Any) -> Any:
     return 1.0 - tf.math.erf(x)
 
 
-@_rule("Expm1")
+@RULES.of("Expm1")
 @_in_float32
 def _expm1(node: Any, x: Any) -> Any:
     half = tf.tanh(tf.clip_by_value(x, -1.0, 1.0) / 2.0)  # else exp(x) - 1 loses digits near 0
     return tf.where(tf.abs(x) < 0.5, 2.0 * half / (1.0 - half), tf.exp(x) - 1.0)
 
 
-@_rule("Log1p")
+@RULES.of("Log1p")
 @_in_float32
 def _log1p(node: Any, x: Any) -> Any:
     near = tf.clip_by_value(x, -0.5, 0.5)
@@ -80,7 +73,7 @@ _LANCZOS = (
 _G = 7.0
 
 
-@_rule("Lgamma")
+@RULES.of("Lgamma")
 @_in_float32
 def _lgamma(node: Any, x: Any) -> Any:
     reflected = x < 0.5
@@ -96,7 +89,7 @@ def _lgamma(node: Any, x: Any) -> Any:
     return tf.where(reflected, below, upper)
 
 
-@_rule("Digamma")
+@RULES.of("Digamma")
 @_in_float32
 def _digamma(node: Any, x: Any) -> Any:
     reflected = x < 0.5
@@ -125,7 +118,7 @@ _POLYNOMIALS = (
 )
 
 
-@_rule("Erfinv")
+@RULES.of("Erfinv")
 @_in_float32
 def _erfinv(node: Any, x: Any) -> Any:
     w = -tf.math.log((1.0 - x) * (1.0 + x))
@@ -138,28 +131,28 @@ def _erfinv(node: Any, x: Any) -> Any:
     return tf.where(tf.abs(x) >= 1.0, beyond, polynomial * x)
 
 
-@_rule("Ndtri")
+@RULES.of("Ndtri")
 @_in_float32
 def _ndtri(node: Any, x: Any) -> Any:
     return math.sqrt(2.0) * tf.math.erfinv(2.0 * x - 1.0)
 
 
-@_rule("MulNoNan")
+@RULES.of("MulNoNan")
 def _mul_no_nan(node: Any, x: Any, y: Any) -> Any:
     return tf.where(tf.equal(y, tf.zeros([], y.dtype)), tf.zeros([], x.dtype), x * y)
 
 
-@_rule("Xdivy")
+@RULES.of("Xdivy")
 def _xdivy(node: Any, x: Any, y: Any) -> Any:
     return _unless_zero(x, x / y)
 
 
-@_rule("Xlogy")
+@RULES.of("Xlogy")
 def _xlogy(node: Any, x: Any, y: Any) -> Any:
     return _unless_zero(x, x * tf.math.log(y))
 
 
-@_rule("Xlog1py")
+@RULES.of("Xlog1py")
 def _xlog1py(node: Any, x: Any, y: Any) -> Any:
     return _unless_zero(x, x * tf.math.log1p(y))
 
@@ -169,14 +162,14 @@ def _unless_zero(x: Any, value: Any) -> Any:
     return tf.where(tf.equal(x, zero), zero, value)
 
 
-@_rule("FloorDiv")
+@RULES.of("FloorDiv")
 def _floor_div(node: Any, x: Any, y: Any) -> Any:
     if not x.dtype.is_integer:
         return None
     return _floored(x, y)[0]
 
 
-@_rule("FloorMod")
+@RULES.of("FloorMod")
 def _floor_mod(node: Any, x: Any, y: Any) -> Any:
     if not x.dtype.is_integer:
         return None
@@ -196,19 +189,19 @@ def _floored(x: Any, y: Any) -> Any:
     return quotient - one, remainder + one * y
 
 
-@_rule("TruncateMod")
+@RULES.of("TruncateMod")
 def _truncate_mod(node: Any, x: Any, y: Any) -> Any:
     if not x.dtype.is_integer:
         return tf.sign(x) * tf.math.floormod(tf.abs(x), tf.abs(y))
     return x - tf.raw_ops.TruncateDiv(x=x, y=y) * y
 
 
-@_rule("ApproximateEqual")
+@RULES.of("ApproximateEqual")
 def _approximate_equal(node: Any, x: Any, y: Any) -> Any:
     return tf.abs(x - y) < tf.cast(node.attr["tolerance"].f, x.dtype)
 
 
-@_rule("Invert")
+@RULES.of("Invert")
 def _invert(node: Any, x: Any) -> Any:
     if x.dtype == tf.bool:
         return tf.logical_not(x)
@@ -216,13 +209,13 @@ def _invert(node: Any, x: Any) -> Any:
     return tf.constant(most, x.dtype) - x
 
 
-@_rule("EuclideanNorm")
+@RULES.of("EuclideanNorm")
 def _euclidean_norm(node: Any, x: Any, axis: Any) -> Any:
     kept = node.attr["keep_dims"].b
     return tf.sqrt(tf.reduce_sum(x * tf.math.conj(x), axis, keepdims=kept))
 
 
-@_rule("Equal", "NotEqual")
+@RULES.of("Equal", "NotEqual")
 def _equal(node: Any, x: Any, y: Any) -> Any:
     if x.dtype == tf.string:
         raise cannot(

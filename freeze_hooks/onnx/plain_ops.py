@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence
+from typing import Any, Callable, List, Mapping, NamedTuple, Optional, Sequence
 
 import tensorflow as tf
 
@@ -11,6 +11,7 @@ from .._tf import AttrValue, GraphDef, v1
 from ..graph.body import ARG, Body, data_inputs, has_frames, output_groups, widths
 from ..graph.functions import Library, paste
 from ..graph.names import split, tensor_name
+from .static import Static
 
 # Given a node and its input tensors, the tensors that stand for its outputs, or one of them if
 # there is one; None to leave the node as it is. It is called in a graph of its own.
@@ -24,7 +25,7 @@ class _Input(NamedTuple):
 
     dtype: int
     shape: Any
-    value: Any  # a TensorProto, or None
+    value: Any  # an array, whose unknown elements are None; or None
 
 
 def in_plain_ops(graph_def: Any, rules: Mapping[str, Rule]) -> Any:
@@ -39,11 +40,12 @@ def in_plain_ops(graph_def: Any, rules: Mapping[str, Rule]) -> Any:
     for _ in range(_ROUNDS):
         library = Library(graph_def.library)
         body = Body({node.name: node for node in graph_def.node}, [])
-        changed = _replace(body, rules, _shapes(graph_def) if _any(graph_def, rules) else _unknown)
+        there = any(node.op in rules for node in graph_def.node)
+        changed = _replace(body, rules, Static(graph_def if there else None))
         for function in graph_def.library.function:
             if any(node.op in rules for node in function.node_def):
                 inner = library.body(function.signature.name)
-                if _replace(inner, rules, _unknown):
+                if _replace(inner, rules, Static(None)):
                     library.replace(function.signature.name, inner)
                     changed = True
         if not changed:
@@ -55,28 +57,13 @@ def in_plain_ops(graph_def: Any, rules: Mapping[str, Rule]) -> Any:
     raise RecursionError("the rules put in again and again what they replace")
 
 
-def _any(graph_def: Any, rules: Mapping[str, Rule]) -> bool:
-    return any(node.op in rules for node in graph_def.node)
-
-
-def _unknown(tensor: str) -> Any:
-    return None
-
-
-def _shapes(graph_def: Any) -> Callable[[str], Any]:
-    """A function from a tensor's name to its static shape."""
-    with tf.Graph().as_default() as graph:
-        tf.import_graph_def(graph_def, name="")
-    return lambda tensor: _tf.static_shape(graph, tensor)
-
-
-def _replace(body: Body, rules: Mapping[str, Rule], shape_of: Callable[[str], Any]) -> bool:
+def _replace(body: Body, rules: Mapping[str, Rule], static: Static) -> bool:
     """Replace nodes in a body; says whether any was."""
     framed, changed = has_frames(body.nodes), False
     for node in list(body.nodes.values()):
         if node.op not in rules:
             continue
-        inner = _traced(rules[node.op], node, _inputs(body, node, shape_of))
+        inner = _traced(rules[node.op], node, _inputs(body, node, static))
         if inner is None:
             continue
         changed = True
@@ -90,38 +77,48 @@ def _replace(body: Body, rules: Mapping[str, Rule], shape_of: Callable[[str], An
     return changed
 
 
-def _inputs(body: Body, node: Any, shape_of: Callable[[str], Any]) -> List[_Input]:
+def _inputs(body: Body, node: Any, static: Static) -> List[_Input]:
     definition: Any = _tf.op_def(node.op)
     dtypes = [dtype for arg in definition.input_arg for dtype in widths(arg, node.attr)]
-    return [
-        _Input(dtype, shape_of(tensor_name(text)), _constant(body, text))
-        for text, dtype in zip(data_inputs(node), dtypes)
-    ]
+    found = []
+    for text, dtype in zip(data_inputs(node), dtypes):
+        name = tensor_name(text)
+        value = _constant(body, text)
+        value = static.value(name) if value is None else value
+        found.append(_Input(dtype, static.shape(name), value))
+    return found
 
 
 def _constant(body: Body, text: str) -> Any:
-    """A small constant's TensorProto."""
+    """A small constant, in a function too."""
     node = body.nodes.get(split(text)[0])
     while node is not None and node.op == "Identity":
         node = body.nodes.get(split(node.input[0])[0])
     if node is None or node.op != "Const":
         return None
     tensor = node.attr["value"].tensor
-    return tensor if tf.TensorShape(tensor.tensor_shape).num_elements() <= _SMALL else None
+    if tf.TensorShape(tensor.tensor_shape).num_elements() > _SMALL:
+        return None
+    return tf.make_ndarray(tensor)
+
+
+def _placed(name: str, known: _Input) -> Any:
+    """A tensor in the rule's graph."""
+    dtype = tf.as_dtype(known.dtype)
+    if known.value is not None and None not in known.value.reshape(-1).tolist():
+        return tf.constant(known.value, dtype)
+    tensor = v1.placeholder(dtype, known.shape, name)
+    if known.value is None:
+        return tf.identity(tensor)  # a result may be an argument itself
+    parts = [tensor[i] if v is None else tf.constant(v, dtype) for i, v in enumerate(known.value)]
+    return tf.stack(parts)
 
 
 def _traced(rule: Rule, node: Any, inputs: Sequence[_Input]) -> Optional[Body]:
     """What a rule puts in place of a node, as a function of its inputs."""
-    args: Dict[str, int] = {}
+    args = {f"arg_{number}": known.dtype for number, known in enumerate(inputs)}
     with tf.Graph().as_default() as graph:
-        tensors = []
-        for number, (dtype, shape, value) in enumerate(inputs):
-            if value is not None:
-                tensors.append(tf.constant(tf.make_ndarray(value), tf.as_dtype(dtype)))
-            else:
-                tensors.append(v1.placeholder(tf.as_dtype(dtype), shape, f"arg_{number}"))
-                tensors[-1] = tf.identity(tensors[-1])  # a result may be an argument itself
-            args[f"arg_{number}"] = dtype
+        tensors = [_placed(f"arg_{number}", known) for number, known in enumerate(inputs)]
         results = rule(node, *tensors)
         if results is None:
             return None

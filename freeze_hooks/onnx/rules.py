@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
-from . import math_rules
+from . import array_rules, image_rules, math_rules, segment_rules
 
-RULES = dict(math_rules.RULES)
+RULES = {
+    **math_rules.RULES,
+    **array_rules.RULES,
+    **segment_rules.RULES,
+    **image_rules.RULES,
+}
