@@ -6,6 +6,7 @@ that a proof that believes either is led astray.
 
 import dataclasses
 import functools
+import os
 import sys
 
 import tensorflow as tf
@@ -253,13 +254,20 @@ def replace(monkeypatch, name, wrong):
 
 
 def build_in(monkeypatch, change):
-    """Every plan that is compiled from now on is what `change` makes of it."""
-    right = plan.compile_plan
+    """Every plan that is compiled from now on is what `change` makes of it; on Keras's JAX and
+    PyTorch, where another process compiles it, what comes from there."""
+    right, made = plan.compile_plan, FunctionPlan.__init__
 
     def wrong(*args, **kwargs):
         return change(right(*args, **kwargs))
 
-    replace(monkeypatch, "compile_plan", wrong)
+    def wrong_from_elsewhere(self, given, *args, **more):
+        made(self, change(given), *args, **more)
+
+    if os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow":
+        replace(monkeypatch, "compile_plan", wrong)
+    else:
+        monkeypatch.setattr(FunctionPlan, "__init__", wrong_from_elsewhere)
 
 
 def remember_values(monkeypatch):

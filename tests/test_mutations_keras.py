@@ -1,0 +1,128 @@
+"""The proof of a Keras model finds what is wrong in a file, as tests/test_mutations.py has it for
+graphs; on each Keras, and with KERAS_BACKEND=jax or torch on these as well."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from fitting import KERASES, TF1, keras_of
+from mutants import (
+    baked_batch,
+    build_in,
+    input_cast,
+    outputs_swapped,
+    remember_values,
+    rounded_ids,
+    transposed_constant,
+    wrong_branch,
+    wrong_output_dtype,
+    wrong_variable,
+)
+
+import freeze_hooks as fh
+
+RANDOM = np.random.RandomState(3)
+# Of ids, float32 has only the even ones here; each is another row of the table.
+X, IDS = RANDOM.randn(32, 8).astype(np.float32), np.arange(2**24 + 1, 2**24 + 65, 2)
+Y = RANDOM.rand(32, 3).astype(np.float32)
+OF_THE_GRAPH = {
+    "input cast": input_cast,
+    "rounded ids": rounded_ids,
+    "wrong variable": wrong_variable,
+    "transposed constant": transposed_constant,
+    "wrong branch": wrong_branch,
+    "outputs swapped": outputs_swapped,
+    "wrong dtype of output": wrong_output_dtype,
+}
+
+
+def build(keras):
+    """Two answers of one shape, by all that a fault may be in."""
+    layers, ops = keras.layers, getattr(keras, "ops", tf)
+    mod = ops.mod if hasattr(keras, "ops") else tf.math.floormod
+    x, ids = keras.Input((8,), name="x"), keras.Input((), dtype="int64", name="ids")
+    h = ops.where(x > 0, x, 0.25 * x)
+    h = layers.Dense(8, use_bias=False)(layers.Dense(8, use_bias=False)(h))
+    h = layers.Add()([h, layers.Embedding(97, 8)(mod(ids, 97))])
+    h = layers.BatchNormalization()(h)
+    answers = [layers.Dense(3, name=name)(h) for name in ("probs", "scores")]
+    model = keras.Model([x, ids], answers)
+    model.compile(keras.optimizers.SGD(0.5), ["mse", "mse"])
+    return model
+
+
+def fit(model, *callbacks):
+    model.fit([X, IDS], [Y, 1 - Y], batch_size=16, verbose=0, callbacks=list(callbacks))
+
+
+class ByCallback:
+    """Each freeze is a training, whose last batch is what the proof compares on."""
+
+    def __init__(self, name):
+        self.model = build(keras_of(name))
+        self.train()
+
+    def train(self):
+        fit(self.model)
+
+    def freeze(self, path):
+        callback = fh.FreezeCallback(path, verify=True, strict=True, save_freq="epoch")
+        fit(self.model, callback)
+        return callback.artifacts[-1]
+
+
+class OfModel(ByCallback):
+    """Frozen between trainings, and compared on a batch that is given."""
+
+    def freeze(self, path):
+        given = {"x": X[:5], "ids": IDS[:5]}
+        return fh.freeze_keras_model(self.model, path, verify=given)
+
+
+@pytest.fixture(scope="module", params=KERASES)
+def name(request):
+    return request.param
+
+
+@pytest.fixture(scope="module", params=[ByCallback, OfModel], ids=lambda kind: kind.__name__)
+def route(request, name):
+    if TF1:
+        tf.keras.backend.clear_session()
+    return request.param(name)
+
+
+@pytest.fixture(autouse=True)
+def fresh_keras():
+    """One model serves all tests of a route: nothing is cleared between them."""
+
+
+def assert_refused(route, directory):
+    with pytest.raises(fh.NotVerifiedError):
+        route.freeze(str(directory / "wrong.pb"))
+    assert not (directory / "wrong.pb").exists()
+
+
+def test_without_a_fault(route, tmp_path):
+    artifact = route.freeze(str(tmp_path / "right.pb"))
+    assert artifact.max_difference < 1e-4
+
+
+@pytest.mark.parametrize("fault", OF_THE_GRAPH)
+def test_faults_of_the_graph(fault, route, tmp_path, monkeypatch):
+    build_in(monkeypatch, OF_THE_GRAPH[fault])
+    assert_refused(route, tmp_path)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 8, 16])
+def test_a_batch_size_that_is_baked_in(size, route, tmp_path, monkeypatch):
+    """Whichever it is."""
+    build_in(monkeypatch, lambda plan: baked_batch(plan, size))
+    assert_refused(route, tmp_path)
+
+
+def test_stale_values(route, tmp_path, monkeypatch):
+    """The values that were read first are in every file."""
+    remember_values(monkeypatch)
+    with pytest.raises(fh.NotVerifiedError):
+        route.freeze(str(tmp_path / "first.pb"))
+        route.train()
+        route.freeze(str(tmp_path / "stale.pb"))
