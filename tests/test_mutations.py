@@ -241,17 +241,21 @@ FUNCTIONS = [] if TF1 else [OfFunction, OfSavedFunction]  # TensorFlow 1.15 is n
 ROUTES = GRAPHS + FUNCTIONS
 
 
-@pytest.fixture(scope="module", params=ROUTES, ids=lambda route: route.__name__)
+def names_of(routes):
+    return [route.__name__ for route in routes]
+
+
+@pytest.fixture(scope="module", params=ROUTES, ids=names_of(ROUTES))
 def route(request):
     return request.param()
 
 
-@pytest.fixture(scope="module", params=GRAPHS, ids=lambda route: route.__name__)
+@pytest.fixture(scope="module", params=GRAPHS, ids=names_of(GRAPHS))
 def in_graph(request):
     return request.param()
 
 
-@pytest.fixture(scope="module", params=FUNCTIONS, ids=lambda route: route.__name__)
+@pytest.fixture(scope="module", params=FUNCTIONS, ids=names_of(FUNCTIONS))
 def in_function(request):
     return request.param()
 
