@@ -60,15 +60,16 @@ class FunctionAnswers:
         """
         with tf.init_scope():
             others = list(self._others())
-            captured = [outer for outer, _ in _tf.captures(self._concrete.graph)]
-            with variables_kept(captured if self._changes else [handle for handle, _ in others]):
+            with variables_kept([handle for handle, _ in others]):
                 for handle, value in others:
                     tf.raw_ops.AssignVariableOp(resource=handle, value=value)
                 return expected_of(self._verify, self._signature, self._needed, self._answer)
 
     def _answer(self, feeds: Mapping[str, Any]) -> Dict[str, Any]:
         args, more = self._arguments(feeds)
-        return _named(self._called(args, more), self._outputs)
+        captured = [outer for outer, _ in _tf.captures(self._concrete.graph)]
+        with variables_kept(captured if self._changes else []):  # each call from the same state
+            return _named(self._called(args, more), self._outputs)
 
     def _called(self, args: Any, more: Any) -> Any:
         own = getattr(self._function, "python_function", None)
