@@ -8,17 +8,18 @@ import os
 from typing import Any, Callable, Iterator, Mapping, Optional, Tuple, Union
 
 from . import _tf, fit, publish
+from .batches import Batches, may_look
 from .beside import Beside
 from .deliver import Delivery, Listeners, Options
 from .errors import FreezeError, UnknownNameError
 from .freezer import Artifact
 from .function_plan import FunctionPlan
-from .keras_model import plan_keras_model
+from .keras_model import plan_seen
 from .keras_monitor import Monitor
 from .keras_schedule import Schedule
-from .keras_signature import check_call, is_built
+from .keras_signature import check_call, is_declared, is_known
 from .replicas import is_chief, strategy_of
-from .spec import Verifying
+from .spec import Verify, Verifying
 from .stream import Value, held
 
 
@@ -36,8 +37,9 @@ class FreezeCallback:
 
     It is a callback of Keras 3 (on TensorFlow, JAX and PyTorch), of tf_keras and of TensorFlow
     1.15's tf.keras. The model is traced once, with training=False, when training begins (a
-    subclassed one that is not built then, after its first batch); each save only writes the
-    weights of that moment.
+    subclassed one after its first batch, which tells what it takes); each save only writes the
+    weights of that moment. With verify=True, each file is compared with what the model's own call
+    answers to a part of a batch that `fit` has just trained on.
 
     Args:
       filepath: where to write; may name `{epoch}`, `{batch}` and metrics, as in
@@ -113,6 +115,8 @@ class FreezeCallback:
             raise FreezeError("max_to_keep= deletes frozen files alone: end filepath= in .pb")
         self._verbose = verbose
         self._schedule = Schedule(save_freq)
+        self._batches = Batches()
+        self._proves = verify is True or (isinstance(verify, Verify) and verify.feeds is None)
         self._monitor = Monitor(monitor, mode)
         self._save_on_background = save_on_background
         self._how = {
@@ -180,11 +184,14 @@ class FreezeCallback:
         check_call(self.model)
         if self._how["ema"]:
             fit.check_averages(self.model)
-        if self._is_ready():
+        looks = self._batches.begin(self.model)
+        if not self._waits(looks):
+            self._batches.wanted = self._proves
             self._make_plan()
 
     def _make_plan(self) -> None:
-        self._plan = plan_keras_model(self.model, **self._how)
+        self._plan = plan_seen(self.model, self._batches, **self._how)
+        self._batches.settle(self._plan.signature, self._proves)
         self._delivery.report(self._plan.findings)
 
     def on_epoch_begin(self, epoch: int, logs: Optional[Mapping[str, Any]] = None) -> None:
@@ -192,6 +199,8 @@ class FreezeCallback:
         self._epoch = epoch
         if self._resumed is None:  # only now have all callbacks restored what they would
             self._resumed = epoch > 0 or bool(fit.step_of(self.model))
+        self._batches.follow(self.model)  # a callback may have had the train function made anew
+        self._batches.wanted = self._batches.wanted or self._proves
         if self._beside:
             self._beside.callback.on_epoch_begin(epoch, logs)
 
@@ -216,6 +225,8 @@ class FreezeCallback:
         """Save, if it is done at each epoch."""
         self._delivery.raise_error()
         self._say_written()
+        if self._plan is None:
+            self._make_plan()
         if self._beside:
             self._save_beside(None, logs)
         elif self._schedule.each_epoch:
@@ -223,6 +234,7 @@ class FreezeCallback:
 
     def on_train_end(self, logs: Optional[Mapping[str, Any]] = None) -> None:
         """Wait for the last file to be whole."""
+        self._batches.end(self.model)
         if self._beside:
             self._beside.callback.on_train_end(logs)
         self._delivery.flush()
@@ -239,10 +251,13 @@ class FreezeCallback:
         """tf_keras asks, and ParameterServerStrategy takes no callback that needs batches."""
         if self._beside is not None:
             return bool(self._beside.callback._implements_train_batch_hooks())
-        return not self._schedule.each_epoch or not self._is_ready()
+        return not self._schedule.each_epoch or self._waits(may_look(self.model))
 
-    def _is_ready(self) -> bool:
-        return self._how["input_signature"] is not None or is_built(self.model)
+    def _waits(self, looks: bool) -> bool:
+        """Whether only the first batch tells what the model takes, which can be seen if `looks`."""
+        if self._how["input_signature"] is not None or is_declared(self.model):
+            return False
+        return looks or not is_known(self.model)
 
     def _implements_test_batch_hooks(self) -> bool:
         return False
@@ -332,6 +347,7 @@ class FreezeCallback:
         plan = self._plan
         assert plan is not None
         fit.synchronize(self.model)
+        self._batches.wanted = self._proves  # one of those that the next file is trained on
         write = plan.prepare(
             fit.step_of(self.model),
             metrics,
