@@ -21,8 +21,10 @@ from .graph_files import StoredGraph, as_graph, parse
 from .initialized import read_initialized
 from .naming import Naming, apart
 from .plan import FreezePlan
+from .proof.ends import ends_of
+from .proof.saved_models import LoadedAnswers
 from .sources import Renaming
-from .spec import FreezeSpec, Names
+from .spec import FreezeSpec, Names, Verifying
 from .traced import plan_concrete
 
 SERVING = "serving_default"
@@ -65,6 +67,7 @@ def freeze_saved_model(
     weights: Optional[str] = None,
     check_numerics: str = "warn",
     optimize: bool = False,
+    verify: Verifying = None,
 ) -> Artifact:
     """Freeze a signature of a SavedModel to one `.pb` file.
 
@@ -84,6 +87,8 @@ def freeze_saved_model(
       inputs: tensors to cut the graph at; None is the inputs of the signature.
       bind, variable_map, ema, lower_control_flow, weights, check_numerics,
         optimize: as in `freeze_checkpoint`.
+      verify: as in FreezeHook. Compared is with what TensorFlow's own loader makes of the
+        SavedModel: the signature's answers, or its graph's in a session.
 
     Returns:
       The Artifact; its inputs and outputs are called as in the signature.
@@ -99,6 +104,7 @@ def freeze_saved_model(
         "weights": weights,
         "check_numerics": check_numerics,
         "optimize": optimize,
+        "verify": verify,
     }
     ends = {"inputs": inputs, "bind": bind, "variable_map": variable_map, "ema": ema}
     return read_saved_model(directory, outputs, signature, tags, ends, form).write(path)
@@ -128,11 +134,13 @@ def read_saved_model(
     if keys is not None:
         outputs = {name: ends.outputs[key].name for name, key in zip(apart(keys), keys)}
     spec = FreezeSpec.make(outputs, **{**more, "inputs": given, "bind": bind}, **form)
-    return read_meta_graph(name, meta, spec)
+    return read_meta_graph(name, meta, spec, tags)
 
 
-def read_meta_graph(directory: str, meta: Any, spec: FreezeSpec) -> Reading:
-    """A graph of a SavedModel with its values.
+def read_meta_graph(
+    directory: str, meta: Any, spec: FreezeSpec, tags: Sequence[str] = ("serve",)
+) -> Reading:
+    """A graph of a SavedModel, which has these tags, with its values.
 
     They come from its files, or where these do not have all of them, as of variables that the
     SavedModel initializes itself, from a session in which it is loaded.
@@ -140,6 +148,18 @@ def read_meta_graph(directory: str, meta: Any, spec: FreezeSpec) -> Reading:
     Raises:
       FreezeError: as `freeze_saved_model`.
     """
+    verify, spec = spec.verify, dataclasses.replace(spec, verify=None)
+    reading = _read(directory, meta, spec)
+    if verify is None:
+        return reading
+    refuse_to_run(meta.graph_def, f"to load SavedModel {directory!r}")
+    signature, maps = reading.plan.signature, (spec.variable_map, spec.ema)
+    ends = ends_of(signature, spec.inputs, spec.outputs, spec.bind)
+    answers = LoadedAnswers(verify, signature, directory, tags, ends, *maps)
+    return dataclasses.replace(reading, expected=answers.expected)
+
+
+def _read(directory: str, meta: Any, spec: FreezeSpec) -> Reading:
     source = StoredSource(stored_graph(directory, meta), values_prefix(directory))
     plan = plan_stored(source.graph, spec)
     start = _start(meta)
@@ -263,12 +283,13 @@ def _load(
             loaded = v1.saved_model.load_v2(directory, tags=list(tags))
             function = loaded.signatures[signature]
             specs = function.structured_input_signature[1]
-            concrete = tf.function(_only(function, keys)).get_concrete_function(**specs)
+            wanted = _only(function, keys)
+            concrete = tf.function(wanted).get_concrete_function(**specs)
         captured = {inner.op.name for _, inner in _tf.captures(concrete.graph)}
         fed = [t.op.name for t in concrete.inputs if t.op.name not in captured]
         variables = {id(v.handle): v.name.split(":")[0] for v in function.graph.variables}
         naming = Naming(fed, apart(sorted(keys)), variables)
-        return Loaded(loaded, plan_concrete(concrete, naming, **form))
+        return Loaded(loaded, plan_concrete(concrete, naming, live=wanted, **form))
 
 
 def _only(function: Any, keys: Sequence[str]) -> Callable[..., Dict[str, Any]]:
