@@ -65,7 +65,7 @@ def to_onnx(
     """
     with _unchanged_environment("TF_CPP_MIN_LOG_LEVEL"):  # tf2onnx sets it for good
         convert = _imported("tf2onnx.convert")
-        onnx = _imported("onnx")
+        package = _imported("onnx")
     path, wanted = destination(path), asked(verify)
     if wanted is not None and not runtime.is_installed():
         _tf.warn(
@@ -74,11 +74,11 @@ def to_onnx(
         )
         wanted = None
 
-    def to_onnx_file(artifact: Artifact) -> str:
+    def onnx(artifact: Artifact) -> str:
         target = beside(artifact, path, ".onnx")
         with converting(artifact, "tf2onnx"):
             graph_def = read_graph_def(artifact.path)
-            content = _converted(artifact, graph_def, convert, onnx, opset)
+            content = _converted(artifact, graph_def, convert, package, opset)
         if wanted is None:
             return write(target, content)
         called = dict(zip(_outputs(artifact), (i.name for i in artifact.signature.outputs)))
@@ -88,11 +88,11 @@ def to_onnx(
         )
         return write(target, content, tried)
 
-    return to_onnx_file
+    return onnx
 
 
 def _converted(
-    artifact: Artifact, graph_def: Any, convert: Any, onnx: Any, opset: Optional[int]
+    artifact: Artifact, graph_def: Any, convert: Any, package: Any, opset: Optional[int]
 ) -> bytes:
     plain = _without_lowering(graph_def)
     if uses_bfloat16(plain):
@@ -111,9 +111,9 @@ def _converted(
             tensors_to_rename={**outputs, **inputs},
             opset=opset,
             custom_op_handlers={**HANDLERS, **table_handlers(lookups)},
-            extra_opset=[onnx.helper.make_opsetid(DOMAIN, _ML)] if lookups else None,
+            extra_opset=[package.helper.make_opsetid(DOMAIN, _ML)] if lookups else None,
         )
-    refuse_left_over(model.graph, onnx.defs, failures)
+    refuse_left_over(model.graph, package.defs, failures)
     return bytes(model.SerializeToString())
 
 
