@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Union
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
 
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from . import _tf
 from ._tf import AssetFileDef, SavedModel, v1
+from .composites import ragged_parts
 from .errors import FreezeError, InvalidFileError, UnknownNameError, refused
 from .freezer import Artifact, warn_of
 from .from_checkpoint import Reading, StoredSource, plan_stored
@@ -19,7 +20,7 @@ from .graph.audit import refuse_to_run
 from .graph.names import split, tensor_name
 from .graph_files import StoredGraph, as_graph, parse
 from .initialized import read_initialized
-from .naming import Naming, apart
+from .naming import Naming, apart, keys_of
 from .plan import FreezePlan
 from .proof.ends import ends_of
 from .proof.saved_models import LoadedAnswers
@@ -129,10 +130,11 @@ def read_saved_model(
         return _load(name, signature, tags, keys, form)
     inputs, bind = more.get("inputs"), _bound(more.get("bind"), ends)
     fixed = {tensor_name(getattr(tensor, "name", tensor)) for tensor in bind}
-    named = {key: name for key, name in _named(ends.inputs).items() if name not in fixed}
+    named = {key: name for key, name in tensors_of(ends.inputs).items() if name not in fixed}
     given = dict(zip(apart(list(named)), named.values())) if inputs is None else inputs
     if keys is not None:
-        outputs = {name: ends.outputs[key].name for name, key in zip(apart(keys), keys)}
+        found = tensors_of(ends.outputs, keys)
+        outputs = dict(zip(apart(list(found)), found.values()))
     spec = FreezeSpec.make(outputs, **{**more, "inputs": given, "bind": bind}, **form)
     return read_meta_graph(name, meta, spec, tags)
 
@@ -254,15 +256,37 @@ def _keys(outputs: Names, ends: Any) -> Optional[Sequence[str]]:
 
 def _bound(bind: Any, ends: Any) -> Dict[Any, Any]:
     """What `bind` fixes, where the signature's name of an input stands for its tensor."""
-    names = _named(ends.inputs)
+    names = tensors_of(ends.inputs)
     return {
         names.get(key, key) if isinstance(key, str) else key: value
         for key, value in dict(bind or {}).items()
     }
 
 
-def _named(ends: Mapping[str, Any]) -> Dict[str, str]:
-    return {key: info.name for key, info in sorted(ends.items()) if info.name}
+def tensors_of(ends: Mapping[str, Any], keys: Optional[Iterable[str]] = None) -> Dict[str, str]:
+    """{name: tensor} of one side of a signature; a ragged or sparse "x" has a name for each part.
+
+    Args:
+      ends: {key: TensorInfo message}.
+      keys: which of them; None takes all, in the order of their names.
+    """
+    return {
+        f"{key}/{part}" if part else key: tensor
+        for key in (sorted(ends) if keys is None else keys)
+        for part, tensor in _parts(ends[key])
+    }
+
+
+def _parts(info: Any) -> List[Tuple[str, str]]:
+    kind = info.WhichOneof("encoding")
+    if kind == "name":
+        return [("", info.name)]
+    if kind == "coo_sparse":
+        fields = ("indices", "values", "dense_shape")
+        return [(part, getattr(info.coo_sparse, part + "_tensor_name")) for part in fields]
+    components = info.composite_tensor.components if kind == "composite_tensor" else ()
+    names = ragged_parts(len(components))
+    return list(zip(names, (component.name for component in components)))
 
 
 def _is_loadable(meta: Any) -> bool:
@@ -288,7 +312,7 @@ def _load(
         captured = {inner.op.name for _, inner in _tf.captures(concrete.graph)}
         fed = [t.op.name for t in concrete.inputs if t.op.name not in captured]
         variables = {id(v.handle): v.name.split(":")[0] for v in function.graph.variables}
-        naming = Naming(fed, apart(sorted(keys)), variables)
+        naming = Naming(fed, keys_of(concrete.structured_outputs, "output"), variables)
         return Loaded(loaded, plan_concrete(concrete, naming, live=wanted, **form))
 
 

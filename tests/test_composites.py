@@ -1,5 +1,5 @@
-"""Ragged and sparse tensors, and nested structures: each part is told by name, and load_frozen takes
-and gives the whole."""
+"""Ragged and sparse tensors, and nested structures: each part is told by name, and load_frozen
+takes and gives the whole."""
 
 import collections
 import dataclasses
@@ -115,9 +115,9 @@ def test_a_sparse_input_and_answer(tmp_path, clean):
 @eager
 def test_dense_inputs_take_no_composites(tmp_path):
     artifact = frozen(lambda x, y: {"z": x + y}, [DENSE, DENSE], tmp_path)
-    with fh.load_frozen(artifact.path) as model:
-        with pytest.raises(fh.FreezeError, match="x is one dense tensor, not SparseTensor"):
-            model(x=tf.sparse.eye(3), y=[1.0])
+    said = "x is one dense tensor, not SparseTensor"
+    with fh.load_frozen(artifact.path) as model, pytest.raises(fh.FreezeError, match=said):
+        model(x=tf.sparse.eye(3), y=[1.0])
 
 
 @eager
@@ -140,7 +140,7 @@ def test_nested_structures(tmp_path):
     specs = [{"words": RAGGED, "age": DENSE}, Pair(DENSE, given), [DENSE, SPARSE]]
     artifact = frozen(features, specs, tmp_path)
     inputs = ["d_age", "d_words/values", "d_words/row_splits", "pair_left", "given"]
-    inputs += ["rest_0", "rest_1/values"]
+    inputs += ["rest_0", "rest_1/indices", "rest_1/values", "rest_1/dense_shape"]
     assert names(artifact.signature.inputs) == inputs
     assert names(artifact.signature.outputs) == ["left", "right_n"]
     words, sparse = tf.ragged.constant([[1, 2], [3]], tf.int64), tf.sparse.eye(4, 10)
@@ -229,3 +229,22 @@ def test_sparse_placeholders_of_a_session(tmp_path):
             answers = model(feeds)
             np.testing.assert_array_equal(answers["y"], live["y"])
             np.testing.assert_array_equal(answers["sums"], live["sums"])
+
+
+def test_a_sparse_signature_of_tensorflow_1(tmp_path):
+    directory = str(tmp_path / "saved")
+    with tf.Graph().as_default(), v1.Session() as session:
+        x = v1.sparse_placeholder(tf.float32, name="placeholder")
+        w = v1.get_variable("w", [10, 3])
+        ends = {"y": tf.sparse.sparse_dense_matmul(x, w), "z": tf.sparse.reorder(x)}
+        session.run(v1.global_variables_initializer())
+        given = v1.SparseTensorValue(np.array([[2, 9], [0, 3]]), np.float32([2, 1]), [3, 10])
+        live = session.run(ends, {x: given})
+        v1.saved_model.simple_save(session, directory, {"x": x}, ends)
+    artifact = fh.freeze_saved_model(directory, str(tmp_path / "m.pb"))
+    assert names(artifact.signature.inputs) == ["x/indices", "x/values", "x/dense_shape"]
+    with fh.load_frozen(artifact.path) as model:
+        answers = model(given)
+        np.testing.assert_array_equal(answers["y"], live["y"])
+        for part, value in zip(("indices", "values", "dense_shape"), live["z"]):
+            np.testing.assert_array_equal(getattr(answers["z"], part), value)
