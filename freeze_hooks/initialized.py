@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any, Iterator, Optional, Sequence
 
 import tensorflow as tf
@@ -57,8 +56,7 @@ def read_initialized(
             _assign(session, StoredSource(stored, prefix))
         if initializers:
             session.run([graph.get_operation_by_name(name) for name in initializers])
-    expected = functools.partial(freezer.expected, session)
-    return Reading(freezer.plan, _until_closed(freezer, session), None, expected)
+    return Reading(freezer.plan, _until_closed(freezer, session), None)
 
 
 def _refuse_to_initialize(

@@ -6,8 +6,6 @@ import importlib
 import importlib.util
 from typing import Any, Dict, Mapping
 
-import numpy as np
-
 
 def is_installed() -> bool:
     """Whether files can be tried."""
@@ -35,8 +33,4 @@ class Session:
 
 
 def _fed(value: Any) -> Any:
-    if value.dtype.name == "bfloat16":
-        return value.astype("float32")
-    if value.dtype == object:  # texts, which ONNX Runtime takes as str
-        return np.vectorize(lambda text: text.decode(), otypes=[object])(value)
-    return value
+    return value.astype("float32") if value.dtype.name == "bfloat16" else value
