@@ -228,13 +228,12 @@ def keras_backend(model: Any) -> Any:
 
 
 def called_with(model: Any) -> Any:
-    """The TensorSpecs that a subclassed model of tf.keras or tf_keras was last called with."""
+    """(args, kwargs), as TensorSpecs, that a subclassed model of tf.keras was first called with."""
     if hasattr(model, "save_spec"):
-        saved = model.save_spec()
-        return None if saved is None else saved[0][0]
+        return model.save_spec()
     inputs = getattr(model, "inputs", None) or []  # TensorFlow 1.15 has symbolic ones
     specs = [tf.TensorSpec(t.shape, t.dtype, t.op.name) for t in inputs if hasattr(t, "op")]
-    return (specs[0] if len(specs) == 1 else specs) or None
+    return ((specs[0] if len(specs) == 1 else specs,), {}) if specs else None
 
 
 def averaging_optimizer(model: Any) -> Any:

@@ -17,7 +17,7 @@ from .graph.small import WEIGHTS
 from .load import load_frozen, read_graph_def
 from .proof.feeds import random_feeds
 from .proof.tolerance import difference
-from .saved_model import SERVING, meta_graph, signature_of, values_prefix
+from .saved_model import SERVING, meta_graph, signature_of, tensors_of, values_prefix
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,15 +139,15 @@ def _served(
 ) -> Tuple[Dict[str, Any], Optional[str]]:
     """What a SavedModel answers; or why it is not to be asked."""
     ends = signature_of(os.fspath(directory), meta_graph(directory, tags), signature)
-    named = {_key(name, ends.inputs): value for name, value in feeds.items()}
-    if None in named or set(named) != set(ends.inputs):
-        listed = ", ".join(map(repr, sorted(ends.inputs)))
+    inputs = tensors_of(ends.inputs)
+    named = {_key(name, inputs): value for name, value in feeds.items()}
+    if None in named or set(named) != set(inputs):
+        listed = ", ".join(map(repr, sorted(inputs)))
         return {}, f"signature {signature!r} takes {listed}, the file {sorted(feeds)}"
     with tf.Graph().as_default(), v1.Session() as session:
         v1.saved_model.loader.load(session, list(tags), directory)
-        feed = {ends.inputs[key].name: value for key, value in named.items()}
-        fetches = {key: info.name for key, info in ends.outputs.items()}
-        return dict(session.run(fetches, feed)), None
+        feed = {inputs[key]: value for key, value in named.items() if key}
+        return dict(session.run(tensors_of(ends.outputs), feed)), None
 
 
 def _key(name: str, keys: Any) -> Optional[str]:

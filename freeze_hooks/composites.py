@@ -29,12 +29,17 @@ def part_names(leaf: Any) -> List[str]:
     dense one."""
     count = len(tf.nest.flatten(leaf, expand_composites=True))
     if isinstance(leaf, _RAGGED):
-        return ["values", *map(_splits, range(count - 1))]
+        return ragged_parts(count)
     if isinstance(leaf, _SPARSE):
         return ["indices", "values", "dense_shape"]
     if isinstance(leaf, _SLICES):
         return ["values", "indices", "dense_shape"][:count]
     return [""] if count == 1 else [str(i) for i in range(count)]
+
+
+def ragged_parts(count: int) -> List[str]:
+    """The names of the parts of a ragged tensor that has so many."""
+    return ["values", *map(_splits, range(count - 1))]
 
 
 def _splits(depth: int) -> str:

@@ -13,13 +13,13 @@ from .checkpoints import find_prefix
 from .deliver import Delivery, Listeners, Options, monitored
 from .errors import FreezeError, UnknownNameError
 from .fit import scalars
-from .freezer import Artifact, write_frozen
+from .freezer import Artifact
 from .from_checkpoint import StoredSource
 from .graph.names import near
 from .graph_files import as_graph
 from .naming import apart
 from .sources import Renaming
-from .spec import FreezeSpec
+from .spec import FreezeSpec, Verifying
 
 KINDS = ("latest", "best", "final")
 Tensors = Dict[str, Any]
@@ -101,7 +101,7 @@ class FreezeExporter(_Exporter):
       monitor: the metric that decides for "best", as `Estimator.evaluate` calls it.
       mode: "min" or "max": what is better. NaN never is.
       bind, variable_map, ema, lower_control_flow, weights, check_numerics,
-        optimize: as in `freeze_checkpoint`.
+        optimize, verify: as in `freeze_checkpoint`.
       strict: raise findings in the graph, and a failure to write, which are warnings otherwise.
       on_publish: as in FreezeHook.
 
@@ -126,6 +126,7 @@ class FreezeExporter(_Exporter):
         weights: Optional[str] = None,
         check_numerics: str = "warn",
         optimize: bool = False,
+        verify: Verifying = None,
         strict: bool = False,
         on_publish: Listeners = (),
     ) -> None:
@@ -146,6 +147,7 @@ class FreezeExporter(_Exporter):
             "weights": weights,
             "check_numerics": check_numerics,
             "optimize": optimize,
+            "verify": verify,
         }
         self._bind = bind
         FreezeSpec.make(None, None, bind, **self._form)  # what is wrong is said now
@@ -208,10 +210,7 @@ class FreezeExporter(_Exporter):
         publish.make_directory(directory)
 
         def freeze(path: str) -> Artifact:
-            reading = self._reading(estimator, prefix)
-            return write_frozen(
-                reading.plan, reading.values, path, reading.step, metrics, "checkpoint"
-            )
+            return self._reading(estimator, prefix).publish(path, metrics)
 
         keep = self._delivery.options.keep
         self._delivery.put(freeze, directory, os.path.basename(path), keep, best=claimed)

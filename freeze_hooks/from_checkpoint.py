@@ -12,14 +12,18 @@ from ._tf import SavedKey
 from .checkpoints import Checkpoint, find_prefix, stem
 from .errors import FreezeError, NotFreezableError, refused
 from .freezer import Artifact, warn_of, write_frozen
+from .graph.audit import refuse_to_run
 from .graph.names import split
 from .graph.restores import changed_when_restored, restored_keys
 from .graph.tables import Column
 from .graph.variables import Variable
 from .graph_files import StoredGraph, as_graph, slice_hints, stored_shapes
 from .plan import FreezePlan, compile_plan
+from .proof.ends import ends_of
+from .proof.expected import Expected
+from .proof.stored import StoredAnswers
 from .sources import Renaming, renamer
-from .spec import FreezeSpec, Names
+from .spec import FreezeSpec, Names, Verifying
 from .stream import Value
 from .tables import static_contents
 
@@ -38,6 +42,7 @@ def freeze_checkpoint(
     weights: Optional[str] = None,
     check_numerics: str = "warn",
     optimize: bool = False,
+    verify: Verifying = None,
 ) -> Artifact:
     """Freeze a checkpoint to one `.pb` file, without a session: values are read from its files.
 
@@ -58,6 +63,8 @@ def freeze_checkpoint(
         checkpoint, such as "model/layer/kernel" of a tf.train.Checkpoint(model=...).
       ema: an ExponentialMovingAverage whose averages to take, or a function from a variable's
         name to the name of the one to take instead; variables without one stay themselves.
+      verify: as in FreezeHook. Compared is with the graph in a session of its own, which its own
+        Saver restores; where it has none, variables take the values of their names.
 
     Returns:
       The Artifact that was written. Its step is the number at the end of the prefix, or else the
@@ -68,7 +75,7 @@ def freeze_checkpoint(
         matches are listed.
       InvalidFileError: a file is missing, cut short or of another kind.
       FreezeError: a variable has another dtype or shape in the checkpoint, or the outputs cannot
-        be frozen. Nothing is written then.
+        be frozen, or the file is not what `verify=` asks. Nothing is written then.
       OSError: a file cannot be read or written; what was at `path` stays.
     """
     spec = FreezeSpec.make(
@@ -81,6 +88,7 @@ def freeze_checkpoint(
         weights=weights,
         check_numerics=check_numerics,
         optimize=optimize,
+        verify=verify,
     )
     return read_checkpoint(checkpoint, graph, spec).write(path)
 
@@ -114,13 +122,50 @@ class Reading:
     plan: FreezePlan
     values: Iterator[Value]
     step: Optional[int]
+    expected: Callable[[], Optional[Expected]] = lambda: None  # of a file, with verify=
 
     def write(self, path: Any, beside: bool = True) -> Artifact:
         """Write it as a frozen file; see `write_frozen`."""
         warn_of(self.plan.findings)
+        return self.publish(os.fspath(path), None, beside)
+
+    def publish(
+        self, path: str, metrics: Optional[Mapping[str, float]], beside: bool = True
+    ) -> Artifact:
+        """The same, with metrics and without warnings."""
+        expected = self.expected()
         return write_frozen(
-            self.plan, self.values, os.fspath(path), self.step, None, "checkpoint", beside
+            self.plan, self.values, path, self.step, metrics, "checkpoint", beside, expected
         )
+
+
+def expected_of_stored(
+    graph: StoredGraph,
+    prefix: Optional[str],
+    saver_def: Optional[Any],
+    plan: FreezePlan,
+    spec: FreezeSpec,
+) -> Callable[[], Optional[Expected]]:
+    """What gives the answers that `verify=` expects of a file of a stored graph.
+
+    Raises:
+      FreezeError: what is to be fed does not fit the graph.
+    """
+    if spec.verify is None:
+        return lambda: None
+    return StoredAnswers(
+        spec.verify,
+        plan.signature,
+        graph.graph_def,
+        ends_of(plan.signature, spec.inputs, spec.outputs, spec.bind),
+        prefix,
+        saver_def,
+        {slot.variable.node for slot in plan.slots},
+        spec.variable_map,
+        spec.ema,
+        graph.assets,
+        lambda part: refuse_to_run(part, "to prove the file"),
+    ).expected
 
 
 class StoredSource:
@@ -170,10 +215,13 @@ class StoredSource:
           FreezeError: as `freeze_checkpoint`.
         """
         plan = plan or plan_stored(self.graph, spec)
+        answers = expected_of_stored(
+            self.graph, self._prefix if plan.slots else None, self.saver_def, plan, spec
+        )
         if not plan.slots:
-            return Reading(plan, iter(()), None)
+            return Reading(plan, iter(()), None, answers)
         places = self.places([slot.variable for slot in plan.slots], spec)
-        return Reading(plan, self.checkpoint.values(places), self.checkpoint.step)
+        return Reading(plan, self.checkpoint.values(places), self.checkpoint.step, answers)
 
     def places(self, variables: Sequence[Variable], spec: FreezeSpec) -> List[SavedKey]:
         """Where the checkpoint has what `spec` takes for each variable."""

@@ -12,7 +12,13 @@ from ._tf import checkpoint_exists
 from .checkpoints import OBJECTS, Checkpoint, find_prefix
 from .errors import FreezeError
 from .freezer import Artifact
-from .from_checkpoint import Reading, StoredSource, plan_stored, read_checkpoint
+from .from_checkpoint import (
+    Reading,
+    StoredSource,
+    expected_of_stored,
+    plan_stored,
+    read_checkpoint,
+)
 from .graph.body import Body
 from .graph.names import near
 from .graph.variables import variables_of
@@ -21,7 +27,7 @@ from .load import Report
 from .plan import FreezePlan, by_layer
 from .saved_model import SERVING, Loaded, read_saved_model
 from .sources import Renaming
-from .spec import FreezeSpec, Names
+from .spec import FreezeSpec, Names, Verifying
 
 SAVED_MODEL, CHECKPOINT, GRAPH = "SavedModel", "checkpoint", "graph"
 
@@ -72,6 +78,7 @@ def freeze_files(
     weights: Optional[str] = None,
     check_numerics: str = "warn",
     optimize: bool = False,
+    verify: Verifying = None,
 ) -> Artifact:
     """Freeze what TensorFlow has left in files, whatever it is, to one `.pb` file.
 
@@ -86,7 +93,7 @@ def freeze_files(
         one beside a `.meta` file; a graph without variables needs none.
       signature, tags: of a SavedModel, as in `freeze_saved_model`.
       outputs, inputs, bind, variable_map, ema, lower_control_flow, weights, check_numerics,
-        optimize: as in `freeze_checkpoint`.
+        optimize, verify: as in `freeze_checkpoint` and `freeze_saved_model`.
 
     Returns:
       The Artifact that was written.
@@ -102,6 +109,7 @@ def freeze_files(
         "weights": weights,
         "check_numerics": check_numerics,
         "optimize": optimize,
+        "verify": verify,
     }
     return _read(os.fspath(source), outputs, checkpoint, signature, tags, ends, form).write(path)
 
@@ -200,7 +208,7 @@ def _without_values(stored: StoredGraph, spec: FreezeSpec, path: str) -> Reading
             f"{plan.slots[0].variable.node!r}, but no values for them: checkpoint= says where "
             "those are"
         )
-    return Reading(plan, iter(()), None)
+    return Reading(plan, iter(()), None, expected_of_stored(stored, None, None, plan, spec))
 
 
 def list_variables(checkpoint: Any, graph: Any = None) -> Dict[str, Any]:

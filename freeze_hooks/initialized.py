@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, Iterator, Optional, Sequence
 
 import tensorflow as tf
@@ -56,7 +57,8 @@ def read_initialized(
             _assign(session, StoredSource(stored, prefix))
         if initializers:
             session.run([graph.get_operation_by_name(name) for name in initializers])
-    return Reading(freezer.plan, _until_closed(freezer, session), None)
+    expected = functools.partial(freezer.expected, session)
+    return Reading(freezer.plan, _until_closed(freezer, session), None, expected)
 
 
 def _refuse_to_initialize(

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
-import inspect
 import os
 from typing import Any, Callable, Iterator, Mapping, Optional, Tuple, Union
 
 from . import _tf, fit, publish
-from .beside import Beside, frozen_path
-from .beside_others import refuse_shared
+from .batches import Batches, may_look
+from .beside import Beside
 from .deliver import Delivery, Listeners, Options
 from .errors import FreezeError, UnknownNameError
-from .file_kinds import refuse_foreign
 from .freezer import Artifact
 from .function_plan import FunctionPlan
-from .keras_model import plan_keras_model
+from .keras_model import plan_seen
 from .keras_monitor import Monitor
 from .keras_schedule import Schedule
-from .keras_signature import check_call, is_built
-from .model_checkpoint import check_arguments, check_mode
+from .keras_signature import check_call, is_declared, is_known
 from .replicas import is_chief, strategy_of
-from .spec import Verifying
+from .spec import Verify, Verifying
 from .stream import Value, held
 
 
@@ -41,8 +37,9 @@ class FreezeCallback:
 
     It is a callback of Keras 3 (on TensorFlow, JAX and PyTorch), of tf_keras and of TensorFlow
     1.15's tf.keras. The model is traced once, with training=False, when training begins (a
-    subclassed one that is not built then, after its first batch); each save only writes the
-    weights of that moment.
+    subclassed one after its first batch, which tells what it takes); each save only writes the
+    weights of that moment. With verify=True, each file is compared with what the model's own call
+    answers to a part of a batch that `fit` has just trained on.
 
     Args:
       filepath: where to write; may name `{epoch}`, `{batch}` and metrics, as in
@@ -68,11 +65,6 @@ class FreezeCallback:
       strict: raise what is only warned of otherwise: findings in the graph, and a save that
         fails.
       on_publish: as in FreezeHook.
-      **of_model_checkpoint: save_weights_only, options, period, load_weights_on_restart, where
-        they ask for nothing that a frozen file cannot be; else the error says why.
-
-    One callback may serve several fits, of several models: each is a training of its own, unless
-    `resume` says that it goes on.
 
     Raises (when training begins):
       FreezeError: the model cannot be frozen, the directory cannot be written to, the file would
@@ -105,18 +97,15 @@ class FreezeCallback:
         resume: Union[bool, str] = "auto",
         strict: bool = False,
         on_publish: Listeners = (),
-        **of_model_checkpoint: Any,
     ) -> None:
-        check_arguments(of_model_checkpoint, inspect.signature(type(self)).parameters)
         if (filepath is None) == (beside is None):
             raise FreezeError("give filepath=, where to write, or beside= a ModelCheckpoint")
         if beside is not None and (save_best_only or max_to_keep is not None):
             raise FreezeError("with beside=, the ModelCheckpoint says what is saved and what stays")
-        check_mode(mode)
+        if mode not in ("auto", "min", "max"):
+            raise FreezeError(f'mode= is "auto", "min" or "max", not {mode!r}')
         self._beside = None if beside is None else Beside(beside)
         self._template = os.fspath(beside.filepath if filepath is None else filepath)
-        self.writes_to = self._template if beside is None else frozen_path(self._template)
-        refuse_foreign(self.writes_to, "filepath")
         self._directory = publish.directory_of(self._template.split("{", 1)[0])
         if max_to_keep is not None and "{" in os.path.dirname(self._template):
             raise FreezeError(
@@ -126,7 +115,8 @@ class FreezeCallback:
             raise FreezeError("max_to_keep= deletes frozen files alone: end filepath= in .pb")
         self._verbose = verbose
         self._schedule = Schedule(save_freq)
-        self._mode = mode
+        self._batches = Batches()
+        self._proves = verify is True or (isinstance(verify, Verify) and verify.feeds is None)
         self._monitor = Monitor(monitor, mode)
         self._save_on_background = save_on_background
         self._how = {
@@ -179,7 +169,6 @@ class FreezeCallback:
 
     def on_train_begin(self, logs: Optional[Mapping[str, Any]] = None) -> None:
         """Plan the model, so that all that can be known to fail does so before training."""
-        refuse_shared(self, self.writes_to, self._beside and self._beside.callback)
         if self._beside:
             self._beside.callback.on_train_begin(logs)
         strategy = strategy_of(self.model)
@@ -190,16 +179,19 @@ class FreezeCallback:
         except OSError as error:
             raise FreezeError(f"filepath= cannot be written to: {error}") from error
         self._delivery.written()
-        self._monitor = Monitor(self._delivery.options.monitor, self._mode)
-        self._plan, self._resumed, self._filled_in = None, None, False
+        self._schedule.begin()
+        self._plan, self._resumed = None, None
         check_call(self.model)
         if self._how["ema"]:
             fit.check_averages(self.model)
-        if self._is_ready():
+        looks = self._batches.begin(self.model)
+        if not self._waits(looks):
+            self._batches.wanted = self._proves
             self._make_plan()
 
     def _make_plan(self) -> None:
-        self._plan = plan_keras_model(self.model, **self._how)
+        self._plan = plan_seen(self.model, self._batches, **self._how)
+        self._batches.settle(self._plan.signature, self._proves)
         self._delivery.report(self._plan.findings)
 
     def on_epoch_begin(self, epoch: int, logs: Optional[Mapping[str, Any]] = None) -> None:
@@ -207,8 +199,8 @@ class FreezeCallback:
         self._epoch = epoch
         if self._resumed is None:  # only now have all callbacks restored what they would
             self._resumed = epoch > 0 or bool(fit.step_of(self.model))
-            goes_on = self._delivery.begin(self._resumed)
-            self._schedule.begin(goes_on)
+        self._batches.follow(self.model)  # a callback may have had the train function made anew
+        self._batches.wanted = self._batches.wanted or self._proves
         if self._beside:
             self._beside.callback.on_epoch_begin(epoch, logs)
 
@@ -233,6 +225,8 @@ class FreezeCallback:
         """Save, if it is done at each epoch."""
         self._delivery.raise_error()
         self._say_written()
+        if self._plan is None:
+            self._make_plan()
         if self._beside:
             self._save_beside(None, logs)
         elif self._schedule.each_epoch:
@@ -240,6 +234,7 @@ class FreezeCallback:
 
     def on_train_end(self, logs: Optional[Mapping[str, Any]] = None) -> None:
         """Wait for the last file to be whole."""
+        self._batches.end(self.model)
         if self._beside:
             self._beside.callback.on_train_end(logs)
         self._delivery.flush()
@@ -256,10 +251,13 @@ class FreezeCallback:
         """tf_keras asks, and ParameterServerStrategy takes no callback that needs batches."""
         if self._beside is not None:
             return bool(self._beside.callback._implements_train_batch_hooks())
-        return not self._schedule.each_epoch or not self._is_ready()
+        return not self._schedule.each_epoch or self._waits(may_look(self.model))
 
-    def _is_ready(self) -> bool:
-        return self._how["input_signature"] is not None or is_built(self.model)
+    def _waits(self, looks: bool) -> bool:
+        """Whether only the first batch tells what the model takes, which can be seen if `looks`."""
+        if self._how["input_signature"] is not None or is_declared(self.model):
+            return False
+        return looks or not is_known(self.model)
 
     def _implements_test_batch_hooks(self) -> bool:
         return False
@@ -317,8 +315,6 @@ class FreezeCallback:
         """
         if not self._together or self._plan is None:
             return None
-        with contextlib.suppress(FreezeError):  # which is met again, and told of, when it is due
-            self._plan.renew()
         return held(self._plan.values())
 
     def _write(
@@ -350,8 +346,8 @@ class FreezeCallback:
         """What writes the present weights (`values`) to a path."""
         plan = self._plan
         assert plan is not None
-        self._delivery.report(plan.renew())
         fit.synchronize(self.model)
+        self._batches.wanted = self._proves  # one of those that the next file is trained on
         write = plan.prepare(
             fit.step_of(self.model),
             metrics,

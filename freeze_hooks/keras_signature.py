@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any, Mapping
+from typing import Any, Mapping, Optional
 
 import tensorflow as tf
 
 from . import _tf
 from .errors import FreezeError, NotFreezableError
+from .keras_arguments import Arguments, readings, required
 
 
-def is_built(model: Any) -> bool:
-    """Whether a model can be planned without an input_signature."""
+def is_declared(model: Any) -> bool:
+    """Whether a model says itself what it takes, as functional ones do."""
+    return _declared(model) is not None
+
+
+def is_known(model: Any) -> bool:
+    """Whether a model can be planned without an input_signature, and without a batch."""
     if not getattr(model, "built", False):
         return False
-    return _known_signature(model) is not None or _built_signature(model) is not None
+    return (_declared(model) or called_with(model) or built_with(model)) is not None
 
 
 def check_call(model: Any) -> None:
@@ -49,27 +55,52 @@ def functional_of(model: Any) -> Any:
     return getattr(model, "_functional", None) or model
 
 
-def signature_of(model: Any, given: Any) -> Any:
-    """What a model takes, as a structure of tf.TensorSpec: as `given`, or as Keras knows it.
+def declared(model: Any) -> Optional[Arguments]:
+    """What a functional or Sequential model declares that it takes, as specs.
 
     Raises:
-      FreezeError: Keras does not know it yet.
       NotFreezableError: an input is sparse or ragged.
     """
-    specs = given if given is not None else _known_signature(model)
-    if specs is None:
-        specs = _built_signature(model)
-        if specs is not None:
-            _tf.warn(
-                f"{model.name!r}: its inputs are taken to be float32 (or text, if cast to it), "
-                "for Keras remembers only their shapes; say input_signature= to be sure"
-            )
-    if specs is None:
-        raise FreezeError(
-            f"what {model.name!r} takes is not known yet: call it once, or give input_signature=, "
-            "such as tf.TensorSpec([None, 28, 28, 1], tf.float32)"
-        )
-    return specs
+    specs = _declared(model)
+    return None if specs is None else Arguments((specs,))
+
+
+def called_with(model: Any) -> Optional[Arguments]:
+    """What a subclassed model of tf.keras or tf_keras was first called with."""
+    saved = _tf.called_with(model)
+    if saved is None:
+        return None
+    args, kwargs = saved
+    kwargs = {name: spec for name, spec in kwargs.items() if name not in ("training",)}
+    found = Arguments(tuple(args), kwargs)
+    several = len(found.named(model)) > 1  # TensorFlow's own names of placeholders say nothing
+    return found.filled(map(_nameless, found.leaves)) if several else found
+
+
+def _nameless(spec: Any) -> Any:
+    return tf.TensorSpec(spec.shape, spec.dtype) if isinstance(spec, tf.TensorSpec) else spec
+
+
+def built_with(model: Any) -> Optional[Arguments]:
+    """What a subclassed model of Keras 3 remembers: shapes, here as if they were of float32."""
+    shapes = getattr(model, "_build_shapes_dict", None)
+    if not shapes:
+        return None
+    named = {name[: -len("_shape")]: _specs_of_shapes(value) for name, value in shapes.items()}
+    if len(shapes) > 1:
+        return readings(model, named)[0]
+    return Arguments(tuple(named.values())) if len(required(model)) <= 1 else None
+
+
+def not_known(model: Any) -> FreezeError:
+    """What to raise where nothing tells what a model takes."""
+    why = "call it once, or give input_signature="
+    if getattr(model, "built", False):
+        why = "Keras has not kept all that it was called with: give input_signature="
+    return FreezeError(
+        f"what {model.name!r} takes is not known yet: {why}, "
+        "such as tf.TensorSpec([None, 28, 28, 1], tf.float32)"
+    )
 
 
 def opened(model: Any, specs: Any) -> Any:
@@ -95,22 +126,12 @@ def _is_inferred(model: Any) -> bool:
     return not hasattr(layers[1], "input_shape") or _is_inferred(layers[1])
 
 
-def _known_signature(model: Any) -> Any:
+def _declared(model: Any) -> Any:
     try:
         inputs = functional_of(model).input
     except (AttributeError, ValueError, RuntimeError):
-        inputs = None
-    if inputs is not None:
-        return tf.nest.map_structure(_spec_of, inputs)
-    return _tf.called_with(model)
-
-
-def _built_signature(model: Any) -> Any:
-    """What a subclassed model of Keras 3 remembers of its inputs: their shapes alone."""
-    shapes = getattr(model, "_build_shapes_dict", None)
-    if not shapes or len(shapes) != 1:
         return None
-    return _specs_of_shapes(next(iter(shapes.values())))  # fit gives one structure of inputs
+    return None if inputs is None else tf.nest.map_structure(_spec_of, inputs)
 
 
 def _specs_of_shapes(shapes: Any) -> Any:

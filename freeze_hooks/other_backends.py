@@ -15,13 +15,16 @@ import numpy as np
 import tensorflow as tf
 
 from . import _tf, errors
+from .batches import Batches
 from .errors import FreezeError, NotFreezableError
 from .fit import averages_of, synchronize
 from .function_plan import FunctionPlan
-from .keras_signature import backend_of, opened, signature_of
-from .layer_numbers import numbers_of
+from .keras_arguments import Arguments, readings
+from .keras_proof import follow
+from .keras_signature import backend_of, built_with, declared, not_known, opened
 from .plan import FreezePlan, Slot
 from .planning import ANSWER, MODEL, TASK, Answer, Task
+from .proof.keras_call import array_of
 from .stream import Value
 from .values import as_value
 
@@ -41,37 +44,66 @@ _WRAPPERS = ("JaxLayer", "FlaxLayer", "TorchModuleWrapper")
 
 
 def plan_elsewhere(
-    model: Any, input_signature: Any, ema: Optional[str], form: Mapping[str, Any]
+    model: Any,
+    seen: Optional[Batches],
+    input_signature: Any,
+    ema: Optional[str],
+    form: Mapping[str, Any],
 ) -> FunctionPlan:
     """Plan a model of another backend in a process that runs Keras on TensorFlow.
 
     Args:
       model, input_signature, ema: as in `plan_keras_model`.
+      seen: as in `plan_seen`.
       form: its other arguments.
 
     Raises:
       FreezeError: the model cannot be saved, loaded on TensorFlow, or frozen.
     """
-    specs = signature_of(model, input_signature)
     synchronize(model)
-    if not model.built:
-        _build(model, specs)
+    task = _task(model, seen, input_signature, dict(form, verify=None))
+    answer = _ask(model, task)
+    return follow(_plan_of(model, answer, ema), model, answer.taken, seen, ema, form)
+
+
+def _task(model: Any, seen: Optional[Batches], input_signature: Any, form: Dict[str, Any]) -> Task:
+    given, said = input_signature, declared(model)
+    shapes = spec = inputs = wider = None
+    if given is not None:
+        _build(model, readings(model, given))
+    elif said is not None:
+        given, wider = said.args[0], opened(model, said.args[0])
+    elif seen is not None and seen.spec is not None:
+        spec = seen.spec
+        inputs = tf.nest.map_structure(array_of, seen.inputs)
+        _build(model, [Arguments((spec,))])
+    else:
+        shapes = built_with(model)
+        if shapes is None:
+            raise not_known(model)
     layers = list(_layers(model))
     _refuse_wrappers(model, layers)
-    wider = opened(model, specs) if input_signature is None else None
-    found = _classes(layers), _custom_modules(), _settings(), numbers_of(layers)
-    task = Task(specs, dict(form), *found, wider)
-    answer = _ask(model, task)
-    return _plan_of(model, answer, ema)
+    classes = _classes(layers)
+    return Task(given, spec, inputs, shapes, form, classes, _custom_modules(), _settings(), wider)
 
 
-def _build(model: Any, specs: Any) -> None:
+def _build(model: Any, meanings: Sequence[Arguments]) -> None:
+    """Call a model that is not built yet with symbols, by the first meaning that works."""
     import keras
 
     def symbol(spec: Any) -> Any:
         return keras.KerasTensor(tuple(spec.shape), spec.dtype.name)
 
-    model(tf.nest.map_structure(symbol, specs))
+    failure: Optional[Exception] = None
+    for arguments in meanings if not model.built else ():
+        call = arguments.filled(map(symbol, arguments.leaves))
+        try:
+            model(*call.args, **call.kwargs)
+            return
+        except Exception as error:
+            failure = failure or error
+    if failure is not None:
+        raise failure
 
 
 def _layers(model: Any) -> Iterator[Any]:

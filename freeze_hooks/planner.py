@@ -8,12 +8,13 @@ import importlib
 import os
 import pickle
 import traceback
-from typing import Any, Optional
+from typing import Any, Optional, Tuple
 
+from .batches import Batches
 from .errors import FreezeError, NotFreezableError
-from .function_plan import FunctionPlan
-from .keras_model import handles_of, plan_keras_model
-from .layer_numbers import set_numbers
+from .keras_arguments import Arguments
+from .keras_model import handles_of, plan_traced
+from .keras_trace import traced, traced_as_built
 from .planning import ANSWER, MODEL, TASK, Answer, Task
 
 
@@ -43,19 +44,22 @@ def _plan(path: str, task: Task) -> Answer:
     model = keras.saving.load_model(
         path, {kind.__name__: kind for kind in classes}, compile=False, safe_mode=False
     )
-    set_numbers([model, *model._flatten_layers(include_self=False)], task.numbers)
-    plan = _planned(model, task)
+    plan, taken, _ = plan_traced(model, _traced(model, task), None, task.form)
     indices = {id(h): i for i, v in enumerate(model.variables) for h in handles_of(v)}
     found = [indices.get(id(handle)) for handle in plan.handles]
     places = [(i, "" if i is None else str(model.variables[i].path)) for i in found]
-    return Answer(plan.plan, places)
+    return Answer(plan.plan, taken, places)
 
 
-def _planned(model: Any, task: Task) -> FunctionPlan:
+def _traced(model: Any, task: Task) -> Tuple[Arguments, Any]:
     if task.wider is not None:
         with contextlib.suppress(NotFreezableError):  # layers may want the size they were built for
-            return plan_keras_model(model, input_signature=task.wider, **task.form)
-    return plan_keras_model(model, input_signature=task.input_signature, **task.form)
+            return traced(model, task.wider, None)
+    if task.shapes is not None:
+        return traced_as_built(model, task.shapes)
+    seen = Batches()
+    seen.spec, seen.inputs = task.spec, task.inputs
+    return traced(model, task.input_signature, seen)
 
 
 def _imported(module: str, name: str) -> Any:

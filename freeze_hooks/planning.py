@@ -16,20 +16,23 @@ class Task:
 
     Attributes:
       input_signature: as in `plan_keras_model`.
+      spec, inputs: of the batches that it was trained on, where they were looked at: see Batches.
+      shapes: what it was built for, where nothing else is known.
       form: its arguments that say how the file is written.
       classes: (module, qualified name) of those of its layers that are not Keras's.
       custom_modules: where other things registered with Keras are, which it may need.
       settings: of keras.config.
-      numbers: of the layers, by `layer_numbers`.
       wider: an input_signature to try first, of any batch size.
     """
 
     input_signature: Any
+    spec: Any
+    inputs: Any
+    shapes: Any
     form: Dict[str, Any]
     classes: Sequence[Tuple[str, str]]
     custom_modules: Sequence[str]
     settings: Dict[str, Any]
-    numbers: Sequence[Any] = ()
     wider: Any = None
 
 
@@ -39,6 +42,7 @@ class Answer:
 
     Attributes:
       plan: the FreezePlan.
+      taken: by files of it.
       places: for each slot, the index of its variable in `model.variables`, None if it is not
         there, and its path.
       error: what went wrong instead.
@@ -47,6 +51,7 @@ class Answer:
     """
 
     plan: Any = None
+    taken: Any = None
     places: Sequence[Place] = ()
     error: Optional[str] = None
     kind: Optional[str] = None

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Union
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
 
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from . import _tf
 from ._tf import AssetFileDef, SavedModel, v1
+from .composites import ragged_parts
 from .errors import FreezeError, InvalidFileError, UnknownNameError, refused
 from .freezer import Artifact, warn_of
 from .from_checkpoint import Reading, StoredSource, plan_stored
@@ -19,10 +20,12 @@ from .graph.audit import refuse_to_run
 from .graph.names import split, tensor_name
 from .graph_files import StoredGraph, as_graph, parse
 from .initialized import read_initialized
-from .naming import Naming, apart
+from .naming import Naming, apart, keys_of
 from .plan import FreezePlan
+from .proof.ends import ends_of
+from .proof.saved_models import LoadedAnswers
 from .sources import Renaming
-from .spec import FreezeSpec, Names
+from .spec import FreezeSpec, Names, Verifying
 from .traced import plan_concrete
 
 SERVING = "serving_default"
@@ -65,6 +68,7 @@ def freeze_saved_model(
     weights: Optional[str] = None,
     check_numerics: str = "warn",
     optimize: bool = False,
+    verify: Verifying = None,
 ) -> Artifact:
     """Freeze a signature of a SavedModel to one `.pb` file.
 
@@ -84,6 +88,8 @@ def freeze_saved_model(
       inputs: tensors to cut the graph at; None is the inputs of the signature.
       bind, variable_map, ema, lower_control_flow, weights, check_numerics,
         optimize: as in `freeze_checkpoint`.
+      verify: as in FreezeHook. Compared is with what TensorFlow's own loader makes of the
+        SavedModel: the signature's answers, or its graph's in a session.
 
     Returns:
       The Artifact; its inputs and outputs are called as in the signature.
@@ -99,6 +105,7 @@ def freeze_saved_model(
         "weights": weights,
         "check_numerics": check_numerics,
         "optimize": optimize,
+        "verify": verify,
     }
     ends = {"inputs": inputs, "bind": bind, "variable_map": variable_map, "ema": ema}
     return read_saved_model(directory, outputs, signature, tags, ends, form).write(path)
@@ -123,16 +130,19 @@ def read_saved_model(
         return _load(name, signature, tags, keys, form)
     inputs, bind = more.get("inputs"), _bound(more.get("bind"), ends)
     fixed = {tensor_name(getattr(tensor, "name", tensor)) for tensor in bind}
-    named = {key: name for key, name in _named(ends.inputs).items() if name not in fixed}
+    named = {key: name for key, name in tensors_of(ends.inputs).items() if name not in fixed}
     given = dict(zip(apart(list(named)), named.values())) if inputs is None else inputs
     if keys is not None:
-        outputs = {name: ends.outputs[key].name for name, key in zip(apart(keys), keys)}
+        found = tensors_of(ends.outputs, keys)
+        outputs = dict(zip(apart(list(found)), found.values()))
     spec = FreezeSpec.make(outputs, **{**more, "inputs": given, "bind": bind}, **form)
-    return read_meta_graph(name, meta, spec)
+    return read_meta_graph(name, meta, spec, tags)
 
 
-def read_meta_graph(directory: str, meta: Any, spec: FreezeSpec) -> Reading:
-    """A graph of a SavedModel with its values.
+def read_meta_graph(
+    directory: str, meta: Any, spec: FreezeSpec, tags: Sequence[str] = ("serve",)
+) -> Reading:
+    """A graph of a SavedModel, which has these tags, with its values.
 
     They come from its files, or where these do not have all of them, as of variables that the
     SavedModel initializes itself, from a session in which it is loaded.
@@ -140,6 +150,18 @@ def read_meta_graph(directory: str, meta: Any, spec: FreezeSpec) -> Reading:
     Raises:
       FreezeError: as `freeze_saved_model`.
     """
+    verify, spec = spec.verify, dataclasses.replace(spec, verify=None)
+    reading = _read(directory, meta, spec)
+    if verify is None:
+        return reading
+    refuse_to_run(meta.graph_def, f"to load SavedModel {directory!r}")
+    signature, maps = reading.plan.signature, (spec.variable_map, spec.ema)
+    ends = ends_of(signature, spec.inputs, spec.outputs, spec.bind)
+    answers = LoadedAnswers(verify, signature, directory, tags, ends, *maps)
+    return dataclasses.replace(reading, expected=answers.expected)
+
+
+def _read(directory: str, meta: Any, spec: FreezeSpec) -> Reading:
     source = StoredSource(stored_graph(directory, meta), values_prefix(directory))
     plan = plan_stored(source.graph, spec)
     start = _start(meta)
@@ -234,15 +256,37 @@ def _keys(outputs: Names, ends: Any) -> Optional[Sequence[str]]:
 
 def _bound(bind: Any, ends: Any) -> Dict[Any, Any]:
     """What `bind` fixes, where the signature's name of an input stands for its tensor."""
-    names = _named(ends.inputs)
+    names = tensors_of(ends.inputs)
     return {
         names.get(key, key) if isinstance(key, str) else key: value
         for key, value in dict(bind or {}).items()
     }
 
 
-def _named(ends: Mapping[str, Any]) -> Dict[str, str]:
-    return {key: info.name for key, info in sorted(ends.items()) if info.name}
+def tensors_of(ends: Mapping[str, Any], keys: Optional[Iterable[str]] = None) -> Dict[str, str]:
+    """{name: tensor} of one side of a signature; a ragged or sparse "x" has a name for each part.
+
+    Args:
+      ends: {key: TensorInfo message}.
+      keys: which of them; None takes all, in the order of their names.
+    """
+    return {
+        f"{key}/{part}" if part else key: tensor
+        for key in (sorted(ends) if keys is None else keys)
+        for part, tensor in _parts(ends[key])
+    }
+
+
+def _parts(info: Any) -> List[Tuple[str, str]]:
+    kind = info.WhichOneof("encoding")
+    if kind == "name":
+        return [("", info.name)]
+    if kind == "coo_sparse":
+        fields = ("indices", "values", "dense_shape")
+        return [(part, getattr(info.coo_sparse, part + "_tensor_name")) for part in fields]
+    components = info.composite_tensor.components if kind == "composite_tensor" else ()
+    names = ragged_parts(len(components))
+    return list(zip(names, (component.name for component in components)))
 
 
 def _is_loadable(meta: Any) -> bool:
@@ -263,12 +307,13 @@ def _load(
             loaded = v1.saved_model.load_v2(directory, tags=list(tags))
             function = loaded.signatures[signature]
             specs = function.structured_input_signature[1]
-            concrete = tf.function(_only(function, keys)).get_concrete_function(**specs)
+            wanted = _only(function, keys)
+            concrete = tf.function(wanted).get_concrete_function(**specs)
         captured = {inner.op.name for _, inner in _tf.captures(concrete.graph)}
         fed = [t.op.name for t in concrete.inputs if t.op.name not in captured]
         variables = {id(v.handle): v.name.split(":")[0] for v in function.graph.variables}
-        naming = Naming(fed, apart(sorted(keys)), variables)
-        return Loaded(loaded, plan_concrete(concrete, naming, **form))
+        naming = Naming(fed, keys_of(concrete.structured_outputs, "output"), variables)
+        return Loaded(loaded, plan_concrete(concrete, naming, live=wanted, **form))
 
 
 def _only(function: Any, keys: Sequence[str]) -> Callable[..., Dict[str, Any]]:

@@ -19,13 +19,12 @@ from .graph.captured import embed, lookup_types, strip_scopes
 from .graph.names import split, tensor_name, unique
 from .graph.tables import Column
 from .graph.variables import Variable, static
-from .naming import Naming, apart, keys_of
+from .naming import Naming, apart, input_names, keys_of
 from .plan import compile_plan, value_bytes
 from .proof.expected import Expected
 from .proof.functions import FunctionAnswers
 from .spec import FreezeSpec, Verifying
 from .stream import Value
-from .traced_from import TracedFrom
 from .values import as_value
 
 Reader = Callable[[Dict[str, Any]], Value]  # told what was read of tables before
@@ -246,26 +245,29 @@ def plan_function(
       input_signature: a list of tf.TensorSpec, one for each argument.
       outputs: names for the outputs in the order of tf.nest.flatten; else they are called after
         the keys of the dict that the function returns, or "output_0", "output_1"... A ragged
-        tensor "a" is two outputs, "a_values" and "a_row_splits"; a sparse one is three.
+        tensor "a" is two outputs, "a/values" and "a/row_splits"; a sparse one is three,
+        "a/indices", "a/values" and "a/dense_shape".
       lower_control_flow: write conditionals and loops as Switch, Merge, Enter... (TensorFlow 1's)
         instead of functions.
       weights, check_numerics, optimize, verify: as in FreezeHook.
 
     Returns:
-      The plan. Inputs are called as the function's arguments are (or its TensorSpecs).
+      The plan. Inputs are called as the function's arguments are (or its TensorSpecs), with the
+      keys that lead to them within one: "features_age". Of ragged and sparse ones, each part is an
+      input, as of outputs; `load_frozen` takes a RaggedTensor or SparseTensor for them.
 
     Raises:
       FreezeError: the function has several traces or none, or it cannot be frozen.
     """
     concrete = _concrete(function, input_signature)
     captured = {inner.op.name for _, inner in _tf.captures(concrete.graph)}
-    fed = [t.op.name for t in concrete.inputs if t.op.name not in captured]
+    fed = [tensor for tensor in concrete.inputs if tensor.op.name not in captured]
     names = tuple(outputs) if outputs else keys_of(concrete.structured_outputs, "output")
     wanted = len(concrete.outputs)
     if outputs and len(names) != wanted:
         raise FreezeError(f"outputs= names {len(names)} tensors, but the function has {wanted}")
     variables = {id(v.handle): v.name.split(":")[0] for v in concrete.graph.variables}
-    naming = Naming(fed, apart(names), variables)
+    naming = Naming(input_names(concrete, fed), apart(names), variables)
     form: Dict[str, Any] = {
         "lower_control_flow": lower_control_flow,
         "weights": weights,
@@ -273,14 +275,7 @@ def plan_function(
         "optimize": optimize,
         "verify": verify,
     }
-    plan = plan_concrete(concrete, naming, live=function, **form)
-    if concrete is function:
-        return plan
-    again = functools.partial(
-        plan_function, function, input_signature=input_signature, outputs=outputs, **form
-    )
-    # else it is TensorFlow's trace, and what that answers does not change either
-    return plan.follow(TracedFrom(function), again if input_signature is not None else None)
+    return plan_concrete(concrete, naming, live=function, **form)
 
 
 def freeze_function(

@@ -30,7 +30,6 @@ LIMITS = {
     ("lstm", "tflite"): "TensorListReserve' op requires element_shape to be static",
     ("lookup_table", "opencv"): "data type is not supported",
     ("lookup_table", "openvino"): "failed for: HashTableV2, LookupTableFindV2",
-    ("lookup_table", "onnx"): "it does not support HashTableV2",
     ("lookup_table", "tflite"): "HashTableV2",
 }
 

@@ -28,8 +28,8 @@ def test_composite_outputs_are_several_and_none_is_nothing(verify, clean, tmp_pa
         return {**found, "state": None, "none": {"a": None}}
 
     plan = fh.plan_function(answers, input_signature=[SPEC], verify=verify)
-    names = ["nested_values", "nested_row_splits", "nested_row_splits_1"]
-    names += ["sparse_indices", "sparse_values", "sparse_dense_shape", "z_1"]
+    names = ["nested/values", "nested/row_splits", "nested/row_splits_1"]
+    names += ["sparse/indices", "sparse/values", "sparse/dense_shape", "z_1"]
     assert names_of(plan) == names
     plan.write(str(tmp_path / "f.pb"))
     live = answers(tf.constant(X))
@@ -43,7 +43,7 @@ def test_composite_outputs_are_several_and_none_is_nothing(verify, clean, tmp_pa
 
 def test_outputs_by_position():
     plan = fh.plan_function(lambda x: (x + 1, None, nested(x)), input_signature=[SPEC])
-    names = ["output_0", "output_1_values", "output_1_row_splits", "output_1_row_splits_1"]
+    names = ["output_0", "output_1/values", "output_1/row_splits", "output_1/row_splits_1"]
     assert names_of(plan) == names
 
 
@@ -63,7 +63,7 @@ def test_a_ragged_input(clean, tmp_path):
     def summed(r):
         return tf.reduce_sum(r, axis=1)
 
-    feeds = {"r": np.array([1, 2, 3], np.float32), "r_1": np.array([0, 2, 3])}
+    feeds = {"r/values": np.array([1, 2, 3], np.float32), "r/row_splits": np.array([0, 2, 3])}
     assert fh.freeze_function(summed, path, input_signature=specs, verify=feeds).max_difference == 0
     fed = {name + ":0": value for name, value in feeds.items()}
     assert clean.run(path, fed, ["output_0:0"])[0].tolist() == [3, 3]

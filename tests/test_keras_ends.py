@@ -84,12 +84,12 @@ def ragged(x):
 
 
 ENDS = [
-    (ragged, as_dict, ["tokens_values", "tokens_row_splits", "z"]),
-    (ragged, lambda *both: list(both), ["output_0_values", "output_0_row_splits", "output_1"]),
+    (ragged, as_dict, ["tokens/values", "tokens/row_splits", "z"]),
+    (ragged, lambda *both: list(both), ["output_0/values", "output_0/row_splits", "output_1"]),
     (
         tf.sparse.from_dense,
         as_dict,
-        ["tokens_indices", "tokens_values", "tokens_dense_shape", "z"],
+        ["tokens/indices", "tokens/values", "tokens/dense_shape", "z"],
     ),
 ]
 
@@ -120,7 +120,7 @@ def test_the_ragged_output_of_a_layer(keras, clean, tmp_path):
     fh.freeze_keras_model(model, str(tmp_path / "m.pb"))
     words = np.array([b"a b", b"c"])
     tokens, length = model(tf.constant(words))
-    fetches = ["tokens_values:0", "tokens_row_splits:0", "n:0"]
+    fetches = ["tokens/values:0", "tokens/row_splits:0", "n:0"]
     values, splits, n = clean.run(tmp_path / "m.pb", {"text:0": words}, fetches)
     assert values.tolist() == tokens.flat_values.numpy().tolist()
     assert splits.tolist() == tokens.row_splits.numpy().tolist()

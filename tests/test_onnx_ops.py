@@ -1,8 +1,11 @@
 """Ops that tf2onnx lacks or gets wrong, converted together, and the same as TensorFlow's."""
 
 import numpy as np
+import pytest
 import tensorflow as tf
 from onnx_answers import assert_same, converted, needs_onnx
+
+import freeze_hooks as fh
 
 pytestmark = needs_onnx
 RNG = np.random.RandomState(0)
@@ -115,3 +118,34 @@ def test_what_is_not_chosen_does_not_come_through(tmp_path):
     wanted, got = converted(chosen, {"x": x}, tmp_path)
     wanted["text"] = wanted["text"].astype(str).astype(object)
     assert_same(got, wanted)
+
+
+def table(keys, values, default):
+    init = tf.lookup.KeyValueTensorInitializer(keys, values)
+    return tf.lookup.StaticHashTable(init, default)
+
+
+def test_lookup_tables(tmp_path):
+    whole, texts = np.array([[1, 7], [3, -1]], np.int64), np.array([["b"], ["ü"]], object)
+    long_, short = tf.int64, tf.int32
+    tables = {
+        "text_to_id": table(tf.constant(["a", "b", "ü"]), tf.constant([5, 6, 7], long_), -1),
+        "text_to_float": table(tf.constant(["a", "b"]), tf.constant([0.5, 0.25]), 9.0),
+        "id_to_text": table(tf.constant([1, 3], long_), tf.constant(["one", "ö"]), "?"),
+        "id_to_double": table(tf.constant([1, 3], long_), tf.constant([0.1, 0.2], tf.float64), 0.0),
+        "short": table(tf.constant([1, 3], short), tf.constant([10, 30], short), 0),
+    }
+
+    def functions(ids, texts):
+        asked = {"text": texts, "id": ids, "short": tf.cast(ids, short)}
+        found = {name: t.lookup(asked[name.split("_")[0]]) for name, t in tables.items()}
+        return dict(found, size=tables["text_to_id"].size() + ids[0, 0])
+
+    wanted, got = converted(functions, {"ids": whole, "texts": texts}, tmp_path)
+    wanted["id_to_text"] = np.vectorize(bytes.decode, otypes=[object])(wanted["id_to_text"])
+    assert_same(got, wanted)
+
+
+def test_texts_are_not_compared(tmp_path):
+    with pytest.raises(fh.ConversionError, match=r"op Equal, node .*texts are compared otherwise"):
+        converted(lambda x: {"y": x == "a"}, {"x": np.array(["a"], object)}, tmp_path)

@@ -47,11 +47,21 @@ _KINDS = (
     show_default=True,
     help="What to do about NaN and infinity in variables.",
 )
-def freeze(source: str, output: str, check_numerics: str, **asked: Any) -> None:
+@click.option("--verify", is_flag=True, help="Compare its answers with SOURCE's first.")
+@click.option("--feeds", type=click.Path(), help="The same, on an .npz of inputs by name.")
+def freeze(
+    source: str,
+    output: str,
+    check_numerics: str,
+    verify: bool,
+    feeds: Optional[str],
+    **asked: Any,
+) -> None:
     """Write one .pb file, graph and weights, of SOURCE."""
     from . import screen
 
     form = _arguments(**asked)
+    form["verify"] = command.load_arrays(feeds) if feeds else verify
     with screen.progress():
         from ..from_files import freeze_files
 

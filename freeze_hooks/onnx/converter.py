@@ -22,8 +22,10 @@ from .handlers import HANDLERS
 from .left_over import Failures, refuse_left_over
 from .plain_ops import in_plain_ops
 from .rules import RULES
+from .tables import DOMAIN, lookups_in, table_handlers
 
 _NEWER = 18  # the operators that the ops in _NEED_NEWER became
+_ML = 2  # the version of LabelEncoder for all types
 _NEED_NEWER = frozenset(
     ("BitwiseAnd", "BitwiseOr", "BitwiseXor", "TensorScatterAdd", "TensorScatterSub")
     + ("TensorScatterMax", "TensorScatterMin")
@@ -63,7 +65,7 @@ def to_onnx(
     """
     with _unchanged_environment("TF_CPP_MIN_LOG_LEVEL"):  # tf2onnx sets it for good
         convert = _imported("tf2onnx.convert")
-        operators = _imported("onnx.defs")
+        package = _imported("onnx")
     path, wanted = destination(path), asked(verify)
     if wanted is not None and not runtime.is_installed():
         _tf.warn(
@@ -76,7 +78,7 @@ def to_onnx(
         target = beside(artifact, path, ".onnx")
         with converting(artifact, "tf2onnx"):
             graph_def = read_graph_def(artifact.path)
-            content = _converted(artifact, graph_def, convert, operators, opset)
+            content = _converted(artifact, graph_def, convert, package, opset)
         if wanted is None:
             return write(target, content)
         called = dict(zip(_outputs(artifact), (i.name for i in artifact.signature.outputs)))
@@ -90,7 +92,7 @@ def to_onnx(
 
 
 def _converted(
-    artifact: Artifact, graph_def: Any, convert: Any, operators: Any, opset: Optional[int]
+    artifact: Artifact, graph_def: Any, convert: Any, package: Any, opset: Optional[int]
 ) -> bytes:
     plain = _without_lowering(graph_def)
     if uses_bfloat16(plain):
@@ -98,6 +100,7 @@ def _converted(
     plain = in_plain_ops(plain, RULES)
     if opset is None and any(node.op in _NEED_NEWER for node in nodes_of(plain)):
         opset = _NEWER
+    lookups = lookups_in(plain)
     inputs = {info.tensor: info.name for info in artifact.signature.inputs}
     outputs = {info.tensor: n for info, n in zip(artifact.signature.outputs, _outputs(artifact))}
     with Failures() as failures:
@@ -107,9 +110,10 @@ def _converted(
             output_names=list(outputs),
             tensors_to_rename={**outputs, **inputs},
             opset=opset,
-            custom_op_handlers=dict(HANDLERS),
+            custom_op_handlers={**HANDLERS, **table_handlers(lookups)},
+            extra_opset=[package.helper.make_opsetid(DOMAIN, _ML)] if lookups else None,
         )
-    refuse_left_over(model.graph, operators, failures)
+    refuse_left_over(model.graph, package.defs, failures)
     return bytes(model.SerializeToString())
 
 

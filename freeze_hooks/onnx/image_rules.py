@@ -176,15 +176,16 @@ def _grouped_conv3d(node: Any, images: Any, kernel: Any) -> Any:
 @RULES.of("Conv2DBackpropInput", "Conv3DBackpropInputV2")
 def _transposed_conv(node: Any, sizes: Any, kernel: Any, gradient: Any) -> Any:
     """Where it leaves out rows at the end, the kernel gets zeros there: pads cannot be negative."""
-    if node.attr["padding"].s != b"VALID" or node.attr["data_format"].s[-1:] != b"C":
+    if node.attr["data_format"].s[-1:] != b"C":
         return None
     rank = kernel.shape.rank - 2
     strides = list(node.attr["strides"].list.i)[1:-1]
     wanted = _constant_sizes(sizes, rank)
     missing = _missing(strides, kernel.shape[:rank], wanted, gradient.shape[1:-1])
-    if not any(missing):
+    same = node.attr["padding"].s == b"SAME"  # which pads nothing where it leaves out rows
+    if max(missing) <= 0 or (same and min(missing) < 0):
         return None
-    kernel = tf.pad(kernel, [[0, more] for more in missing] + [[0, 0], [0, 0]])
+    kernel = tf.pad(kernel, [[0, max(more, 0)] for more in missing] + [[0, 0], [0, 0]])
     attrs = {"strides": list(node.attr["strides"].list.i), "padding": "VALID"}
     transposed = tf.nn.conv2d_transpose if rank == 2 else tf.nn.conv3d_transpose
     return transposed(gradient, kernel, sizes, **attrs)
@@ -198,10 +199,11 @@ def _constant_sizes(sizes: Any, rank: int) -> Sequence[Any]:
 def _missing(
     strides: Sequence[int], kernel: Any, wanted: Sequence[Any], given: Any
 ) -> Tuple[int, ...]:
+    """How many rows and columns the result has beyond what the kernel reaches."""
     found = []
     for stride, own, size, old in zip(strides, kernel, wanted, given):
         if size is None or old is None:
-            found.append(max(stride - int(own), 0))  # as Keras asks for it
+            found.append(stride - int(own))  # as Keras asks for it
         else:
-            found.append(max(int(size) - (int(old) - 1) * stride - int(own), 0))
+            found.append(int(size) - (int(old) - 1) * stride - int(own))
     return tuple(found)

@@ -220,7 +220,7 @@ def _equal(node: Any, x: Any, y: Any) -> Any:
     if x.dtype == tf.string:
         raise cannot(
             node,
-            "ONNX Runtime compares no strings as tf2onnx writes them: look the string up in a "
-            "table, tf.lookup.StaticHashTable, which is converted",
+            "texts are compared otherwise in ONNX: cut the file behind them, with inputs=, or look "
+            "them up in a table, tf.lookup.StaticHashTable",
         )
     return None

@@ -6,6 +6,8 @@ import importlib
 import importlib.util
 from typing import Any, Dict, Mapping
 
+import numpy as np
+
 
 def is_installed() -> bool:
     """Whether files can be tried."""
@@ -33,4 +35,8 @@ class Session:
 
 
 def _fed(value: Any) -> Any:
-    return value.astype("float32") if value.dtype.name == "bfloat16" else value
+    if value.dtype.name == "bfloat16":
+        return value.astype("float32")
+    if value.dtype == object:  # texts, which ONNX Runtime takes as str
+        return np.vectorize(lambda text: text.decode(), otypes=[object])(value)
+    return value

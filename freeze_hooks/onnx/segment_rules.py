@@ -107,8 +107,6 @@ def _or_zero(found: Any, data: Any, ids: Any) -> Any:
 def _dense_bincount(node: Any, x: Any, size: Any, weights: Any) -> Any:
     dtype = weights.dtype
     weighted = weights.shape.num_elements() != 0
-    if x.shape.rank is None:
-        raise cannot(node, "the rank of its input is unknown: give it, with tf.ensure_shape")
     places = tf.equal(tf.expand_dims(x, -1), tf.range(size))
     if node.attr["binary_output"].b:
         return tf.cast(tf.reduce_any(places, -2), dtype)

@@ -50,7 +50,7 @@ class Copy:
             run = needed(self.graph, ends.outputs.values(), given)
             self._changes = not all(map(only_reads, run))
             self._made_up = _made_up(self.graph)
-            self._assigns = {op.name: _assign(op) for op in held}
+            self._assigns = {op.name: assign_to(op) for op in held}
             self._fetches = {n: readable(self.graph, t) for n, t in ends.outputs.items()}
         self.graph.finalize()
 
@@ -58,6 +58,13 @@ class Copy:
     def held(self) -> List[str]:
         """The names of the variables and mutable tables that it has."""
         return sorted(self._held)
+
+    @property
+    def shapes(self) -> Dict[str, List[int]]:
+        """{name: dimensions} of the variables whose shapes are known."""
+        variables = {n: op for n, op in self._held.items() if op.type in VARIABLES}
+        shapes = {name: value_type(op)[1] for name, op in variables.items()}
+        return {n: shape.as_list() for n, shape in shapes.items() if shape.is_fully_defined()}
 
     @contextlib.contextmanager
     def opened(self, values: Filling) -> Iterator[Callable[[Mapping[str, Any]], Dict[str, Any]]]:
@@ -112,7 +119,7 @@ def readable(graph: Any, name: str) -> Any:
     return tf.raw_ops.ReadVariableOp(resource=tensor, dtype=value_type(tensor.op)[0])
 
 
-def _assign(op: Any) -> Tuple[List[Any], Any]:
+def assign_to(op: Any) -> Tuple[List[Any], Any]:
     """(placeholders, op) that gives a variable or a mutable table its value."""
     handle = op.outputs[0]
     resource = handle.dtype == tf.resource

@@ -19,19 +19,21 @@ def renaming_in(graph: Any, variable_map: Any, ema: Any) -> Renaming:
     return _preferred(mapped, ema, lambda name: _has_variable(graph, name))
 
 
-def renaming_among(keys: Iterable[str], variable_map: Any, ema: Any) -> Renaming:
-    """The same to names in a checkpoint that has these."""
-    known = set(keys)
+def renaming_among(
+    names: Iterable[str], there: Callable[[str], bool], variable_map: Any, ema: Any
+) -> Renaming:
+    """The same to names in a checkpoint, of which it tells some, and of all whether it has them."""
+    known = set(names)
     mapped = _mapped(variable_map)
     if not hasattr(ema, "average"):
-        return _preferred(mapped, ema, known.__contains__)
+        return _preferred(mapped, ema, there)
 
     def average(name: str) -> str:
         own = f"{name}/{ema.name}"
         within: List[str] = [key for key in known if key.endswith("/" + own)]
-        return own if own in known or len(within) != 1 else within[0]  # made in a variable scope
+        return own if there(own) or len(within) != 1 else within[0]  # made in a variable scope
 
-    return _preferred(mapped, average, known.__contains__)
+    return _preferred(mapped, average, there)
 
 
 def _mapped(variable_map: Any) -> Renaming:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
+import re
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 import tensorflow as tf
 
-from .._tf import TrackableObjectGraph, VariableDef, v1
-from ..errors import FreezeError
+from .._tf import TrackableObjectGraph, v1
 from .copied import readable
 from .ops import VARIABLES
 from .parts import node_of, part_of
 
 _OBJECTS = "_CHECKPOINTABLE_OBJECT_GRAPH"
+_SLICE = re.compile(r"(.+)/part_(\d+)(/.+)?\Z")
 _ASSIGNS = ("Assign", "AssignVariableOp")
 
 
@@ -63,56 +64,52 @@ class Reader:
 
     Args:
       prefix: the checkpoint's.
-      meta: the MetaGraphDef that says which variables are slices of one.
+      shapes: {variable's name: its dimensions}, which tell the slices of partitioned ones.
     """
 
-    def __init__(self, prefix: str, meta: Optional[Any] = None) -> None:
-        self._prefix = prefix
+    def __init__(self, prefix: str, shapes: Mapping[str, Sequence[int]]) -> None:
         self._reader = tf.train.load_checkpoint(prefix)
-        self.keys = dict.fromkeys(self._reader.get_variable_to_shape_map())
+        self._keys = dict.fromkeys(self._reader.get_variable_to_shape_map())
         self._objects = self._by_full_names()
-        self._slices = _slices(meta)
+        self._shapes = shapes
 
     def names(self) -> List[str]:
         """All names that it may be asked by."""
-        return [*self.keys, *self._objects, *self._slices]
+        return [*self._keys, *self._objects]
 
     def value(self, name: str) -> Any:
-        """The value of a variable.
-
-        Raises:
-          FreezeError: there is none.
-        """
-        if name in self._slices:
-            key, begin, size = self._slices[name]
-            where = tuple(slice(b, b + s) for b, s in zip(begin, size))
-            return self._reader.get_tensor(key)[where]
+        """The value of a variable; None where the checkpoint has none."""
         own = (name, name + "/.ATTRIBUTES/VARIABLE_VALUE", self._objects.get(name, name))
         for key in own:
-            if key in self.keys:
+            if key in self._keys:
                 return self._reader.get_tensor(key)
-        raise FreezeError(
-            f"verify= finds no value of variable {name!r} in checkpoint {self._prefix}"
-        )
+        return self._slice(name) if self._whole(name) in self._keys else None
+
+    def has(self, name: str) -> bool:
+        """Whether it may be asked by a name."""
+        return name in self.names() or self._whole(name) in self._keys
+
+    def _whole(self, name: str) -> Optional[str]:
+        """The name of the variable of which one is a slice, or the average of a slice."""
+        found = _SLICE.match(name)
+        return found.group(1) + (found.group(3) or "") if found else None
+
+    def _slice(self, name: str) -> Any:
+        """A slice of a partitioned variable, which follows those of lower numbers."""
+        base, number = _SLICE.match(name).group(1, 2)  # type: ignore[union-attr]
+        array = self._reader.get_tensor(self._whole(name))
+        shapes = [self._shapes[f"{base}/part_{i}"] for i in range(int(number) + 1)]
+        axes = [i for i, size in enumerate(shapes[-1]) if size != array.shape[i]]
+        if not axes:
+            return array
+        end = sum(shape[axes[0]] for shape in shapes)
+        return array.take(range(end - shapes[-1][axes[0]], end), axes[0])
 
     def _by_full_names(self) -> Dict[str, str]:
         """{name of a variable: key} in a checkpoint of tf.train.Checkpoint."""
-        if _OBJECTS not in self.keys:
+        if _OBJECTS not in self._keys:
             return {}
         graph = TrackableObjectGraph()
         graph.ParseFromString(self._reader.get_tensor(_OBJECTS))
         held = (attribute for node in graph.nodes for attribute in node.attributes)
         return {a.full_name: a.checkpoint_key for a in held if a.full_name}
-
-
-def _slices(meta: Optional[Any]) -> Dict[str, Tuple[str, Any, Any]]:
-    found = {}
-    collections: Mapping[str, Any] = {} if meta is None else meta.collection_def
-    for name in ("variables", "trainable_variables", "local_variables"):
-        for data in collections[name].bytes_list.value if name in collections else ():
-            variable = VariableDef.FromString(data)
-            info = variable.save_slice_info_def
-            if info.full_name:
-                key = node_of(variable.variable_name)
-                found[key] = (info.full_name, tuple(info.var_offset), tuple(info.var_shape))
-    return found

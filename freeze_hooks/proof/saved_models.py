@@ -1,0 +1,86 @@
+"""What a SavedModel's graph answers in a session into which TensorFlow's own loader puts it."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Iterator, Mapping, Sequence, Tuple
+
+import tensorflow as tf
+
+from .._tf import v1
+from ..signature import Signature
+from .asked import Verify
+from .copied import assign_to, readable
+from .ends import Ends, optional_in, taken_by, value_type
+from .expected import Expected, expected_of
+from .feeds import check_feeds
+from .hints import hints_in
+from .ops import VARIABLES
+from .renaming import renaming_among
+from .restored import Reader
+
+
+class LoadedAnswers:
+    """What a file of a SavedModel's graph must answer.
+
+    Args:
+      verify: on what.
+      signature: the file's.
+      directory: the SavedModel's.
+      tags: of its graph.
+      ends: what was asked for of the graph.
+      variable_map, ema: as in `freeze_saved_model`.
+    """
+
+    def __init__(
+        self,
+        verify: Verify,
+        signature: Signature,
+        directory: str,
+        tags: Sequence[str],
+        ends: Ends,
+        variable_map: Any = None,
+        ema: Any = None,
+    ) -> None:
+        self._verify, self._signature, self._ends = verify, signature, ends
+        self._directory, self._tags = directory, list(tags)
+        self._variable_map, self._ema = variable_map, ema
+
+    def expected(self) -> Expected:
+        """What the file must answer.
+
+        Raises:
+          FreezeError: what is to be fed does not fit the graph.
+        """
+        with tf.Graph().as_default() as graph, v1.Session(graph=graph) as session:
+            v1.saved_model.loader.load(session, self._tags, self._directory)
+            taken = taken_by(graph, self._ends)
+            check_feeds(self._verify, taken, optional_in(graph, self._ends))
+            if self._variable_map or self._ema:
+                for op, value in self._others(graph):
+                    fed, assign = assign_to(op)
+                    session.run(assign, {fed[0]: value})
+            fetches = {n: readable(graph, t) for n, t in self._ends.outputs.items()}
+
+            def answer(feeds: Mapping[str, Any]) -> Dict[str, Any]:
+                fed = dict(self._ends.fixed)
+                fed.update((self._ends.inputs[name], value) for name, value in feeds.items())
+                return dict(session.run(fetches, fed))
+
+            hints = {} if self._verify.feeds else hints_in(graph, self._ends)
+            return expected_of(self._verify, self._signature, taken, answer, hints)
+
+    def _others(self, graph: Any) -> Iterator[Tuple[Any, Any]]:
+        """(variable's op, value) of those that take another's."""
+        ops = {op.name: op for op in graph.get_operations() if op.type in VARIABLES}
+        shapes = {name: value_type(op)[1] for name, op in ops.items()}
+        known = {n: shape.as_list() for n, shape in shapes.items() if shape.is_fully_defined()}
+        reader = Reader(_prefix(self._directory), known)
+        named = renaming_among(reader.names(), reader.has, self._variable_map, self._ema)
+        for name, op in ops.items():
+            value = None if named(name) == name else reader.value(named(name))
+            if value is not None:
+                yield op, value
+
+
+def _prefix(directory: str) -> str:
+    return directory.rstrip("/") + "/variables/variables"

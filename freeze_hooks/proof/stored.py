@@ -1,0 +1,104 @@
+"""What a graph answers with the values of a checkpoint, which its own Saver restores."""
+
+from __future__ import annotations
+
+from typing import (
+    Any,
+    Callable,
+    Container,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    Mapping,
+    Optional,
+    Tuple,
+)
+
+from ..errors import FreezeError
+from ..signature import Signature
+from .asked import Verify
+from .copied import Copy
+from .ends import Ends, optional_in, taken_by
+from .expected import Expected, expected_of
+from .feeds import check_feeds
+from .hints import hints_in
+from .renaming import renaming_among
+from .restored import Reader, restored_by
+
+
+class StoredAnswers:
+    """What a file of a stored graph must answer.
+
+    Args:
+      verify: on what.
+      signature: the file's.
+      graph_def: the graph.
+      ends: what was asked for of it.
+      prefix: the checkpoint's; None where the graph has no variables.
+      saver_def: of the Saver whose ops are in the graph; without, variables are found by name.
+      needed: names of the variables that the checkpoint must have.
+      variable_map, ema: as in `freeze_checkpoint`.
+      assets: {tensor: path} of what is fed to the ops that fill lookup tables.
+      look: called with each part of the graph that is to be run, and refuses what it must not do.
+
+    Raises:
+      FreezeError: what is to be fed does not fit the graph.
+    """
+
+    def __init__(
+        self,
+        verify: Verify,
+        signature: Signature,
+        graph_def: Any,
+        ends: Ends,
+        prefix: Optional[str],
+        saver_def: Optional[Any] = None,
+        needed: Container[str] = (),
+        variable_map: Any = None,
+        ema: Any = None,
+        assets: Optional[Mapping[str, str]] = None,
+        look: Callable[[Any], None] = lambda part: None,
+    ) -> None:
+        self._verify, self._signature, self._ends = verify, signature, ends
+        self._prefix, self._needed = prefix, needed
+        self._variable_map, self._ema = variable_map, ema
+        self._copy = Copy(graph_def, ends, assets, look)
+        self._taken = taken_by(self._copy.graph, ends)
+        check_feeds(verify, self._taken, optional_in(self._copy.graph, ends))
+        self._restored = restored_by(graph_def, saver_def, look) if prefix is not None else None
+
+    def expected(self) -> Expected:
+        """What the file must answer.
+
+        Raises:
+          FreezeError: the graph does not take the feeds, or a value is not found.
+        """
+        hints = {} if self._verify.feeds else hints_in(self._copy.graph, self._ends)
+        with self._copy.opened(self._filling) as answer:
+            return expected_of(self._verify, self._signature, self._taken, answer, hints)
+
+    def _filling(self, names: Iterable[str]) -> Iterator[Tuple[str, Any]]:
+        if self._prefix is None:
+            return
+        reader = Reader(self._prefix, self._copy.shapes)
+        known = self._restored.names if self._restored else frozenset()
+        there = lambda name: name in known or reader.has(name)  # noqa: E731
+        listed = [*known, *reader.names()]
+        named = renaming_among(listed, there, self._variable_map, self._ema)
+        takers: Dict[str, List[str]] = {}
+        for name in names:
+            takers.setdefault(named(name), []).append(name)
+        if self._restored:
+            for source, value in self._restored.read(self._prefix, sorted(known & set(takers))):
+                for name in takers[source]:
+                    yield name, value
+        for source in sorted(set(takers) - known):
+            value = reader.value(source)
+            for name in takers[source]:
+                if value is not None:
+                    yield name, value
+                elif name in self._needed:
+                    raise FreezeError(
+                        f"verify= finds no value of variable {name!r} in checkpoint {self._prefix}"
+                    )
