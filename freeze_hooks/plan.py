@@ -41,6 +41,7 @@ from .graph.names import split, tensor_name
 from .graph.pipelines import cuts
 from .graph.portable import drop_new_defaults
 from .graph.small import shrink
+from .graph.state import fed_variables, feed_variables, return_states
 from .graph.suggest import no_outputs
 from .graph.tables import Table, freeze_tables
 from .graph.variables import Variable, freeze_variables, variables_of
@@ -136,6 +137,7 @@ def compile_plan(
     shape_of: Callable[[str], Shape],
     one_call: bool = False,
     content_of: Optional[Callable[[str], Optional[Table]]] = None,
+    runs: Sequence[str] = (),
 ) -> FreezePlan:
     """Compile what `spec` asks of a training graph.
 
@@ -147,6 +149,7 @@ def compile_plan(
         what was assigned; in a training graph, which may run in part, such reads are refused.
       content_of: gives the content of static lookup tables, see `freeze_tables`; without it
         tables stay as they are.
+      runs: nodes that run though no output waits for them, as a function's updates do.
 
     Raises:
       UnknownNameError: spec names a tensor the graph lacks.
@@ -161,11 +164,14 @@ def compile_plan(
     originals = frozenset(body.nodes)
     inputs, moved = cut(body, spec.inputs or (), shape_of)
     fed = {end.key: tensor for end, (_, tensor) in zip(inputs, spec.inputs or ())}
+    states = fed_variables(body, inputs)
+    outputs = return_states(body, outputs, states, moved)
     moved.update(bind(body, spec.bind, shape_of))
-    body, settled = without_updates(body, moved, library, spec, one_call)
+    reduced = without_updates(body, moved, library, spec, one_call, states, runs)
+    body = reduced.body
     refuse_unguarded(body, inputs)
     variables = variables_of(body)
-    body, slots = _with_slots(body, library, spec, content_of, originals)
+    body, slots = _with_slots(body, library, spec, content_of, originals, inputs)
     outputs = [_value_of(end, variables.get(t), body) for end, t in zip(outputs, body.outputs)]
     if spec.lower_control_flow:
         lower(body, library)
@@ -187,8 +193,10 @@ def compile_plan(
         unused,
         batches,
         one_call,
-        settled,
+        reduced.settled,
         away.tensors,
+        {v.node: reduced.changed[v.node] for v in slots.values() if v.node in reduced.changed},
+        {end.key: tensor for end, (_, tensor) in zip(outputs, spec.outputs)},
     )
     renamed = name_ends(body, inputs, outputs, slots)
     slots = {renamed.get(name, name): variable for name, variable in slots.items()}
@@ -214,9 +222,11 @@ def _with_slots(
     spec: FreezeSpec,
     content_of: Optional[Callable[[str], Optional[Table]]],
     originals: Container[str],
+    inputs: Sequence[End],
 ) -> Tuple[Body, Dict[str, Variable]]:
     """The body with slots in place of variables and tables' contents, and what each slot takes."""
     slots = freeze_variables(body, library, spec.kept)
+    feed_variables(body, slots, inputs)
     if content_of is not None:
         slots.update(freeze_tables(body, content_of))
     _originals(slots, originals)

@@ -81,7 +81,8 @@ def plan_concrete(
         dict(zip(naming.inputs, (moved[name] for name in fed))),
         **options,
     )
-    plan = compile_plan(graph_def, spec, shape_of, one_call=True, content_of=_filled)
+    runs = [moved[op.name] for op in graph.control_outputs if op.name in moved]
+    plan = compile_plan(graph_def, spec, shape_of, True, _filled, runs)
     variables = [slot.variable for slot in plan.slots]
     own = {node.name: node for node in graph.as_graph_def().node if node.op in REF_VARIABLES}
     readers = [

@@ -7,10 +7,20 @@ from typing import Any, Callable, Container, Dict, List, Mapping, Optional, Sequ
 
 from .._tf import DT_RESOURCE, DT_VARIANT, AttrValue, dtype_name, v1
 from ..errors import FreezeError, NotFreezableError, UnknownNameError
-from .body import MERGES, NEXT_ITERATIONS, Body, data_inputs, depths, has_frames, output_type
+from .body import (
+    MERGES,
+    NEXT_ITERATIONS,
+    VARIABLES,
+    Body,
+    data_inputs,
+    depths,
+    has_frames,
+    output_type,
+)
 from .names import join, split, tensor_name, unique, unknown
 from .order import above
 from .pipelines import is_source
+from .variables import variables_of
 
 PLACEHOLDERS = frozenset(("Placeholder", "PlaceholderV2", "PlaceholderWithDefault"))
 _MOST_SAID = 8
@@ -39,8 +49,14 @@ def resolve(nodes: Mapping[str, Any], argument: str, tensor: str) -> Tuple[str, 
       UnknownNameError: with near matches, or with the outputs that the operation has.
     """
     name, port = split(tensor)
+    if name not in nodes and f"{name}/part_0" in nodes:
+        parts = [n for n in nodes if n.startswith(name + "/part_") and nodes[n].op in VARIABLES]
+        raise UnknownNameError(
+            f"{argument}=: variable {name!r} is kept in parts, which are variables of their own: "
+            f"name each of {', '.join(map(repr, parts))}"
+        )
     if name not in nodes:
-        raise unknown(f"{argument}=:", name, nodes, _data(nodes) if argument == "inputs" else "")
+        raise unknown(f"{argument}=:", name, nodes, _hint(nodes, argument, name))
     dtype = output_type(nodes[name], port)
     if dtype is None:
         count = 0
@@ -52,6 +68,13 @@ def resolve(nodes: Mapping[str, Any], argument: str, tensor: str) -> Tuple[str, 
             f"whose outputs are: {has}"
         )
     return join(name, port), dtype
+
+
+def _hint(nodes: Mapping[str, Any], argument: str, name: str) -> str:
+    owner = name.rpartition("/")[0]
+    if owner in nodes and nodes[owner].op in VARIABLES:
+        return f" The variable itself is {owner!r}"
+    return _data(nodes) if argument == "inputs" else ""
 
 
 def _data(nodes: Mapping[str, Any]) -> str:
@@ -97,14 +120,21 @@ def cut(
 ) -> Tuple[List[End], Dict[str, str]]:
     """Add a placeholder for each input tensor; returns the ends and {tensor: its placeholder}.
 
-    A pipeline's batch size does not bind the file: the first dimension is left open, except
-    where the tensor is a placeholder already, whose shape somebody chose.
+    Of a variable, what is read of it is fed, wherever that is. A pipeline's batch size does not
+    bind the file: the first dimension is left open, except where the tensor is a placeholder
+    already, whose shape somebody chose.
     """
     ends: List[End] = []
     moved: Dict[str, str] = {}
+    variables = variables_of(body) if inputs else {}
     in_loops = depths(body, conditionals=False) if inputs and has_frames(body.nodes) else {}
     for key, tensor in inputs:
         text, dtype = resolve(body.nodes, "inputs", tensor)
+        variable = variables.get(text)
+        if variable is not None:  # it stays one until all that reads it is known
+            wanted = key or text
+            ends.append(End(wanted, wanted, text, variable.dtype, variable.shape))
+            continue
         if dtype in (DT_RESOURCE, DT_VARIANT):
             raise NotFreezableError(
                 f"inputs=: {tensor!r} is a {dtype_name(dtype)}, which cannot be fed"
@@ -121,7 +151,7 @@ def cut(
         if op not in PLACEHOLDERS or _defaults_to_data(body, name):
             if shape and op not in PLACEHOLDERS:
                 shape, batch = (None,) + shape[1:], shape[0]
-            attrs = {"dtype": AttrValue(type=dtype), "shape": _shape_attr(shape)}
+            attrs = {"dtype": AttrValue(type=dtype), "shape": shape_attr(shape)}
             placeholder = body.add("Placeholder", name + "/cut", **attrs).name
             moved[text] = placeholder
         wanted = key or name
@@ -157,7 +187,8 @@ def _defaults_to_data(body: Body, name: str) -> bool:
     return any(is_source(body.nodes[other].op) for other in above(body, body.nodes[name].input))
 
 
-def _shape_attr(shape: Shape) -> Any:
+def shape_attr(shape: Shape) -> Any:
+    """A shape as an attribute of a placeholder."""
     value = AttrValue()
     if shape is None:
         value.shape.unknown_rank = True

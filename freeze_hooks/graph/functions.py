@@ -39,6 +39,17 @@ class Library:
         self._bodies: Dict[str, Body] = {}
         self._copied = 0
 
+    def copy(self) -> Library:
+        """One to simplify another version of the graph with."""
+        copied = Library.empty()
+        copied._defs.update(self._defs)
+        return copied
+
+    @classmethod
+    def empty(cls) -> Library:
+        """One without functions."""
+        return cls(GraphDef().library)
+
     def __contains__(self, name: str) -> bool:
         return name in self._defs
 

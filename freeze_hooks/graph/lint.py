@@ -11,7 +11,7 @@ from .._tf import comes_with_tensorflow, v1
 from .body import SWITCHES, TABLE_INITS, Body, data_inputs
 from .cut import PLACEHOLDERS
 from .fold import CASES, IFS
-from .names import split
+from .names import split, unique
 from .pipelines import PIPELINE, PYTHON, with_cuts
 
 _NORM = "training_batch_norm"
@@ -60,6 +60,8 @@ class Asked:
       one_call: the graph is that of a function, to which other remedies apply.
       settled: assignments whose results the outputs need.
       cuts: {tensor of the training graph: what it is}, to feed instead of a pipeline.
+      carried: {variable or table: the op} of what a run reads, and changes for the next one.
+      outputs: {key: tensor of the training graph} of the file's outputs.
     """
 
     inputs: Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -69,6 +71,8 @@ class Asked:
     one_call: bool = False
     settled: Sequence[str] = ()
     cuts: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    carried: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    outputs: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 def lint(bodies: Iterable[Body], asked: Asked = Asked()) -> List[Finding]:
@@ -109,6 +113,8 @@ def lint(bodies: Iterable[Body], asked: Asked = Asked()) -> List[Finding]:
     if missing:
         remedy = "name them in inputs=, or fix them with bind="
         findings.append(Finding("unfed", missing, "placeholders that inputs= leaves out", remedy))
+    if asked.carried:
+        findings.append(_carried(asked, how))
     if asked.settled:
         problem = "updates of variables go into the outputs, as the next step would make them"
         findings.append(Finding("update", tuple(asked.settled), problem, how))
@@ -117,6 +123,25 @@ def lint(bodies: Iterable[Body], asked: Asked = Asked()) -> List[Finding]:
         unused = tuple(asked.unused)
         findings.append(Finding("unused", unused, "inputs that no output needs", remedy))
     return findings
+
+
+def _carried(asked: Asked, how: str) -> Finding:
+    """What to say of state, such as a recurrent net's, a counter or a cache."""
+    by = ", ".join(dict.fromkeys(asked.carried.values()))
+    problem = f"each run reads what the last one left, by {by}, but a file holds it as it is now"
+    if asked.one_call:
+        remedy = _REMEDIES_OF_FUNCTIONS["state"]
+    else:
+        inputs, outputs = with_cuts(asked.inputs, asked.cuts), dict(asked.outputs)
+        for name in asked.carried:
+            short = name.rsplit("/", 1)[-1]
+            inputs[unique(short + "_in", inputs)] = name
+            outputs[unique(short + "_out", outputs)] = name
+        remedy = (
+            "if inference itself carries it on, feed and return it, as in "
+            f"inputs={inputs}, outputs={outputs}; if only training does, {how}"
+        )
+    return Finding("state", tuple(asked.carried), problem, remedy)
 
 
 def _cutting(asked: Asked) -> Mapping[str, str]:
@@ -238,4 +263,6 @@ _REMEDIES_OF_FUNCTIONS = {
     "random": "trace the function for inference, with training=False",
     "python": "write them with TensorFlow's ops",
     "pipeline": "pass its elements as arguments",
+    "state": "make it an argument, and return its new value (of a Keras RNN: stateful=False, "
+    "initial_state= an input, return_state=True)",
 }

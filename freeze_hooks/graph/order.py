@@ -2,51 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterable, Mapping, Optional, Set
+from typing import Any, Dict, Iterable, Mapping, Set, Tuple
 
 from ..errors import NotFreezableError
-from .body import Body, data_inputs, has_frames, prune, topological
+from .body import Body, prune, topological
 from .fold import BRANCHING, WHILES, branches_of
 from .functions import CALLS, Library
 from .names import inputs_among, split
 from .variables import Carried, Kept, Variable, changes, handed, hands_on, variables_of
-
-
-def follow_assignments(body: Body) -> None:
-    """Let a read that comes after an AssignVariableOp take what that assigned, in place.
-
-    So are the draws from a random seed frozen, which each draw counts up: as one call of the
-    function makes them, from the seed's present value on.
-    """
-    if has_frames(body.nodes):
-        return
-    writers: Dict[str, Set[str]] = {name: set() for name in variables_of(body)}
-    reads = []
-    for node in body.nodes.values():
-        for text in data_inputs(node):
-            if text not in writers:
-                continue
-            if node.op != "ReadVariableOp":
-                writers[text].add(node.name)
-            elif len(node.input) > 1:
-                reads.append(node)
-    values = {read.name: _assigned(body, read, writers[read.input[0]]) for read in reads}
-    for read in reads:
-        value = values[read.name]
-        if value is not None:
-            read.op = "Identity"
-            read.attr["T"].type = read.attr["dtype"].type
-            del read.attr["dtype"], read.input[:]
-            read.input.append(value)
-
-
-def _assigned(body: Body, read: Any, users: Set[str]) -> Optional[str]:
-    """The tensor that a variable holds when it is read, if AssignVariableOps alone changed it."""
-    before = users & above(body, read.input).keys() if users else users
-    if any(body.nodes[name].op != "AssignVariableOp" for name in before):
-        return None
-    last = [n for n in before if before - {n} <= above(body, body.nodes[n].input).keys()]
-    return str(body.nodes[last[0]].input[1]) if last else None
 
 
 def above(body: Body, inputs: Iterable[str]) -> Dict[str, None]:
@@ -93,8 +56,32 @@ def refuse_reads_after_writes(body: Body, library: Library, kept: Kept = None) -
     _written(body, library, {(name, 0): variable for name, variable in frozen.items()})
 
 
+def written(body: Body, library: Library, carried: Carried) -> Dict[str, Set[str]]:
+    """{variable: the nodes that change it}; `carried` grows to all tensors that hand them on."""
+    found: Dict[str, Set[str]] = {}
+    writers, _ = _writers(body, library, carried, False)
+    for node, names in writers.items():
+        for name in names:
+            found.setdefault(name, set()).add(node)
+    return found
+
+
 def _written(body: Body, library: Library, carried: Carried) -> Set[str]:
     """Names of the variables that a body changes, after a look at its reads."""
+    writers, users = _writers(body, library, carried, True)
+    changed: Set[str] = set().union(*writers.values())
+    needed = prune(body).nodes if changed else {}
+    for name, given in users.items():
+        read = changed & {v.node for v in given.values()}
+        if read and name in needed:
+            _refuse(body, body.nodes[name], read, writers)
+    return changed
+
+
+def _writers(
+    body: Body, library: Library, carried: Carried, refusing: bool
+) -> Tuple[Dict[str, Set[str]], Dict[str, Dict[int, Variable]]]:
+    """What changes variables, with their names, and what is given some, by its inputs."""
     writers: Dict[str, Set[str]] = {}
     users: Dict[str, Dict[int, Variable]] = {}
     for node in topological(body):
@@ -107,19 +94,15 @@ def _written(body: Body, library: Library, carried: Carried) -> Set[str]:
             continue
         users[node.name] = given
         if node.op in BRANCHING:
-            writers[node.name] = _written_in_branches(node, library, given)
+            writers[node.name] = _written_in_branches(node, library, given, refusing)
         elif changes(node, given):
             writers[node.name] = {v.node for v in given.values()}
-    written: Set[str] = set().union(*writers.values())
-    needed = prune(body).nodes if written else {}
-    for name, given in users.items():
-        read = written & {v.node for v in given.values()}
-        if read and name in needed:
-            _refuse(body, body.nodes[name], read, writers)
-    return written
+    return writers, users
 
 
-def _written_in_branches(node: Any, library: Library, given: Mapping[int, Variable]) -> Set[str]:
+def _written_in_branches(
+    node: Any, library: Library, given: Mapping[int, Variable], refusing: bool
+) -> Set[str]:
     offset = 0 if node.op in WHILES else 1
     found: Set[str] = set()
     for func in branches_of(node):
@@ -130,7 +113,10 @@ def _written_in_branches(node: Any, library: Library, given: Mapping[int, Variab
             for i, variable in given.items()
             if variable.resource and i >= offset
         }
-        found |= _written(branch, library, inner)
+        if refusing:
+            found |= _written(branch, library, inner)
+        else:
+            found |= written(branch, library, inner).keys()
     return found
 
 

@@ -82,6 +82,11 @@ def refuse_lookups_after_changes(body: Body) -> None:
             )
 
 
+def changed_tables(body: Body) -> Dict[str, Set[str]]:
+    """{mutable table: the nodes that change it}."""
+    return _users_of_tables(body)[1]
+
+
 def _users_of_tables(body: Body) -> Tuple[Dict[str, str], Dict[str, Set[str]]]:
     """{node: mutable table that it uses}, and {table: the nodes that change it}."""
     users: Dict[str, str] = {}

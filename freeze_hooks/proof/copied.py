@@ -52,6 +52,8 @@ class Copy:
             self._made_up = _made_up(self.graph)
             self._assigns = {op.name: assign_to(op) for op in held}
             self._fetches = {n: readable(self.graph, t) for n, t in ends.outputs.items()}
+        fed = {node_of(tensor) for tensor in ends.inputs.values()} & set(self._held)
+        self._left = [n for n, t in ends.outputs.items() if node_of(t) in fed]  # once it ran
         self.graph.finalize()
 
     @property
@@ -103,12 +105,15 @@ class Copy:
         fed = {**self._made_up, **self._assets, **self._ends.fixed}
         for name, value in feeds.items():
             tensor = self.graph.get_tensor_by_name(self._ends.inputs[name])
-            if tensor.dtype.base_dtype == tf.resource:
+            if tensor.op.type in VARIABLES:
                 placeholders, assign = self._assigns[tensor.op.name]
                 session.run(assign, {placeholders[0]: value})
             else:
                 fed[tensor.name] = value
-        return dict(session.run(self._fetches, fed))
+        first = {n: fetch for n, fetch in self._fetches.items() if n not in self._left}
+        answers = dict(session.run(first, fed))
+        answers.update(session.run({name: self._fetches[name] for name in self._left}))
+        return answers
 
 
 def readable(graph: Any, name: str) -> Any:

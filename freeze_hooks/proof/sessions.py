@@ -16,7 +16,7 @@ from .expected import Expected, expected_of
 from .feeds import check_feeds
 from .hints import hints_in
 from .live_values import LiveValues
-from .ops import is_fed_in_training, needed, only_reads
+from .ops import VARIABLES, is_fed_in_training, needed, only_reads
 from .renaming import Renaming
 from .restored import Restored, restored_by
 
@@ -84,8 +84,9 @@ class SessionAnswers:
     def _may_run(self) -> bool:
         """Whether to ask the session changes nothing, and needs nothing but the feeds."""
         given = {*self._ends.inputs.values(), *self._ends.fixed}
-        tensors = [*self._ends.outputs.values(), *self._ends.inputs.values()]
-        if any(_is_handle(self._graph.get_tensor_by_name(name)) for name in tensors):
+        asked = map(self._graph.get_tensor_by_name, self._ends.outputs.values())
+        fed = map(self._graph.get_tensor_by_name, self._ends.inputs.values())
+        if any(map(_is_handle, asked)) or any(tensor.op.type in VARIABLES for tensor in fed):
             return False  # a variable itself, which cannot be fetched or fed
         ops = needed(self._graph, self._ends.outputs.values(), given)
         if not all(only_reads(op) and not is_fed_in_training(op.type) for op in ops):
