@@ -221,6 +221,7 @@ def _plan_graph_model(model: Any, ema: Optional[str], form: Mapping[str, Any]) -
         dict(zip(outputs, model.outputs)),
         dict(zip(inputs, model.inputs)),
         dict.fromkeys(phases, False),
+        runs=tuple(getattr(update, "op", update).name for update in model.state_updates),
         **form,
     )
     freezer = Freezer(session.graph, spec)

@@ -137,7 +137,6 @@ def compile_plan(
     shape_of: Callable[[str], Shape],
     one_call: bool = False,
     content_of: Optional[Callable[[str], Optional[Table]]] = None,
-    runs: Sequence[str] = (),
 ) -> FreezePlan:
     """Compile what `spec` asks of a training graph.
 
@@ -149,7 +148,6 @@ def compile_plan(
         what was assigned; in a training graph, which may run in part, such reads are refused.
       content_of: gives the content of static lookup tables, see `freeze_tables`; without it
         tables stay as they are.
-      runs: nodes that run though no output waits for them, as a function's updates do.
 
     Raises:
       UnknownNameError: spec names a tensor the graph lacks.
@@ -167,7 +165,7 @@ def compile_plan(
     states = fed_variables(body, inputs)
     outputs = return_states(body, outputs, states, moved)
     moved.update(bind(body, spec.bind, shape_of))
-    reduced = without_updates(body, moved, library, spec, one_call, states, runs)
+    reduced = without_updates(body, moved, library, spec, one_call, states)
     body = reduced.body
     refuse_unguarded(body, inputs)
     variables = variables_of(body)
@@ -192,7 +190,7 @@ def compile_plan(
         unasked,
         unused,
         batches,
-        one_call,
+        one_call or bool(spec.runs),
         reduced.settled,
         away.tensors,
         {v.node: reduced.changed[v.node] for v in slots.values() if v.node in reduced.changed},

@@ -41,6 +41,7 @@ class FreezeSpec:
       verify: how each file is proved, a `Verify`; None proves nothing.
       kept: says of a variable, by its node's name, whether it stays one in the file; None: none do.
       targets: names of ops without outputs that stay, where variables do.
+      runs: names of nodes that run with the outputs, though none waits for them: updates.
       devices: whether nodes stay on the devices that the graph places them on.
     """
 
@@ -58,6 +59,7 @@ class FreezeSpec:
     verify: Any = None
     kept: Optional[Callable[[str], bool]] = None
     targets: Tuple[str, ...] = ()
+    runs: Tuple[str, ...] = ()
     devices: bool = False
 
     @classmethod

@@ -56,7 +56,8 @@ def plan_concrete(
     graph = concrete.graph
     captures = {inner.op.name: outer for outer, inner in _tf.captures(graph)}
     graph_def = graph.as_graph_def()
-    embedded = _embedded(graph_def, captures, naming)
+    own = {id(v.handle): v.name.split(":")[0] for v in graph.variables if hasattr(v, "handle")}
+    embedded = _embedded(graph_def, captures, {**own, **naming.variables})
     graph_def = embed(graph_def, embedded)
     moved = strip_scopes(graph_def, naming.is_scope)
     handles = {
@@ -79,16 +80,16 @@ def plan_concrete(
     spec = FreezeSpec.make(
         dict(zip(naming.outputs, outputs)),
         dict(zip(naming.inputs, (moved[name] for name in fed))),
+        runs=tuple(moved[op.name] for op in graph.control_outputs if op.name in moved),
         **options,
     )
-    runs = [moved[op.name] for op in graph.control_outputs if op.name in moved]
-    plan = compile_plan(graph_def, spec, shape_of, True, _filled, runs)
+    plan = compile_plan(graph_def, spec, shape_of, one_call=True, content_of=_filled)
     variables = [slot.variable for slot in plan.slots]
-    own = {node.name: node for node in graph.as_graph_def().node if node.op in REF_VARIABLES}
+    refs = {node.name: node for node in graph.as_graph_def().node if node.op in REF_VARIABLES}
     readers = [
         _reader(handles[v.node], v, replaced or _itself, reduced or {})
         if v.resource
-        else _ref_reader(own[before[v.node]])
+        else _ref_reader(refs[before[v.node]])
         for v in variables
     ]
     found = [handles.get(variable.node) for variable in variables]
@@ -144,7 +145,9 @@ def _check_names(what: str, names: Sequence[str], tensors: Sequence[Any]) -> Non
         )
 
 
-def _embedded(graph_def: Any, captures: Mapping[str, Any], naming: Naming) -> Dict[str, Any]:
+def _embedded(
+    graph_def: Any, captures: Mapping[str, Any], names: Mapping[int, str]
+) -> Dict[str, Any]:
     types = lookup_types(graph_def)
     taken = {node.name for node in graph_def.node}
     found: Dict[str, Any] = {}
@@ -153,7 +156,7 @@ def _embedded(graph_def: Any, captures: Mapping[str, Any], naming: Naming) -> Di
         if typed is not None and types and is_table(tensor):
             typed = None  # TensorFlow 2.11 says of a loaded table what it says of a variable
         if typed is not None:
-            called = unique(naming.variables.get(id(tensor)) or _stem(name), taken)
+            called = unique(names.get(id(tensor)) or _stem(name), taken)
             taken.add(called)
             found[name] = Variable(called, typed[0], static(typed[1]), True)
         elif tensor.dtype == tf.resource:

@@ -41,7 +41,6 @@ def without_updates(
     spec: FreezeSpec,
     one_call: bool = False,
     fed: Sequence[str] = (),
-    runs: Sequence[str] = (),
 ) -> Reduced:
     """Take out of a graph what only updates variables, once binding has folded it.
 
@@ -52,25 +51,24 @@ def without_updates(
       spec: what is asked of it.
       one_call: it is that of a function, in which what is read after an assignment is that.
       fed: variables that are inputs, of which the same is true.
-      runs: nodes that run though no output waits for them.
 
     Raises:
       NotFreezableError: what they need of a variable or table may be what it is changed to.
     """
-    reached = above(body, [*body.outputs, *runs])
+    reached = above(body, [*body.outputs, *spec.runs])
     if not (spec.kept or spec.targets or may_change(body.nodes[name].op for name in reached)):
         reduced = simplify(prune(body, moved), library)
-        refuse_unreturned(reduced, body, fed)
+        refuse_unreturned(reduced, body, library, fed)
         return Reduced(reduced, [], {})
     original = body
-    changed = {} if spec.kept else changed_in_a_run(body, moved, library.copy(), runs)
+    changed = {} if spec.kept else changed_in_a_run(body, moved, library.copy(), spec.runs)
     body.awaited = after_writes(body, spec.kept)
     body.late = late_readers(body)
     body = simplify(prune(body, moved, keep_order=True), library)
     if one_call or fed:
-        follow_assignments(body, None if one_call else fed)
+        follow_assignments(body, library, None if one_call else fed)
         body = prune(body, keep_order=True)
-    refuse_unreturned(body, original, fed)
+    refuse_unreturned(body, original, library, fed)
     upgrade_tables(body.nodes.values())
     refuse_reads_after_writes(body, library, spec.kept)
     refuse_lookups_after_changes(body)

@@ -49,8 +49,8 @@ def resolve(nodes: Mapping[str, Any], argument: str, tensor: str) -> Tuple[str, 
       UnknownNameError: with near matches, or with the outputs that the operation has.
     """
     name, port = split(tensor)
-    if name not in nodes and f"{name}/part_0" in nodes:
-        parts = [n for n in nodes if n.startswith(name + "/part_") and nodes[n].op in VARIABLES]
+    if argument == "inputs" and _is_variable(f"{name}/part_0", nodes):
+        parts = [n for n in nodes if n.startswith(name + "/part_") and _is_variable(n, nodes)]
         raise UnknownNameError(
             f"{argument}=: variable {name!r} is kept in parts, which are variables of their own: "
             f"name each of {', '.join(map(repr, parts))}"
@@ -70,9 +70,13 @@ def resolve(nodes: Mapping[str, Any], argument: str, tensor: str) -> Tuple[str, 
     return join(name, port), dtype
 
 
+def _is_variable(name: str, nodes: Mapping[str, Any]) -> bool:
+    return name in nodes and nodes[name].op in VARIABLES
+
+
 def _hint(nodes: Mapping[str, Any], argument: str, name: str) -> str:
     owner = name.rpartition("/")[0]
-    if owner in nodes and nodes[owner].op in VARIABLES:
+    if _is_variable(owner, nodes):
         return f" The variable itself is {owner!r}"
     return _data(nodes) if argument == "inputs" else ""
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Container, Dict, List, Optional, Set, Tuple
+from typing import Any, Container, Dict, List, Mapping, Optional, Set, Tuple
 
 from .._tf import AttrValue
 from .body import Body, data_inputs, depths, has_frames, topological
+from .functions import Library
 from .names import inputs_among
-from .order import above
-from .variables import Variable, changes, hands_on, variables_of
+from .order import above, written
+from .variables import Variable, changes, variables_of
 
 _SETS = frozenset(("AssignVariableOp", "Assign"))
 _ADDS = {
@@ -19,7 +20,9 @@ _ADDS = {
 }
 
 
-def follow_assignments(body: Body, among: Optional[Container[str]] = None) -> None:
+def follow_assignments(
+    body: Body, library: Library, among: Optional[Container[str]] = None
+) -> None:
     """Let a read that comes after assignments of a variable take what they leave, in place.
 
     So are the draws from a random seed frozen, which each draw counts up: as one call of the
@@ -27,6 +30,7 @@ def follow_assignments(body: Body, among: Optional[Container[str]] = None) -> No
 
     Args:
       body: which must still have the control inputs of what takes variables.
+      library: its functions.
       among: names of the variables that this is for; None: all resource variables.
     """
     variables = {
@@ -37,7 +41,7 @@ def follow_assignments(body: Body, among: Optional[Container[str]] = None) -> No
     if not variables or (among is None and has_frames(body.nodes)):
         return
     inner = depths(body) if has_frames(body.nodes) else {}
-    writers, reads = _users(body, variables)
+    writers, reads = _users(body, library, variables)
     followed = []
     for read, name in reads:
         before = writers[name] & above(body, read.input).keys() if writers[name] else set()
@@ -58,10 +62,13 @@ def follow_assignments(body: Body, among: Optional[Container[str]] = None) -> No
 Reads = List[Tuple[Any, str]]
 
 
-def _users(body: Body, variables: Dict[str, Variable]) -> Tuple[Dict[str, Set[str]], Reads]:
-    """What may change each variable, and the reads of them that wait for something."""
+def _users(
+    body: Body, library: Library, variables: Mapping[str, Variable]
+) -> Tuple[Dict[str, Set[str]], Reads]:
+    """What changes each variable, and the reads of them that wait for something."""
     carried = {(name, 0): variable for name, variable in variables.items()}
-    writers: Dict[str, Set[str]] = {name: set() for name in variables}
+    changed = written(body, library, dict(carried))
+    writers = {name: changed.get(name, set()) for name in variables}
     reads = []
     for node in topological(body):
         given = inputs_among(node, carried)
@@ -71,11 +78,11 @@ def _users(body: Body, variables: Dict[str, Variable]) -> Tuple[Dict[str, Set[st
         if node.op == ("ReadVariableOp" if variable.resource else "Identity"):
             if len(node.input) > 1:
                 reads.append((node, variable.node))
-        elif changes(node, given) or hands_on(node, variable):
-            for variable in given.values():
-                writers[variable.node].add(node.name)
-            if node.op in ("Assign", "AssignAdd", "AssignSub"):
-                carried[node.name, 0] = variable  # the reference, handed on
+        elif node.op in ("Assign", "AssignAdd", "AssignSub"):
+            carried[node.name, 0] = variable  # the reference, handed on
+            writers[variable.node].add(node.name)
+        elif not variable.resource and changes(node, given):
+            writers[variable.node].add(node.name)
     return writers, reads
 
 

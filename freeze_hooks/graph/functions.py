@@ -41,14 +41,9 @@ class Library:
 
     def copy(self) -> Library:
         """One to simplify another version of the graph with."""
-        copied = Library.empty()
+        copied = Library(GraphDef().library)
         copied._defs.update(self._defs)
         return copied
-
-    @classmethod
-    def empty(cls) -> Library:
-        """One without functions."""
-        return cls(GraphDef().library)
 
     def __contains__(self, name: str) -> bool:
         return name in self._defs

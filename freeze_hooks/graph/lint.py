@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import re
-from typing import Any, Container, Dict, Iterable, List, Mapping, Sequence, Set, Tuple
+from typing import Any, Container, Dict, Iterable, Iterator, List, Mapping, Sequence, Set, Tuple
 
 from .._tf import comes_with_tensorflow, v1
 from .body import SWITCHES, TABLE_INITS, Body, data_inputs
@@ -57,7 +57,7 @@ class Asked:
       unasked: placeholders that are in the graph though inputs= does not name them.
       unused: inputs that the outputs do not need.
       batches: batch sizes of the training that inputs= made free.
-      one_call: the graph is that of a function, to which other remedies apply.
+      one_call: the graph is that of a function or model, to which other remedies apply.
       settled: assignments whose results the outputs need.
       cuts: {tensor of the training graph: what it is}, to feed instead of a pipeline.
       carried: {variable or table: the op} of what a run reads, and changes for the next one.
@@ -113,8 +113,7 @@ def lint(bodies: Iterable[Body], asked: Asked = Asked()) -> List[Finding]:
     if missing:
         remedy = "name them in inputs=, or fix them with bind="
         findings.append(Finding("unfed", missing, "placeholders that inputs= leaves out", remedy))
-    if asked.carried:
-        findings.append(_carried(asked, how))
+    findings += _carried(asked, how)
     if asked.settled:
         problem = "updates of variables go into the outputs, as the next step would make them"
         findings.append(Finding("update", tuple(asked.settled), problem, how))
@@ -125,23 +124,28 @@ def lint(bodies: Iterable[Body], asked: Asked = Asked()) -> List[Finding]:
     return findings
 
 
-def _carried(asked: Asked, how: str) -> Finding:
+def _carried(asked: Asked, how: str) -> Iterator[Finding]:
     """What to say of state, such as a recurrent net's, a counter or a cache."""
-    by = ", ".join(dict.fromkeys(asked.carried.values()))
-    problem = f"each run reads what the last one left, by {by}, but a file holds it as it is now"
-    if asked.one_call:
+    for tables in (False, True):
+        names = [n for n, change in asked.carried.items() if change.startswith("Lookup") == tables]
+        if not names:
+            continue
+        by = ", ".join(dict.fromkeys(asked.carried[name] for name in names))
+        problem = f"each run reads what the last one left, by {by}, but a file holds it as it is"
         remedy = _REMEDIES_OF_FUNCTIONS["state"]
-    else:
-        inputs, outputs = with_cuts(asked.inputs, asked.cuts), dict(asked.outputs)
-        for name in asked.carried:
-            short = name.rsplit("/", 1)[-1]
-            inputs[unique(short + "_in", inputs)] = name
-            outputs[unique(short + "_out", outputs)] = name
-        remedy = (
-            "if inference itself carries it on, feed and return it, as in "
-            f"inputs={inputs}, outputs={outputs}; if only training does, {how}"
-        )
-    return Finding("state", tuple(asked.carried), problem, remedy)
+        if tables:
+            remedy = "cut behind its look-ups with inputs=, and keep it outside"
+        elif not asked.one_call:
+            inputs, outputs = with_cuts(asked.inputs, asked.cuts), dict(asked.outputs)
+            for name in names:
+                short = name.rsplit("/", 1)[-1]
+                inputs[unique(short + "_in", inputs)] = name
+                outputs[unique(short + "_out", outputs)] = name
+            remedy = (
+                "if inference itself carries it on, feed and return it, as in "
+                f"inputs={inputs}, outputs={outputs}; if only training does, {how}"
+            )
+        yield Finding("state", tuple(names), problem, remedy)
 
 
 def _cutting(asked: Asked) -> Mapping[str, str]:

@@ -63,9 +63,35 @@ def refuse_late_reads(body: Body, kept: Kept = None) -> None:
                 if variable in changed and not _exclude(uses.sides[writer], way)
             ]
             before = above(body, body.nodes[name].input) if may else {}
-            found = [writer for writer in may if writer in before]
+            found = [
+                writer
+                for writer in may
+                if writer in before and not _puts_back(body, name, writer, variable)
+            ]
             if found:
                 refuse(body, body.nodes[name], variable, found)
+
+
+def _puts_back(body: Body, reader: str, writer: str, variable: str) -> bool:
+    """Whether an Assign changes nothing in those runs in which a node sees the variable.
+
+    So it is where the node can only see it by the very tensor that is assigned, as when a loop
+    that begins with the variable ran no iteration.
+    """
+    if body.nodes[writer].op != "Assign":
+        return False
+    assigned = split(body.nodes[writer].input[1])
+    stack = [split(text) for text in data_inputs(body.nodes[reader])]
+    seen = {assigned}
+    while stack:
+        tensor = stack.pop()
+        if tensor[0] == variable:
+            return False
+        node = body.nodes[tensor[0]]
+        if tensor not in seen and plain_op(node) in ALIASING:
+            stack += [split(text) for text in data_inputs(node)]
+        seen.add(tensor)
+    return True
 
 
 def _exclude(one: Sides, other: Sides) -> bool:

@@ -51,7 +51,7 @@ def return_states(
     return found
 
 
-def refuse_unreturned(body: Body, original: Body, fed: Sequence[str]) -> None:
+def refuse_unreturned(body: Body, original: Body, library: Library, fed: Sequence[str]) -> None:
     """Make sure that each output that `return_states` made has become a new value.
 
     Raises:
@@ -66,7 +66,9 @@ def refuse_unreturned(body: Body, original: Body, fed: Sequence[str]) -> None:
             continue
         name = given[0].node
         said = f"outputs= asks for what a run leaves in variable {name!r}, which inputs= names too"
-        before = written(_above(body, node), Library.empty(), {(name, 0): given[0]}).get(name)
+        nodes = {n: body.nodes[n] for n in above(body, [node.name])}
+        run = dataclasses.replace(body, nodes=nodes, outputs=[node.name])
+        before = written(run, library, {(name, 0): given[0]}).get(name)
         if before:
             by = " and ".join(f"{body.nodes[n].op} {n!r}" for n in sorted(before))
             raise NotFreezableError(
@@ -85,10 +87,6 @@ def refuse_unreturned(body: Body, original: Body, fed: Sequence[str]) -> None:
 
 def _node_of(text: str) -> str:
     return split(text)[0]
-
-
-def _above(body: Body, node: Any) -> Body:
-    return dataclasses.replace(body, nodes={n: body.nodes[n] for n in above(body, [node.name])})
 
 
 def feed_variables(body: Body, slots: Dict[str, Variable], inputs: Sequence[End]) -> None:

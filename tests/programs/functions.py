@@ -102,7 +102,9 @@ said["errors"] = [
         )
     ),
     error_of(
-        lambda: fh.plan_function(lambda x: weights.assign_add(x), input_signature=[spec([3, 2])])
+        lambda: fh.plan_function(
+            lambda x: weights.scatter_nd_add([[0]], x[:1]), input_signature=[spec([3, 2])]
+        )
     ),
 ]
 print(json.dumps(said))
