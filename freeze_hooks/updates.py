@@ -61,7 +61,7 @@ def without_updates(
         refuse_unreturned(reduced, body, library, fed)
         return Reduced(reduced, [], {})
     original = body
-    changed = {} if spec.kept else changed_in_a_run(body, moved, library.copy(), spec.runs)
+    changed = {} if spec.kept else changed_in_a_run(body, moved, library, spec.runs)
     body.awaited = after_writes(body, spec.kept)
     body.late = late_readers(body)
     body = simplify(prune(body, moved, keep_order=True), library)

@@ -39,12 +39,6 @@ class Library:
         self._bodies: Dict[str, Body] = {}
         self._copied = 0
 
-    def copy(self) -> Library:
-        """One to simplify another version of the graph with."""
-        copied = Library(GraphDef().library)
-        copied._defs.update(self._defs)
-        return copied
-
     def __contains__(self, name: str) -> bool:
         return name in self._defs
 

@@ -6,7 +6,7 @@ import dataclasses
 import re
 from typing import Any, Dict, List, Mapping, Sequence, Set
 
-from .._tf import AttrValue
+from .._tf import AttrValue, GraphDef
 from ..errors import FreezeError, NotFreezableError
 from .body import VARIABLES, Body, follow, prune
 from .cut import End, shape_attr
@@ -113,8 +113,10 @@ def changed_in_a_run(
     """
     ends = [split(follow(text, moved))[0] for text in body.outputs]
     whole = dataclasses.replace(body, effects=tuple(dict.fromkeys([*ends, *runs])))
+    own = GraphDef()  # so that the library does not grow by what is only looked at
+    own.library.function.extend(library.all())
     try:
-        whole = simplify(prune(whole, moved, keep_order=True), library)
+        whole = simplify(prune(whole, moved, keep_order=True), Library(own.library))
     except NotFreezableError:  # which is said where it matters
         return {}
     variables: Dict[Any, Variable] = {(n, 0): v for n, v in variables_of(whole).items()}
