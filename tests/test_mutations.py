@@ -157,7 +157,8 @@ class BySaver(InSession):
 
 class OfCheckpoint(InSession):
     def freeze(self, path, verify):
-        prefix = self.saver.save(self.session, path[: -len(".pb")])
+        with self._graph.as_default():
+            prefix = self.saver.save(self.session, path[: -len(".pb")])
         return fh.freeze_checkpoint(prefix, path, verify=verify, **ENDS)
 
 
@@ -168,6 +169,8 @@ class OfSavedModel(InSession):
         inputs = {name: tensor(name + ":0") for name in ("x", "ids", "word", "training")}
         outputs = {name: tensor(name + ":0") for name in ("probs", "scores")}
         with self._graph.as_default():
+            self._graph.clear_collection(v1.saved_model.constants.MAIN_OP_KEY)  # of the last one
+            self._graph.clear_collection(v1.saved_model.constants.LEGACY_INIT_OP_KEY)
             v1.saved_model.simple_save(
                 self.session, directory, inputs, outputs, v1.tables_initializer()
             )
