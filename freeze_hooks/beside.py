@@ -12,6 +12,11 @@ from .errors import FreezeError
 _ENDINGS = re.compile(r"(\.weights)?\.(keras|h5|hdf5)$")
 
 
+def frozen_path(path: str) -> str:
+    """Where a frozen file stands beside what a ModelCheckpoint writes."""
+    return _ENDINGS.sub("", path) + ".pb"
+
+
 class Beside:
     """Runs a ModelCheckpoint of any Keras, and looks whether it wrote.
 
@@ -44,7 +49,7 @@ class Beside:
         after = _stamp(path)
         if path is None or after is None or after == before:
             return None
-        return _ENDINGS.sub("", path) + ".pb"
+        return frozen_path(path)
 
     def _path(self, epoch: int, batch: Optional[int], logs: Mapping[str, Any]) -> Optional[str]:
         fields = {"epoch": epoch + 1, **logs}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 import functools
 import math
@@ -118,6 +119,25 @@ class Delivery:
             raise FreezeError("strict=True, and the frozen graph has\n  " + "\n  ".join(findings))
         for finding in findings:
             _tf.warn(f"{self._who}: {finding}")
+
+    def begin(self, resumed: bool) -> bool:
+        """A training begins; one before it leaves it nothing, unless it goes on from that.
+
+        Args:
+          resumed: whether it looks as if it did, for resume="auto".
+
+        Returns:
+          Whether it goes on.
+        """
+        self._writing.flush()
+        goes_on = resumed if self.options.resume == "auto" else bool(self.options.resume)
+        if not goes_on:
+            with contextlib.suppress(Exception):  # of a training that was broken off
+                self.raise_error()
+            self._best = None
+            self._failures.clear()
+            self.artifacts = []
+        return goes_on
 
     def best(self, directory: str, file: str, resumed: bool) -> Optional[publish.Best]:
         """The best value so far, with save_best_only; an older training's if this one goes on.

@@ -14,6 +14,7 @@ import tensorflow as tf
 from . import _tf, publish, stream
 from ._version import __version__
 from .errors import FreezeError, TooLargeError
+from .file_kinds import refuse_foreign
 from .graph.lint import Finding
 from .numerics import watched
 from .optimized import optimized
@@ -212,6 +213,8 @@ def write_frozen(
     The description stands in the file, and `beside` it too. The file does not appear if it answers
     otherwise than `expected`.
     """
+    if beside:  # else in place of TensorFlow's own functions, which take any path
+        refuse_foreign(path)
     start = time.perf_counter()
     odd: Dict[str, str] = {}
     values = watched(plan, values, plan.check_numerics, odd)

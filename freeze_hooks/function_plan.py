@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import functools
 import os
-from typing import Any, Callable, Iterator, Mapping, Optional, Sequence, Tuple
+import time
+from typing import Any, Callable, Iterator, Mapping, Optional, Sequence, Set, Tuple
 
-from .freezer import Artifact, write_frozen
+from . import _tf
+from .errors import FreezeError
+from .freezer import Artifact, warn_of, write_frozen
 from .graph.lint import Finding
 from .numbers import Run, metrics_of, whole
 from .plan import FreezePlan, Signature
 from .proof.expected import Expected
 from .stream import Value, held
+from .traced_from import TracedFrom
+
+_TOLD = 3  # changes that a message lists
 
 
 class FunctionPlan:
@@ -20,7 +26,9 @@ class FunctionPlan:
         plan = fh.plan_function(predict)
         plan.write("step-100.pb", step=100)
 
-    It is what `plan_function` and `plan_keras_model` give.
+    It is what `plan_function` and `plan_keras_model` give. Where Python's own values have changed
+    since they were traced (a number that a call reads, a layer that was replaced), a write traces
+    anew, and warns of what that costs.
     """
 
     def __init__(
@@ -36,6 +44,9 @@ class FunctionPlan:
         self.handles = handles  # of their variables, where a function was traced
         self._run = run  # the session's, in graph mode
         self.expected = expected  # gives what a file of this moment must answer, with verify=
+        self._traced: Optional[TracedFrom] = None
+        self._again: Optional[Callable[[], FunctionPlan]] = None
+        self._told: Set[str] = set()  # of what changes were warned of
 
     @property
     def signature(self) -> Signature:
@@ -75,7 +86,60 @@ class FunctionPlan:
             passes 2 GiB, or it answers otherwise than `verify=` allows.
           OSError: the file system refuses; what was at `path` stays.
         """
+        warn_of(self.renew())
         return self.prepare(step, metrics)(os.fspath(path))
+
+    def follow(
+        self, traced: TracedFrom, again: Optional[Callable[[], FunctionPlan]]
+    ) -> FunctionPlan:
+        """Have `renew` look whether what was `traced` is as it was; `again` makes another plan.
+
+        Without `again`, a change is only told.
+        """
+        self._traced, self._again = traced, again
+        return self
+
+    def renew(self) -> Tuple[Finding, ...]:
+        """Plan anew if what was traced has changed; returns the findings that this brings.
+
+        Raises:
+          FreezeError: as it is now, it cannot be frozen.
+        """
+        changes = [] if self._traced is None else self._traced.changes()
+        if not changes:
+            return ()
+        told = "; ".join(changes[:_TOLD] + ["..."] * (len(changes) > _TOLD))
+        if self._again is None:
+            self._say(
+                changes,
+                f"changed since the function was traced: {told}. Neither it nor its files take "
+                "notice, for a tf.function is traced once; input_signature= traces it anew",
+            )
+            return ()
+        before, start = self.findings, time.perf_counter()
+        try:
+            new = self._again()
+        except Exception as error:
+            kind = "" if isinstance(error, FreezeError) else f"{type(error).__name__}: "
+            raise FreezeError(
+                f"{kind}{error} (traced anew, for this changed since the last trace: {told})"
+            ) from error
+        self.plan, self.values, self.handles = new.plan, new.values, new.handles
+        self.expected, self._traced = new.expected, new._traced
+        seconds = time.perf_counter() - start
+        self._say(
+            changes,
+            f"changed since the last trace: {told}. It was traced anew, which took {seconds:.1f} "
+            "s, as it will at each such change; what changes while training runs costs nothing "
+            "where it is a variable (add_weight, tf.Variable)",
+        )
+        return tuple(finding for finding in self.findings if finding not in before)
+
+    def _say(self, changes: Sequence[str], message: str) -> None:
+        """Warn of changes, of each once."""
+        names = {change.split(":")[0] for change in changes}
+        (_tf.info if names <= self._told else _tf.warn)(message)
+        self._told |= names
 
     def prepare(
         self,

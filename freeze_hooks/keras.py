@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
+import inspect
 import os
 from typing import Any, Callable, Iterator, Mapping, Optional, Tuple, Union
 
 from . import _tf, fit, publish
 from .batches import Batches, may_look
-from .beside import Beside
+from .beside import Beside, frozen_path
+from .beside_others import refuse_shared
 from .deliver import Delivery, Listeners, Options
 from .errors import FreezeError, UnknownNameError
+from .file_kinds import refuse_foreign
 from .freezer import Artifact
 from .function_plan import FunctionPlan
 from .keras_model import plan_seen
 from .keras_monitor import Monitor
 from .keras_schedule import Schedule
 from .keras_signature import check_call, is_declared, is_known
+from .model_checkpoint import check_arguments, check_mode
 from .replicas import is_chief, strategy_of
 from .spec import Verify, Verifying
 from .stream import Value, held
@@ -65,6 +70,11 @@ class FreezeCallback:
       strict: raise what is only warned of otherwise: findings in the graph, and a save that
         fails.
       on_publish: as in FreezeHook.
+      **of_model_checkpoint: save_weights_only, options, period, load_weights_on_restart, where
+        they ask for nothing that a frozen file cannot be; else the error says why.
+
+    One callback may serve several fits, of several models: each is a training of its own, unless
+    `resume` says that it goes on.
 
     Raises (when training begins):
       FreezeError: the model cannot be frozen, the directory cannot be written to, the file would
@@ -97,15 +107,18 @@ class FreezeCallback:
         resume: Union[bool, str] = "auto",
         strict: bool = False,
         on_publish: Listeners = (),
+        **of_model_checkpoint: Any,
     ) -> None:
+        check_arguments(of_model_checkpoint, inspect.signature(type(self)).parameters)
         if (filepath is None) == (beside is None):
             raise FreezeError("give filepath=, where to write, or beside= a ModelCheckpoint")
         if beside is not None and (save_best_only or max_to_keep is not None):
             raise FreezeError("with beside=, the ModelCheckpoint says what is saved and what stays")
-        if mode not in ("auto", "min", "max"):
-            raise FreezeError(f'mode= is "auto", "min" or "max", not {mode!r}')
+        check_mode(mode)
         self._beside = None if beside is None else Beside(beside)
         self._template = os.fspath(beside.filepath if filepath is None else filepath)
+        self.writes_to = self._template if beside is None else frozen_path(self._template)
+        refuse_foreign(self.writes_to, "filepath")
         self._directory = publish.directory_of(self._template.split("{", 1)[0])
         if max_to_keep is not None and "{" in os.path.dirname(self._template):
             raise FreezeError(
@@ -115,6 +128,7 @@ class FreezeCallback:
             raise FreezeError("max_to_keep= deletes frozen files alone: end filepath= in .pb")
         self._verbose = verbose
         self._schedule = Schedule(save_freq)
+        self._mode = mode
         self._batches = Batches()
         self._proves = verify is True or (isinstance(verify, Verify) and verify.feeds is None)
         self._monitor = Monitor(monitor, mode)
@@ -169,6 +183,7 @@ class FreezeCallback:
 
     def on_train_begin(self, logs: Optional[Mapping[str, Any]] = None) -> None:
         """Plan the model, so that all that can be known to fail does so before training."""
+        refuse_shared(self, self.writes_to, self._beside and self._beside.callback)
         if self._beside:
             self._beside.callback.on_train_begin(logs)
         strategy = strategy_of(self.model)
@@ -179,8 +194,8 @@ class FreezeCallback:
         except OSError as error:
             raise FreezeError(f"filepath= cannot be written to: {error}") from error
         self._delivery.written()
-        self._schedule.begin()
-        self._plan, self._resumed = None, None
+        self._monitor = Monitor(self._delivery.options.monitor, self._mode)
+        self._plan, self._resumed, self._filled_in = None, None, False
         check_call(self.model)
         if self._how["ema"]:
             fit.check_averages(self.model)
@@ -199,6 +214,8 @@ class FreezeCallback:
         self._epoch = epoch
         if self._resumed is None:  # only now have all callbacks restored what they would
             self._resumed = epoch > 0 or bool(fit.step_of(self.model))
+            goes_on = self._delivery.begin(self._resumed)
+            self._schedule.begin(goes_on)
         self._batches.follow(self.model)  # a callback may have had the train function made anew
         self._batches.wanted = self._batches.wanted or self._proves
         if self._beside:
@@ -315,6 +332,8 @@ class FreezeCallback:
         """
         if not self._together or self._plan is None:
             return None
+        with contextlib.suppress(FreezeError):  # which is met again, and told of, when it is due
+            self._plan.renew()
         return held(self._plan.values())
 
     def _write(
@@ -346,6 +365,7 @@ class FreezeCallback:
         """What writes the present weights (`values`) to a path."""
         plan = self._plan
         assert plan is not None
+        self._delivery.report(plan.renew())
         fit.synchronize(self.model)
         self._batches.wanted = self._proves  # one of those that the next file is trained on
         write = plan.prepare(

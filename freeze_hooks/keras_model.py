@@ -22,6 +22,7 @@ from .proof.ops import changes
 from .replicas import reduced_on_read
 from .spec import FreezeSpec, Verify, Verifying
 from .traced import plan_concrete
+from .traced_from import TracedFrom
 
 _PHASE = re.compile(r"keras_learning_phase(_\d+)?$")
 
@@ -93,6 +94,21 @@ def plan_seen(
         seen, form["verify"] = batch_of(verify), True
     if _tf.graph_mode():
         return _plan_graph_model(model, ema, form)
+
+    def plan() -> FunctionPlan:
+        made = _plan(model, seen, input_signature, ema, dict(form))
+        return made.follow(TracedFrom(model), plan)
+
+    return plan()
+
+
+def _plan(
+    model: Any,
+    seen: Optional[Batches],
+    input_signature: Any,
+    ema: Optional[str],
+    form: Dict[str, Any],
+) -> FunctionPlan:
     if backend_of(model) != "tensorflow":
         from .other_backends import plan_elsewhere
 

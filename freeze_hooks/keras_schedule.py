@@ -28,9 +28,10 @@ class Schedule:
         """Whether it is the end of an epoch that counts."""
         return not self._every
 
-    def begin(self) -> None:
-        """A training begins, whose batches count from 0."""
+    def begin(self, goes_on: bool) -> None:
+        """A training begins, or goes on; its batches count from 0."""
         self._last = -1
+        self._since = self._since if goes_on else 0
 
     def is_due(self, batch: int) -> bool:
         """Whether to save after this batch; steps_per_execution reports only some of them."""

@@ -22,6 +22,7 @@ from .function_plan import FunctionPlan
 from .keras_arguments import Arguments, readings
 from .keras_proof import follow
 from .keras_signature import backend_of, built_with, declared, not_known, opened
+from .layer_numbers import numbers_of
 from .plan import FreezePlan, Slot
 from .planning import ANSWER, MODEL, TASK, Answer, Task
 from .proof.keras_call import array_of
@@ -83,8 +84,8 @@ def _task(model: Any, seen: Optional[Batches], input_signature: Any, form: Dict[
             raise not_known(model)
     layers = list(_layers(model))
     _refuse_wrappers(model, layers)
-    classes = _classes(layers)
-    return Task(given, spec, inputs, shapes, form, classes, _custom_modules(), _settings(), wider)
+    found = _classes(layers), _custom_modules(), _settings(), numbers_of(layers)
+    return Task(given, spec, inputs, shapes, form, *found, wider)
 
 
 def _build(model: Any, meanings: Sequence[Arguments]) -> None:

@@ -15,6 +15,7 @@ from .errors import FreezeError, NotFreezableError
 from .keras_arguments import Arguments
 from .keras_model import handles_of, plan_traced
 from .keras_trace import traced, traced_as_built
+from .layer_numbers import set_numbers
 from .planning import ANSWER, MODEL, TASK, Answer, Task
 
 
@@ -44,6 +45,7 @@ def _plan(path: str, task: Task) -> Answer:
     model = keras.saving.load_model(
         path, {kind.__name__: kind for kind in classes}, compile=False, safe_mode=False
     )
+    set_numbers([model, *model._flatten_layers(include_self=False)], task.numbers)
     plan, taken, _ = plan_traced(model, _traced(model, task), None, task.form)
     indices = {id(h): i for i, v in enumerate(model.variables) for h in handles_of(v)}
     found = [indices.get(id(handle)) for handle in plan.handles]

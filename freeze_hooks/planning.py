@@ -22,6 +22,7 @@ class Task:
       classes: (module, qualified name) of those of its layers that are not Keras's.
       custom_modules: where other things registered with Keras are, which it may need.
       settings: of keras.config.
+      numbers: of the layers, by `layer_numbers`.
       wider: an input_signature to try first, of any batch size.
     """
 
@@ -33,6 +34,7 @@ class Task:
     classes: Sequence[Tuple[str, str]]
     custom_modules: Sequence[str]
     settings: Dict[str, Any]
+    numbers: Sequence[Any] = ()
     wider: Any = None
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import weakref
-from typing import Any, Callable, Optional, Tuple, Union
+from typing import Any, Callable, Optional, Set, Tuple, Union
 
 from . import _tf
 from ._tf import v1
+from .beside_others import others
 from .deliver import Listeners
 from .errors import FreezeError
 from .freezer import Artifact, Freezer, step_of
+from .remote import is_remote
 from .session_delivery import Evaluate, SessionDelivery, SessionOptions
 from .sources import Renaming
 from .spec import FreezeSpec, Names, Verifying
@@ -175,6 +177,7 @@ class FreezeHook(v1.train.SessionRunHook):
         if not (self._is_chief() if callable(self._is_chief) else self._is_chief):
             return
         self._options.check()
+        self._refuse_twins()
         graph = v1.get_default_graph()
         freezer = Freezer(graph, self._spec)
         self._delivery = SessionDelivery(graph, freezer, self._options, "FreezeHook")
@@ -188,6 +191,25 @@ class FreezeHook(v1.train.SessionRunHook):
                 "save_steps= and save_secs= need a global step: "
                 "tf.compat.v1.train.get_or_create_global_step()"
             )
+
+    def _refuse_twins(self) -> None:
+        """Make sure that no other hook of the session writes the same files."""
+        for other in others(self):
+            if isinstance(other, FreezeHook) and other._files() & self._files():
+                raise FreezeError(
+                    "two FreezeHooks of one session write the same files, so each would overwrite "
+                    "or delete the other's: give one of them name= or output_dir="
+                )
+
+    def _files(self) -> Set[Tuple[Optional[str], str, str]]:
+        """What tells the hook's files from those of another one."""
+        options, directory = self._options, self._options.output_dir
+        if directory is not None and not is_remote(directory):
+            directory = os.path.abspath(directory)
+        scheduled = "model-STEP" if self._every else "PREFIX"
+        stems = ["best" if options.save_best_only else scheduled]
+        stems += ["latest"] if options.latest else []
+        return {(directory, options.name, stem) for stem in stems}
 
     def after_create_session(self, session: Any, coord: Any) -> None:
         """Note whether training goes on from a checkpoint."""

@@ -25,6 +25,7 @@ from .proof.expected import Expected
 from .proof.functions import FunctionAnswers
 from .spec import FreezeSpec, Verifying
 from .stream import Value
+from .traced_from import TracedFrom
 from .values import as_value
 
 Reader = Callable[[Dict[str, Any]], Value]  # told what was read of tables before
@@ -279,7 +280,14 @@ def plan_function(
         "optimize": optimize,
         "verify": verify,
     }
-    return plan_concrete(concrete, naming, live=function, **form)
+    plan = plan_concrete(concrete, naming, live=function, **form)
+    if concrete is function:
+        return plan
+    again = functools.partial(
+        plan_function, function, input_signature=input_signature, outputs=outputs, **form
+    )
+    # else it is TensorFlow's trace, and what that answers does not change either
+    return plan.follow(TracedFrom(function), again if input_signature is not None else None)
 
 
 def freeze_function(

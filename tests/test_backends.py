@@ -188,3 +188,27 @@ def test_a_sequential_without_an_input_takes_any_batch_size(tmp_path, clean):
     assert only.shape == (None, 64)
     found = clean.run(tmp_path / "m.pb", {only.tensor: x}, ["out:0"])[0]
     np.testing.assert_allclose(found, copies([model(x)])[0], rtol=1e-4, atol=1e-4)
+
+
+def test_a_number_that_is_annealed(tmp_path, clean, warnings_logged):
+    """It is planned anew with each value, of which the layer's config says nothing."""
+    pixels = keras.Input((64,), name="pixels")
+    tempered = backend_layers.Tempered(name="probs")
+    model, live = keras.Model(pixels, tempered(layers.Dense(10)(pixels))), []
+
+    class Anneal(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            tempered.temperature, tempered.seen = 4.0 / (epoch + 1), epoch
+
+        def on_epoch_end(self, epoch, logs=None):
+            live.append(copies([self.model(TOKENS[:50].astype("float32"))])[0])
+
+    callback = fh.FreezeCallback(str(tmp_path / "{epoch}.pb"))
+    train(model, TOKENS.astype("float32"), [Anneal(), callback])
+    for artifact, answers in zip(callback.artifacts, live):
+        (asked,) = artifact.signature.outputs
+        fed = {"pixels:0": TOKENS[:50].astype("float32")}
+        (found,) = clean.run(artifact.path, fed, [asked.tensor])
+        np.testing.assert_allclose(found, answers, atol=1e-5)
+    (warned,) = [message for message in warnings_logged if "changed since" in message]
+    assert "probs.temperature: 4.0 -> 2.0" in warned

@@ -1,0 +1,241 @@
+"""What a model or function was like when it was traced, and what of that is different now.
+
+A trace takes Python's values as they are: numbers and switches that a call reads become constants,
+layers and tables that it uses become nodes. So each object that a trace may have read is watched.
+A look is quick where nothing has changed: values are compared by identity alone.
+"""
+
+from __future__ import annotations
+
+import collections
+import functools
+import re
+import sys
+import types
+import weakref
+from typing import Any, Callable, Dict, List, Optional
+
+import numpy as np
+
+from .named_in_code import Mentioned, is_foreign, is_library
+from .value_images import PLAIN
+from .watches import Enclosed, Entries, Items, Kept, Numbers
+
+# Of Keras's models: how they are trained, and what was made for that.
+_TRAINING = frozenset(
+    re.findall(
+        r"\w+",
+        "autotune_steps_per_execution compiled compiled_loss compiled_metrics history input_names "
+        "inputs jit_compile loss optimizer output_names outputs predict_function run_eagerly "
+        "steps_per_execution stop_evaluating stop_predicting stop_training test_function "
+        "train_function train_tf_function unrolled_steps_per_execution",
+    )
+)
+# By these Keras knows the layers that it calls, and in what numbers they compute.
+_STRUCTURE = frozenset(("_dtype_policy", "_functional", "_modules", "_operations"))
+_LAYERS = ("_layers", "_self_tracked_trackables")  # of which Keras 2's has other things too
+# These Keras makes as it computes, and anew each time.
+_PASSING = frozenset(("_dropout_mask", "_recurrent_dropout_mask"))
+_GENERAL = ("Layer", "Model", "Network", "Functional", "Sequential")  # these compute nothing
+_ROUNDS = 20  # each finds code that the one before led to
+
+
+class TracedFrom:
+    """Make it when a trace was made; `changes` tells what is otherwise since.
+
+    Watched are plain values (numbers, texts, containers of them, NumPy arrays), layers, variables
+    and tables (which one it is) in the attributes of a model, of all its layers, modules and other
+    objects; what functions enclose; globals and class attributes. Of the user's own objects, only
+    what the code of their calls mentions is: a counter that `train_step` keeps is none of it.
+
+    Args:
+      root: a model of any Keras, a tf.Module, or a function.
+    """
+
+    def __init__(self, root: Any) -> None:
+        self._root = root
+        self._begin()
+
+    def changes(self) -> List[str]:
+        """What a trace would find otherwise now, such as "dense_1.temperature: 1.0 -> 0.5"."""
+        stale = [watch for watch in self._watches if not watch.same()]
+        found = [change for watch in stale for change in watch.changes()]
+        if stale and not found and not all(watch.renew() for watch in stale):
+            self._begin()
+        return list(dict.fromkeys(found))
+
+    def _begin(self) -> None:
+        """Watch what there is, until all code that is met was read for what it mentions."""
+        self._mentioned = Mentioned()
+        for _ in range(_ROUNDS):
+            self._watches: List[Any] = []
+            self._met: Dict[int, Any] = {}  # alive, so that no other object gets its id
+            known = self._mentioned.size
+            self._meet(self._root, "")
+            for function in list(self._mentioned.functions.values()):
+                self._meet_globals(function)
+            for kind in self._mentioned.classes():
+                self._watch(vars(kind), kind.__name__, self._is_of_class)
+            self._mentioned.settle()
+            if self._mentioned.size == known:
+                return
+
+    def _meet(self, value: Any, name: str) -> None:
+        """Watch what can change within a value, which is called `name`."""
+        if isinstance(value, PLAIN) or id(value) in self._met:
+            return
+        self._met[id(value)] = value
+        if isinstance(value, np.ndarray):
+            self._watches.append(Numbers(value, name))
+        elif isinstance(value, (list, tuple, set, frozenset, collections.deque)):
+            if not isinstance(value, (tuple, frozenset)):
+                self._watches.append(Items(value, name))
+            for i, item in enumerate(list(value)):
+                self._meet(item, f"{name}[{i}]")
+        elif isinstance(value, dict):
+            self._watch(value, name, _always, "{}[{!r}]")
+        elif isinstance(value, functools.partial):
+            for part in (value.func, value.args, value.keywords):
+                self._meet(part, name)
+        elif isinstance(value, weakref.ref):  # a bound tf.function has its object so
+            self._meet(value(), "")
+        elif isinstance(value, types.MethodType):
+            self._meet(value.__self__, name)
+            self._meet(value.__func__, name)
+        elif isinstance(value, types.FunctionType):
+            self._meet_function(value)
+        elif hasattr(type(value), "get_concrete_function") and hasattr(value, "python_function"):
+            self._meet(value.python_function, name)
+        elif not isinstance(value, (type, types.ModuleType)):
+            self._meet_object(value, name)
+
+    def _meet_function(self, function: Any) -> None:
+        if is_library(function.__module__):
+            return
+        self._mentioned.add_function(function)
+        name = function.__name__
+        if function.__closure__:
+            watch = Enclosed(function, name)
+            self._watches.append(watch)
+            for variable, item in zip(function.__code__.co_freevars, watch.values):
+                self._meet(item, variable)
+        for default in (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()):
+            self._meet(default, name)
+
+    def _meet_globals(self, function: Any) -> None:
+        """Watch the globals that one of the user's functions mentions, and those of its modules."""
+        places = [function.__globals__]
+        for _, value in self._mentioned.globals_of(function):
+            if isinstance(value, types.ModuleType) and not is_foreign(value):
+                places.append(vars(value))
+        for place in places:
+            if id(place) not in self._met:
+                self._met[id(place)] = place
+                self._watch(place, str(place.get("__name__")), self._is_of_module)
+
+    def _meet_object(self, thing: Any, name: str) -> None:
+        attributes = _attributes(thing)
+        kind: Any = type(thing)
+        layer = layer_class(kind)
+        if attributes is None or any(base.__name__ == "Metric" for base in kind.__mro__):
+            return
+        if layer is None and is_library(kind.__module__):
+            return  # tensors, variables, tables, optimizers: which one it is, its owner tells
+        if layer is not None or not is_foreign(sys.modules.get(kind.__module__)):
+            self._mentioned.add_class(kind)
+        if layer is not None:
+            name = str(getattr(thing, "name", None) or kind.__name__)
+        counts = functools.partial(self._is_read, kind, layer)
+        self._watch(attributes, name or kind.__name__, counts)
+        for key in _LAYERS if layer is not None else ():
+            kept = Kept(attributes, key, f"layers of {name}", _is_layer)
+            self._watches.append(kept)
+            for inner in kept.values:
+                self._meet(inner, name)
+
+    def _watch(
+        self,
+        entries: Any,
+        name: str,
+        counts: Callable[[Any, Any], bool],
+        form: str = "{}.{}",
+    ) -> None:
+        keys = [key for key, value in list(entries.items()) if counts(key, value)]
+        watch = Entries(entries, keys, name, form, counts)
+        self._watches.append(watch)
+        for key, value in zip(keys, watch.values):
+            self._meet(value, form.format(name, key))
+
+    def _is_read(self, kind: type, layer: Optional[type], key: str, value: Any) -> bool:
+        """Whether a call may depend on an attribute of an object of this class."""
+        own = not is_library(kind.__module__)
+        if layer is None:
+            return key in self._mentioned or self._may_be_read(key)
+        if key in _STRUCTURE:
+            return True
+        if key in _LAYERS:
+            return False
+        if key == "_trainable":
+            return own and "trainable" in self._mentioned
+        model = any(base.__name__ == "Model" for base in kind.__mro__)
+        if key in _PASSING or key in names_of_bare(layer) or key.startswith("_self_"):
+            return False
+        if model and key in _TRAINING:
+            return False
+        if own and key in self._mentioned:
+            return True
+        if not _is_of_kerases(kind, layer):
+            return own and self._may_be_read(key)
+        return not key.startswith("_") or not (model or _is_tensor(value))
+
+    def _may_be_read(self, key: str) -> bool:
+        return self._mentioned.anything and not key.startswith("_")
+
+    def _is_of_class(self, key: str, value: Any) -> bool:
+        return key in self._mentioned and not key.startswith("__")
+
+    def _is_of_module(self, key: str, value: Any) -> bool:
+        if key.startswith("__") or key not in self._mentioned:
+            return False
+        return not (isinstance(value, (type, types.ModuleType)) or _is_tensor(value))
+
+
+def _always(key: Any, value: Any) -> bool:
+    return True
+
+
+def _attributes(thing: Any) -> Optional[Dict[str, Any]]:
+    found = getattr(thing, "__dict__", None)
+    return found if isinstance(found, dict) else None
+
+
+def _is_layer(thing: Any) -> bool:
+    kind: Any = type(thing)
+    return layer_class(kind) is not None
+
+
+@functools.lru_cache(maxsize=4096)
+def layer_class(kind: Any) -> Any:
+    """Keras's Layer of which a class is; None if it is of none."""
+    for base in kind.__mro__:
+        if base.__name__ == "Layer" and is_library(base.__module__):
+            return base
+    return None
+
+
+@functools.lru_cache(maxsize=None)
+def names_of_bare(layer: Any) -> frozenset:
+    """The attributes by which Keras keeps its own notes of any layer."""
+    return frozenset(vars(layer(name="bare")))
+
+
+def _is_of_kerases(kind: type, layer: type) -> bool:
+    """Whether a class computes by Keras's own code, which reads attributes of its own."""
+    return any(
+        is_library(base.__module__) and base.__name__ not in _GENERAL and issubclass(base, layer)
+        for base in kind.__mro__
+    )
+
+
+def _is_tensor(value: Any) -> bool:
+    return hasattr(value, "dtype") and hasattr(value, "shape") and not hasattr(value, "assign")
