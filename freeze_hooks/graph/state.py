@@ -115,8 +115,9 @@ def changed_in_a_run(
     whole = dataclasses.replace(body, effects=tuple(dict.fromkeys([*ends, *runs])))
     own = GraphDef()  # so that the library does not grow by what is only looked at
     own.library.function.extend(library.all())
+    library = Library(own.library)
     try:
-        whole = simplify(prune(whole, moved, keep_order=True), Library(own.library))
+        whole = simplify(prune(whole, moved, keep_order=True), library)
     except NotFreezableError:  # which is said where it matters
         return {}
     variables: Dict[Any, Variable] = {(n, 0): v for n, v in variables_of(whole).items()}
