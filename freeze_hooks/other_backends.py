@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import os
 import pickle
 import re
+import signal
 import subprocess
 import sys
 import tempfile
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -23,6 +25,8 @@ from .keras_arguments import Arguments, readings
 from .keras_proof import follow
 from .keras_signature import backend_of, built_with, declared, not_known, opened
 from .layer_numbers import numbers_of
+from .own_lines import own_line_of_crash, shown, told
+from .own_things import Thing, asked_for, named_apart, packed, things_of
 from .plan import FreezePlan, Slot
 from .planning import ANSWER, MODEL, TASK, Answer, Task
 from .proof.keras_call import array_of
@@ -36,12 +40,19 @@ _RUN = (
 )
 _ENVIRONMENT = {
     "KERAS_BACKEND": "tensorflow",
+    "PYTHONFAULTHANDLER": "1",
     "CUDA_VISIBLE_DEVICES": "-1",  # the training has the accelerators
     "JAX_PLATFORMS": "cpu",
     "TF_CPP_MIN_LOG_LEVEL": "3",
 }
 _COUNTED = re.compile(r"(_\d+)+(?=/|$)")
+_FATAL = "Fatal Python error"
+_TOLD = 4000  # characters of what a process said before it ended
 _WRAPPERS = ("JaxLayer", "FlaxLayer", "TorchModuleWrapper")
+
+
+class ElsewhereError(Exception):
+    """What another process said of an error: its traceback, as text."""
 
 
 def plan_elsewhere(
@@ -84,8 +95,8 @@ def _task(model: Any, seen: Optional[Batches], input_signature: Any, form: Dict[
             raise not_known(model)
     layers = list(_layers(model))
     _refuse_wrappers(model, layers)
-    found = _classes(layers), _custom_modules(), _settings(), numbers_of(layers)
-    return Task(given, spec, inputs, shapes, form, *found, wider)
+    numbers = numbers_of(layers)
+    return Task(given, spec, inputs, shapes, form, (), _settings(), numbers, wider)
 
 
 def _build(model: Any, meanings: Sequence[Arguments]) -> None:
@@ -125,33 +136,6 @@ def _refuse_wrappers(model: Any, layers: Sequence[Any]) -> None:
                 )
 
 
-def _classes(layers: Sequence[Any]) -> List[Tuple[str, str]]:
-    """Where a model's own classes are: (module, qualified name) of each."""
-    found: Dict[Tuple[str, str], None] = {}
-    for kind in map(type, layers):
-        if kind.__module__.split(".")[0] == "keras":
-            continue
-        inside = "<locals>" in kind.__qualname__
-        if kind.__module__ == "__main__" or inside:
-            raise NotFreezableError(
-                f"class {kind.__qualname__} is defined in "
-                f"{'a function' if inside else 'the main program'}, where the process that plans "
-                "the model on TensorFlow cannot import it: move it to the top level of a module "
-                "and decorate it with @keras.saving.register_keras_serializable()"
-            )
-        found[kind.__module__, kind.__qualname__] = None
-    return list(found)
-
-
-def _custom_modules() -> List[str]:
-    """The modules of what was registered with Keras, which the model may need or not."""
-    import keras
-
-    custom = keras.saving.get_custom_objects().values()
-    modules = {getattr(thing, "__module__", None) for thing in custom}
-    return sorted(module for module in modules if module and module != "__main__")
-
-
 def _settings() -> Dict[str, Any]:
     import keras
 
@@ -159,15 +143,24 @@ def _settings() -> Dict[str, Any]:
     return {name: getattr(keras.config, name)() for name in names}
 
 
-def _ask(model: Any, task: Task) -> Answer:
-    with tempfile.TemporaryDirectory(prefix="freeze_hooks-") as where:
+def _saved(model: Any, path: str) -> List[Thing]:
+    """Save a model; returns the user's own classes and functions that it needs."""
+    things, registered = things_of(_layers(model))
+    with named_apart(things) as named:
         try:
-            model.save(os.path.join(where, MODEL))
+            model.save(path)
         except Exception as error:
             raise NotFreezableError(
                 f"{model.name!r} cannot be saved as a .keras file, by which it goes to the process "
-                f"that plans it on TensorFlow: {type(error).__name__}: {error}"
+                f"that plans it on TensorFlow: {told(error)}"
             ) from error
+    return packed(named, registered, asked_for(path))
+
+
+def _ask(model: Any, task: Task) -> Answer:
+    with tempfile.TemporaryDirectory(prefix="freeze_hooks-") as where:
+        things = _saved(model, os.path.join(where, MODEL))
+        task = dataclasses.replace(task, things=things)
         with open(os.path.join(where, TASK), "wb") as file:
             pickle.dump(task, file)
         path = [entry for entry in sys.path if isinstance(entry, str)]
@@ -182,23 +175,34 @@ def _ask(model: Any, task: Task) -> Answer:
             with open(os.path.join(where, ANSWER), "rb") as file:
                 answer = pickle.load(file)
         except OSError:
-            said = run.stderr.decode(errors="replace").strip().splitlines()
-            raise FreezeError(
-                f"the process that plans {model.name!r} on TensorFlow ended with exit code "
-                f"{run.returncode}: {said[-1] if said else 'it said nothing'}"
-            ) from None
+            raise _ended(model, run.returncode, run.stderr.decode(errors="replace")) from None
     if answer.error is not None:
-        raise _error_of(model, answer)
+        raise _error_of(model, answer) from ElsewhereError(answer.trace)
     return answer
+
+
+def _ended(model: Any, code: int, words: str) -> FreezeError:
+    """The error of a process that ended without an answer."""
+    fatal = words.find(_FATAL)
+    words = words[fatal:] if fatal >= 0 else words[-_TOLD:]
+    line = own_line_of_crash(words)
+    how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+    return FreezeError(
+        ("" if line is None else shown(line) + "\n")
+        + f"the process that plans {model.name!r} on TensorFlow {how}: "
+        + (words.strip() or "it said nothing")
+    )
 
 
 def _error_of(model: Any, answer: Answer) -> FreezeError:
     if answer.kind is not None:  # one of our own says itself what is wrong
         return getattr(errors, answer.kind)(answer.error)
     culprit = f"{answer.layer} of {model.name!r}" if answer.layer else repr(model.name)
+    line = "" if answer.line is None else shown(answer.line) + "\n"
     return NotFreezableError(
-        f"{culprit} cannot run on TensorFlow, as a frozen file needs it to: {answer.error}; its "
-        "layers must compute by keras.ops alone, and it must load by keras.saving.load_model"
+        f"{line}{answer.error}\n"
+        f"{culprit} cannot run on TensorFlow, as a frozen file needs it to: its layers must "
+        "compute by keras.ops alone, and it must load by keras.saving.load_model"
     )
 
 

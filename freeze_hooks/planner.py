@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
-import importlib
 import os
 import pickle
 import traceback
@@ -16,16 +14,20 @@ from .keras_arguments import Arguments
 from .keras_model import handles_of, plan_traced
 from .keras_trace import traced, traced_as_built
 from .layer_numbers import set_numbers
+from .own_lines import own_line, said
+from .own_things import unpacked
 from .planning import ANSWER, MODEL, TASK, Answer, Task
+
+_AUTOGRAPH = "in user code:"
 
 
 def main(where: str) -> None:
     """Answer the task in a directory by a file beside it."""
-    with open(os.path.join(where, TASK), "rb") as file:
-        task = pickle.load(file)
     try:
+        with open(os.path.join(where, TASK), "rb") as file:
+            task = pickle.load(file)
         answer = _plan(os.path.join(where, MODEL), task)
-    except Exception as error:
+    except BaseException as error:  # a module that ends the program where it is imported, too
         answer = _failure(error)
     with open(os.path.join(where, ANSWER), "wb") as file:
         pickle.dump(answer, file)
@@ -37,14 +39,10 @@ def _plan(path: str, task: Task) -> Answer:
     keras.config.disable_traceback_filtering()  # so that the layer at fault is found in it
     for name, value in task.settings.items():
         getattr(keras.config, "set_" + name)(value)
-    classes = [_imported(*where) for where in task.classes]
-    for module in task.custom_modules:
-        with contextlib.suppress(Exception):
-            importlib.import_module(module)
+    things = unpacked(task.things)
+    keras.saving.get_custom_objects().update(things)  # for code that asks Keras for them by name
     # The model was made by the same user a moment ago, Lambda layers and all.
-    model = keras.saving.load_model(
-        path, {kind.__name__: kind for kind in classes}, compile=False, safe_mode=False
-    )
+    model = keras.saving.load_model(path, things, compile=False, safe_mode=False)
     set_numbers([model, *model._flatten_layers(include_self=False)], task.numbers)
     plan, taken, _ = plan_traced(model, _traced(model, task), None, task.form)
     indices = {id(h): i for i, v in enumerate(model.variables) for h in handles_of(v)}
@@ -64,23 +62,20 @@ def _traced(model: Any, task: Task) -> Tuple[Arguments, Any]:
     return traced(model, task.input_signature, seen)
 
 
-def _imported(module: str, name: str) -> Any:
-    return functools.reduce(getattr, name.split("."), importlib.import_module(module))
-
-
 def _failure(error: BaseException) -> Answer:
+    trace = "".join(traceback.format_exception(type(error), error, error.__traceback__))
     if isinstance(error, FreezeError) and error.__cause__ is None:
-        return Answer(error=str(error), kind=type(error).__name__)
+        return Answer(error=str(error), kind=type(error).__name__, trace=trace)
     root = _root(error)
-    said = str(root).strip().splitlines()
-    text = type(root).__name__ + (f": {said[0]}" if said else "")
-    return Answer(error=text, layer=_layer_at_fault(root) or _layer_at_fault(error))
+    layer = _layer_at_fault(root) or _layer_at_fault(error)
+    return Answer(error=said(root), layer=layer, line=own_line(error), trace=trace)
 
 
 def _root(error: BaseException) -> BaseException:
-    """What went wrong first, behind what Keras says of it when it loads a model."""
+    """What went wrong first, behind what Keras and AutoGraph say of it."""
     while True:
-        wrapped = "ncountered: " in str(error) or "ncountered:\n" in str(error)
+        text = str(error)
+        wrapped = "ncountered: " in text or "ncountered:\n" in text or text.startswith(_AUTOGRAPH)
         behind = error.__cause__ or (error.__context__ if wrapped else None)
         if behind is None:
             return error

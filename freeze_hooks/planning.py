@@ -5,6 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Dict, Optional, Sequence, Tuple
 
+from .own_lines import Line
+from .own_things import Thing
+
 MODEL, TASK, ANSWER = "model.keras", "task.pickle", "answer.pickle"
 
 Place = Tuple[Optional[int], str]
@@ -19,8 +22,7 @@ class Task:
       spec, inputs: of the batches that it was trained on, where they were looked at: see Batches.
       shapes: what it was built for, where nothing else is known.
       form: its arguments that say how the file is written.
-      classes: (module, qualified name) of those of its layers that are not Keras's.
-      custom_modules: where other things registered with Keras are, which it may need.
+      things: the user's own classes and functions, which it may need.
       settings: of keras.config.
       numbers: of the layers, by `layer_numbers`.
       wider: an input_signature to try first, of any batch size.
@@ -31,8 +33,7 @@ class Task:
     inputs: Any
     shapes: Any
     form: Dict[str, Any]
-    classes: Sequence[Tuple[str, str]]
-    custom_modules: Sequence[str]
+    things: Sequence[Thing]
     settings: Dict[str, Any]
     numbers: Sequence[Any] = ()
     wider: Any = None
@@ -47,9 +48,11 @@ class Answer:
       taken: by files of it.
       places: for each slot, the index of its variable in `model.variables`, None if it is not
         there, and its path.
-      error: what went wrong instead.
+      error: what went wrong instead, in full.
       kind: the class of that, if it is a FreezeError.
       layer: the layer in which it went wrong, if it is known.
+      line: the user's own line at which it did, if it is known.
+      trace: the traceback.
     """
 
     plan: Any = None
@@ -58,3 +61,5 @@ class Answer:
     error: Optional[str] = None
     kind: Optional[str] = None
     layer: Optional[str] = None
+    line: Optional[Line] = None
+    trace: str = ""

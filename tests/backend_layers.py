@@ -1,6 +1,7 @@
 """Layers and models of a user's own, in a module that another process can import."""
 
 import importlib
+import os
 
 import keras
 
@@ -45,3 +46,68 @@ class Tempered(keras.layers.Layer):
 
     def call(self, x):
         return keras.ops.softmax(x / self.temperature)
+
+
+SLOPE = 3.0
+
+
+def act(x):
+    return x * keras.ops.sigmoid(SLOPE * x)
+
+
+def times(factor):
+    def scaled(x):
+        return act(x) * factor
+
+    return scaled
+
+
+class Locals:
+    """Classes that no other process can import; each has its own needs."""
+
+    def __init__(self, lock=None):
+        class Base(keras.layers.Layer):
+            def __init__(self, start=2.0, **more):
+                super().__init__(**more)
+                self.start = start
+
+            def build(self, shape):
+                self.scale = self.add_weight(shape=shape[-1:], initializer=Start(), name="scale")
+
+            def call(self, x):
+                return act(x) * self.scale
+
+            def get_config(self):
+                return dict(super().get_config(), start=self.start)
+
+        class Start(keras.initializers.Initializer):
+            def __call__(self, shape, dtype=None, **more):
+                return keras.ops.ones(shape, dtype) * 0.5
+
+            def get_config(self):
+                return {}
+
+        @keras.saving.register_keras_serializable("tests")
+        class Derived(Base):
+            def call(self, x):
+                return super().call(x) + self.start
+
+        class Locked(keras.layers.Layer):
+            def call(self, x):
+                with lock:
+                    return x
+
+        class Undefined(keras.layers.Layer):
+            def call(self, x):
+                if keras.backend.backend() == "tensorflow":
+                    return no_such_function(x)  # noqa: F821
+                return x
+
+        class Dying(keras.layers.Layer):
+            def call(self, x):
+                if keras.backend.backend() == "tensorflow":
+                    os.abort()
+                return x
+
+        self.Base, self.Derived, self.Locked = Base, Derived, Locked
+        self.Undefined, self.Dying, self.Start = Undefined, Dying, Start

@@ -1,6 +1,11 @@
 """Keras 3 on JAX and PyTorch: `KERAS_BACKEND=jax pytest tests/test_backends.py`, or torch."""
 
 import importlib
+import os
+import re
+import subprocess
+import sys
+import threading
 
 import numpy as np
 import pytest
@@ -144,9 +149,14 @@ def test_subclassed_model_outside_fit(called, tmp_path, clean):
 def test_layer_that_computes_by_the_backend_itself(tmp_path):
     module = {"jax": "jax.numpy", "torch": "torch"}[keras.backend.backend()]
     model = keras.Sequential([keras.Input((4,)), backend_layers.Native(module, name="odd")])
-    with pytest.raises(fh.NotFreezableError, match=r"layer 'odd' \(Native\).*cannot run on Tensor"):
+    with pytest.raises(fh.NotFreezableError) as caught:
         fh.freeze_keras_model(model, str(tmp_path / "odd.pb"))
     assert not list(tmp_path.iterdir())
+    first, rest = str(caught.value).split("\n", 1)
+    assert re.fullmatch(r".*backend_layers\.py:\d+, in call: return importlib.*\.tanh\(x\)", first)
+    assert re.match(r"\w*Error: .", rest)
+    assert re.search(r"layer 'odd' \(Native\).*cannot run on TensorFlow", rest)
+    assert "Traceback (most recent call last)" in str(caught.value.__cause__)
 
 
 def wrapper():
@@ -165,14 +175,94 @@ def test_layer_that_wraps_the_backend():
         fh.plan_keras_model(model)
 
 
-def test_class_that_no_other_process_can_import():
-    class Local(layers.Layer):
-        def call(self, x):
-            return x
+def of_four(*inner):
+    return keras.Sequential([keras.Input((4,)), *inner])
 
-    model = keras.Sequential([keras.Input((4,)), Local()])
-    with pytest.raises(fh.NotFreezableError, match=r"Local is defined in a function.* move it"):
+
+def test_what_no_other_process_can_import_is_sent_there(tmp_path, clean):
+    own, act, shift = backend_layers.Locals(), backend_layers.act, 0.25
+    model = of_four(
+        own.Base(start=3.0),
+        own.Derived(),
+        layers.Lambda(lambda t: keras.ops.tanh(t) + shift),
+        layers.Dense(4, activation=backend_layers.times(2.0), kernel_initializer=own.Start()),
+        layers.Dense(3, activation=backend_layers.times(5.0)),
+        layers.Lambda(lambda t: act(t) - shift),
+    )
+    names = [layer.activation.__name__ for layer in model.layers[3:5]]
+    artifact = fh.freeze_keras_model(model, str(tmp_path / "own.pb"))
+    assert_same(clean, artifact, model, np.random.RandomState(0).randn(7, 4).astype("float32"))
+    assert [layer.activation.__name__ for layer in model.layers[3:5]] == names
+
+
+def test_what_the_main_program_defines(tmp_path, clean):
+    """Of which a process that imports it would train once more."""
+    program = os.path.join(os.path.dirname(__file__), "programs", "own_code.py")
+    run = [sys.executable, program, str(tmp_path / "main.pb"), str(tmp_path / "x.npy")]
+    said = subprocess.run(run, stdout=subprocess.PIPE, check=True).stdout.decode()
+    assert said == "once\n"
+    x, wanted = np.load(str(tmp_path / "x.npy")), np.load(str(tmp_path / "x.npy.out.npy"))
+    ends = fh.inspect(str(tmp_path / "main.pb")).signature
+    feeds, fetches = {ends.inputs[0].tensor: x}, [ends.outputs[0].tensor]
+    (found,) = clean.run(tmp_path / "main.pb", feeds, fetches)
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("registered", [False, True])
+def test_without_cloudpickle_it_is_said_what_to_do(registered, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cloudpickle", None)
+    own = backend_layers.Locals()
+    model = of_four(own.Derived() if registered else own.Base())
+    told = r"class Locals.*defined in a function.* pip install cloudpickle.* move it to the top"
+    with pytest.raises(fh.NotFreezableError, match=told):
         fh.plan_keras_model(model)
+
+
+def test_what_cannot_be_sent_is_said_with_the_reason():
+    model = of_four(backend_layers.Locals(threading.Lock()).Locked())
+    told = r"Locked is defined in a function.* nor can it be sent there: TypeError: .*lock.*; move"
+    with pytest.raises(fh.NotFreezableError, match=told):
+        fh.plan_keras_model(model)
+
+
+def test_classes_that_share_a_name_are_told_apart():
+    model = of_four(backend_layers.Locals().Base(), backend_layers.Locals().Base())
+    with pytest.raises(fh.NotFreezableError, match=r"several classes are called 'Base'.*package"):
+        fh.plan_keras_model(model)
+
+
+def test_an_error_in_code_that_was_sent_is_told_with_its_line():
+    with pytest.raises(fh.NotFreezableError) as caught:
+        fh.plan_keras_model(of_four(backend_layers.Locals().Undefined(name="odd")))
+    line, error, what = str(caught.value).split("\n")
+    assert re.fullmatch(r".*backend_layers\.py:\d+, in call: return no_such_function\(x\).*", line)
+    assert error == "NameError: name 'no_such_function' is not defined"
+    assert what.startswith("layer 'odd' (Undefined)")
+
+
+def test_a_process_that_crashes_is_told_with_the_line():
+    with pytest.raises(fh.FreezeError) as caught:
+        fh.plan_keras_model(of_four(backend_layers.Locals().Dying()))
+    line, what = str(caught.value).split("\n", 1)
+    assert re.fullmatch(r".*backend_layers\.py:\d+, in call: os\.abort\(\)", line)
+    assert "was ended by SIGABRT: Fatal Python error" in what
+
+
+def test_steps_and_metrics_are_numbers_of_the_backend(tmp_path):
+    model = dense_net()
+    train(model, TOKENS.astype("float32")[:320], [], epochs=1)
+    plan, path = fh.plan_keras_model(model), str(tmp_path / "m.pb")
+    one = keras.ops.convert_to_tensor(1.5, "bfloat16")
+    metrics = {"tensor": one, "variable": keras.Variable([2.5]), "mean": keras.metrics.Mean()([3])}
+    if keras.backend.backend() == "torch":
+        import torch
+
+        metrics["gradient"] = (torch.ones((), requires_grad=True) * 4).sum()
+    plan.write(path, step=model.optimizer.iterations, metrics=metrics)
+    noted = fh.inspect(path).metadata
+    wanted = {"tensor": 1.5, "variable": 2.5, "mean": 3.0, "gradient": 4.0}
+    assert noted["metrics"] == {name: wanted[name] for name in metrics}
+    assert noted["step"] == 4
 
 
 def test_unbuilt_model():
