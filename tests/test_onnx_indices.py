@@ -85,3 +85,17 @@ def test_orders_and_shapes(tmp_path):
 
     wanted, got = converted(functions, {"x": X, "ids": IDS}, tmp_path, verify=False)
     assert_same(got, wanted)
+
+
+def test_what_tf2onnxs_optimizers_get_wrong_is_converted_without_them(tmp_path):
+    """It takes a transpose past the dimension that is added after it, wrongly."""
+
+    def moved(x, y):
+        rows = tf.reshape(tf.concat([x, y], 1), [-1, 5, 2])
+        return tf.expand_dims(tf.transpose(rows, [0, 2, 1]), 1)
+
+    def functions(x):
+        return {"sum": moved(x, x + 1) ** 2 + moved(x[:, ::-1], x * 2)}
+
+    wanted, got = converted(functions, {"x": X}, tmp_path)
+    assert_same(got, wanted)

@@ -149,3 +149,34 @@ def test_lookup_tables(tmp_path):
 def test_texts_are_not_compared(tmp_path):
     with pytest.raises(fh.ConversionError, match=r"op Equal, node .*texts are compared otherwise"):
         converted(lambda x: {"y": x == "a"}, {"x": np.array(["a"], object)}, tmp_path)
+
+
+def test_quantization_that_is_simulated(tmp_path):
+    quant = tf.quantization
+
+    def functions(x):
+        low, high = tf.constant([-1.0, -3.0, 0.0, -0.5]), tf.constant([1.0, 2.0, 4.0, 0.1])
+        return {
+            "even": quant.fake_quant_with_min_max_args(x, -1, 1),
+            "uneven": quant.fake_quant_with_min_max_args(x, -0.7, 1.3),
+            "narrow": quant.fake_quant_with_min_max_vars(x, -2.0, 3.0, narrow_range=True),
+            "few": quant.fake_quant_with_min_max_vars(x, -2.0, 3.0, num_bits=4),
+            "channels": quant.fake_quant_with_min_max_vars_per_channel(x, low, high),
+        }
+
+    wanted, got = converted(functions, {"x": X}, tmp_path)
+    assert_same(got, wanted)
+
+
+def test_gradients(tmp_path):
+    """As of a saliency map."""
+    nn, m = tf.nn, tf.math
+    kinds = (nn.relu, nn.relu6, nn.elu, nn.leaky_relu, nn.softplus, m.sigmoid, m.tanh, m.sqrt)
+    kinds += (m.rsqrt, m.reciprocal)
+
+    def functions(x):
+        x = tf.abs(x) - 1e-3
+        return {f.__name__: tf.gradients(tf.reduce_sum(f(x)), x)[0] for f in kinds}
+
+    wanted, got = converted(functions, {"x": X}, tmp_path)
+    assert_same(got, wanted)

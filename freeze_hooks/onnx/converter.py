@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import importlib
-import os
-from typing import Any, Iterator, List, Optional
+from typing import Any, List, Mapping, Optional
 
 from .. import _tf
-from ..converting import After, beside, converting, destination, shortened, write
-from ..errors import FreezeError
+from ..converting import After, beside, converting, destination, write
+from ..errors import ConversionError
 from ..freezer import Artifact
 from ..graph.names import split
 from ..load import read_graph_def
@@ -18,14 +15,14 @@ from ..proof.asked import Verifying
 from ..trial import asked, compare
 from . import runtime
 from .bfloat16 import nodes_of, uses_bfloat16, widened
-from .handlers import HANDLERS
+from .complex_pairs import in_real_pairs
 from .left_over import Failures, refuse_left_over
 from .plain_ops import in_plain_ops
+from .refused import Refused
 from .rules import RULES
-from .tables import DOMAIN, lookups_in, table_handlers
+from .tf2onnx import import_tf2onnx, made_by_tf2onnx
 
 _NEWER = 18  # the operators that the ops in _NEED_NEWER became
-_ML = 2  # the version of LabelEncoder for all types
 _NEED_NEWER = frozenset(
     ("BitwiseAnd", "BitwiseOr", "BitwiseXor", "TensorScatterAdd", "TensorScatterSub")
     + ("TensorScatterMax", "TensorScatterMin")
@@ -63,9 +60,7 @@ def to_onnx(
         none of these.
       OSError: the directory of `path` cannot be written in.
     """
-    with _unchanged_environment("TF_CPP_MIN_LOG_LEVEL"):  # tf2onnx sets it for good
-        convert = _imported("tf2onnx.convert")
-        package = _imported("onnx")
+    import_tf2onnx()
     path, wanted = destination(path), asked(verify)
     if wanted is not None and not runtime.is_installed():
         _tf.warn(
@@ -78,7 +73,7 @@ def to_onnx(
         target = beside(artifact, path, ".onnx")
         with converting(artifact, "tf2onnx"):
             graph_def = read_graph_def(artifact.path)
-            content = _converted(artifact, graph_def, convert, package, opset)
+            content = _converted(artifact, graph_def, opset)
         if wanted is None:
             return write(target, content)
         called = dict(zip(_outputs(artifact), (i.name for i in artifact.signature.outputs)))
@@ -86,34 +81,40 @@ def to_onnx(
         tried = functools.partial(
             compare, artifact, graph_def, session, "ONNX Runtime", wanted, target
         )
-        return write(target, content, tried)
+        try:
+            return write(target, content, tried)
+        except ConversionError:  # tf2onnx's optimizers make mistakes, with transposes above all
+            with converting(artifact, "tf2onnx"):
+                content = _converted(artifact, graph_def, opset, optimizers={})
+            return write(target, content, tried)
 
     return onnx
 
 
 def _converted(
-    artifact: Artifact, graph_def: Any, convert: Any, package: Any, opset: Optional[int]
+    artifact: Artifact,
+    graph_def: Any,
+    opset: Optional[int],
+    optimizers: Optional[Mapping[str, Any]] = None,
 ) -> bytes:
+    """The content of an ONNX file."""
+    for info in artifact.signature.inputs + artifact.signature.outputs:
+        if info.dtype.startswith("complex"):
+            raise Refused(
+                f"{info.name!r} is {info.dtype}, and ONNX Runtime has no complex numbers: freeze "
+                "tf.math.real and tf.math.imag of it"
+            )
     plain = _without_lowering(graph_def)
     if uses_bfloat16(plain):
         plain = widened(plain)
-    plain = in_plain_ops(plain, RULES)
+    plain = in_plain_ops(in_real_pairs(plain), RULES)
     if opset is None and any(node.op in _NEED_NEWER for node in nodes_of(plain)):
         opset = _NEWER
-    lookups = lookups_in(plain)
     inputs = {info.tensor: info.name for info in artifact.signature.inputs}
     outputs = {info.tensor: n for info, n in zip(artifact.signature.outputs, _outputs(artifact))}
     with Failures() as failures:
-        model, _ = convert.from_graph_def(
-            plain,
-            input_names=list(inputs),
-            output_names=list(outputs),
-            tensors_to_rename={**outputs, **inputs},
-            opset=opset,
-            custom_op_handlers={**HANDLERS, **table_handlers(lookups)},
-            extra_opset=[package.helper.make_opsetid(DOMAIN, _ML)] if lookups else None,
-        )
-    refuse_left_over(model.graph, package.defs, failures)
+        model = made_by_tf2onnx(plain, inputs, outputs, opset, optimizers)
+    refuse_left_over(model.graph, failures)
     return bytes(model.SerializeToString())
 
 
@@ -125,29 +126,6 @@ def _outputs(artifact: Artifact) -> List[str]:
         split(info.tensor)[0] if info.name in taken else info.name
         for info in artifact.signature.outputs
     ]
-
-
-def _imported(module: str) -> Any:
-    try:
-        return importlib.import_module(module)
-    except Exception as error:  # an old one fails on a new NumPy in ways of its own
-        package = module.split(".")[0]
-        raise FreezeError(
-            f"to_onnx needs {package}, which cannot be imported ({shortened(error)}): "
-            "pip install 'freeze-hooks[onnx]'"
-        ) from error
-
-
-@contextlib.contextmanager
-def _unchanged_environment(name: str) -> Iterator[None]:
-    before = os.environ.get(name)
-    try:
-        yield
-    finally:
-        if before is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = before
 
 
 def _without_lowering(graph_def: Any) -> Any:

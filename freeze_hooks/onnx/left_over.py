@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 from typing import Any, Dict, Iterator, List
 
@@ -33,17 +34,17 @@ class Failures(logging.Handler):
         self._logger.removeHandler(self)
 
 
-def refuse_left_over(graph: Any, operators: Any, failures: Failures) -> None:
+def refuse_left_over(graph: Any, failures: Failures) -> None:
     """See that no node is left as it was.
 
     Args:
       graph: ONNX's.
-      operators: the module onnx.defs.
       failures: what tf2onnx told.
 
     Raises:
       Refused: one is; the message names ops, nodes and causes.
     """
+    operators = importlib.import_module("onnx.defs")
     left = [
         node
         for node in _all_nodes(graph)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, Callable, List, Mapping, NamedTuple, Optional, Sequence
 
 import tensorflow as tf
@@ -10,7 +11,7 @@ from .. import _tf
 from .._tf import AttrValue, GraphDef, v1
 from ..graph.body import ARG, Body, data_inputs, has_frames, output_groups, widths
 from ..graph.functions import Library, paste
-from ..graph.names import split, tensor_name
+from ..graph.names import join, split, tensor_name
 from .static import Static
 
 # Given a node and its input tensors, the tensors that stand for its outputs, or one of them if
@@ -20,7 +21,7 @@ _SMALL = 1000  # elements of a constant that a rule may look at
 _ROUNDS = 10  # of replacing what rules have put in
 
 
-class _Input(NamedTuple):
+class Known(NamedTuple):
     """What is known of a tensor before the graph runs."""
 
     dtype: int
@@ -63,21 +64,27 @@ def _replace(body: Body, rules: Mapping[str, Rule], static: Static) -> bool:
     for node in list(body.nodes.values()):
         if node.op not in rules:
             continue
-        inner = _traced(rules[node.op], node, _inputs(body, node, static))
+        rule = functools.partial(rules[node.op], node)
+        inner = traced(rule, known_inputs(body, node, static), output_dtypes(node))
         if inner is None:
             continue
         changed = True
-        inputs = data_inputs(node)
-        copies, results = paste(body, node.name, inner, inputs)
-        if framed and inputs:  # a constant within a loop must know that it is
-            for copy in copies.values():
-                if not copy.input:
-                    copy.input.append(body.pivot(inputs[0]))
-        _stand_for(node, results)
+        stand_for(node, pasted(body, node.name, inner, data_inputs(node), framed))
     return changed
 
 
-def _inputs(body: Body, node: Any, static: Static) -> List[_Input]:
+def pasted(body: Body, scope: str, inner: Body, inputs: Sequence[str], framed: bool) -> List[str]:
+    """Copy what was traced into a body; the tensors that it returns."""
+    copies, results = paste(body, scope, inner, inputs)
+    if framed and inputs:  # a constant within a loop must know that it is
+        for copy in copies.values():
+            if not copy.input:
+                copy.input.append(body.pivot(inputs[0]))
+    return results
+
+
+def known_inputs(body: Body, node: Any, static: Static) -> List[Known]:
+    """What is known of a node's inputs."""
     definition: Any = _tf.op_def(node.op)
     dtypes = [dtype for arg in definition.input_arg for dtype in widths(arg, node.attr)]
     found = []
@@ -85,8 +92,13 @@ def _inputs(body: Body, node: Any, static: Static) -> List[_Input]:
         name = tensor_name(text)
         value = _constant(body, text)
         value = static.value(name) if value is None else value
-        found.append(_Input(dtype, static.shape(name), value))
+        found.append(Known(dtype, static.shape(name), value))
     return found
+
+
+def output_dtypes(node: Any) -> List[int]:
+    """The dtype of each output of a node."""
+    return [dtype for _, group in output_groups(node, _tf.op_def(node.op)) for dtype in group]
 
 
 def _constant(body: Body, text: str) -> Any:
@@ -102,7 +114,7 @@ def _constant(body: Body, text: str) -> Any:
     return tf.make_ndarray(tensor)
 
 
-def _placed(name: str, known: _Input) -> Any:
+def _placed(name: str, known: Known) -> Any:
     """A tensor in the rule's graph."""
     dtype = tf.as_dtype(known.dtype)
     if known.value is not None and None not in known.value.reshape(-1).tolist():
@@ -114,24 +126,29 @@ def _placed(name: str, known: _Input) -> Any:
     return tf.stack(parts)
 
 
-def _traced(rule: Rule, node: Any, inputs: Sequence[_Input]) -> Optional[Body]:
-    """What a rule puts in place of a node, as a function of its inputs."""
+def traced(
+    function: Callable[..., Any], inputs: Sequence[Known], wanted: Sequence[int]
+) -> Optional[Body]:
+    """What a function of tensors does, as a function of a graph; None if it returns None.
+
+    Args:
+      function: is called in a graph of its own.
+      inputs: what it is given.
+      wanted: the dtypes that it must return.
+    """
     args = {f"arg_{number}": known.dtype for number, known in enumerate(inputs)}
     with tf.Graph().as_default() as graph:
-        tensors = [_placed(f"arg_{number}", known) for number, known in enumerate(inputs)]
-        results = rule(node, *tensors)
+        results = function(*(_placed(name, known) for name, known in zip(args, inputs)))
         if results is None:
             return None
         results = results if isinstance(results, (list, tuple)) else [results]
         outputs = [split(tensor.name) for tensor in results]
-    wanted = [dtype for _, dtypes in output_groups(node, _tf.op_def(node.op)) for dtype in dtypes]
     got = [tensor.dtype.as_datatype_enum for tensor in results]
-    assert got == wanted, f"the rule for {node.op} gives {got}, not {wanted}"
+    assert got == list(wanted), f"{function} gives {got}, not {wanted}"
     nodes = {copy.name: copy for copy in graph.as_graph_def().node}
     for name, dtype in args.items():
         nodes[name] = _argument(name, dtype)
-    texts = [f"{name}:{port}" if port else name for name, port in outputs]
-    return Body(nodes, texts, args=args)
+    return Body(nodes, [join(name, port) for name, port in outputs], args=args)
 
 
 def _argument(name: str, dtype: int) -> Any:
@@ -140,9 +157,9 @@ def _argument(name: str, dtype: int) -> Any:
     return node
 
 
-def _stand_for(node: Any, results: Sequence[str]) -> None:
+def stand_for(node: Any, results: Sequence[str]) -> None:
     """Make a node hand on the tensors that replace its outputs."""
-    dtypes = [dtype for _, group in output_groups(node, _tf.op_def(node.op)) for dtype in group]
+    dtypes = output_dtypes(node)
     waits = [text for text in node.input if text[:1] == "^"]
     del node.input[:]
     node.input.extend([*results, *waits])
