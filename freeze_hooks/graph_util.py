@@ -16,7 +16,7 @@ from ._tf import GraphDef, v1
 from .errors import MissingNodeError, NotFreezableError, UnknownNameError, refused
 from .graph.functions import outputs_of
 from .graph.sound import refuse_broken
-from .naming import Naming, apart
+from .naming import Naming
 from .plan import compile_plan
 from .spec import FreezeSpec, kept_variables
 from .stream import graph_def_of
@@ -111,9 +111,8 @@ def convert_variables_to_constants_v2(
     captured = {inner.op.name for _, inner in _tf.captures(func.graph)}
     fed = [t for t in func.inputs if t.op.name not in captured]
     names = [t.op.name for t in fed]
-    outputs = apart([t.op.name for t in func.outputs], names)
     variables = {id(v.handle): v.name.split(":")[0] for v in func.graph.variables}
-    naming = Naming(names, outputs, variables)
+    naming = Naming(names, None, variables)
     planned = plan_concrete(func, naming, lower_control_flow=lower_control_flow, devices=True)
     graph_def = graph_def_of(planned.plan, planned.values())
     present = {node.name for node in graph_def.node}
@@ -123,7 +122,7 @@ def convert_variables_to_constants_v2(
     wrapped = v1.wrap_function(lambda: v1.import_graph_def(graph_def, name=""), [])
     frozen = wrapped.prune(
         [wrapped.graph.get_tensor_by_name(name + ":0") for name in names],
-        [wrapped.graph.get_tensor_by_name(name + ":0") for name in outputs],
+        [wrapped.graph.get_tensor_by_name(t.name) for t in func.outputs],
     )
     for tensor, original in zip(frozen.inputs, fed):
         tensor.set_shape(original.shape)

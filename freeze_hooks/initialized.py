@@ -65,10 +65,11 @@ def _refuse_to_initialize(
     graph_def: Any, saver_def: Optional[Any], initializers: Sequence[str]
 ) -> None:
     """Make sure that what is to be run writes no file and talks to nobody; see `refuse_to_run`."""
-    root = [saver_def.restore_op_name] if saver_def is not None else []
+    root = [split(saver_def.restore_op_name)[0]] if saver_def is not None else []
     with refused("the graph"):
         nodes = {node.name: node for node in graph_def.node}
-        run = prune(Body(nodes, [*root, *initializers]), keep_order=True).nodes.values()
+        everything = Body(nodes, [], effects=(*root, *initializers))
+        run = prune(everything, keep_order=True).nodes.values()
         part = part_of(graph_def, run)
     refuse_to_run(part, "to initialize the graph")
 
@@ -80,8 +81,12 @@ def _runnable(stored: StoredGraph) -> Any:
     paths = {split(tensor)[0]: path for tensor, path in (stored.assets or {}).items()}
     for node in graph_def.node:
         node.device = ""
-        if node.name in paths and node.op == "Const":
-            node.attr["value"].tensor.CopyFrom(v1.make_tensor_proto(paths[node.name]))
+        if node.name in paths and node.op in ("Const", "Placeholder"):  # the latter in TensorFlow 2
+            path = v1.make_tensor_proto(paths[node.name])
+            node.op = "Const"
+            node.attr.clear()
+            node.attr["dtype"].type = path.dtype
+            node.attr["value"].tensor.CopyFrom(path)
     return graph_def
 
 

@@ -20,13 +20,13 @@ class Naming:
 
     Attributes:
       inputs: one name for each input that is a tensor, in order.
-      outputs: the same of its outputs.
+      outputs: the same of its outputs; None leaves them the names that they have.
       variables: {id of a variable's handle: its name}.
       is_scope: which leading name scopes to leave out.
     """
 
     inputs: Sequence[str]
-    outputs: Sequence[str]
+    outputs: Optional[Sequence[str]]
     variables: Mapping[int, str]
     is_scope: Callable[[str], bool] = lambda scope: False
 

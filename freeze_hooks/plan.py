@@ -137,6 +137,7 @@ def compile_plan(
     shape_of: Callable[[str], Shape],
     one_call: bool = False,
     content_of: Optional[Callable[[str], Optional[Table]]] = None,
+    stranded: Optional[Mapping[str, str]] = None,
 ) -> FreezePlan:
     """Compile what `spec` asks of a training graph.
 
@@ -148,6 +149,7 @@ def compile_plan(
         what was assigned; in a training graph, which may run in part, such reads are refused.
       content_of: gives the content of static lookup tables, see `freeze_tables`; without it
         tables stay as they are.
+      stranded: {placeholder: why a file cannot have what it stands for}.
 
     Raises:
       UnknownNameError: spec names a tensor the graph lacks.
@@ -175,6 +177,9 @@ def compile_plan(
         lower(body, library)
         body = _pruned(body, spec)
     left = placeholders(body, inputs)
+    for end in left:
+        if end.tensor in (stranded or {}):
+            raise NotFreezableError((stranded or {})[end.tensor])
     unused = [end.key for end in inputs if end.tensor not in body.nodes]
     inputs = [end for end in inputs if end.tensor in body.nodes]
     unasked = [end.key for end in left] if spec.inputs is not None else []

@@ -16,10 +16,11 @@ from .errors import FreezeError, InvalidFileError, UnknownNameError, refused
 from .freezer import Artifact, warn_of
 from .from_checkpoint import Reading, StoredSource, plan_stored
 from .function_plan import FunctionPlan
-from .graph.audit import refuse_to_run
+from .graph.audit import refuse_to_run, silence
 from .graph.names import split, tensor_name
 from .graph_files import StoredGraph, as_graph, parse
 from .initialized import read_initialized
+from .mirrored import beside_its_files
 from .naming import Naming, apart, keys_of
 from .plan import FreezePlan
 from .proof.ends import ends_of
@@ -77,6 +78,7 @@ def freeze_saved_model(
     Of a SavedModel of TensorFlow 1, the values are read from its files, without a session, one
     variable at a time. One of TensorFlow 2 is loaded, so that its lookup tables and the files that
     fill them travel along, unless `inputs`, `bind`, `variable_map` or `ema` ask for its graph.
+    Prints, asserts and summaries are left out, and none of them is run.
 
     Args:
       directory: the SavedModel's.
@@ -126,8 +128,12 @@ def read_saved_model(
     keys = _keys(outputs, ends)
     if keys is not None and not any(more.values()) and _is_loadable(meta):
         stored_graph(name, meta)  # which looks at it before TensorFlow does
+        silent = silence(meta.graph_def)
         refuse_to_run(meta.graph_def, f"to load SavedModel {name!r}")
-        return _load(name, signature, tags, keys, form)
+        if silent:
+            with beside_its_files(name, meta) as copy:
+                return _load(copy, name, signature, tags, keys, form)
+        return _load(name, name, signature, tags, keys, form)
     inputs, bind = more.get("inputs"), _bound(more.get("bind"), ends)
     fixed = {tensor_name(getattr(tensor, "name", tensor)) for tensor in bind}
     named = {key: name for key, name in tensors_of(ends.inputs).items() if name not in fixed}
@@ -151,10 +157,11 @@ def read_meta_graph(
       FreezeError: as `freeze_saved_model`.
     """
     verify, spec = spec.verify, dataclasses.replace(spec, verify=None)
+    if verify is not None:
+        refuse_to_run(meta.graph_def, f"to load SavedModel {directory!r}")
     reading = _read(directory, meta, spec)
     if verify is None:
         return reading
-    refuse_to_run(meta.graph_def, f"to load SavedModel {directory!r}")
     signature, maps = reading.plan.signature, (spec.variable_map, spec.ema)
     ends = ends_of(signature, spec.inputs, spec.outputs, spec.bind)
     answers = LoadedAnswers(verify, signature, directory, tags, ends, *maps)
@@ -162,6 +169,7 @@ def read_meta_graph(
 
 
 def _read(directory: str, meta: Any, spec: FreezeSpec) -> Reading:
+    silence(meta.graph_def)
     source = StoredSource(stored_graph(directory, meta), values_prefix(directory))
     plan = plan_stored(source.graph, spec)
     start = _start(meta)
@@ -296,6 +304,7 @@ def _is_loadable(meta: Any) -> bool:
 
 def _load(
     directory: str,
+    told: str,
     signature: str,
     tags: Sequence[str],
     keys: Sequence[str],
@@ -303,7 +312,7 @@ def _load(
 ) -> Loaded:
     with tf.init_scope():
         # TensorFlow's loader reads it in Python, where anything may be raised
-        with refused(f"SavedModel {directory!r}", Exception):
+        with refused(f"SavedModel {told!r}", Exception):
             loaded = v1.saved_model.load_v2(directory, tags=list(tags))
             function = loaded.signatures[signature]
             specs = function.structured_input_signature[1]

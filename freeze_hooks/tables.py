@@ -14,7 +14,7 @@ from .errors import NotFreezableError
 from .graph.audit import refuse_to_run
 from .graph.body import VARIABLES, Body, prune
 from .graph.cut import PLACEHOLDERS
-from .graph.functions import CALLS, part_of
+from .graph.functions import CALLS, part_of, referenced
 from .graph.names import split
 from .graph.tables import Table, upgrade_tables
 
@@ -56,7 +56,8 @@ def static_contents(
                 part = part_of(graph_def, body.nodes.values())
                 if not trusted:
                     refuse_to_run(part, f"the initialization of lookup table {name!r}")
-                return _run(part, body, name, init, fed or {})
+                there = {t: v for t, v in (fed or {}).items() if split(t)[0] in body.nodes}
+                return _run(part, body, name, init, there)
         return None
 
     return content_of
@@ -83,12 +84,16 @@ def _assigned(body: Body) -> Set[str]:
 
 
 def _filling_functions(library: Any) -> Set[str]:
-    """Names of the functions that fill a table, as a SavedModel's initializers do."""
-    return {
-        function.signature.name
-        for function in library.function
-        if any(node.op in _INITS for node in function.node_def)
+    """Names of the functions that fill a table, as a SavedModel's initializers do, or call such."""
+    inside = {
+        f.signature.name: {n for d in f.node_def for n in referenced(d)} for f in library.function
     }
+    filling: Set[str] = set()
+    fresh = set(_INITS)
+    while fresh:
+        filling |= fresh
+        fresh = {name for name, used in inside.items() if used & fresh} - filling
+    return filling - _INITS
 
 
 def _initializers(nodes: Mapping[str, Any], graph_def: Any) -> Mapping[str, List[str]]:

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import functools
 import re
-from typing import Any, Callable, Dict, Iterable, Iterator, Mapping, Optional, Sequence, Tuple
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Iterable,
+    Iterator,
+    Mapping,
+    Optional,
+    Sequence,
+    Set,
+    Tuple,
+)
 
 import tensorflow as tf
 
@@ -23,7 +34,7 @@ from .naming import Naming, apart, input_names, keys_of
 from .plan import compile_plan, value_bytes
 from .proof.expected import Expected
 from .proof.functions import FunctionAnswers
-from .spec import FreezeSpec, Verifying
+from .spec import FreezeSpec, Names, Verifying
 from .stream import Value
 from .traced_from import TracedFrom
 from .values import as_value
@@ -69,22 +80,23 @@ def plan_concrete(
     fed = [t.op.name for t in concrete.inputs if t.op.name not in captures]
     _check_fed(graph, fed)
     _check_names("inputs", naming.inputs, fed)
-    _check_names("outputs", naming.outputs, graph.outputs)
-    nodes = {node.name: node for node in graph_def.node}
+    if naming.outputs is not None:
+        _check_names("outputs", naming.outputs, graph.outputs)
     before = {new: old for old, new in moved.items()}
-    outputs = [_source(nodes, moved[t.op.name], t.value_index) for t in graph.outputs]
+    returned = [(moved[t.op.name], t.value_index) for t in graph.outputs]
 
     def shape_of(tensor: str) -> Any:
         name, port = split(tensor)
         return _tf.static_shape(graph, f"{before[name]}:{port}")
 
     spec = FreezeSpec.make(
-        dict(zip(naming.outputs, outputs)),
+        _wanted(graph_def, returned, naming.outputs),
         dict(zip(naming.inputs, (moved[name] for name in fed))),
         runs=tuple(moved[op.name] for op in graph.control_outputs if op.name in moved),
         **options,
     )
-    plan = compile_plan(graph_def, spec, shape_of, one_call=True, content_of=_filled)
+    stranded = {moved[name]: why for name, why in embedded.items() if isinstance(why, str)}
+    plan = compile_plan(graph_def, spec, shape_of, True, _filled, stranded)
     variables = [slot.variable for slot in plan.slots]
     refs = {node.name: node for node in graph.as_graph_def().node if node.op in REF_VARIABLES}
     readers = [
@@ -161,9 +173,9 @@ def _embedded(
             taken.add(called)
             found[name] = Variable(called, typed[0], static(typed[1]), True)
         elif tensor.dtype == tf.resource:
-            found[name] = table_of(tensor, name, types)
+            found[name] = _table_or_why(tensor, name, types)
         elif tensor.dtype == tf.variant or not hasattr(tensor, "numpy"):
-            raise NotFreezableError(
+            found[name] = (
                 f"the function captures {tensor!r} (at {name!r}), which cannot travel in a file: "
                 "pass it as an argument"
             )
@@ -172,9 +184,28 @@ def _embedded(
     return found
 
 
+def _table_or_why(handle: Any, name: str, types: Set[Tuple[int, int]]) -> Any:
+    """What becomes of a captured table, or why a resource cannot travel: a summary writer may be
+    left behind."""
+    try:
+        return table_of(handle, name, types)
+    except NotFreezableError as error:
+        return str(error)
+
+
 def _stem(placeholder: str) -> str:
     """What a captured variable is called that has no better name: after the op that reads it."""
     return re.sub(r"(/ReadVariableOp(_\d+)?)?/resource$", "", placeholder)
+
+
+def _wanted(
+    graph_def: Any, returned: Sequence[Tuple[str, int]], names: Optional[Sequence[str]]
+) -> Names:
+    """The `outputs` of a FreezeSpec: what is returned under some names, or else its own."""
+    if names is None:
+        return list(dict.fromkeys(f"{name}:{port}" for name, port in returned))
+    nodes = {node.name: node for node in graph_def.node}
+    return dict(zip(names, (_source(nodes, name, port) for name, port in returned)))
 
 
 def _source(nodes: Mapping[str, Any], name: str, port: int) -> str:

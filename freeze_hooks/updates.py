@@ -7,6 +7,7 @@ from typing import List, Mapping, Sequence
 
 from .graph.assigns import settle_assigns
 from .graph.body import Body, prune
+from .graph.effects import drop_effects
 from .graph.fold import simplify
 from .graph.follow import follow_assignments
 from .graph.functions import Library
@@ -74,4 +75,6 @@ def without_updates(
     refuse_lookups_after_changes(body)
     refuse_late_reads(body, spec.kept)
     body = prune(body, keep_order=spec.kept is not None, in_place=True)
+    if spec.kept is None and drop_effects(body, library):
+        body = prune(body, in_place=True)
     return Reduced(body, settle_assigns(body, spec.kept), changed)

@@ -195,7 +195,8 @@ def converted():
 @pytest.mark.parametrize("lower", [True, False])
 @pytest.mark.parametrize(
     "name",
-    ["plain", "many", "branches", "loop", "another_loop", "nested", "dtypes", "loaded", "placed"],
+    ["plain", "many", "branches", "loop", "another_loop", "nested", "dtypes", "loaded", "placed"]
+    + ["ported"],
 )
 def test_concrete_functions(converted, name, lower):
     said = converted[f"{name} {lower}"]
@@ -204,8 +205,8 @@ def test_concrete_functions(converted, name, lower):
     assert captured == {"loaded": 1}.get(name, captured) > 0  # and one that has no handle
     assert said["inputs"] == said["before"][: len(said["inputs"])]
     assert [dtype for _, dtype in said["outputs"]] == [d for _, d in said["outputs before"]]
-    if name != "many":  # which returns one tensor twice
-        assert said["outputs"] == said["outputs before"]
+    assert said["outputs"] == said["outputs before"]
+    assert said["theirs"] in (None, said["outputs"])
     assert said["captures"] == 0
     ops = set(said["ops"])
     assert not ops & {

@@ -63,6 +63,8 @@ _USUAL = frozenset(
     + ("InitializeTableFromTextFileV2", "MatchingFiles", "TextLineDataset", "TFRecordDataset")
     + ("TFRecordDatasetV2", "FixedLengthRecordDataset", "FixedLengthRecordDatasetV2")
 )
+# What tells of a run and answers nothing: no output is any other without it.
+_REPORTS = re.compile(r"PrintV2|CreateSummary(File|Db)Writer|Write(.*)Summary|ImportEvent")
 _LIBRARY = ("library", "runs code of a library that is not a part of TensorFlow")
 _REMEDY = "a model needs none of these; load such a file only if you trust who wrote it"
 
@@ -102,6 +104,22 @@ def refuse_to_run(graph_def: Any, what: str) -> None:
                 f"{what} would run {node.op} {node.name!r}, which reaches out of the graph; if you "
                 "trust who wrote it, load it yourself, and freeze the session or function"
             )
+
+
+def silence(graph_def: Any) -> bool:
+    """Make ops that do nothing of prints and summaries that write files, in place.
+
+    Returns:
+      Whether there were any.
+    """
+    inner = [node for function in graph_def.library.function for node in function.node_def]
+    found = [n for n in [*graph_def.node, *inner] if _REPORTS.fullmatch(n.op) and _kinds(n)]
+    for node in found:
+        controls = [text for text in node.input if text.startswith("^")]
+        node.op = "NoOp"
+        node.attr.clear()
+        node.input[:] = controls
+    return bool(found)
 
 
 def _kinds(node: Any) -> List[str]:

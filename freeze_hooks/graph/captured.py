@@ -9,7 +9,8 @@ from .names import join, split, unique
 from .tables import Table, fill
 from .variables import Variable
 
-Capture = Union[Variable, Table, Any]  # anything else is a NodeDef or a TensorProto
+# a str says why it cannot travel; anything else is a NodeDef or a TensorProto
+Capture = Union[Variable, Table, str, Any]
 
 
 def embed(graph_def: Any, captures: Mapping[str, Capture]) -> Any:
@@ -18,7 +19,7 @@ def embed(graph_def: Any, captures: Mapping[str, Capture]) -> Any:
     A variable becomes a VarHandleOp named `Variable.node`; a tensor a Const; a table one that
     initializes itself: filling a filled table again only compares the number of entries
     (InitializableLookupTable::Initialize), so later runs cost nothing. A NodeDef takes the place
-    of the placeholder.
+    of the placeholder. What cannot travel stays one: an output may not need it.
     """
     copy = GraphDef()
     copy.CopyFrom(graph_def)
@@ -26,7 +27,7 @@ def embed(graph_def: Any, captures: Mapping[str, Capture]) -> Any:
     renamed: Dict[str, str] = {}
     for node in copy.node:
         captured = captures.get(node.name)
-        if captured is None:
+        if captured is None or isinstance(captured, str):
             continue
         if isinstance(captured, Variable):
             renamed[node.name] = captured.node

@@ -9,6 +9,7 @@ import numpy as np
 
 from .._tf import DT_INT32, AttrValue, v1
 from ..errors import NotFreezableError
+from .arguments import drop_unused, drop_unused_invariants
 from .body import (
     ENTERS,
     MERGES,
@@ -19,7 +20,6 @@ from .body import (
     prune,
 )
 from .functions import Library, Trail, inline_calls
-from .invariants import drop_unused_invariants
 from .known import truth, value_of
 from .names import CONTROL, join, split
 
@@ -216,11 +216,16 @@ def _simplify_branches(node: Any, body: Body, library: Library, trail: Trail) ->
         simplify(prune(_with_known(branch, known), keep_order=True), library, path)
         for branch, path in zip(branches, paths)
     ]
+    put_branches(node, branches, body, library)
+
+
+def put_branches(node: Any, branches: List[Body], body: Body, library: Library) -> None:
+    """Give an If, Case or While new functions, and only the arguments that these use."""
     if node.op in WHILES:
         drop_unused_invariants(node, branches, body)
     else:
-        _drop_unused(node, branches)
-    for role, func, branch in zip(_roles(node), funcs, branches):
+        drop_unused(node, branches)
+    for role, func, branch in zip(_roles(node), branches_of(node), branches):
         # a name of its own, since traces number their functions
         func.name = library.add(f"{node.name.rsplit('/', 1)[-1]}_{role}", branch)
         func.attr.clear()
@@ -243,22 +248,3 @@ def _with_known(branch: Body, known: Mapping[int, Any]) -> Body:
             moved[arg] = branch.add("Const", arg + "/known", **dict(const.attr)).name
     branch.rewire(moved)
     return dataclasses.replace(branch, outputs=outputs)
-
-
-def _drop_unused(node: Any, branches: List[Body]) -> None:
-    """Take arguments that no branch uses from an If or Case, and their variables with them."""
-    inputs = list(node.input)
-    types = list(node.attr["Tin"].list.type)
-    names = list(zip(*(b.args for b in branches)))
-    used = [
-        any(arg in b.nodes and b.nodes[arg].op == "_Arg" for arg, b in zip(args, branches))
-        for args in names
-    ]
-    if all(used):
-        return
-    del node.input[:]
-    node.input.extend(inputs[:1] + [text for text, keep in zip(inputs[1:], used) if keep])
-    node.attr["Tin"].list.type[:] = [t for t, keep in zip(types, used) if keep]
-    for position, branch in enumerate(branches):
-        kept = {args[position] for args, keep in zip(names, used) if keep}
-        branch.args = {arg: dtype for arg, dtype in branch.args.items() if arg in kept}

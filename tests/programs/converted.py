@@ -5,6 +5,7 @@ import tempfile
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.framework import convert_to_constants
 
 from freeze_hooks import graph_util
 
@@ -128,9 +129,31 @@ def placed():
     return f.get_concrete_function(FLOATS), [X]
 
 
+def ported():
+    """Several outputs of one op, one of them twice, and an input that is an output too."""
+    w = variable([[1.0, 2.0, 3.0]], name="w")
+
+    def split(x):
+        return tf.split(x * w, 3, axis=1, name="split")
+
+    wrapped = v1.wrap_function(split, [FLOATS])
+    names = ("split:2", "split:0", "split:2", "x:0")
+    fetches = [wrapped.graph.get_tensor_by_name(name) for name in names]
+    return wrapped.prune(wrapped.inputs[0], fetches), [X]
+
+
 def nodes(graph):
     definition = graph.as_graph_def()
     return list(definition.node) + [n for f in definition.library.function for n in f.node_def]
+
+
+def names_of_theirs(function, lower):
+    """What TensorFlow's own converter calls the outputs; None where it fails."""
+    try:
+        made = convert_to_constants.convert_variables_to_constants_v2(function, lower)
+    except Exception:
+        return None
+    return [(t.name, t.dtype.name) for t in made.outputs]
 
 
 def plainly(value):
@@ -139,7 +162,7 @@ def plainly(value):
 
 
 said = {}
-for make in (plain, many, branches, loop, another_loop, nested, dtypes, loaded, placed):
+for make in (plain, many, branches, loop, another_loop, nested, dtypes, loaded, placed, ported):
     function, feeds = make()
     arguments = [tf.constant(feed) for feed in feeds]
     for lower in (True, False):
@@ -147,8 +170,9 @@ for make in (plain, many, branches, loop, another_loop, nested, dtypes, loaded, 
         said[f"{make.__name__} {lower}"] = {
             "inputs": [(t.op.name, str(t.shape), t.dtype.name) for t in frozen.inputs],
             "before": [(t.op.name, str(t.shape), t.dtype.name) for t in function.inputs],
-            "outputs": [(t.op.name, t.dtype.name) for t in frozen.outputs],
-            "outputs before": [(t.op.name, t.dtype.name) for t in function.outputs],
+            "outputs": [(t.name, t.dtype.name) for t in frozen.outputs],
+            "outputs before": [(t.name, t.dtype.name) for t in function.outputs],
+            "theirs": names_of_theirs(function, lower),
             "result": plainly(frozen(*arguments)),
             "live": plainly(function(*arguments)),
             "ops": sorted({node.op for node in nodes(frozen.graph)}),

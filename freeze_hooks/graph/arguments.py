@@ -1,4 +1,4 @@
-"""Loops without the arguments that they only hand on."""
+"""Arguments of conditionals and loops that nothing in their functions needs."""
 
 from __future__ import annotations
 
@@ -6,6 +6,25 @@ from typing import Any, Dict, List, Sequence, Set
 
 from .body import UNSET, Body, data_inputs
 from .names import join, split
+
+
+def drop_unused(node: Any, branches: Sequence[Body]) -> None:
+    """Take arguments that no branch uses from an If or Case, and their variables with them."""
+    inputs = list(node.input)
+    types = list(node.attr["Tin"].list.type)
+    names = list(zip(*(b.args for b in branches)))
+    used = [
+        any(arg in b.nodes and b.nodes[arg].op == "_Arg" for arg, b in zip(args, branches))
+        for args in names
+    ]
+    if all(used):
+        return
+    kept_inputs = [text for text, keep in zip(inputs[1:], used) if keep]
+    node.input[:] = inputs[:1] + kept_inputs + inputs[1 + len(used) :]
+    node.attr["Tin"].list.type[:] = [t for t, keep in zip(types, used) if keep]
+    for position, branch in enumerate(branches):
+        kept = {args[position] for args, keep in zip(names, used) if keep}
+        branch.args = {arg: dtype for arg, dtype in branch.args.items() if arg in kept}
 
 
 def drop_unused_invariants(node: Any, functions: Sequence[Body], body: Body) -> None:

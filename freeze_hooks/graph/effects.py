@@ -1,0 +1,32 @@
+"""Conditionals and loops without what only their side effects need: prints, asserts, summaries."""
+
+from __future__ import annotations
+
+from .body import ARG, Body, prune
+from .fold import BRANCHING, branches_of, put_branches
+from .functions import Library
+
+
+def drop_effects(body: Body, library: Library) -> bool:
+    """Take what no output needs from the functions of conditionals and loops, in place.
+
+    A function runs all its ops that have state, whether or not an output needs them. With them go
+    the arguments that they alone take.
+
+    Returns:
+      Whether there was anything to take.
+    """
+    changed = False
+    for node in [node for node in body.nodes.values() if node.op in BRANCHING]:
+        funcs = branches_of(node)
+        branches = [prune(library.body(func.name, func.attr)) for func in funcs]
+        fewer = [_size(b) < library.size(func.name) for b, func in zip(branches, funcs)]
+        inner = [drop_effects(branch, library) for branch in branches]
+        if any(fewer) or any(inner):
+            put_branches(node, [prune(branch) for branch in branches], body, library)
+            changed = True
+    return changed
+
+
+def _size(branch: Body) -> int:
+    return sum(node.op != ARG for node in branch.nodes.values())
