@@ -34,7 +34,8 @@ from .graph.cut import (
     resolve,
 )
 from .graph.defaults import with_defaults
-from .graph.functions import Library, named_by_content
+from .graph.function_names import named_by_content
+from .graph.functions import Library
 from .graph.lint import Asked, Finding, lint
 from .graph.lower import lower
 from .graph.names import split, tensor_name
