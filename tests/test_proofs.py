@@ -9,6 +9,7 @@ import tensorflow as tf
 from small import FREEZE, X, build
 
 import freeze_hooks as fh
+from freeze_hooks.proof.fit import held
 
 v1 = tf.compat.v1
 TF1 = tf.__version__.startswith("1.")
@@ -264,3 +265,48 @@ def test_the_command(graph, tmp_path):
         assert said.exit_code == 0 and "max diff" in said.output, said.output
     said = CliRunner().invoke(commands, asked + ["--feeds", str(tmp_path / "others.npz")])
     assert said.exit_code == 2 and "'net/x'" in said.output
+
+
+@pytest.mark.parametrize(
+    "value, dtype, kept",
+    [
+        (np.array([2**63 - 1]), tf.int64, True),
+        (np.array([2**63], np.uint64), tf.int64, False),
+        (np.array([-1]), tf.uint64, False),
+        ([True], tf.float32, True),
+        (np.array([1.0]), tf.bool, True),
+        (np.array([2.0]), tf.bool, False),
+        (np.nan, tf.float32, True),
+        (np.nan, tf.int32, False),
+        (1 + 2j, tf.float32, False),
+        (b"a\0", tf.string, True),
+        (1, tf.string, False),
+        (np.array([7e4]), tf.float16, False),
+        (np.array([np.inf]), tf.float16, True),
+    ],
+)
+def test_what_a_dtype_can_hold(value, dtype, kept):
+    if kept:
+        found = held(value, dtype)
+        assert dtype == tf.string or found.dtype == dtype.as_numpy_dtype
+        np.testing.assert_array_equal(
+            found, np.array(value, object if dtype == tf.string else None)
+        )
+        return
+    with pytest.raises(ValueError):
+        held(value, dtype)
+
+
+@pytest.mark.parametrize("kind", ["bfloat16", "complex64", "qint8", "string"])
+def test_answers_of_rare_dtypes(kind, graph, tmp_path):
+    x = v1.placeholder(tf.float32, [None, 3], "x")
+    if kind == "qint8":
+        y = tf.quantization.quantize(x, -1.0, 1.0, tf.qint8).output
+    else:
+        y = tf.as_string(x) if kind == "string" else tf.cast(x, kind)
+    tf.identity(y, name="y")
+    with v1.Session() as session:
+        assert proved(fh.freeze_session(session, path_in(tmp_path), ["y"], verify=True))
+        apart = fh.Verify(own_process=True)
+        if kind == "bfloat16":  # which NumPy's files cannot keep
+            assert proved(fh.freeze_session(session, path_in(tmp_path), ["y"], verify=apart))

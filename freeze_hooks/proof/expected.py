@@ -62,6 +62,8 @@ def expected_of(
     first, *others = batches(verify, taken, hints)
     try:
         cases = [Case(first, answer(first))]
+    except FreezeError:
+        raise
     except _REFUSED as error:
         raise unfit(verify, error) from error
     for feeds in others:

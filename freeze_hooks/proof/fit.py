@@ -49,6 +49,8 @@ def _in_range(array: Any, wanted: Any) -> Any:
     """Where whole numbers are in range: -1 would be 2**64 - 1, and back."""
     if array.dtype.kind in "iu" and wanted.kind in "iu":
         limits = np.iinfo(wanted)
+        if not array.size or (limits.min <= int(array.min()) and int(array.max()) <= limits.max):
+            return True
         flat = [limits.min <= item <= limits.max for item in array.reshape(-1).tolist()]
         return np.array(flat, bool).reshape(array.shape)
     if array.dtype.kind == "f" and wanted.kind == "u":

@@ -13,7 +13,7 @@ def difference(one: Any, other: Any) -> float:
     Infinite where shapes differ, or elements that are no numbers. Of floating arrays of different
     dtypes, the wider is rounded to the narrower first.
     """
-    one, other = np.asarray(one), np.asarray(other)
+    one, other = _numbers(one), _numbers(other)
     if one.shape != other.shape:
         return float("inf")
     if one.dtype.kind in "OSUb" or other.dtype.kind in "OSUb":
@@ -31,6 +31,12 @@ def difference(one: Any, other: Any) -> float:
     return float("inf") if np.isnan(apart).any() else float(apart.max())
 
 
+def _numbers(array: Any) -> Any:
+    """An array; of a quantized dtype, which is a structure to NumPy, its whole numbers."""
+    array = np.asarray(array)
+    return array.view(array.dtype[0]) if array.dtype.names else array
+
+
 def _texts(array: Any) -> List[Any]:
     flat = array.reshape(-1).tolist()
     return [text.encode() if isinstance(text, str) else text for text in flat]
@@ -38,6 +44,7 @@ def _texts(array: Any) -> List[Any]:
 
 def scale(live: Any) -> float:
     """What a tolerance is a part of; nothing for what is no floating number."""
+    live = _numbers(live)
     if live.dtype.kind in "OSUbiu" or not live.size:
         return 0.0
     size = np.abs(live.astype(np.complex128))
