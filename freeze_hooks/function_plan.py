@@ -89,14 +89,21 @@ class FunctionPlan:
         warn_of(self.renew())
         return self.prepare(step, metrics)(os.fspath(path))
 
-    def follow(
-        self, traced: TracedFrom, again: Optional[Callable[[], FunctionPlan]]
-    ) -> FunctionPlan:
-        """Have `renew` look whether what was `traced` is as it was; `again` makes another plan.
+    def follow(self, root: Any, again: Optional[Callable[[], FunctionPlan]]) -> FunctionPlan:
+        """Have `renew` look whether what was traced, a model or function, is as it is now.
 
-        Without `again`, a change is only told.
+        Args:
+          root: the model or function.
+          again: makes another plan of it; without, a change is only told.
         """
-        self._traced, self._again = traced, again
+        self._again = again
+        try:
+            self._traced = TracedFrom(root)
+        except Exception as error:  # by objects of the user's own, which need not concern a file
+            _tf.warn(
+                "the model or function that was traced cannot be looked at for changes, so files "
+                f"hold Python's values of now for good: {type(error).__name__}: {error}"
+            )
         return self
 
     def renew(self) -> Tuple[Finding, ...]:

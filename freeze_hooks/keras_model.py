@@ -22,7 +22,6 @@ from .proof.ops import changes
 from .replicas import reduced_on_read
 from .spec import FreezeSpec, Verify, Verifying
 from .traced import plan_concrete
-from .traced_from import TracedFrom
 
 _PHASE = re.compile(r"keras_learning_phase(_\d+)?$")
 
@@ -97,7 +96,7 @@ def plan_seen(
 
     def plan() -> FunctionPlan:
         made = _plan(model, seen, input_signature, ema, dict(form))
-        return made.follow(TracedFrom(model), plan)
+        return made.follow(model, plan)
 
     return plan()
 

@@ -36,7 +36,6 @@ from .proof.expected import Expected
 from .proof.functions import FunctionAnswers
 from .spec import FreezeSpec, Names, Verifying
 from .stream import Value
-from .traced_from import TracedFrom
 from .values import as_value
 
 Reader = Callable[[Dict[str, Any]], Value]  # told what was read of tables before
@@ -318,7 +317,7 @@ def plan_function(
         plan_function, function, input_signature=input_signature, outputs=outputs, **form
     )
     # else it is TensorFlow's trace, and what that answers does not change either
-    return plan.follow(TracedFrom(function), again if input_signature is not None else None)
+    return plan.follow(function, again if input_signature is not None else None)
 
 
 def freeze_function(

@@ -13,7 +13,7 @@ import re
 import sys
 import types
 import weakref
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Deque, Dict, List, Optional, Tuple
 
 import numpy as np
 
@@ -70,21 +70,31 @@ class TracedFrom:
         for _ in range(_ROUNDS):
             self._watches: List[Any] = []
             self._met: Dict[int, Any] = {}  # alive, so that no other object gets its id
+            self._pending: Deque[Tuple[Any, str]] = collections.deque()
             known = self._mentioned.size
             self._meet(self._root, "")
+            self._meet_all()
             for function in list(self._mentioned.functions.values()):
                 self._meet_globals(function)
             for kind in self._mentioned.classes():
                 self._watch(vars(kind), kind.__name__, self._is_of_class)
+            self._meet_all()
             self._mentioned.settle()
             if self._mentioned.size == known:
                 return
 
     def _meet(self, value: Any, name: str) -> None:
-        """Watch what can change within a value, which is called `name`."""
-        if isinstance(value, PLAIN) or id(value) in self._met:
-            return
-        self._met[id(value)] = value
+        """Have what can change within a value, which is called `name`, be watched."""
+        if not isinstance(value, PLAIN) and id(value) not in self._met:
+            self._met[id(value)] = value
+            self._pending.append((value, name))
+
+    def _meet_all(self) -> None:
+        """Watch what was met, and what is in it: one by one, however deep it is nested."""
+        while self._pending:
+            self._look_into(*self._pending.popleft())
+
+    def _look_into(self, value: Any, name: str) -> None:
         if isinstance(value, np.ndarray):
             self._watches.append(Numbers(value, name))
         elif isinstance(value, (list, tuple, set, frozenset, collections.deque)):
