@@ -333,6 +333,11 @@ def global_step(graph: Any) -> Any:
         return named[0] if named else None
 
 
+def is_evaluation(graph: Any) -> bool:
+    """Whether a graph is one that tf.estimator or tf.contrib.training evaluates."""
+    return bool(graph.get_collection(v1.GraphKeys.EVAL_STEP))
+
+
 def is_numbered(*args: Any, **kwargs: Any) -> bool:
     """Whether these arguments of Saver.save, after the session, have it number its checkpoint."""
     return kwargs.get("global_step", args[1] if len(args) > 1 else None) is not None

@@ -29,6 +29,7 @@ from .errors import FreezeError, NotFiniteError, UnknownNameError
 from .freezer import Artifact, Undescribed
 from .graph.names import near
 from .load import description
+from .no_file import Saves
 from .numbers import number, whole
 
 Listeners = Union[Callable[[Artifact], Any], Sequence[Callable[[Artifact], Any]]]
@@ -99,6 +100,7 @@ class Delivery:
         self.options = options
         self._key = key
         self._who = who
+        self.saves = Saves()
         self._best: Optional[publish.Best] = None
         self._entered: Dict[str, Optional[in_use.Claim]] = {}
         self._writing = Background()
@@ -130,6 +132,7 @@ class Delivery:
           Whether it goes on.
         """
         self._writing.flush()
+        self.saves.begin()
         goes_on = resumed if self.options.resume == "auto" else bool(self.options.resume)
         if not goes_on:
             with contextlib.suppress(Exception):  # of a training that was broken off
@@ -249,6 +252,7 @@ class Delivery:
             if self._best is not None and best is not None:
                 self._best.disclaim(best)
             raise
+        self.saves.wrote()
         if self._best is not None and best is not None:
             self._best.written(best.value)
         self.artifacts = [a for a in self.artifacts if a.path != path]
@@ -275,6 +279,14 @@ class Delivery:
         self._writing.flush()
         self._telling.flush()
         self.raise_error()
+
+    def explain(self, no_save: str, writes: bool = True) -> None:
+        """Warn at the end of a training, if this process `writes` and has written no file.
+
+        What is said is what became of its saves; `no_save`, if none was due.
+        """
+        if writes:
+            self.saves.explain(self._who, no_save)
 
     def written(self) -> Tuple[Artifact, ...]:
         """The files that are still kept, oldest first, when none is being written any more."""
@@ -320,6 +332,7 @@ class Delivery:
             error = FreezeError(f"cannot {act} for {path}: {error}")
         ours = isinstance(error, FreezeError)
         said = str(error) if ours else f"{type(error).__name__}: {error}"
+        self.saves.failed(said)
         if self.options.strict or raising:
             raise error
         self._failures[cause] += 1

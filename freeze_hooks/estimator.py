@@ -196,6 +196,9 @@ class FreezeExporter(_Exporter):
         except Exception as error:
             self._delivery.failed(error, path)
             return None
+        finally:
+            if is_the_final_export:
+                self._delivery.explain("no evaluation gave one")
 
     def _put(
         self, estimator: Any, path: str, prefix: str, metrics: Mapping[str, float]
@@ -205,6 +208,7 @@ class FreezeExporter(_Exporter):
         if best is not None:
             value = monitored(best.monitor, metrics, "the evaluation")
             if not best.beaten_by(value):
+                self._delivery.saves.passed_over(best, value)
                 return None
             claimed = best.claim(value)
         publish.make_directory(directory)

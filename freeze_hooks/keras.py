@@ -259,6 +259,7 @@ class FreezeCallback:
         unseen = self._resumed is not None and not self._monitor.seen
         if self._delivery.options.save_best_only and unseen and self._is_chief:
             raise fit.no_monitor(self._delivery.options.monitor, {})
+        self._delivery.explain(self._schedule.missing(self._beside), self._is_chief)
 
     on_batch_begin = on_batch_end = _nothing
     on_test_begin = on_test_end = on_test_batch_begin = on_test_batch_end = _nothing
@@ -315,6 +316,7 @@ class FreezeCallback:
             self._say(f"{best.monitor} improved{so_far} to {value:.5f}, freezing to {path}")
             self._write(path, metrics, values, best)
         else:
+            self._delivery.saves.passed_over(best, value)
             self._say(f"{best.monitor} did not improve{so_far}")
 
     def _save_beside(self, batch: Optional[int], logs: Optional[Mapping[str, Any]]) -> None:

@@ -28,6 +28,16 @@ class Schedule:
         """Whether it is the end of an epoch that counts."""
         return not self._every
 
+    def missing(self, beside: Any = None) -> str:
+        """What has not happened where a training ends without a save."""
+        if beside is not None:
+            return "the callback that beside= names has saved nothing"
+        return (
+            f"it had fewer batches than save_freq={self._every}"
+            if self._every
+            else "no epoch ended"
+        )
+
     def begin(self, goes_on: bool) -> None:
         """A training begins, or goes on; its batches count from 0."""
         self._last = -1

@@ -8,6 +8,7 @@ from . import _tf
 from ._tf import v1
 from .deliver import Listeners
 from .freezer import Artifact, Freezer, step_of
+from .no_file import explain_at_exit, writes_here
 from .session_delivery import Evaluate, SessionDelivery, SessionOptions
 from .sources import Renaming
 from .spec import FreezeSpec, Names, Verifying
@@ -107,6 +108,8 @@ class FreezingSaver(v1.train.Saver):
         self._delivery = SessionDelivery(
             graph, Freezer(graph, self._spec), self._options, "FreezingSaver"
         )
+        if writes_here(graph):
+            explain_at_exit(self._delivery.saves, "FreezingSaver", "its save() was never called")
 
     def build(self) -> None:
         """Add the ops that save and restore, and compile what is to be frozen."""
@@ -121,3 +124,9 @@ class FreezingSaver(v1.train.Saver):
             step = step_of(sess, prefix, _tf.is_numbered(*args, **more))
             self._delivery.save(sess, prefix, step, (prefix, self))
         return prefix
+
+    def restore(self, sess: Any, save_path: Any) -> None:
+        """Restore a checkpoint as tf.compat.v1.train.Saver.restore does."""
+        super().restore(sess, save_path)
+        if self._delivery is not None:
+            self._delivery.saves.restored()

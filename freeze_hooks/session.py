@@ -160,6 +160,8 @@ class FreezeHook(v1.train.SessionRunHook):
 
     def _reset(self) -> None:
         self._delivery: Optional[SessionDelivery] = None
+        self._training: Any = None  # its graph, until its end
+        self._told = False
         self._stepped = False
         self._last_session: Any = None
         self._global_step: Any = None
@@ -172,6 +174,15 @@ class FreezeHook(v1.train.SessionRunHook):
 
     def begin(self) -> None:
         """Compile the graph, so that all that can be known to fail does so before training."""
+        graph = v1.get_default_graph()
+        if self._training not in (None, graph) and _tf.is_evaluation(graph):
+            if not self._told:
+                _tf.warn(
+                    "FreezeHook: it stands among the hooks of an evaluation too, where it does "
+                    "nothing, since that saves no checkpoints; the training goes on to be frozen"
+                )
+            self._told = True
+            return
         _tf.off_save(self)
         self._reset()
         if not (self._is_chief() if callable(self._is_chief) else self._is_chief):
@@ -213,11 +224,15 @@ class FreezeHook(v1.train.SessionRunHook):
 
     def after_create_session(self, session: Any, coord: Any) -> None:
         """Note whether training goes on from a checkpoint."""
+        if self._is_other(session):
+            return
         if self._delivery is not None and self._global_step is not None:
             self._delivery.begin_at(int(session.run(self._global_step)))
 
     def before_run(self, run_context: Any) -> Any:
         """Note that training has begun; asks for the global step only on a schedule of its own."""
+        if self._is_other(run_context.session):
+            return None
         self._stepped = True
         if self._global_step is None:
             return None
@@ -226,6 +241,8 @@ class FreezeHook(v1.train.SessionRunHook):
     def after_run(self, run_context: Any, run_values: Any) -> None:
         """Save if the hook's own schedule says so."""
         if self._global_step is None or self._every is None:
+            return
+        if self._is_other(run_context.session):
             return
         # what the step fetched may be the value before it
         if self._every.should_trigger_for_step(run_values.results + 1):
@@ -238,6 +255,8 @@ class FreezeHook(v1.train.SessionRunHook):
         """Save a last time on a schedule; else go on listening to this session alone, since hooks
         after this one may still save it. Wait for what is still being written, and for what
         on_publish= does."""
+        if self._is_other(session):
+            return
         self._last_session = weakref.ref(session)
         if self._global_step is not None and self._save_at_end:
             step = int(session.run(self._global_step))
@@ -245,6 +264,25 @@ class FreezeHook(v1.train.SessionRunHook):
                 self._save_scheduled(session, step)
         if self._delivery is not None:
             self._delivery.end()
+            self._delivery.explain(self._missing(session))
+        self._training = None
+
+    def _is_other(self, session: Any) -> bool:
+        """Whether a session is that of an evaluation in the midst of the training."""
+        return self._training not in (None, session.graph)
+
+    def _missing(self, session: Any) -> str:
+        """What has not happened where a training ends without a save."""
+        if self._every is not None:
+            return "its schedule came to no step, and save_at_end=False"
+        if _tf.is_evaluation(session.graph):
+            return (
+                "it was an evaluation, which saves no checkpoints: FreezeHook belongs to training"
+            )
+        return (
+            "no checkpoint of its graph was saved: give MonitoredTrainingSession checkpoint_dir= "
+            "and save_checkpoint_steps= or _secs=, or FreezeHook output_dir= and save_steps="
+        )
 
     def after_save(self, saver: Any, session: Any, prefix: str, numbered: bool) -> None:
         """Freeze `session`, which `saver` just saved as `prefix`; called at each Saver.save."""

@@ -128,6 +128,7 @@ class SessionDelivery(Delivery):
         if best is not None:
             value = monitored(best.monitor, metrics, "evaluate=")
             if not best.beaten_by(value):
+                self.saves.passed_over(best, value)
                 return
             keep, prefix, base = None, None, "best"
         elif keep is None and prefix is None:

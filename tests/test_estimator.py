@@ -267,6 +267,29 @@ def test_train_and_evaluate(clean, tmp_path):
 
 
 @needs_estimator
+def test_one_hook_for_training_and_evaluation(tmp_path, warnings_logged):
+    """The evaluations stand in the midst of the training, which goes on to be frozen."""
+    estimator = deep(tmp_path)
+    labels = np.array(SPECIES)[KINDS]
+    hook = fh.FreezeHook(inference_fn=fh.estimator_inference(estimator, serving))
+    tf.estimator.train_and_evaluate(
+        estimator,
+        tf.estimator.TrainSpec(feeding(labels), 60, hooks=[hook]),
+        tf.estimator.EvalSpec(feeding(labels, 1), hooks=[hook], throttle_secs=0),
+    )
+    assert steps(estimator.model_dir) == [0, 20, 40, 60]
+    (said,) = [m for m in warnings_logged if m.startswith("FreezeHook: it stands")]
+    assert "evaluation" in said
+    estimator.evaluate(feeding(labels, 1), hooks=[fh.FreezeHook(["global_step"])])
+    assert "saves no checkpoints: FreezeHook belongs to training" in warnings_logged[-1]
+    never = fh.FreezeExporter("never", serving, kind="best", monitor="loss", mode="max")
+    for value in (float("nan"), float("nan")):
+        never.export(estimator, str(tmp_path), b"none", {"loss": value}, value != value)
+    assert "FreezeExporter: training has ended without a frozen file" in warnings_logged[-1]
+    assert "all NaN" in warnings_logged[-1]
+
+
+@needs_estimator
 @pytest.mark.parametrize(
     "signature, outputs",
     [("serving_default", {"scores", "classes"}), ("predict", None), ("classification", None)],
