@@ -189,7 +189,7 @@ class FreezeHook(v1.train.SessionRunHook):
             return
         self._options.check()
         self._refuse_twins()
-        graph = v1.get_default_graph()
+        self._training = graph
         freezer = Freezer(graph, self._spec)
         self._delivery = SessionDelivery(graph, freezer, self._options, "FreezeHook")
         if self._every is None:
