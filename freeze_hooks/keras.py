@@ -214,8 +214,7 @@ class FreezeCallback:
         self._epoch = epoch
         if self._resumed is None:  # only now have all callbacks restored what they would
             self._resumed = epoch > 0 or bool(fit.step_of(self.model))
-            goes_on = self._delivery.begin(self._resumed)
-            self._schedule.begin(goes_on)
+            self._schedule.begin(self._delivery.begin(self._resumed))
         self._batches.follow(self.model)  # a callback may have had the train function made anew
         self._batches.wanted = self._batches.wanted or self._proves
         if self._beside:
