@@ -15,6 +15,7 @@ from ._tf import SavedKey, TrackableObjectGraph, checkpoint_exists, dtype_name, 
 from .errors import FreezeError, InvalidFileError, UnknownNameError, refused
 from .graph.names import near
 from .graph.variables import Variable
+from .other_kinds import told_at, told_directory
 from .saved_tensors import SavedTensors
 from .stream import Value
 
@@ -45,6 +46,9 @@ def find_prefix(checkpoint: Any) -> str:
         return prefix if whole else prefix + _V1_SHARDS
     if tf.io.gfile.glob(prefix):  # shards of format V1, as Saver.save names them
         return prefix
+    other = told_at(name)
+    if other is not None:
+        raise FreezeError(f"there is no checkpoint {name!r}: {other}")
     directory, base = os.path.split(_FILE.sub("", name))
     close = ", ".join(map(repr, near(base, _prefixes(directory or ".")))) or "no checkpoint alike"
     raise FreezeError(f"there is no checkpoint {name!r}; its directory has {close}")
@@ -62,8 +66,13 @@ def _newest(directory: str) -> str:
         return str(latest)
     found = [os.path.join(directory, prefix) for prefix in _prefixes(directory)]
     if not found:
-        raise FreezeError(f"directory {directory!r} has no checkpoint")
+        raise FreezeError(f"directory {directory!r} has no checkpoint: {told_directory(directory)}")
     return max(found, key=lambda prefix: tf.io.gfile.stat(prefix + ".index").mtime_nsec)
+
+
+def has_checkpoint(directory: str) -> bool:
+    """Whether a directory has one, by its names."""
+    return bool(tf.io.gfile.exists(os.path.join(directory, "checkpoint")) or _prefixes(directory))
 
 
 def _prefixes(directory: str) -> List[str]:

@@ -39,6 +39,10 @@ class InvalidFileError(FreezeError):
     """A file is truncated, not a GraphDef, or contradicts itself."""
 
 
+class NotAFileError(InvalidFileError, IsADirectoryError):
+    """A directory is where a file is needed; the message says what is in it."""
+
+
 class ConversionError(FreezeError):
     """The converter of another format cannot express what a frozen file holds."""
 

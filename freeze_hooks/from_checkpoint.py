@@ -9,7 +9,7 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Seque
 import tensorflow as tf
 
 from ._tf import SavedKey
-from .checkpoints import Checkpoint, find_prefix, stem
+from .checkpoints import OBJECTS, Checkpoint, find_prefix, stem
 from .errors import FreezeError, NotFreezableError, refused
 from .freezer import Artifact, warn_of, write_frozen
 from .graph.audit import refuse_to_run
@@ -96,13 +96,24 @@ def freeze_checkpoint(
 def read_checkpoint(checkpoint: Any, graph: Any, spec: FreezeSpec) -> Reading:
     """What `freeze_checkpoint` writes."""
     prefix = find_prefix(checkpoint)
-    stored = as_graph(_found(stem(prefix) + ".meta" if graph is None else graph))
+    own = stem(prefix) + ".meta"
+    if graph is None and not tf.io.gfile.exists(own) and OBJECTS in Checkpoint(prefix).shapes:
+        raise FreezeError(
+            f"{prefix} is a checkpoint of objects (of tf.train.Checkpoint or save_weights), which "
+            "has no graph: restore it into its model, tf.train.Checkpoint(model=model)"
+            f".restore({prefix!r}), and give that to fh.freeze_keras_model or fh.freeze_function; "
+            "or say graph="
+        )
+    stored = as_graph(_found(own if graph is None else graph))
     return StoredSource(stored, prefix).read(spec)
 
 
 def _found(graph: Any) -> Any:
     if isinstance(graph, (str, os.PathLike)) and not tf.io.gfile.exists(os.fspath(graph)):
-        raise FreezeError(f"there is no file {os.fspath(graph)!r}: graph= says which to take")
+        raise FreezeError(
+            f"there is no file {os.fspath(graph)!r}, of the checkpoint's graph: graph= says which "
+            "to take, as a tf.Graph or a .meta or GraphDef file"
+        )
     return graph
 
 

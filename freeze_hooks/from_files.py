@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from ._tf import checkpoint_exists
-from .checkpoints import OBJECTS, Checkpoint, find_prefix
+from .checkpoints import OBJECTS, Checkpoint, find_prefix, has_checkpoint
 from .errors import FreezeError
 from .freezer import Artifact
 from .from_checkpoint import (
@@ -24,6 +24,7 @@ from .graph.names import near
 from .graph.variables import variables_of
 from .graph_files import StoredGraph, as_graph
 from .load import Report
+from .other_kinds import told_directory
 from .plan import FreezePlan, by_layer
 from .saved_model import SERVING, Loaded, read_saved_model
 from .sources import Renaming
@@ -36,7 +37,7 @@ def kind_of(path: str) -> str:
     """What is at a path: SAVED_MODEL, CHECKPOINT or GRAPH (a file of a GraphDef or MetaGraphDef).
 
     Raises:
-      FreezeError: nothing is there; near matches are named.
+      FreezeError: nothing is there (near matches are named), or a directory of another kind.
     """
     files = tf.io.gfile
     if files.isdir(path) and files.glob(os.path.join(path, "saved_model.pb*")):
@@ -44,8 +45,12 @@ def kind_of(path: str) -> str:
     if files.exists(path) and not files.isdir(path) and not path.endswith(".index"):
         of_checkpoint = ".data-" in path or files.exists(path + ".meta")  # the latter: format V1
         return CHECKPOINT if of_checkpoint else GRAPH
-    if files.isdir(path) or checkpoint_exists(path) or path.endswith(".index"):
+    if checkpoint_exists(path) or path.endswith(".index"):
         return CHECKPOINT
+    if files.isdir(path):
+        if has_checkpoint(path):
+            return CHECKPOINT
+        raise told_directory(path)
     raise nothing_at(path)
 
 

@@ -19,6 +19,7 @@ from .graph.body import Body, prune
 from .graph.cut import PLACEHOLDERS, Shape
 from .graph.names import split
 from .graph.sound import refuse_broken
+from .other_kinds import told
 
 _TEXT = re.compile(rb"\s*(#[^\n]*\n\s*)*[a-z_]+\s*[:{]")
 _META = re.compile(rb"\s*(#[^\n]*\n\s*)*(meta_info_def|graph_def|saver_def|collection_def)\s*[:{]")
@@ -72,7 +73,10 @@ def read_message(path: str) -> Any:
     if _TEXT.match(data[:4096]):
         meta = bool(_META.match(data[:4096]))
         return parse(data, MetaGraphDef() if meta else GraphDef(), path)
-    return _binary(data, path)
+    try:
+        return _binary(data, path)
+    except InvalidFileError as error:
+        raise told(path, data) or error from None
 
 
 def parse(data: bytes, message: Any, path: str) -> Any:

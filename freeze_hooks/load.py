@@ -24,6 +24,7 @@ from .graph.functions import Library
 from .graph.lint import Finding, lint
 from .graph.names import near, split, tensor_name
 from .graph.sound import refuse_broken, stored_bytes
+from .other_kinds import told, told_directory
 from .plan import Signature, TensorInfo, by_layer, histogram, tensor_info
 from .wire import DESCRIPTION, START
 
@@ -253,6 +254,15 @@ def read_graph_def(path: str) -> Any:
     """
     ours, data = _content(path)
     try:
+        graph_def = _graph_def(path, data, ours)
+    except InvalidFileError as error:
+        raise (not ours and told(path, data)) or error from None
+    add_defaults(graph_def)
+    return graph_def
+
+
+def _graph_def(path: str, data: bytes, ours: bool) -> Any:
+    try:
         graph_def = parse(GraphDef(), data)
     except DecodeError as error:
         raise InvalidFileError(f"{path} is truncated, or no binary GraphDef: {error}") from None
@@ -262,7 +272,6 @@ def read_graph_def(path: str) -> Any:
         raise InvalidFileError(f"{path} is truncated: it ends before the graph's version")
     with refused(path):
         refuse_broken(graph_def)
-    add_defaults(graph_def)
     return graph_def
 
 
@@ -272,6 +281,8 @@ def _content(path: str) -> Tuple[bool, bytes]:
         data = remote.read(path)
         ours = data.startswith(START)
         return ours, data[len(START) :] if ours else data
+    if os.path.isdir(path):
+        raise told_directory(path)
     with open(path, "rb") as file:
         ours = file.read(len(START)) == START
         file.seek(len(START) if ours else 0)

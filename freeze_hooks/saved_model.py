@@ -22,6 +22,7 @@ from .graph_files import StoredGraph, as_graph, parse
 from .initialized import read_initialized
 from .mirrored import beside_its_files
 from .naming import Naming, apart, keys_of
+from .other_kinds import told_at
 from .plan import FreezePlan
 from .proof.ends import ends_of
 from .proof.saved_models import LoadedAnswers
@@ -229,7 +230,9 @@ def meta_graph(directory: str, tags: Sequence[str]) -> Any:
         if tf.io.gfile.exists(path):
             break
     else:
-        raise FreezeError(f"directory {directory!r} has no SavedModel (saved_model.pb)")
+        other = told_at(directory)
+        more = "" if other is None else f": {other}"
+        raise FreezeError(f"directory {directory!r} has no SavedModel (saved_model.pb){more}")
     with tf.io.gfile.GFile(path, "rb") as file:
         saved = parse(file.read(), SavedModel(), path)
     wanted = {tags} if isinstance(tags, str) else set(tags)

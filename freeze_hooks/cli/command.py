@@ -112,13 +112,13 @@ def existing(path: str) -> str:
     """A path that leads to a file; else an error that names near matches."""
     import tensorflow as tf
 
-    from ..errors import FreezeError
     from ..from_files import nothing_at
+    from ..other_kinds import told_directory
 
     if not tf.io.gfile.exists(path):
         raise nothing_at(path)
     if tf.io.gfile.isdir(path):
-        raise FreezeError(f"{path!r} is a directory, where a file is needed")
+        raise told_directory(path)
     return path
 
 
