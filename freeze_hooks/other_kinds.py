@@ -51,11 +51,14 @@ _MAGIC: Sequence[Tuple[bytes, str, str]] = (
 )
 
 
-def told(path: str, data: bytes) -> Optional[InvalidFileError]:
-    """The error of a file that is no graph, if its content (or name) says what it is instead."""
+def told(path: str, data: bytes, takes_text: bool = False) -> Optional[InvalidFileError]:
+    """The error of a file that is no graph, if its content (or name) says what it is instead.
+
+    With `takes_text`, a graph as text is one, too.
+    """
     for look in _LOOKS:
         found = look(path, data)
-        if found is not None:
+        if found is not None and not (takes_text and look is _text):
             return InvalidFileError("{} is {}: {}".format(path, *found))
     return None
 
