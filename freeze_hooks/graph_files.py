@@ -70,13 +70,13 @@ def read_message(path: str) -> Any:
     """The GraphDef or MetaGraphDef in a file, binary or text, which nobody has looked at yet."""
     with tf.io.gfile.GFile(path, "rb") as file:
         data = file.read()
-    if _TEXT.match(data[:4096]):
-        meta = bool(_META.match(data[:4096]))
-        return parse(data, MetaGraphDef() if meta else GraphDef(), path)
     try:
+        if _TEXT.match(data[:4096]):
+            meta = bool(_META.match(data[:4096]))
+            return parse(data, MetaGraphDef() if meta else GraphDef(), path)
         return _binary(data, path)
     except InvalidFileError as error:
-        raise told(path, data) or error from None
+        raise told(path, data, takes_text=True) or error from None
 
 
 def parse(data: bytes, message: Any, path: str) -> Any:
