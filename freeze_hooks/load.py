@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from typing import Any, Container, Dict, Mapping, Tuple
+from typing import Any, Container, Dict, Mapping, Optional, Tuple
 
 import tensorflow as tf
 from google.protobuf.message import DecodeError
@@ -26,6 +26,7 @@ from .graph.names import near, split, tensor_name
 from .graph.sound import refuse_broken, stored_bytes
 from .other_kinds import told, told_directory
 from .plan import Signature, TensorInfo, by_layer, histogram, tensor_info
+from .readers import findings_for, reader_of
 from .wire import DESCRIPTION, START
 
 
@@ -212,13 +213,20 @@ def _said(finding: Finding) -> str:
     return "{}: {}{}".format(finding.problem, ", ".join(finding.nodes[:5]), more)
 
 
-def inspect(path: str) -> Report:
+def inspect(path: str, *, reader: Optional[str] = None) -> Report:
     """Say what is in a frozen file, without running any of it.
+
+    Args:
+      path: the file.
+      reader: "openvino" or "opencv" adds findings of what that program gets wrong in the file, or
+        cannot run.
 
     Raises:
       InvalidFileError: the file is truncated or no GraphDef.
+      UnknownNameError: there is no such reader.
       OSError: it cannot be read.
     """
+    program = None if reader is None else reader_of(reader)
     path = os.fspath(path)
     graph_def = read_graph_def(path)
     metadata = _description(graph_def, path)
@@ -227,6 +235,7 @@ def inspect(path: str) -> Report:
     with refused(path):
         bodies += [library.named_body(f.signature.name) for f in graph_def.library.function]
         findings = lint(bodies)
+        findings += [] if program is None else findings_for(program, bodies)
     weights = [
         (body.name + node.name, stored_bytes(node.attr["value"].tensor))
         for body in bodies

@@ -11,7 +11,7 @@ import click
 
 _PAIR = re.compile(r"\b(bind|inputs)=\{'([^']+)': '?([^'}]+)'?\}")
 _ARGUMENTS = re.compile(
-    r"\b(outputs|inputs|bind|checkpoint|signature|tags|weights|optimize|lower_control_flow)=(?![\w\"'{])"
+    r"\b(outputs|inputs|bind|checkpoint|reader|signature|tags|weights|optimize|lower_control_flow)=(?![\w\"'{])"
 )
 
 

@@ -14,13 +14,16 @@ from .command import Command, existing
 @click.argument("file", type=click.Path())
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @click.option("--all", "every", is_flag=True, help="All ops and layers.")
+@click.option("--reader", metavar="NAME", help="Add what openvino or opencv gets wrong in it.")
 @click.option("--tensorboard", type=click.Path(), metavar="DIR", help="Write the graph there.")
-def inspect(file: str, as_json: bool, every: bool, tensorboard: Optional[str]) -> None:
+def inspect(
+    file: str, as_json: bool, every: bool, reader: Optional[str], tensorboard: Optional[str]
+) -> None:
     """Say what is in a frozen FILE, without running any of it."""
     from .. import load
     from . import screen
 
-    report = load.inspect(existing(file))
+    report = load.inspect(existing(file), reader=reader)
     if tensorboard is not None:
         from ..tensorboard import write_events
 
