@@ -97,7 +97,10 @@ class Checkpoint:
     def __init__(self, prefix: str) -> None:
         self.prefix = prefix
         _check_shards(prefix)
-        self._saved = SavedTensors(prefix)
+        try:
+            self._saved = SavedTensors(prefix)
+        except InvalidFileError as error:
+            raise told_at(prefix) or error from error
         self.shapes = self._saved.shapes
         self.dtypes = self._saved.dtypes
         self._objects = self._object_keys()

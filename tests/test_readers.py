@@ -351,7 +351,7 @@ def test_a_keras_model_of_float8(tmp_path):
 
 def test_unknown_readers(tmp_path):
     path, _ = frozen(tmp_path, lambda x: x + 1, X)
-    with pytest.raises(fh.UnknownNameError, match=r"no 'openvin': did you mean 'openvino'\?"):
+    with pytest.raises(fh.UnknownNameError, match="no 'openvin': did you mean 'openvino'"):
         fh.inspect(path, reader="openvin")
     with pytest.raises(fh.UnknownNameError, match="'opencv', 'openvino'"):
         fh.inspect(path, reader="?")
