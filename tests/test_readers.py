@@ -25,6 +25,10 @@ KERNEL = RANDOM.uniform(-1, 1, (1, 1, 3, 6)).astype(np.float32)
 BYTES = np.array([[-100, 50, 127, 3, -128]], np.int8)
 LARGE = np.array([[2**40 + 3, 2**33 - 1]], np.int64)
 
+MODERN = pytest.mark.skipif(
+    tf.__version__.startswith("1."), reason="some of the ops are of TensorFlow 2"
+)
+
 
 def lacks(reader):
     return not importlib.util.find_spec(MODULES[reader])
@@ -99,6 +103,7 @@ FLAWS = {
 WRONG = [(reader, i) for reader in FLAWS for i in range(len(FLAWS[reader]))]
 
 
+@MODERN
 @pytest.mark.parametrize("reader, i", WRONG)
 def test_what_is_wrong_is_found(reader, i, tmp_path):
     """The day that this fails, the program has learnt it, and the entry is to go."""
@@ -110,6 +115,7 @@ def test_what_is_wrong_is_found(reader, i, tmp_path):
         assert not agrees(run(reader, path, value), live)
 
 
+@MODERN
 def test_each_flaw_is_tried(tmp_path):
     for reader, cases in FLAWS.items():
         said = {f.problem for f in readers.READERS[reader].flaws if f.kind != "reader_wrong"}
@@ -210,11 +216,6 @@ def refused():
 def _look_up(x):
     filled = tf.lookup.KeyValueTensorInitializer(tf.range(3), tf.range(3) * 2)
     return tf.lookup.StaticHashTable(filled, -1).lookup(x)
-
-
-MODERN = pytest.mark.skipif(
-    tf.__version__.startswith("1."), reason="some of the ops are of TensorFlow 2"
-)
 
 
 @MODERN
