@@ -146,7 +146,8 @@ def _see(found: Feeds, wanted: Feeds, random: Set[str], allowed: float, said: st
 def _tensorflow(artifact: Artifact, graph_def: Any) -> Iterator[Tuple[Any, Run]]:
     """The file's graph, and what TensorFlow alone makes of it."""
     ends = _ends(artifact.signature)
-    config = v1.ConfigProto(allow_soft_placement=True)
+    # on the CPU: GPUs round otherwise, and give zeros where an index is nowhere
+    config = v1.ConfigProto(allow_soft_placement=True, device_count={"GPU": 0})
     config.graph_options.rewrite_options.disable_meta_optimizer = True  # slow on large graphs
     with tf.Graph().as_default() as graph:
         tf.import_graph_def(graph_def, name="")

@@ -6,8 +6,8 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import tensorflow as tf
 
-from .._tf import GraphDef, NodeDef
-from ..graph.body import Body, data_inputs, has_frames, topological
+from .._tf import GraphDef, NodeDef, op_def
+from ..graph.body import Body, data_inputs, has_frames, topological, widths
 from ..graph.names import join
 from .fourier import TRANSFORMS, Pair
 from .plain_ops import Known, known_inputs, output_dtypes, pasted, stand_for, traced
@@ -104,10 +104,9 @@ def in_real_pairs(graph_def: Any) -> Any:
 
 def _is_complex(node: Any) -> bool:
     """Whether a node is given complex numbers, or gives some."""
-    return any(
-        value.type in _PARTS or any(dtype in _PARTS for dtype in value.list.type)
-        for value in node.attr.values()
-    )
+    definition = op_def(node.op)
+    args = [] if definition is None else [*definition.input_arg, *definition.output_arg]
+    return any(dtype in _PARTS for arg in args for dtype in widths(arg, node.attr))
 
 
 def _split(body: Body, node: Any, static: Static, pairs: Dict[str, Any], framed: bool) -> bool:

@@ -40,7 +40,8 @@ def in_plain_ops(graph_def: Any, rules: Mapping[str, Rule]) -> Any:
     """
     for _ in range(_ROUNDS):
         library = Library(graph_def.library)
-        body = Body({node.name: node for node in graph_def.node}, [])
+        nodes = (_own(node) if node.op in rules else node for node in graph_def.node)
+        body = Body({node.name: node for node in nodes}, [])
         there = any(node.op in rules for node in graph_def.node)
         changed = _replace(body, rules, Static(graph_def if there else None))
         for function in graph_def.library.function:
@@ -56,6 +57,12 @@ def in_plain_ops(graph_def: Any, rules: Mapping[str, Rule]) -> Any:
         result.library.gradient.extend(graph_def.library.gradient)
         graph_def = result
     raise RecursionError("the rules put in again and again what they replace")
+
+
+def _own(node: Any) -> Any:
+    copy = _tf.NodeDef()
+    copy.CopyFrom(node)
+    return copy
 
 
 def _replace(body: Body, rules: Mapping[str, Rule], static: Static) -> bool:
