@@ -120,3 +120,34 @@ def test_unclear_orders_are_refused(case, named, graph):
     with pytest.raises(fh.NotFreezableError, match=named) as raised:
         fh.check(graph, outputs)
     assert "variable 'v'" in str(raised.value)
+
+
+@pytest.mark.parametrize("kind", ["branch", "loop", "called"])
+def test_reads_after_updates_that_no_output_of_a_branch_needs(kind, graph, tmp_path):
+    """What a conditional or loop only changes is what a later read waits for."""
+    x = v1.placeholder(tf.float32, [2], "x")
+    with v1.variable_scope("", use_resource=True):
+        v = v1.get_variable("v", initializer=[1.0, 2.0])
+
+    @tf.function
+    def add():
+        v.assign_add([5.0, 5.0])
+
+    @tf.function
+    def serve(x):
+        if kind == "branch":
+            if tf.reduce_sum(x) < 100:
+                v.assign_add([5.0, 5.0])
+        elif kind == "loop":
+            for _ in tf.range(3):
+                v.assign_add([5.0, 5.0])
+        elif tf.reduce_sum(x) < 100:
+            add()
+        return x * v
+
+    y = tf.identity(serve(x), name="y")
+    with v1.Session() as session:
+        session.run(v1.global_variables_initializer())
+        assert session.run(y, {x: [1, 1]}).tolist() != [1, 2]
+        with pytest.raises(fh.NotFreezableError, match=r"reads variable 'v' after .*(If|While)"):
+            fh.freeze_session(session, str(tmp_path / "a.pb"), ["y"])

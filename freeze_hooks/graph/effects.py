@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .body import ARG, Body, prune
+from .body import Body, prune
 from .fold import BRANCHING, branches_of, put_branches
 from .functions import Library
 
@@ -18,15 +18,10 @@ def drop_effects(body: Body, library: Library) -> bool:
     """
     changed = False
     for node in [node for node in body.nodes.values() if node.op in BRANCHING]:
-        funcs = branches_of(node)
-        branches = [prune(library.body(func.name, func.attr)) for func in funcs]
-        fewer = [_size(b) < library.size(func.name) for b, func in zip(branches, funcs)]
+        whole = [library.body(func.name, func.attr) for func in branches_of(node)]
+        branches = [prune(branch) for branch in whole]
         inner = [drop_effects(branch, library) for branch in branches]
-        if any(fewer) or any(inner):
+        if any(branch.effects for branch in whole) or any(inner):
             put_branches(node, [prune(branch) for branch in branches], body, library)
             changed = True
     return changed
-
-
-def _size(branch: Body) -> int:
-    return sum(node.op != ARG for node in branch.nodes.values())

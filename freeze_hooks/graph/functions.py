@@ -43,10 +43,6 @@ class Library:
         """The OpDef of an op type: a registered one, or that of a function called as an op."""
         return self._defs[name].signature if name in self._defs else op_def(name)
 
-    def size(self, name: str) -> int:
-        """How many nodes the named function has, needed or not."""
-        return len(self._defs[name].node_def)
-
     def body(self, name: str, attrs: Optional[Mapping[str, Any]] = None) -> Body:
         """The named function's body, pruned; callers may change the copy they get."""
         if name not in self._defs:
@@ -347,4 +343,7 @@ def _to_def(body: Body, library: Library) -> Any:
             copy.CopyFrom(node)
             del copy.input[:]
             copy.input.extend(t if t.startswith("^") else spelled[t] for t in node.input)
+    for name in body.effects:  # which may change what is read after a call
+        definition.signature.control_output.append(name)
+        definition.control_ret[name] = name
     return definition
