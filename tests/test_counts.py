@@ -156,7 +156,7 @@ def routes(session, names, directory):
     graph = session.graph
     ends = {name: graph.get_tensor_by_name(name + ":0") for name in names}
     v1.saved_model.simple_save(session, saved, {"x": graph.get_tensor_by_name("x:0")}, ends)
-    fh.freeze_saved_model(saved, str(directory / "saved_model.pb"))
+    fh.freeze_saved_model(saved, str(directory / "of_saved_model.pb"))
     for path in directory.glob("*.pb"):
         made[path.name] = read_graph_def(path)
     definition = graph.as_graph_def()
