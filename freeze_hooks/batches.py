@@ -9,6 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from . import _tf
+from .keras_arguments import Arguments
+from .recorded_calls import call_of, recorded, spec_of_tensor
 from .replicas import strategy_of
 from .signature import Signature
 
@@ -25,6 +27,8 @@ class Batches:
       spec: what inputs are like, as tf.TensorSpec, ragged, sparse; None until the first batch,
         and where no batch can be looked at.
       inputs: those of the last batch that was kept: x of (x, y) and of (x, y, sample_weight).
+      called: what the model was called with in training, as specs, where that is known.
+      is_new: whether the model was called nowhere before.
     """
 
     def __init__(self) -> None:
@@ -32,10 +36,13 @@ class Batches:
         self.rows: Optional[int] = None
         self.spec: Any = None
         self.inputs: Any = None
+        self.called: Optional[Arguments] = None
+        self.is_new = False
 
     def begin(self, model: Any) -> bool:
         """Look at what `model` is trained on, from now until `end`; returns whether that works."""
         self.wanted, self.rows, self.spec, self.inputs = True, None, None, None
+        self.called, self.is_new = None, not getattr(model, "built", False)
         return self.follow(model)
 
     def follow(self, model: Any) -> bool:
@@ -123,9 +130,19 @@ class _Passage:
             # the data comes last: JAX has the state before it
             batch, spec, data = _looked_at(args[-1], _steps(self._model))
             args = (*args[:-1], data)
+            fresh = [batches for batches in wanting if batches.spec is None]
             for batches in wanting if spec is not None else ():
                 batches.keep(batch, spec)
+            if fresh:
+                return self._recorded(args, fresh)
         return self.original(*args)
+
+    def _recorded(self, args: Any, fresh: List[Batches]) -> Any:
+        with recorded(self._model):
+            found = self.original(*args)
+        for batches in fresh:
+            batches.called = call_of(self._model)
+        return found
 
     def __getattr__(self, name: str) -> Any:
         if name == "original":  # of a copy that is not all made yet
@@ -201,17 +218,10 @@ def spec_of(values: Any) -> Any:
 
 
 def _leaf_spec(value: Any) -> Any:
-    if isinstance(value, (tf.RaggedTensor, tf.SparseTensor)):
-        return tf.type_spec_from_value(value)
-    if not (hasattr(value, "shape") and hasattr(value, "dtype")):
-        return value
-    dtype = tf.as_dtype(str(value.dtype).split(".")[-1]) if not _is_text(value) else tf.string
-    shape = [int(size) for size in value.shape]
-    return tf.TensorSpec([None, *shape[1:]] if shape else [], dtype)
-
-
-def _is_text(value: Any) -> bool:
-    return getattr(value.dtype, "kind", "") in ("O", "S", "U") or value.dtype == tf.string
+    spec = spec_of_tensor(value)
+    if not isinstance(spec, tf.TensorSpec) or not spec.shape.rank:
+        return spec
+    return tf.TensorSpec([None, *spec.shape.as_list()[1:]], spec.dtype)
 
 
 def rows_of(inputs: Any, count: Optional[int]) -> Any:

@@ -17,6 +17,7 @@ from .function_plan import FunctionPlan
 from .keras_arguments import Arguments
 from .keras_hints import hints_of
 from .keras_inputs import as_declared
+from .keras_samples import sample_of
 from .keras_sizes import resized
 from .proof.asked import Verify, verify_of
 from .proof.expected import Case, Expected
@@ -114,12 +115,11 @@ def _calls(
     if verify.feeds is not None:
         yield _of_feeds(taken, verify.feeds)
         return
-    if seen is not None and seen.inputs is not None:
-        call = Arguments((seen.inputs,))
-        fitting = _fitting(model, taken, call)
-        if fitting is not None:
-            yield fitting
-            return
+    sample = None if seen is None else sample_of(model, taken.arguments, seen)
+    fitting = None if sample is None else _fitting(model, taken, sample)
+    if fitting is not None:
+        yield fitting
+        return
     infos = infos_of(taken)
     for hints in (hints_of(model, infos), {}):
         yield _of_feeds(taken, random_feeds(infos, verify.seed, hints))
@@ -181,7 +181,8 @@ def _fitting(model: Any, taken: Taken, call: Arguments) -> Optional[Arguments]:
             return None
         if rows is not None and leaf.shape[0] < rows:
             return None
-    return Arguments((rows_of(call.args[0], rows or _ROWS),))
+    args, kwargs = rows_of((call.args, dict(call.kwargs)), rows or _ROWS)
+    return Arguments(tuple(args), kwargs)
 
 
 def _fed(model: Any, taken: Taken, call: Arguments) -> Dict[str, Any]:

@@ -10,6 +10,7 @@ from .batches import Batches
 from .errors import NotFreezableError
 from .keras_arguments import Arguments, readings, takes_training
 from .keras_guess import guessed, texts_of
+from .keras_samples import arguments_of, sample_of
 from .keras_signature import built_with, called_with, declared, not_known, opened
 from .keras_sizes import traced_open
 from .replicas import one_replica, strategy_of
@@ -40,15 +41,19 @@ def traced(model: Any, given: Any, seen: Optional[Batches]) -> Tuple[Arguments, 
         found = _declared(model, said, trace)
         _check_times(model, None)
         return found
-    known = observed(model, seen)
-    if known is not None:
-        return traced_open(model, *known, trace)
+    failure = None
+    if seen is not None and seen.spec is not None:
+        arguments = arguments_of(model, seen)
+        try:
+            return traced_open(model, arguments, sample_of(model, arguments, seen), trace)
+        except NotFreezableError as error:  # a train_step may call it with something else
+            failure = error
     called = called_with(model)
     if called is not None:
         return traced_open(model, called, None, trace)
     built = built_with(model)
     if built is None:
-        raise not_known(model)
+        raise failure or not_known(model)
     return traced_as_built(model, built)
 
 
@@ -59,33 +64,6 @@ def traced_as_built(model: Any, shapes: Arguments) -> Tuple[Arguments, Any]:
         return _trace(model, arguments)
 
     return traced_open(model, guessed(model, shapes, trace), None, trace)
-
-
-def observed(model: Any, seen: Optional[Batches]) -> Optional[Tuple[Arguments, Any]]:
-    """What fit calls a model with, as specs and, where there is a batch, as tensors."""
-    if seen is None or seen.spec is None:
-        return None
-    specs = Arguments((tf.nest.map_structure(lambda leaf: _as_cast(model, leaf), seen.spec),))
-    called = called_with(model)
-    if called is not None and len(called.leaves) == len(specs.leaves):
-        specs = specs.filled(map(_named_as, specs.leaves, called.leaves))
-    return specs, None if seen.inputs is None else Arguments((seen.inputs,))
-
-
-def _named_as(spec: Any, other: Any) -> Any:
-    if not isinstance(spec, tf.TensorSpec):
-        return spec
-    return tf.TensorSpec(spec.shape, spec.dtype, getattr(other, "name", None))
-
-
-def _as_cast(model: Any, spec: Any) -> Any:
-    """A spec of double precision as what Keras casts it to before the model gets it."""
-    if not isinstance(spec, tf.TensorSpec) or spec.dtype != tf.float64:
-        return spec
-    casts = getattr(model, "autocast", getattr(model, "_autocast", False))
-    if not casts or getattr(model, "compute_dtype", None) == "float64":
-        return spec
-    return tf.TensorSpec(spec.shape, tf.float32, spec.name)
 
 
 def _first(meanings: Sequence[Arguments], trace: Callable[[Arguments], Any]) -> Tuple[Any, Any]:

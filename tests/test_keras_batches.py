@@ -242,6 +242,83 @@ class TestSizes:
         assert any("[4, 3]" in message for message in warnings_logged)
 
 
+class TestTrainStep:
+    """What a train_step makes of a batch is what the model takes."""
+
+    def net(self, keras, call, step):
+        def train_step(self, data):
+            with tf.GradientTape() as tape:
+                answer, wanted = step(self, data)
+                loss = tf.reduce_mean((answer - wanted) ** 2)
+            slopes = tape.gradient(loss, self.trainable_variables)
+            self.optimizer.apply_gradients(zip(slopes, self.trainable_variables))
+            return {"loss": loss}
+
+        methods = {"call": call, "train_step": train_step}
+        net = type("Net", (keras.Model,), methods)()
+        net.dense = keras.layers.Dense(2)
+        return net
+
+    def train(self, model, data, path):
+        model.compile("sgd")
+        callback = fh.FreezeCallback(str(path), verify=True, strict=True)
+        data = tf.data.Dataset.from_tensor_slices(data).batch(4)
+        model.fit(data, epochs=2, verbose=0, callbacks=[callback])
+        return callback.artifacts[-1]
+
+    def test_picks(self, keras, clean, tmp_path):
+        model = self.net(
+            keras,
+            lambda self, x: self.dense(tf.image.convert_image_dtype(x, tf.float32)),
+            lambda self, data: (self(data["image"]), data["label"]),
+        )
+        images = RNG.randint(0, 256, (8, 4)).astype("uint8")
+        data = {"image": images, "label": WANTED[:8]}
+        artifact = self.train(model, data, tmp_path / "m.pb")
+        assert [i.dtype for i in artifact.signature.inputs] == ["uint8"]
+        found = answer(clean, artifact, images)
+        np.testing.assert_allclose(found, model(images).numpy(), rtol=1e-5)
+
+    def test_scales(self, keras, clean, tmp_path):
+        model = self.net(
+            keras,
+            lambda self, x: self.dense(tf.image.convert_image_dtype(x, tf.float32)),
+            lambda self, data: (self(tf.cast(data[0], tf.float32) / 255), data[1]),
+        )
+        images = RNG.randint(0, 256, (8, 4)).astype("uint8")
+        artifact = self.train(model, (images, WANTED[:8]), tmp_path / "m.pb")
+        assert [i.dtype for i in artifact.signature.inputs] == ["float32"]
+        scaled = images.astype("float32") / 255
+        found = answer(clean, artifact, scaled)
+        np.testing.assert_allclose(found, model(scaled).numpy(), rtol=1e-5)
+
+    def test_calls_with_two(self, keras, clean, tmp_path):
+        model = self.net(
+            keras,
+            lambda self, a, b: (
+                self.dense(tf.image.convert_image_dtype(a, tf.float32)) - self.dense(b)
+            ),
+            lambda self, data: (self(data[0][0], data[0][1]), data[1]),
+        )
+        images, rows = RNG.randint(0, 256, (8, 4)).astype("uint8"), RNG.rand(8, 4)
+        rows = rows.astype("float32")
+        artifact = self.train(model, ((images, rows), WANTED[:8]), tmp_path / "m.pb")
+        assert [(i.name, i.dtype) for i in artifact.signature.inputs] == [
+            ("a", "uint8"),
+            ("b", "float32"),
+        ]
+        found = answer(clean, artifact, images, rows)
+        np.testing.assert_allclose(found, model(images, rows).numpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_mixed_precision_takes_float32(keras, tmp_path):
+    half = keras.mixed_precision.Policy("mixed_float16")
+    model = type("Net", (keras.Model,), {"call": lambda self, x: self.dense(x)})(dtype=half)
+    model.dense = keras.layers.Dense(2, dtype=half)
+    artifact = fitted(model, tmp_path / "m.pb", ROWS, verify=fh.Verify(tolerance=1e-2))
+    assert artifact.signature.inputs[0].dtype == "float32"
+
+
 def counting(keras, traces, drop=True):
     """A model that notes each trace of its train_step."""
 
