@@ -220,9 +220,10 @@ def test_train_and_evaluate(clean, tmp_path):
     """One hook is used on a new graph each time; three exporters."""
     estimator = deep(tmp_path)
     labels = np.array(SPECIES)[KINDS]
-    hook = fh.FreezeHook(inference_fn=fh.estimator_inference(estimator, serving), strict=True)
+    inference = fh.estimator_inference(estimator, serving)
+    hook = fh.FreezeHook(inference_fn=inference, strict=True)
     kinds = {
-        kind: fh.FreezeExporter(kind, serving, kind=kind, keep=2, strict=True)
+        kind: fh.FreezeExporter(kind, serving, kind=kind, keep=2, strict=True, verify=True)
         for kind in ("latest", "best", "final")
     }
     seen = []

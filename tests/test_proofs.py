@@ -310,3 +310,20 @@ def test_answers_of_rare_dtypes(kind, graph, tmp_path):
         apart = fh.Verify(own_process=True)
         if kind == "bfloat16":  # which NumPy's files cannot keep
             assert proved(fh.freeze_session(session, path_in(tmp_path), ["y"], verify=apart))
+
+
+def test_a_dense_table_of_a_graph_that_must_not_run(graph, tmp_path):
+    """Its copy in another session has the table's own buckets."""
+    from tensorflow.python.ops import lookup_ops
+
+    kind = getattr(lookup_ops, "DenseHashTable", None) or lookup_ops.MutableDenseHashTable
+    table = kind(tf.int64, tf.float32, -1.0, empty_key=-1, deleted_key=-2)
+    fill = table.insert(tf.constant([1, 2], tf.int64), tf.constant([5.0, 6.0]))
+    count = v1.get_variable("count", [], initializer=tf.zeros_initializer())
+    with tf.control_dependencies([v1.assign_add(count, 1.0)]):
+        tf.identity(table.lookup(v1.placeholder(tf.int64, [None], "x")), name="y")
+    with v1.Session() as session:
+        session.run([v1.global_variables_initializer(), fill])
+        verify = {"x": np.array([1, 2, 3])}
+        assert proved(fh.freeze_session(session, path_in(tmp_path), ["y"], verify=verify))
+        assert session.run(count) == 0.0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from typing import Any, Callable, Container, Dict, Iterable, Iterator, List, Tuple
 
-import numpy as np
 import tensorflow as tf
 
 from .. import replicas
@@ -32,7 +31,7 @@ class LiveValues:
             except KeyError:
                 continue  # of another graph, where no output needs it
             if op.type in MUTABLE_TABLES:
-                self._tables[name] = [*_exported(graph, op), *op.inputs]
+                self._tables[name] = _exported(graph, op)
             elif name in reduced:
                 self._tensors[name] = _reduced(graph, op, reduced[name])
             else:
@@ -49,7 +48,8 @@ class LiveValues:
                 yield from zip(group, found)
         for name, fetched in self._tables.items():
             if name in names:
-                yield name, _entries(fetched[0].op.inputs[0].op, session.run(fetched))
+                keys, values = session.run(list(fetched))  # a dense one's buckets, to be imported
+                yield name, (keys, values)
 
     def _one_by_one(self, session: Any, names: Iterable[str]) -> Iterator[Tuple[str, Any]]:
         for name in names:
@@ -132,17 +132,3 @@ def _added(graph: Any, op: Any, what: str, make: Callable[[str], Any]) -> Any:
         stack.enter_context(graph.colocate_with(op, ignore_existing=True))
         make(name)
     return graph.get_operation_by_name(name).outputs
-
-
-def _entries(table: Any, fetched: Any) -> Tuple[Any, Any]:
-    """(keys, values) of a table, without the free buckets of a dense one."""
-    keys, values, *markers = fetched
-    for marker in markers:  # the keys that mark a bucket as empty or deleted
-        flat = keys.reshape(len(keys), -1)
-        taken = ~(flat == np.asarray(marker, keys.dtype).reshape(1, -1)).all(axis=1)
-        keys, values = keys[taken], values[taken]
-    if markers:  # a dense table exports scalars as rows of one
-        dims = [dim.size for dim in table.get_attr("value_shape").dim]
-        keys = keys.reshape([len(keys), *np.shape(markers[0])])
-        values = values.reshape([len(values), *dims])
-    return keys, values
