@@ -72,6 +72,8 @@ def taken_apart(name: str, value: Any, inputs: Collection[str]) -> Optional[Dict
     given = _parts_of(value)
     if not parts and not given:
         return None
+    if len(parts) == 1 and not given:
+        return {parts[0]: value}  # all that is needed of it, or a dense tensor of such a name
     if not parts:
         raise FreezeError(f"{name} is one dense tensor, not {type(value).__name__}")
     named = {end: f"{name}/{end}" for end in _ends(parts)}

@@ -128,6 +128,15 @@ def test_parts_that_no_output_needs(tmp_path):
         assert model(x=tf.ragged.constant([[1, 5], [3]]))["most"] == 5
 
 
+def test_a_dense_input_that_is_called_as_a_part(tmp_path):
+    with tf.Graph().as_default(), v1.Session() as session:
+        x = v1.placeholder(tf.float32, [None], name="my/values")
+        fh.freeze_session(session, str(tmp_path / "m.pb"), {"y": x * 2.0})
+    with fh.load_frozen(tmp_path / "m.pb") as model:
+        for given in ([1.0], {"my/values": [1.0]}):
+            assert model(given)["y"].tolist() == [2]
+
+
 def features(d, pair, rest):
     total = tf.reduce_sum(d["age"]) + tf.reduce_sum(tf.cast(d["words"].values, tf.float32))
     total += tf.reduce_sum(pair.left) + tf.reduce_sum(pair.right) + tf.sparse.reduce_sum(rest[1])
