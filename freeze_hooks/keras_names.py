@@ -34,8 +34,8 @@ def input_names(model: Any, arguments: Arguments) -> List[str]:
         tensors = tf.nest.flatten(functional_of(model).input)
     except (AttributeError, ValueError, RuntimeError):
         tensors = []
-    if len(tensors) == len(flat) and tensors:
-        return _layer_names(tensors)
+    if len(tensors) == len(arguments.leaves) and tensors:
+        return spread(list(arguments.leaves), _layer_names(tensors))
     if all(spec.name for spec in flat):
         return [spec.name for spec in flat]
     return ["inputs"] if len(flat) == 1 else keys_of(specs, "inputs")

@@ -59,7 +59,7 @@ def declared(model: Any) -> Optional[Arguments]:
     """What a functional or Sequential model declares that it takes, as specs.
 
     Raises:
-      NotFreezableError: an input is sparse or ragged.
+      NotFreezableError: an input is no tensor, nor a sparse or ragged one.
     """
     specs = _declared(model)
     return None if specs is None else Arguments((specs,))
@@ -143,9 +143,14 @@ def _specs_of_shapes(shapes: Any) -> Any:
 
 
 def _spec_of(tensor: Any) -> Any:
-    if getattr(tensor, "sparse", False) or getattr(tensor, "ragged", False):
-        raise NotFreezableError(f"input {tensor.name!r} is sparse or ragged: give dense tensors")
-    spec = getattr(tensor, "type_spec", None)
+    spec = getattr(tensor, "type_spec", None)  # of Keras 2
+    if isinstance(spec, (tf.SparseTensorSpec, tf.RaggedTensorSpec)):
+        return spec
     if spec is not None and not isinstance(spec, tf.TensorSpec):
         raise NotFreezableError(f"input {tensor.name!r} is a {type(spec).__name__}, not a tensor")
-    return tf.TensorSpec(tensor.shape, tf.as_dtype(tensor.dtype))
+    dtype = tf.as_dtype(tensor.dtype)
+    if getattr(tensor, "sparse", False):
+        return tf.SparseTensorSpec(tensor.shape, dtype)
+    if getattr(tensor, "ragged", False):
+        return tf.RaggedTensorSpec(tensor.shape, dtype, getattr(tensor, "ragged_rank", None) or 1)
+    return tf.TensorSpec(tensor.shape, dtype)

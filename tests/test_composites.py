@@ -257,3 +257,28 @@ def test_a_sparse_signature_of_tensorflow_1(tmp_path):
         np.testing.assert_array_equal(answers["y"], live["y"])
         for part, value in zip(("indices", "values", "dense_shape"), live["z"]):
             np.testing.assert_array_equal(getattr(answers["z"], part), value)
+
+
+@pytest.mark.skipif(not HAS_KERAS_3, reason="Keras 3 has ragged Input layers since 3.13")
+def test_keras_inputs(tmp_path):
+    import keras
+
+    path = str(tmp_path / "m.pb")
+    start = keras.Input((10,), sparse=True, name="s")
+    model = keras.Model(start, keras.layers.Dense(3)(start))
+    given = tf.sparse.from_dense(np.eye(4, 10, dtype=np.float32) * 2)
+    artifact = fh.freeze_keras_model(model, path)
+    assert names(artifact.signature.inputs) == ["s/indices", "s/values", "s/dense_shape"]
+    (answer,) = fh.load_frozen(path)(given).values()
+    np.testing.assert_allclose(answer, model(given), 1e-6, 1e-6)
+
+    class Sums(keras.Model):
+        def call(self, x):
+            return {"sum": tf.reduce_sum(x["r"], 1) + tf.sparse.reduce_sum(x["s"], 1)}
+
+    specs = {"r": tf.RaggedTensorSpec([None, None], tf.float32), "s": SPARSE}
+    x = {"r": tf.ragged.constant([[1.0, 2.0], [3.0]]), "s": tf.sparse.eye(2, 10)}
+    artifact = fh.freeze_keras_model(Sums(), path, input_signature=specs)
+    parts = ["r/values", "r/row_splits", "s/indices", "s/values", "s/dense_shape"]
+    assert names(artifact.signature.inputs) == parts
+    assert fh.load_frozen(path)(x)["sum"].tolist() == [4, 4]
