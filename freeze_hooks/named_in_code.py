@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dis
 import functools
 import sysconfig
 import types
@@ -95,7 +96,7 @@ class Mentioned:
     def globals_of(self, function: Any) -> Iterator[Tuple[str, Any]]:
         """(name, value) of the globals that a function mentions itself."""
         found: Mapping[str, Any] = getattr(function, "__globals__", {})
-        for name in _names(function.__code__):
+        for name in loaded(function.__code__):
             if name in found:
                 yield name, found[name]
 
@@ -109,6 +110,19 @@ def _names(code: types.CodeType) -> Tuple[str, ...]:
             found.update(dict.fromkeys(_names(constant)))
         elif isinstance(constant, str) and constant.isidentifier():
             found[constant] = None
+    return tuple(found)
+
+
+@functools.lru_cache(maxsize=4096)
+def loaded(code: types.CodeType) -> Tuple[str, ...]:
+    """The globals that code reads, and the functions that are defined in it."""
+    found: Dict[str, None] = {}
+    for instruction in dis.get_instructions(code):
+        if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
+            found[str(instruction.argval)] = None
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            found.update(dict.fromkeys(loaded(constant)))
     return tuple(found)
 
 

@@ -13,11 +13,11 @@ import re
 import sys
 import types
 import weakref
-from typing import Any, Callable, Deque, Dict, List, Optional, Tuple
+from typing import Any, Callable, Deque, Dict, List, Optional, Set, Tuple
 
 import numpy as np
 
-from .named_in_code import Mentioned, is_foreign, is_library
+from .named_in_code import Mentioned, is_foreign, is_library, loaded
 from .value_images import PLAIN
 from .watches import Enclosed, Entries, Items, Kept, Numbers
 
@@ -32,7 +32,7 @@ _TRAINING = frozenset(
     )
 )
 # By these Keras knows the layers that it calls, and in what numbers they compute.
-_STRUCTURE = frozenset(("_dtype_policy", "_functional", "_modules", "_operations"))
+_STRUCTURE = frozenset(("_dtype_policy", "_functional", "_operations"))
 _LAYERS = ("_layers", "_self_tracked_trackables")  # of which Keras 2's has other things too
 # These Keras makes as it computes, and anew each time.
 _PASSING = frozenset(("_dropout_mask", "_recurrent_dropout_mask"))
@@ -74,8 +74,7 @@ class TracedFrom:
             known = self._mentioned.size
             self._meet(self._root, "")
             self._meet_all()
-            for function in list(self._mentioned.functions.values()):
-                self._meet_globals(function)
+            self._meet_globals()
             for kind in self._mentioned.classes():
                 self._watch(vars(kind), kind.__name__, self._is_of_class)
             self._meet_all()
@@ -132,16 +131,19 @@ class TracedFrom:
         for default in (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()):
             self._meet(default, name)
 
-    def _meet_globals(self, function: Any) -> None:
-        """Watch the globals that one of the user's functions mentions, and those of its modules."""
-        places = [function.__globals__]
-        for _, value in self._mentioned.globals_of(function):
-            if isinstance(value, types.ModuleType) and not is_foreign(value):
-                places.append(vars(value))
-        for place in places:
-            if id(place) not in self._met:
-                self._met[id(place)] = place
-                self._watch(place, str(place.get("__name__")), self._is_of_module)
+    def _meet_globals(self) -> None:
+        """Watch the globals that the user's functions read, and what they mention of modules."""
+        places: Dict[int, Tuple[Any, Set[str]]] = {}
+        for function in list(self._mentioned.functions.values()):
+            here = function.__globals__
+            places.setdefault(id(here), (here, set()))[1].update(loaded(function.__code__))
+            for _, value in self._mentioned.globals_of(function):
+                if isinstance(value, types.ModuleType) and not is_foreign(value):
+                    there = vars(value)
+                    places.setdefault(id(there), (there, set()))[1].update(self._mentioned.names)
+        for place, names in places.values():
+            counts = functools.partial(_is_of_module, names)
+            self._watch(place, str(place.get("__name__")), counts)
 
     def _meet_object(self, thing: Any, name: str) -> None:
         attributes = _attributes(thing)
@@ -204,10 +206,12 @@ class TracedFrom:
     def _is_of_class(self, key: str, value: Any) -> bool:
         return key in self._mentioned and not key.startswith("__")
 
-    def _is_of_module(self, key: str, value: Any) -> bool:
-        if key.startswith("__") or key not in self._mentioned:
-            return False
-        return not (isinstance(value, (type, types.ModuleType)) or _is_tensor(value))
+
+def _is_of_module(names: Set[str], key: str, value: Any) -> bool:
+    """Whether a global of these names is one whose value a trace takes."""
+    if key.startswith("__") or key not in names:
+        return False
+    return not (isinstance(value, (type, types.ModuleType)) or _is_tensor(value))
 
 
 def _always(key: Any, value: Any) -> bool:

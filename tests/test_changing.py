@@ -139,12 +139,13 @@ def test_what_changed_is_traced_anew(keras, said, tmp_path, warnings_logged):
     assert said in warned and "traced anew, which took " in warned
 
 
-def test_what_a_call_does_not_read_may_change(keras, tmp_path, warnings_logged):
+def test_what_a_call_does_not_read_may_change(keras, tmp_path, warnings_logged, monkeypatch):
     model = subclassed(keras)
     plan = fh.plan_keras_model(model, input_signature=tf.TensorSpec([None, 4]))
     model.steps, model.scale.epoch, model.settings.epoch, model.note = 7, 3, 4, "new"
     model.temperature = float("4.0")
     model.rates = [1.0, 2.0]
+    monkeypatch.setitem(globals(), "temperature", 7.0)  # which call mentions as an attribute
     plan.write(str(tmp_path / "m.pb"))
     assert not warnings_logged
     model.rates[1] = 9.0  # of the new list
