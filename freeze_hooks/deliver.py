@@ -23,7 +23,7 @@ from typing import (
     Union,
 )
 
-from . import _tf, in_use, publish, underway
+from . import _tf, in_use, publish, retention, state, underway
 from .background import Background
 from .errors import FreezeError, NotFiniteError, UnknownNameError
 from .freezer import Artifact, Undescribed
@@ -31,6 +31,7 @@ from .graph.names import near
 from .load import description
 from .no_file import Saves
 from .numbers import number, whole
+from .own_lines import told
 
 Listeners = Union[Callable[[Artifact], Any], Sequence[Callable[[Artifact], Any]]]
 _DIGITS = re.compile(r"\d+|[0-9a-f]{12}")  # what differs from save to save
@@ -81,7 +82,7 @@ class Unlinked(Unnoted):
 
 _LACKS: Dict[type, Tuple[str, str]] = {
     Undescribed: ("no description of the frozen file", "describe the frozen file"),
-    Unnoted: ("no note of the frozen file", f"note in {publish.STATE_FILE} the frozen file"),
+    Unnoted: ("no note of the frozen file", f"note in {state.STATE_FILE} the frozen file"),
     Unlinked: ("no other name of the frozen file", "make latest= of the frozen file"),
 }
 _CLAIMED = 8  # directories at once: each is an open file
@@ -154,7 +155,7 @@ class Delivery:
             resumed = resumed if options.resume == "auto" else bool(options.resume)
             best = publish.Best(options.monitor, options.mode, options.threshold)
             if resumed:
-                noted = publish.load_best(directory, self._key, options.monitor)
+                noted = state.load_best(directory, self._key, options.monitor)
                 told = _metric(os.path.join(directory, file), options.monitor)
                 for known in (noted, told):
                     if known is not None and best.beaten_by(known):
@@ -215,9 +216,13 @@ class Delivery:
         claim = self._entered.get(directory)
         if directory not in self._entered or (claim is not None and not claim.holds()):
             self._enter(directory)
+        stays = keep is None and prefix is None  # whatever becomes of others
         with underway.saving():
+            if not stays:
+                with contextlib.suppress(OSError):  # `_note` says so
+                    retention.announce(directory, self._key, base, prefix or "")
             artifact, trouble = self._written(freeze, path, best)
-            if keep is not None or prefix is not None:
+            if not stays:
                 self._unnoted[directory, base] = prefix or ""
             try:
                 self._note(directory, keep, best)
@@ -231,7 +236,9 @@ class Delivery:
         self.news.append(artifact)
         _tf.info(str(artifact))
         if self.options.on_publish:
-            self._telling.submit(path, functools.partial(self._tell, artifact))
+            self._telling.submit(
+                path, functools.partial(self._tell, artifact, None if stays else directory)
+            )
         if trouble is not None:
             raise trouble
         if self._failures:
@@ -262,11 +269,11 @@ class Delivery:
     def _note(self, directory: str, keep: Optional[int], best: Optional[publish.Best]) -> None:
         """Note new files in the state, also those that it could not take when they were new."""
         if best is not None:
-            publish.save_best(directory, self._key, best)
+            state.save_best(directory, self._key, best)
         for where, base in list(self._unnoted):
             if where == directory:
                 exists, prefix = _tf.checkpoint_may_exist, self._unnoted[where, base]
-                gone = publish.retain(directory, self._key, base, prefix, exists, keep)
+                gone = retention.retain(directory, self._key, base, prefix, exists, keep)
                 self.artifacts = [a for a in self.artifacts if a.path not in gone]
                 self._unnoted.pop((where, base), None)
 
@@ -297,15 +304,25 @@ class Delivery:
         """Raise what a save in the background raised, once."""
         self._writing.raise_error()
 
-    def _tell(self, artifact: Artifact) -> None:
-        """Call on_publish=, each for itself: what fails is a warning."""
+    def _tell(self, artifact: Artifact, directory: Optional[str]) -> None:
+        """Call on_publish=, each for itself: what fails is a warning.
+
+        What it makes beside a file that may go from `directory` is noted, to go with it.
+        """
         listeners: Any = self.options.on_publish  # a tuple by now
         for listener in listeners:
+            ending = getattr(listener, "makes_beside", None)
             try:
+                if directory is not None and ending is not None:
+                    base = os.path.basename(artifact.path)
+                    retention.accompany(directory, self._key, base, ending)
                 listener(artifact)
             except Exception as error:
                 name = getattr(listener, "__name__", repr(listener))
-                _tf.warn(f"{self._who}: on_publish= {name} failed for {artifact.path}: {error}")
+                what = f"{self._who}: on_publish= {name} failed for {artifact.path}"
+                _tf.warn(f"{what}: {error if isinstance(error, FreezeError) else told(error)}")
+            if directory is not None and ending is not None:
+                retention.delete_if_alone(artifact.path, ending)
 
     def _enter(self, directory: str) -> None:
         """Clear what a killed program left in a directory, and say so if another one runs."""
@@ -329,9 +346,10 @@ class Delivery:
         cause = (type(error), getattr(error, "errno", None) or _DIGITS.sub("", str(error)))
         lack, act = _LACKS.get(type(error), ("no frozen file", "write a frozen file"))
         if isinstance(error, OSError):
-            error = FreezeError(f"cannot {act} for {path}: {error}")
-        ours = isinstance(error, FreezeError)
-        said = str(error) if ours else f"{type(error).__name__}: {error}"
+            refused = FreezeError(f"cannot {act} for {path}: {error}")
+            refused.__cause__ = error
+            error = refused
+        said = str(error) if isinstance(error, FreezeError) else told(error)
         self.saves.failed(said)
         if self.options.strict or raising:
             raise error

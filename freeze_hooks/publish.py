@@ -1,4 +1,4 @@
-"""Complete files or none: temporary name, fsync, rename; and which files to keep."""
+"""Complete files or none: temporary name, fsync, rename; and names of files, local or not."""
 
 from __future__ import annotations
 
@@ -10,25 +10,11 @@ import math
 import os
 import shutil
 import tempfile
-import threading
 import uuid
-from typing import Any, Callable, Dict, Iterator, List, Optional, Union
+from typing import Any, Callable, Iterator, Optional, Union
 
 from . import in_use, remote, underway
 from .sink import Descriptor, Written, open_sink
-
-STATE_FILE = "frozen_state.json"
-_state_lock = threading.Lock()  # several adapters may write in one directory, in threads
-
-
-def _unlock() -> None:
-    """In a forked process: who had the lock may be no thread of it."""
-    global _state_lock
-    _state_lock = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_unlock)
 
 
 def publish(
@@ -87,12 +73,12 @@ def _replacing(path: str, beside: Optional[str] = None) -> Iterator[str]:
     temporary = os.path.join(directory, f".{base}.{uuid.uuid4().hex[:12]}.tmp")
     process = os.getpid()
     try:
-        with underway.temporary(temporary, _unlink):
+        with underway.temporary(temporary, delete):
             yield temporary
             underway.check(temporary)
             if beside is not None:
                 with contextlib.suppress(FileNotFoundError):
-                    _unlink(beside)
+                    delete(beside)
             (remote.rename if far else os.replace)(temporary, path)
         if not far:  # two names of one file: renaming one to the other does nothing
             with contextlib.suppress(FileNotFoundError):
@@ -101,7 +87,7 @@ def _replacing(path: str, beside: Optional[str] = None) -> Iterator[str]:
         # a process that was forked in the midst of it may come here too, and the file is not its
         if os.getpid() == process:
             with contextlib.suppress(OSError):
-                _unlink(temporary)
+                delete(temporary)
         raise
     if not far:
         _sync_directory(directory)
@@ -190,65 +176,6 @@ def publish_link(source: str, path: str, beside: Optional[str] = None) -> None:
             publish(path, lambda sink: shutil.copyfileobj(file, sink), beside=beside)
 
 
-def retain(
-    directory: str,
-    name: str,
-    file: str,
-    checkpoint: str,
-    exists: Callable[[str], bool],
-    keep: Optional[int] = None,
-) -> List[str]:
-    """Note a new file, and delete those that outlived their checkpoint or their turn.
-
-    Args:
-      directory: where the files and their state are.
-      name: whose files to look at; others are left alone.
-      file: the base name of the new file.
-      checkpoint: the prefix of its checkpoint; "" for a file that has none.
-      exists: whether a checkpoint of such a prefix is there.
-      keep: keep the newest so many files instead, whatever becomes of their checkpoints; of those
-        with a checkpoint where the new file has one, and else of those without.
-
-    Returns:
-      The paths of the deleted files.
-    """
-
-    def deleted(known: str) -> bool:
-        return _delete(os.path.join(directory, known))
-
-    def is_same(known: str, mark: str) -> bool:
-        return not mark or _mark(os.path.join(directory, known)) == mark
-
-    with _state(directory, name) as own:
-        files = _ours(_dict(own.get("files")))
-        files.pop(file, None)  # the newest comes last
-        # what was to go when a program ended, or could not be deleted then
-        leaving = _ours(_dict(own.get("leaving")))
-        leaving.pop(file, None)
-        leaving = {k: mark for k, mark in leaving.items() if is_same(k, mark) and not deleted(k)}
-        files[file] = checkpoint and relative(checkpoint, directory)
-
-        def outlived(known: str) -> bool:
-            prefix = files[known]
-            return bool(prefix) and not exists(_joined(directory, prefix))
-
-        others = [known for known in files if known != file]
-        if keep is None:
-            over = [known for known in others if outlived(known)]
-        else:
-            alike = [known for known in others if bool(files[known]) == bool(checkpoint)]
-            over = alike[: max(0, len(alike) + 1 - keep)]
-        for known in over:
-            del files[known]
-        own["files"] = files
-        own.pop("leaving", None)
-        leaving.update((known, _mark(os.path.join(directory, known))) for known in over)
-        if leaving:
-            own["leaving"] = leaving
-    # only now, so that the state never names what is not there
-    return [os.path.join(directory, known) for known in over if deleted(known)]
-
-
 def relative(path: str, directory: str) -> str:
     """A path from a directory on; whole, where only one of them has a scheme."""
     if not (remote.is_remote(path) or remote.is_remote(directory)):
@@ -257,13 +184,6 @@ def relative(path: str, directory: str) -> str:
     if path.startswith(start):
         return path[len(start) :]
     return path if remote.is_remote(path) else os.path.abspath(path)
-
-
-def _joined(directory: str, prefix: str) -> str:
-    if remote.is_remote(prefix):
-        return prefix
-    joined = os.path.join(directory, prefix)
-    return joined if remote.is_remote(joined) else os.path.normpath(joined)
 
 
 class Best:
@@ -311,70 +231,12 @@ def json_number(value: Optional[float]) -> Union[float, str, None]:
     return value if value is None or math.isfinite(value) else repr(value)
 
 
-def load_best(directory: str, name: str, monitor: str) -> Optional[float]:
-    """The best value of a metric that the directory's state remembers."""
-    own = _dict(_load(os.path.join(directory, STATE_FILE)).get(name))
-    try:
-        return float(_dict(own.get("best"))[monitor])
-    except (KeyError, TypeError, ValueError):
-        return None
+def delete(path: str) -> None:
+    """Delete a file, local or with a scheme.
 
-
-def save_best(directory: str, name: str, best: Best) -> None:
-    """Remember the best value of a metric in the directory's state."""
-    with _state(directory, name) as own:
-        own["best"] = {best.monitor: json_number(best.value)}
-
-
-@contextlib.contextmanager
-def _state(directory: str, name: str) -> Iterator[Dict[str, Any]]:
-    """What the directory's state has under a name, to be changed: one thread at a time."""
-    path = os.path.join(directory, STATE_FILE)
-    with _state_lock:
-        state = _load(path)
-        own = dict(_dict(state.get(name)))
-        before = json.dumps(own)
-        yield own
-        if json.dumps(own) != before:
-            publish_json(path, {**state, name: own})
-
-
-def _dict(value: Any) -> Dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _ours(files: Dict[str, Any]) -> Dict[str, str]:
-    """What can be ours of a state's files: frozen files in this very directory."""
-    return {
-        file: checkpoint
-        for file, checkpoint in files.items()
-        if isinstance(checkpoint, str)
-        and file == os.path.basename(file)
-        and file.endswith(".pb")
-        and "\0" not in file + checkpoint
-    }
-
-
-def _mark(path: str) -> str:
-    """What tells a file from one that somebody puts in its place; "" where nothing does."""
-    try:
-        return "" if remote.is_remote(path) else str(os.stat(path).st_ctime_ns)
-    except OSError:
-        return ""
-
-
-def _delete(path: str) -> bool:
-    """Delete a frozen file and its description; False if the system refuses for now."""
-    try:
-        for doomed in (path, path + ".json"):
-            with contextlib.suppress(FileNotFoundError):
-                _unlink(doomed)
-    except OSError:  # Windows: somebody reads it
-        return False
-    return True
-
-
-def _unlink(path: str) -> None:
+    Raises:
+      OSError: it cannot be deleted; FileNotFoundError: it is not there.
+    """
     (remote.delete if remote.is_remote(path) else os.unlink)(path)
 
 
@@ -388,12 +250,3 @@ def read(path: str) -> bytes:
         return remote.read(path)
     with open(path, "rb") as file:
         return file.read()
-
-
-def _load(path: str) -> Dict[str, Any]:
-    try:
-        state = json.loads(read(path).decode())
-        json.dumps(state, allow_nan=False, ensure_ascii=False).encode()  # else it is none of ours
-    except (FileNotFoundError, ValueError, RecursionError):
-        return {}
-    return _dict(state)

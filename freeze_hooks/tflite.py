@@ -81,6 +81,7 @@ def to_tflite(
         )
         return write(target, content, tried)
 
+    tflite.makes_beside = None if path else ".tflite"  # type: ignore[attr-defined]
     return tflite
 
 

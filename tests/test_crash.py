@@ -11,8 +11,11 @@ import os
 import random
 import shutil
 import signal
+import subprocess
+import sys
 import time
 
+import numpy as np
 import pytest
 import tensorflow as tf
 import xxhash
@@ -76,6 +79,29 @@ def assert_state(directory):
 @pytest.mark.parametrize("kind", KINDS)
 def test_killed_while_it_saves(programs, kind, tmp_path):
     kill_and_look(programs, kind, str(tmp_path), EACH)
+
+
+@pytest.mark.parametrize("place", ["after", "before"])
+def test_killed_as_a_file_gets_its_name(place, tmp_path):
+    """The file that nothing is noted of any more goes in its turn, as the others do."""
+
+    def run(*arguments):
+        program = os.path.join(os.path.dirname(__file__), "programs", "killed_at_rename.py")
+        return subprocess.run([sys.executable, program, str(tmp_path), *arguments]).returncode
+
+    def files():
+        return sorted(int(p.stem.split("-")[1]) for p in tmp_path.glob("*.pb"))
+
+    assert run("1", "3", place) == -signal.SIGKILL
+    left = [1, 2, 3] if place == "after" else [1, 2]
+    assert files() == left
+    assert run("4", "4", "never") == 0
+    assert files() == [*left[-1:], 4]
+    assert run("5", "6", "never") == 0
+    assert files() == [5, 6]
+    assert len(list(tmp_path.glob("*.pb.json"))) == 2 and not list(tmp_path.glob(".*.tmp"))
+    for step in (5, 6):
+        np.testing.assert_array_equal(constants(tmp_path / f"model-{step}.pb")["step"], [step] * 3)
 
 
 @pytest.mark.skipif(not EACH_LARGE, reason="takes long; CRASHES_LARGE=50 has it run")

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import xxhash
 
-from freeze_hooks import publish, sink
+from freeze_hooks import publish, retention, sink
+from freeze_hooks.state import STATE_FILE
 
 OLD, NEW = b"old" * 1000, b"new" * 2000
 
@@ -248,14 +249,14 @@ class Run:
             write(self.directory / (base + suffix))
         self.checkpoints = set(sorted(self.checkpoints)[-keep:])
         prefix = str(self.directory / f"модель-{step}")
-        return publish.retain(str(self.directory), name, base, prefix, self.exists)
+        return retention.retain(str(self.directory), name, base, prefix, self.exists)
 
     def exists(self, prefix):
         assert os.path.dirname(prefix) == str(self.directory)
         return int(re.search(r"модель-(\d+)$", prefix).group(1)) in self.checkpoints
 
     def files(self):
-        return [name for name in names(self.directory) if name != publish.STATE_FILE]
+        return [name for name in names(self.directory) if name != STATE_FILE]
 
 
 def both(*bases):
@@ -289,7 +290,7 @@ def test_files_of_other_names_stay(tmp_path):
 
 def test_new_file_stays_even_if_its_checkpoint_cannot_be_seen(tmp_path):
     write(tmp_path / "m-1.pb")
-    publish.retain(str(tmp_path), "", "m-1.pb", str(tmp_path / "m-1"), lambda prefix: False)
+    retention.retain(str(tmp_path), "", "m-1.pb", str(tmp_path / "m-1"), lambda prefix: False)
     assert "m-1.pb" in names(tmp_path)
 
 
@@ -302,9 +303,9 @@ def test_checkpoints_elsewhere(tmp_path, monkeypatch):
     asked = []
     for step in ("1", "2"):
         prefix = os.path.join("a", "run", step)
-        publish.retain(os.path.join("a", "out"), "", step + ".pb", prefix, lambda p: True)
+        retention.retain(os.path.join("a", "out"), "", step + ".pb", prefix, lambda p: True)
     os.rename("a", "b")
-    publish.retain("b/out", "", "3.pb", "b/run/3", lambda p: asked.append(p) or True)
+    retention.retain("b/out", "", "3.pb", "b/run/3", lambda p: asked.append(p) or True)
     assert sorted(asked) == [os.path.join("b", "run", "1"), os.path.join("b", "run", "2")]
 
 
@@ -365,15 +366,15 @@ def test_broken_state(tmp_path, state):
     """A state that makes no sense costs what it knew, never a save or somebody's file."""
     (tmp_path / "sub.pb").mkdir()
     write(tmp_path / "m.pb", OLD)
-    write(tmp_path / publish.STATE_FILE, state)
+    write(tmp_path / STATE_FILE, state)
     files = []
     for step in ("1", "2"):
         files = [step + ".pb"]
         write(tmp_path / files[0])
         prefix = str(tmp_path / step)
-        publish.retain(str(tmp_path), "", files[0], prefix, lambda p, last=prefix: p == last)
-    assert names(tmp_path) == sorted(files + ["m.pb", "sub.pb", publish.STATE_FILE])
-    kept = json.loads(read(tmp_path / publish.STATE_FILE).decode())
+        retention.retain(str(tmp_path), "", files[0], prefix, lambda p, last=prefix: p == last)
+    assert names(tmp_path) == sorted(files + ["m.pb", "sub.pb", STATE_FILE])
+    kept = json.loads(read(tmp_path / STATE_FILE).decode())
     assert "1.pb" not in kept[""]["files"]
     assert kept[""]["files"]["2.pb"] == "2"
 
@@ -387,14 +388,55 @@ def test_only_frozen_files_of_the_directory_are_deleted(tmp_path):
     keys = ["../../x.pb", "../inside/x.pb", str(tmp_path / "x.pb"), "./x.pb", "checkpoint"]
     keys += ["m.index", "..\\..\\x.pb"]
     state = {"": {"files": dict.fromkeys(keys, "gone")}}
-    write(inside / publish.STATE_FILE, json.dumps(state).encode())
-    publish.retain(str(inside), "", "m.pb", str(inside / "m"), lambda prefix: False)
+    write(inside / STATE_FILE, json.dumps(state).encode())
+    retention.retain(str(inside), "", "m.pb", str(inside / "m"), lambda prefix: False)
     assert [read(victim) for victim in victims] == [OLD] * 4
 
 
 def test_what_others_keep_in_the_state_stays(tmp_path):
     state = {"": {"best": 0.5, "files": {}}, "ema": {"files": {"e.pb": "e"}}, "later": [1, "ü"]}
-    write(tmp_path / publish.STATE_FILE, json.dumps(state).encode())
-    publish.retain(str(tmp_path), "", "m.pb", str(tmp_path / "m"), lambda prefix: True)
+    write(tmp_path / STATE_FILE, json.dumps(state).encode())
+    retention.retain(str(tmp_path), "", "m.pb", str(tmp_path / "m"), lambda prefix: True)
     state[""]["files"]["m.pb"] = "m"
-    assert json.loads(read(tmp_path / publish.STATE_FILE).decode()) == state
+    assert json.loads(read(tmp_path / STATE_FILE).decode()) == state
+
+
+def test_what_was_announced_is_known(tmp_path):
+    """Files whose programs ended before they noted more; one of them was never there."""
+    run = Run(tmp_path)
+    run.save(1, 3)
+    for step in (2, 3):
+        prefix = str(tmp_path / f"модель-{step}")
+        retention.announce(str(tmp_path), "", f"модель-{step}.pb", prefix)
+    write(tmp_path / "модель-2.pb")
+    assert run.save(4, 1) == [str(tmp_path / f"модель-{step}.pb") for step in (1, 2)]
+    assert run.files() == both("модель-4.pb")
+    assert "coming" not in json.loads(read(tmp_path / STATE_FILE).decode())[""]
+
+
+def test_companions_go_with_their_file(tmp_path):
+    run = Run(tmp_path)
+    for step in (1, 2, 3):
+        run.save(step, 1 if step == 3 else 2)
+        for ending in (".onnx", ".tflite"):
+            write(tmp_path / f"модель-{step}{ending}")
+        retention.accompany(str(tmp_path), "", f"модель-{step}.pb", ".onnx")
+    own = [f"модель-{step}.tflite" for step in (1, 2)]  # nobody said that they are ours
+    last = [f"модель-3{ending}" for ending in (".onnx", ".pb", ".pb.json", ".tflite")]
+    assert run.files() == sorted(own + last)
+
+
+def test_what_is_left_of_a_file_that_was_being_deleted(tmp_path):
+    """Its program was killed between the file, its description and its companion."""
+    run = Run(tmp_path)
+    run.save(1)
+    retention.accompany(str(tmp_path), "", "модель-1.pb", ".onnx")
+    write(tmp_path / "модель-1.onnx")
+    state = json.loads(read(tmp_path / STATE_FILE).decode())
+    mark = str(os.stat(str(tmp_path / "модель-1.pb")).st_ctime_ns)
+    state[""].update(files={}, leaving={"модель-1.pb": mark})
+    write(tmp_path / STATE_FILE, json.dumps(state).encode())
+    os.unlink(str(tmp_path / "модель-1.pb"))
+    run.save(2)
+    assert run.files() == both("модель-2.pb")
+    assert "made" not in json.loads(read(tmp_path / STATE_FILE).decode())[""]

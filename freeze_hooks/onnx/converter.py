@@ -88,6 +88,7 @@ def to_onnx(
                 content = _converted(artifact, graph_def, opset, optimizers={})
             return write(target, content, tried)
 
+    onnx.makes_beside = None if path else ".onnx"  # type: ignore[attr-defined]
     return onnx
 
 

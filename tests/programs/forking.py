@@ -10,7 +10,7 @@ import os
 import sys
 import threading
 
-from freeze_hooks import in_use, publish, underway
+from freeze_hooks import in_use, publish, retention, state, underway
 from freeze_hooks.background import Background
 
 directory = sys.argv[1]
@@ -28,7 +28,7 @@ def write(file):
 
 
 def save():
-    with publish._state(directory, "parent"):  # whose lock the child must not wait for
+    with state.changed(directory, "parent"):  # whose lock the child must not wait for
         publish.publish(own, write)
 
 
@@ -40,7 +40,7 @@ if child == 0:
     assert not claim.holds() and in_use.claim(directory) is None  # for the parent has it
     assert in_use.sweep(directory) == []
     assert underway.wait(0)
-    publish.retain(directory, "child", "child.pb", "", lambda prefix: True)
+    retention.retain(directory, "child", "child.pb", "", lambda prefix: True)
     background.submit(more, lambda: publish.publish(more, lambda file: file.write(b"child")))
     background.flush()
     print("child", flush=True)

@@ -13,7 +13,8 @@ import tensorflow as tf
 from google.protobuf import message
 
 import freeze_hooks as fh
-from freeze_hooks import freeze_graph, graph_util, publish
+from freeze_hooks import freeze_graph, graph_util, publish, retention
+from freeze_hooks.state import load_best, save_best
 
 try:
     import resource
@@ -62,9 +63,9 @@ def saved_model(path, out, **more):
 
 def state(path, **more):
     """`path` is a directory, with a frozen_state.json."""
-    publish.load_best(path, "best", "loss")
-    publish.retain(path, "model", "new.pb", "model.ckpt-1", os.path.exists)
-    publish.save_best(path, "best", publish.Best("loss", "min", 1.0))
+    load_best(path, "best", "loss")
+    retention.retain(path, "model", "new.pb", "model.ckpt-1", os.path.exists)
+    save_best(path, "best", publish.Best("loss", "min", 1.0))
 
 
 DOORS = {
