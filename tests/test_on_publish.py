@@ -119,3 +119,28 @@ def test_tensorboard_of_keras(tmp_path):
 def test_what_is_wrong():
     with pytest.raises(fh.FreezeError, match="on_publish= takes functions"):
         fh.FreezeHook(outputs=["y"], on_publish=["to_onnx"])
+
+
+def test_what_a_converter_makes_goes_with_its_file(graph, tmp_path):
+    """Also that of a file that went while it was converted, and of an earlier program."""
+    train_op, run = build(), tmp_path / "run"
+
+    def train(steps, listeners):
+        hook = fh.FreezeHook(on_publish=listeners, keep=2, **FREEZE)
+        with v1.train.MonitoredTrainingSession(
+            checkpoint_dir=str(run), save_checkpoint_steps=1, hooks=[hook]
+        ) as session:
+            for _ in range(steps):
+                session.run(train_op, FEEDS)
+
+    train(3, fh.to_tflite())
+    assert stems(run, ".tflite") <= stems(run, ".pb") and len(stems(run, ".pb")) == 2
+    (run / "mine.tflite").write_bytes(b"mine")
+    (run / "model.ckpt-5.onnx").write_bytes(b"mine too")
+    train(4, ())
+    assert stems(run, ".tflite") == {"mine"} and stems(run, ".onnx") == {"model.ckpt-5"}
+    assert stems(run, ".pb") == {"model.ckpt-6", "model.ckpt-7"}
+
+
+def stems(directory, ending):
+    return {p.name[: -len(ending)] for p in directory.glob("*" + ending)}

@@ -5,7 +5,7 @@ when its first file is there, "stopped" when it was stopped, and its exit status
 
 KIND is hook, foreground or background; GRACE is for on_sigterm, or "none" for no such call. BEFORE
 is the handler that SIGTERM has before: default, or exit, with status 3. DISK is fast, or slow: from
-the second file on, fsync does not return.
+the second file on, fsync of a frozen file does not return.
 """
 
 import os
@@ -30,7 +30,14 @@ def say(what):
 
 def begun(disk):
     if disk == "slow":
-        os.fsync = lambda descriptor: time.sleep(600)
+        fsync = os.fsync
+
+        def slow(descriptor):
+            if os.fstat(descriptor).st_size > 1 << 20:
+                time.sleep(600)
+            fsync(descriptor)
+
+        os.fsync = slow
     say("begun")
 
 
