@@ -9,6 +9,7 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Seque
 import tensorflow as tf
 
 from ._tf import SavedKey
+from .averages import average_names
 from .checkpoints import OBJECTS, Checkpoint, find_prefix, stem
 from .errors import FreezeError, NotFreezableError, refused
 from .freezer import Artifact, warn_of, write_frozen
@@ -276,8 +277,12 @@ class StoredSource:
             return named
         if not callable(ema) and not hasattr(ema, "average_name"):
             raise FreezeError(f"ema= takes an ExponentialMovingAverage or a function, not {ema!r}")
-        average = ema if callable(ema) else (lambda name: f"{name}/{ema.name}")
         hints = list(self._hints())
+        average = ema
+        if not callable(ema):
+            known = set(self.checkpoint.shapes).union(*hints)
+            averages = average_names([named(v.node) for v in variables], known, ema.name)
+            average = lambda name: averages.get(name, f"{name}/{ema.name}")  # noqa: E731
 
         def there(name: str) -> bool:
             return any(name in hint for hint in hints) or self.checkpoint.place(name) is not None

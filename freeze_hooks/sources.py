@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Union
 
 from ._tf import dtype_name, variables_by_name
+from .averages import average_names
 from .errors import FreezeError, UnknownNameError
 from .graph.body import HANDLES, VARIABLES
 from .graph.names import near
@@ -33,7 +34,20 @@ def find_sources(
     """
     named = renamer(variable_map)
     averaged = _averages(graph, ema)
+    names = [named(variable.node) for variable in variables]
+    if ema is not None and names and all(averaged(name) == name for name in names):
+        _no_average(graph, ema, names[0])
     return [_source(graph, variable, averaged(named(variable.node))) for variable in variables]
+
+
+def _no_average(graph: Any, ema: Any, name: str) -> None:
+    tried = ema(name) if callable(ema) else f"{name}/{ema.name}"
+    known = [op.name for op in graph.get_operations() if op.type in VARIABLES]
+    close = ", ".join(map(repr, near(tried, known))) or "nothing alike"
+    raise UnknownNameError(
+        f"ema=: no variable that the outputs need has an average, such as {tried!r}; the training "
+        f"graph has {close}"
+    )
 
 
 def _in(graph: Any, name: str) -> bool:
@@ -67,6 +81,9 @@ def _averages(graph: Any, ema: Any) -> Callable[[str], str]:
             shadow = ema.average(variable)
             if shadow is not None:
                 shadows[name] = shadow.op.name
+        if not shadows:  # it may be a second one, of the same name
+            names = [op.name for op in graph.get_operations() if op.type in VARIABLES]
+            shadows = average_names(names, set(names), ema.name)
         if not shadows:
             raise FreezeError("ema= has no averages: call its apply() before training begins")
         return lambda name: shadows.get(name, name)

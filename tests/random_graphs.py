@@ -18,6 +18,7 @@ FLOATS = [tf.float32, tf.float64, tf.float16]
 DTYPES = FLOATS + [tf.int32, tf.int64]
 SIZE = 3
 DEEPEST = 2
+MOST_STEPS = 8  # of a loop, whatever is fed to what it counts by
 
 
 @dataclasses.dataclass
@@ -230,7 +231,8 @@ class Program:
             return [i + 1] + [tame(t) for t in branch(*state)]
 
         def build():
-            return list(v1.while_loop(going, step, [tf.constant(0)] + start))[1:]
+            start_at = [tf.constant(0)] + start
+            return list(v1.while_loop(going, step, start_at, maximum_iterations=MOST_STEPS))[1:]
 
         self._inside.append("loop")
         result = self.in_control_flow(build)

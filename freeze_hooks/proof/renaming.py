@@ -15,6 +15,9 @@ def renaming_in(graph: Any, variable_map: Any, ema: Any) -> Renaming:
     mapped = _mapped(variable_map)
     if hasattr(ema, "average"):
         averages = _averages(graph, ema)
+        if not averages:  # of another object, which has the same name
+            ops = [op.name for op in graph.get_operations() if op.type in VARIABLES]
+            return renaming_among(ops, lambda name: name in ops, variable_map, ema)
         return lambda name: averages.get(mapped(name), mapped(name))
     return _preferred(mapped, ema, lambda name: _has_variable(graph, name))
 
