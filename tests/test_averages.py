@@ -33,6 +33,7 @@ def test_averages_in_a_scope(more, scope, resource, graph, tmp_path):
     w, update = net(resource, ema, scope)
     again = tf.train.ExponentialMovingAverage(0.5, **more)
     with v1.Session() as session:
+        session.run(v1.variables_initializer(v1.trainable_variables()))  # averages begin with them
         session.run(v1.global_variables_initializer())
         session.run(v1.assign(w, [9.0, 8.0]))
         session.run(update)
@@ -67,6 +68,7 @@ def test_two_scopes_are_refused(graph, tmp_path):
     with v1.variable_scope("two"):
         tf.train.ExponentialMovingAverage(0.5).apply([w])
     with v1.Session() as session:
+        session.run(v1.variables_initializer(v1.trainable_variables()))
         session.run(v1.global_variables_initializer())
         prefix = v1.train.Saver().save(session, str(tmp_path / "model.ckpt"))
     with pytest.raises(fh.FreezeError, match="one/, two/"):
