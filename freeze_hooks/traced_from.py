@@ -28,7 +28,8 @@ _TRAINING = frozenset(
         "autotune_steps_per_execution compiled compiled_loss compiled_metrics history input_names "
         "inputs jit_compile loss optimizer output_names outputs predict_function run_eagerly "
         "steps_per_execution stop_evaluating stop_predicting stop_training test_function "
-        "train_function train_tf_function unrolled_steps_per_execution",
+        "train_function train_tf_function unrolled_steps_per_execution "
+        "_jax_state _jax_state_synced",
     )
 )
 # By these Keras knows the layers that it calls, and in what numbers they compute.
