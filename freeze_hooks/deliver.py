@@ -273,7 +273,10 @@ class Delivery:
         for where, base in list(self._unnoted):
             if where == directory:
                 exists, prefix = _tf.checkpoint_may_exist, self._unnoted[where, base]
-                gone = retention.retain(directory, self._key, base, prefix, exists, keep)
+                awaited = {file for place, file in self._unnoted if place == directory}
+                gone = retention.retain(
+                    directory, self._key, base, prefix, exists, keep, awaited - {base}
+                )
                 self.artifacts = [a for a in self.artifacts if a.path not in gone]
                 self._unnoted.pop((where, base), None)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import Any, Callable, Dict, List, Optional, Sequence
+from typing import Any, Callable, Container, Dict, List, Optional, Sequence
 
 from . import remote
 from .publish import delete, relative
@@ -59,6 +59,7 @@ def retain(
     checkpoint: str,
     exists: Callable[[str], bool],
     keep: Optional[int] = None,
+    awaited: Container[str] = (),
 ) -> List[str]:
     """Note a new file, and delete those that outlived their checkpoint or their turn.
 
@@ -70,6 +71,7 @@ def retain(
       exists: whether a checkpoint of such a prefix is there.
       keep: keep the newest so many files instead, whatever becomes of their checkpoints; of those
         with a checkpoint where the new file has one, and else of those without.
+      awaited: newer files, which will be noted next.
 
     Returns:
       The paths of the deleted files.
@@ -88,8 +90,11 @@ def retain(
         made = _made(own)
         files = _ours(as_dict(own.get("files")))
         files.pop(file, None)  # the newest comes last
-        for known, prefix in _ours(as_dict(own.pop("coming", None))).items():
-            if known != file and _is_there(os.path.join(directory, known)):
+        coming = _ours(as_dict(own.get("coming")))
+        coming.pop(file, None)
+        for known in [known for known in coming if known not in awaited]:
+            prefix = coming.pop(known)
+            if _is_there(os.path.join(directory, known)):
                 files.setdefault(known, prefix)
         # what was to go when a program ended, or could not be deleted then
         leaving = _ours(as_dict(own.get("leaving")))
@@ -110,8 +115,8 @@ def retain(
             del files[known]
         leaving.update((known, _mark(os.path.join(directory, known))) for known in over)
         still = {known: ends for known, ends in made.items() if known in files or known in leaving}
-        own.update(files=files, leaving=leaving, made=still)
-        for key in ("leaving", "made"):
+        own.update(files=files, leaving=leaving, made=still, coming=coming)
+        for key in ("leaving", "made", "coming"):
             if not own[key]:
                 del own[key]
     # only now, so that the state never names what is not there
