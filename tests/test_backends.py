@@ -302,3 +302,17 @@ def test_a_number_that_is_annealed(tmp_path, clean, warnings_logged):
         np.testing.assert_allclose(found, answers, atol=1e-5)
     (warned,) = [message for message in warnings_logged if "changed since" in message]
     assert "probs.temperature: 4.0 -> 2.0" in warned
+
+
+def test_a_subclassed_model_on_bytes(tmp_path, clean):
+    """The first batch tells dtype and sizes; the live model itself proves each file."""
+    model = backend_layers.Pictures()
+    callback = fh.FreezeCallback(str(tmp_path / "{epoch}.pb"), verify=True, strict=True)
+    images = digits.images[..., None].astype("uint8")
+    train(model, images, [callback])
+    assert [a.max_difference < 1e-5 for a in callback.artifacts] == [True, True]
+    (given,) = callback.artifacts[-1].signature.inputs
+    assert (given.dtype, given.shape) == ("uint8", (None, None, None, 1))
+    assert_same(clean, callback.artifacts[-1], model, images[:50])
+    larger = np.repeat(images[:5], 2, 1)
+    assert_same(clean, callback.artifacts[-1], model, larger)
