@@ -322,7 +322,7 @@ def test_strings_that_run_writes_are_whole(text, code, graph, tmp_path):
 WRONG = [
     (["inspect", "{run}/model.ckpt-4.pb"], "model.ckpt-40.pb"),
     (["inspect", "{run}"], "is a directory"),
-    (["inspect", "{run}/model.ckpt-40.index"], "no binary GraphDef"),
+    (["inspect", "{run}/model.ckpt-40.index"], "a part of a checkpoint"),
     (["freeze", "{run}x", "-o", "a.pb"], "did you mean"),
     (["freeze", "{run}/model.ckpt-41", "-o", "a.pb"], "model.ckpt-40"),
     (["check", "{run}", "--outputs", "prob"], "'probs'"),
