@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import os
 import re
 import time
 from typing import Any, Callable, Dict, Iterable, Iterator, Mapping, Optional, Tuple
@@ -18,6 +17,7 @@ from .file_kinds import refuse_foreign
 from .graph.lint import Finding
 from .numerics import watched
 from .optimized import optimized
+from .paths import file_path
 from .plan import LIMIT, FreezePlan, Signature, compile_plan
 from .proof.ends import ends_of
 from .proof.expected import Expected
@@ -338,4 +338,4 @@ def freeze_session(
     )
     freezer = Freezer(sess.graph, spec)
     warn_of(freezer.plan.findings)
-    return freezer.freeze(sess, os.fspath(path), step=None)
+    return freezer.freeze(sess, file_path(path), step=None)
