@@ -40,8 +40,9 @@ def table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]], right
     """A table under a title; `right` has the heads whose column is aligned to that side."""
     made = Table(box=None, padding=(0, 2, 0, 0), show_edge=False, show_header=bool(any(heads)))
     for head in heads:
-        justify = "right" if head and head in right.split() else "left"
-        made.add_column(head, justify=justify, overflow="fold", header_style="dim")
+        made.add_column(head, overflow="fold", header_style="dim")
+        if head and head in right.split():
+            made.columns[-1].justify = "right"
     for row in rows:
         made.add_row(*row)
     if made.row_count:
