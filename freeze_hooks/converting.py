@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import threading
 from typing import Callable, Iterator, Optional
@@ -11,6 +10,7 @@ from typing import Callable, Iterator, Optional
 from . import publish
 from .errors import ConversionError, FreezeError
 from .freezer import Artifact
+from .paths import plain_path
 
 After = Callable[[Artifact], str]
 
@@ -44,7 +44,7 @@ def shortened(error: Exception) -> str:
 def destination(path: Optional[str]) -> Optional[str]:
     """A path to write at, in a directory that can be written in."""
     if path is not None:
-        path = os.fspath(path)
+        path = plain_path(path)
         publish.ensure_writable(publish.directory_of(path))
     return path
 

@@ -18,6 +18,7 @@ from .from_checkpoint import StoredSource
 from .graph.names import near
 from .graph_files import as_graph
 from .naming import apart
+from .paths import plain_path
 from .sources import Renaming
 from .spec import FreezeSpec, Verifying
 
@@ -188,7 +189,7 @@ class FreezeExporter(_Exporter):
         """
         if self._kind == "final" and not is_the_final_export:
             return None
-        directory, prefix = _path(export_path), _path(checkpoint_path)
+        directory, prefix = plain_path(export_path), plain_path(checkpoint_path)
         stem = {"latest": os.path.basename(prefix)}.get(self._kind, self._kind)
         path = os.path.join(directory, stem + ".pb")
         try:
@@ -230,7 +231,3 @@ class FreezeExporter(_Exporter):
             self._delivery.report(reading.plan.findings)
             self._reported = True
         return reading
-
-
-def _path(path: Any) -> str:
-    return path.decode() if isinstance(path, bytes) else os.fspath(path)

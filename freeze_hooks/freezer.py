@@ -14,10 +14,10 @@ from . import _tf, publish, stream
 from ._version import __version__
 from .errors import FreezeError, TooLargeError
 from .file_kinds import refuse_foreign
-from .graph.lint import Finding
+from .graph.lint import CARRIED, Finding
 from .numerics import watched
 from .optimized import optimized
-from .paths import file_path
+from .paths import plain_path
 from .plan import LIMIT, FreezePlan, Signature, compile_plan
 from .proof.ends import ends_of
 from .proof.expected import Expected
@@ -225,6 +225,9 @@ def write_frozen(
     proof = None if expected is None else Proof(expected, path)
     if proof is not None and proof.mark is not None:
         description["max_difference"] = proof.mark
+    carried = [dataclasses.asdict(found) for found in plan.findings if found.kind == CARRIED]
+    if carried:  # the file itself no longer shows it
+        description["findings"] = carried
 
     def fill(file: Any) -> None:
         stream.write(plan, values, description, file)
@@ -338,4 +341,4 @@ def freeze_session(
     )
     freezer = Freezer(sess.graph, spec)
     warn_of(freezer.plan.findings)
-    return freezer.freeze(sess, file_path(path), step=None)
+    return freezer.freeze(sess, plain_path(path), step=None)

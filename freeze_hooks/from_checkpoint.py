@@ -19,7 +19,7 @@ from .graph.restores import changed_when_restored, restored_keys
 from .graph.tables import Column
 from .graph.variables import Variable
 from .graph_files import StoredGraph, as_graph, slice_hints, stored_shapes
-from .paths import file_path
+from .paths import plain_path
 from .plan import FreezePlan, compile_plan
 from .proof.ends import ends_of
 from .proof.expected import Expected
@@ -140,7 +140,7 @@ class Reading:
     def write(self, path: Any, beside: bool = True) -> Artifact:
         """Write it as a frozen file; see `write_frozen`."""
         warn_of(self.plan.findings)
-        return self.publish(file_path(path), None, beside)
+        return self.publish(plain_path(path), None, beside)
 
     def publish(
         self, path: str, metrics: Optional[Mapping[str, float]], beside: bool = True

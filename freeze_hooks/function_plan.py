@@ -11,7 +11,7 @@ from .errors import FreezeError
 from .freezer import Artifact, warn_of, write_frozen
 from .graph.lint import Finding
 from .numbers import Run, metrics_of, whole
-from .paths import file_path
+from .paths import plain_path
 from .plan import FreezePlan, Signature
 from .proof.expected import Expected
 from .stream import Value, held
@@ -87,7 +87,7 @@ class FunctionPlan:
           OSError: the file system refuses; what was at `path` stays.
         """
         warn_of(self.renew())
-        return self.prepare(step, metrics)(file_path(path))
+        return self.prepare(step, metrics)(plain_path(path))
 
     def follow(self, root: Any, again: Optional[Callable[[], FunctionPlan]]) -> FunctionPlan:
         """Have `renew` look whether what was traced, a model or function, is as it is now.

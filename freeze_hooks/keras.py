@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import functools
 import inspect
-import os
 from typing import Any, Callable, Iterator, Mapping, Optional, Tuple, Union
 
 from . import _tf, fit, publish
@@ -22,7 +21,8 @@ from .keras_model import plan_seen
 from .keras_monitor import Monitor
 from .keras_schedule import Schedule
 from .keras_signature import check_call, is_declared, is_known
-from .model_checkpoint import check_arguments, check_mode
+from .model_checkpoint import check_arguments, check_destination, check_keeping, check_mode
+from .paths import plain_path
 from .replicas import is_chief, strategy_of
 from .spec import Verify, Verifying
 from .stream import Value, held
@@ -110,22 +110,14 @@ class FreezeCallback:
         **of_model_checkpoint: Any,
     ) -> None:
         check_arguments(of_model_checkpoint, inspect.signature(type(self)).parameters)
-        if (filepath is None) == (beside is None):
-            raise FreezeError("give filepath=, where to write, or beside= a ModelCheckpoint")
-        if beside is not None and (save_best_only or max_to_keep is not None):
-            raise FreezeError("with beside=, the ModelCheckpoint says what is saved and what stays")
+        check_destination(filepath, beside, save_best_only or max_to_keep is not None)
         check_mode(mode)
         self._beside = None if beside is None else Beside(beside)
-        self._template = os.fspath(beside.filepath if filepath is None else filepath)
+        self._template = plain_path(beside.filepath if filepath is None else filepath)
         self.writes_to = self._template if beside is None else frozen_path(self._template)
         refuse_foreign(self.writes_to, "filepath")
         self._directory = publish.directory_of(self._template.split("{", 1)[0])
-        if max_to_keep is not None and "{" in os.path.dirname(self._template):
-            raise FreezeError(
-                "max_to_keep= needs a filepath= whose directory is the same each time"
-            )
-        if max_to_keep is not None and not self._template.endswith(".pb"):
-            raise FreezeError("max_to_keep= deletes frozen files alone: end filepath= in .pb")
+        check_keeping(max_to_keep, self._template)
         self._verbose = verbose
         self._schedule = Schedule(save_freq)
         self._mode = mode

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
 
@@ -181,7 +180,7 @@ def freeze_keras_model(
         verify=verify,
     )
     warn_of(plan.findings)
-    return plan.write(os.fspath(path))
+    return plan.write(path)
 
 
 def handles_of(variable: Any) -> Iterator[Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from typing import Any, Container, Dict, Mapping, Optional, Tuple
+from typing import Any, Container, Dict, List, Mapping, Optional, Tuple
 
 import tensorflow as tf
 from google.protobuf.message import DecodeError
@@ -25,6 +25,7 @@ from .graph.lint import Finding, lint
 from .graph.names import near, split, tensor_name
 from .graph.sound import refuse_broken, stored_bytes
 from .other_kinds import told, told_directory
+from .paths import plain_path
 from .plan import Signature, TensorInfo, by_layer, histogram, tensor_info
 from .readers import findings_for, reader_of
 from .wire import DESCRIPTION, START
@@ -205,7 +206,7 @@ def load_frozen(path: str, allow_side_effects: bool = False) -> FrozenModel:
       InvalidFileError: the file is truncated or no GraphDef, or has such ops; they are named.
       OSError: it cannot be read.
     """
-    return FrozenModel(os.fspath(path), allow_side_effects)
+    return FrozenModel(plain_path(path), allow_side_effects)
 
 
 def _said(finding: Finding) -> str:
@@ -227,14 +228,14 @@ def inspect(path: str, *, reader: Optional[str] = None) -> Report:
       OSError: it cannot be read.
     """
     program = None if reader is None else reader_of(reader)
-    path = os.fspath(path)
+    path = plain_path(path)
     graph_def = read_graph_def(path)
     metadata = _description(graph_def, path)
     library = Library(graph_def.library)
     bodies = [Body({node.name: node for node in graph_def.node}, [])]
     with refused(path):
         bodies += [library.named_body(f.signature.name) for f in graph_def.library.function]
-        findings = lint(bodies)
+        findings = lint(bodies) + _noted(metadata, path)
         findings += [] if program is None else findings_for(program, bodies)
     weights = [
         (body.name + node.name, stored_bytes(node.attr["value"].tensor))
@@ -252,6 +253,17 @@ def inspect(path: str, *, reader: Optional[str] = None) -> Report:
         tuple(side_effects(graph_def)),
         by_layer(weights),
     )
+
+
+def _noted(metadata: Mapping[str, Any], path: str) -> List[Finding]:
+    """Findings of the graph that was frozen, which its file does not show."""
+    try:
+        return [
+            Finding(str(one["kind"]), tuple(one["nodes"]), str(one["problem"]), str(one["remedy"]))
+            for one in metadata.get("findings", [])
+        ]
+    except (KeyError, TypeError) as error:
+        raise InvalidFileError(f"{path}: its description is broken: {error!r}") from None
 
 
 def read_graph_def(path: str) -> Any:

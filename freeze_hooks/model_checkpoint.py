@@ -1,8 +1,9 @@
-"""Arguments of Keras's ModelCheckpoint that FreezeCallback has no use for: taken, or refused."""
+"""Which arguments FreezeCallback takes together, and those of ModelCheckpoint that it refuses."""
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Iterable, Mapping, Tuple
+import os
+from typing import Any, Callable, Dict, Iterable, Mapping, Optional, Tuple
 
 from .errors import FreezeError
 from .graph.names import near
@@ -67,3 +68,32 @@ def check_mode(mode: Any) -> None:
     )
     more = moved if isinstance(mode, bool) else ""
     raise FreezeError(f'mode= is "auto", "min" or "max", not {mode!r}{more}')
+
+
+def check_destination(filepath: Any, beside: Any, chooses: bool) -> None:
+    """Make sure that one of `filepath=` and `beside=` says where to write.
+
+    Args:
+      chooses: whether other arguments say what is saved or kept.
+
+    Raises:
+      FreezeError: both do, or none, or `beside=` has a ModelCheckpoint that chooses itself.
+    """
+    if (filepath is None) == (beside is None):
+        raise FreezeError("give filepath=, where to write, or beside= a ModelCheckpoint")
+    if beside is not None and chooses:
+        raise FreezeError("with beside=, the ModelCheckpoint says what is saved and what stays")
+
+
+def check_keeping(max_to_keep: Optional[int], template: str) -> None:
+    """Make sure that old files of a path, which may have fields, are known by it.
+
+    Raises:
+      FreezeError: their directory varies, or their names are not a frozen file's.
+    """
+    if max_to_keep is None:
+        return
+    if "{" in os.path.dirname(template):
+        raise FreezeError("max_to_keep= needs a filepath= whose directory is the same each time")
+    if not template.endswith(".pb"):
+        raise FreezeError("max_to_keep= deletes frozen files alone: end filepath= in .pb")

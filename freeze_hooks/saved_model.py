@@ -52,7 +52,7 @@ class Loaded:
         """Write it as a frozen file."""
         warn_of(self.function.findings)
         with tf.init_scope():
-            return self.function.write(os.fspath(path))
+            return self.function.write(path)
 
 
 def freeze_saved_model(

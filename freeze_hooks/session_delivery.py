@@ -16,7 +16,7 @@ from .deliver import Delivery, Options, monitored
 from .errors import FreezeError
 from .freezer import Freezer
 from .numbers import metrics_of
-from .paths import directory_path
+from .paths import plain_path
 
 Evaluate = Callable[[Any, Optional[int]], Mapping[str, Any]]
 SCHEDULED_KEEP = 5  # what a Saver keeps by default
@@ -39,7 +39,7 @@ class SessionOptions(Options):
         if self.save_best_only and (self.evaluate is None or self.monitor is None):
             raise FreezeError("save_best_only=True needs evaluate= and monitor=")
         if self.output_dir is not None:
-            object.__setattr__(self, "output_dir", directory_path(self.output_dir))
+            object.__setattr__(self, "output_dir", plain_path(self.output_dir))
 
     def check(self) -> None:
         """Make output_dir if need be.

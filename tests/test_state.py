@@ -135,7 +135,10 @@ def test_it_is_a_finding_whose_remedy_works(case, resource, graph, tmp_path, cle
     with v1.Session() as session:
         session.run(v1.global_variables_initializer())
         state = session.run("read_state:0")
+        fh.freeze_session(session, path, ["y"])
+        assert fh.inspect(path).findings == (finding,)
         fh.freeze_session(session, path, outputs, inputs=inputs, verify=True)
+        assert fh.inspect(path).findings == ()
         assert fh.check(graph, outputs, inputs=inputs).findings == ()
         for step, (y, left) in enumerate(steps(session, "y:0")):
             feeds = {"x:0": X[step], "state_in:0": state}

@@ -14,6 +14,7 @@ from .fold import CASES, IFS
 from .names import split, unique
 from .pipelines import PIPELINE, PYTHON, with_cuts
 
+CARRIED = "state"  # that a run leaves to the next one
 _NORM = "training_batch_norm"
 _PATTERNS = {  # of op types
     _NORM: re.compile(r"FusedBatchNorm(?!Grad)"),
@@ -132,7 +133,7 @@ def _carried(asked: Asked, how: str) -> Iterator[Finding]:
             continue
         by = ", ".join(dict.fromkeys(asked.carried[name] for name in names))
         problem = f"each run reads what the last one left, by {by}, but a file holds it as it is"
-        remedy = _REMEDIES_OF_FUNCTIONS["state"]
+        remedy = _REMEDIES_OF_FUNCTIONS[CARRIED]
         if tables:
             remedy = "cut behind its look-ups with inputs=, and keep it outside"
         elif not asked.one_call:
@@ -145,7 +146,7 @@ def _carried(asked: Asked, how: str) -> Iterator[Finding]:
                 "if inference itself carries it on, feed and return it, as in "
                 f"inputs={inputs}, outputs={outputs}; if only training does, {how}"
             )
-        yield Finding("state", tuple(names), problem, remedy)
+        yield Finding(CARRIED, tuple(names), problem, remedy)
 
 
 def _cutting(asked: Asked) -> Mapping[str, str]:
@@ -267,6 +268,6 @@ _REMEDIES_OF_FUNCTIONS = {
     "random": "trace the function for inference, with training=False",
     "python": "write them with TensorFlow's ops",
     "pipeline": "pass its elements as arguments",
-    "state": "make it an argument, and return its new value (of a Keras RNN: stateful=False, "
+    CARRIED: "make it an argument, and return its new value (of a Keras RNN: stateful=False, "
     "initial_state= an input, return_state=True)",
 }
