@@ -38,7 +38,8 @@ def input_names(model: Any, arguments: Arguments) -> List[str]:
         return spread(list(arguments.leaves), _layer_names(tensors))
     if all(spec.name for spec in flat):
         return [spec.name for spec in flat]
-    return ["inputs"] if len(flat) == 1 else keys_of(specs, "inputs")
+    alone = len(arguments.leaves) == 1
+    return spread(list(arguments.leaves), ["inputs"]) if alone else keys_of(specs, "inputs")
 
 
 def _layer_names(tensors: Sequence[Any]) -> List[str]:
