@@ -39,6 +39,14 @@ class Arguments:
         args, kwargs = tf.nest.pack_sequence_as(self._structure(), flat)
         return Arguments(tuple(args), kwargs, self.by_name)
 
+    def begun_by_position(self, model: Any) -> Arguments:
+        """The same with the first argument by position, as Keras wants it."""
+        first = next((p.name for p in _parameters(model) if p.kind in _BY_POSITION), None)
+        if self.args or first not in self.kwargs:
+            return self
+        more = {name: value for name, value in self.kwargs.items() if name != first}
+        return Arguments((self.kwargs[first],), more, self.by_name)
+
     def named(self, model: Any) -> Dict[str, Any]:
         """{parameter of the model's call: its argument} of those with tensors, in order."""
         found: Dict[str, Any] = {}
@@ -83,6 +91,11 @@ def argument_names(arguments: Arguments, model: Any) -> List[str]:
 def required(model: Any) -> List[str]:
     """The names of what a model's call must be given."""
     return [parameter.name for parameter in _parameters(model) if _is_required(parameter)]
+
+
+def packed_by_name(model: Any) -> List[str]:
+    """The name by which a model's call takes any others, as in `**kwargs`; none if it does not."""
+    return [p.name for p in _parameters(model) if p.kind == inspect.Parameter.VAR_KEYWORD]
 
 
 def readings(model: Any, given: Any) -> List[Arguments]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import functools
 import weakref
-from typing import Any, Iterator, Optional
+from typing import Any, Iterator, Mapping, Optional
 
 import tensorflow as tf
 
-from .keras_arguments import Arguments, is_tensor, required
+from .keras_arguments import Arguments, is_tensor, packed_by_name, required
 
 _recorded: Any = weakref.WeakKeyDictionary()
 
@@ -49,13 +49,16 @@ def recorded(model: Any) -> Iterator[None]:
 
 
 def _as_specs(model: Any, arguments: Arguments) -> Arguments:
-    needed = required(model)
+    needed, given = required(model), dict(arguments.kwargs)
+    for name in packed_by_name(model):  # Keras binds what **kwargs takes under its own name
+        more = given.pop(name, {})
+        given.update(more if isinstance(more, Mapping) else {name: more})
     kwargs = {
         name: value
-        for name, value in arguments.kwargs.items()
+        for name, value in given.items()
         if name != "training" and (value is not None or name in needed)
     }
-    found = Arguments(arguments.args, kwargs)
+    found = Arguments(arguments.args, kwargs).begun_by_position(model)
     return found.filled(spec_of_tensor(leaf) for leaf in found.leaves)
 
 

@@ -293,6 +293,8 @@ class TestTrainStep:
         np.testing.assert_allclose(found, model(scaled).numpy(), rtol=1e-5)
 
     def test_calls_with_two(self, keras, clean, tmp_path):
+        if not hasattr(keras, "ops"):
+            pytest.skip("Keras 2's fit refuses a call of two arguments by position")
         model = self.net(
             keras,
             lambda self, a, b: (

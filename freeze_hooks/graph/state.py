@@ -17,6 +17,8 @@ from .order import above, written
 from .tables import changed_tables
 from .variables import Variable, variables_of
 
+# Keras 3's seeds, which each run moves on: what they are for is told of as random.
+_SEED = re.compile(r"(^|/)seed_generator_state$")
 _BY_OPTIMIZERS = re.compile(r"(Resource)?(Sparse)?Apply[A-Z]")
 
 
@@ -109,7 +111,8 @@ def changed_in_a_run(
       library: its functions.
       runs: nodes that run besides, though no output waits for them.
 
-    What optimizers do is left out: a file for inference is meant to stand still there.
+    What optimizers do is left out: a file for inference is meant to stand still there. So are
+    seeds.
     """
     ends = [split(follow(text, moved))[0] for text in body.outputs]
     whole = dataclasses.replace(body, effects=tuple(dict.fromkeys([*ends, *runs])))
@@ -126,6 +129,6 @@ def changed_in_a_run(
     found = {}
     for name, nodes in changes.items():
         ops = sorted(n for n in nodes if not _BY_OPTIMIZERS.match(whole.nodes[n].op))
-        if ops:
+        if ops and not _SEED.search(name):
             found[name] = f"{whole.nodes[ops[0]].op} {ops[0]!r}"
     return found
