@@ -51,6 +51,8 @@ class Batches:
             return False
         function = getattr(model, "train_function", None)
         if function is None and _is_compiled(model):  # in a loop of train_on_batch
+            if not hasattr(model, "make_train_function"):  # TensorFlow 1.15's, when it is eager
+                return False
             model.make_train_function()
             function = model.train_function
         if function is None:

@@ -231,7 +231,7 @@ class FreezeHook(v1.train.SessionRunHook):
 
     def before_run(self, run_context: Any) -> Any:
         """Note that training has begun; asks for the global step only on a schedule of its own."""
-        if self._is_other(run_context.session):
+        if self._training is not None and self._is_other(run_context.session):
             return None
         self._stepped = True
         if self._global_step is None:

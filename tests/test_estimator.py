@@ -212,7 +212,7 @@ def test_training_hooks_of_a_custom_one(clean, tmp_path):
     names = ("probabilities",)
     assert_predicts(clean, estimator, path, 40, feeds, names)
     # what is input and answer has its name once
-    assert {"sepal_1", "probabilities"} == set(fh.load_frozen(path).outputs)
+    assert {"sepal", "probabilities"} == set(fh.load_frozen(path).outputs)
 
 
 @needs_estimator
