@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import functools
 import inspect
+import threading
 from typing import Any, Callable, Iterator, Mapping, Optional, Tuple, Union
 
 from . import _tf, fit, publish
