@@ -42,7 +42,7 @@ class Arguments:
     def begun_by_position(self, model: Any) -> Arguments:
         """The same with the first argument by position, as Keras wants it."""
         first = next((p.name for p in _parameters(model) if p.kind in _BY_POSITION), None)
-        if self.args or first not in self.kwargs:
+        if self.args or first is None or first not in self.kwargs:
             return self
         more = {name: value for name, value in self.kwargs.items() if name != first}
         return Arguments((self.kwargs[first],), more, self.by_name)
