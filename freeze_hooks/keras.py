@@ -151,7 +151,7 @@ class FreezeCallback:
         self._resumed: Optional[bool] = None
         self._filled_in = False
         self._epoch = 0
-        self._thread = threading.current_thread()
+        self._thread = threading.get_ident()
         self._is_chief, self._together = True, False  # whether all workers must read variables
         self.params: Any = None
         self.model: Any = None
@@ -188,7 +188,7 @@ class FreezeCallback:
         except OSError as error:
             raise FreezeError(f"filepath= cannot be written to: {error}") from error
         self._delivery.written()
-        self._thread = threading.current_thread()
+        self._thread = threading.get_ident()
         self._monitor = Monitor(self._delivery.options.monitor, self._mode)
         self._plan, self._resumed, self._filled_in = None, None, False
         check_call(self.model)
@@ -225,7 +225,7 @@ class FreezeCallback:
     def on_train_batch_end(self, batch: int, logs: Optional[Mapping[str, Any]] = None) -> None:
         """Save, if as many batches have passed."""
         self._delivery.raise_error()
-        if self._plan is None and threading.current_thread() is self._thread:
+        if self._plan is None and threading.get_ident() == self._thread:
             self._make_plan()  # in another one, as on JAX, training goes on meanwhile
         if self._beside:
             self._save_beside(batch, logs)
