@@ -49,14 +49,14 @@ def _checked(graph: Any, batch: Arrays) -> Dict[str, Any]:
 def write_arrays(path: str, arrays: Arrays) -> Dict[str, str]:
     """Write an .npz file; returns {name: TensorFlow's dtype} of those that NumPy cannot keep."""
     odd = {}
-    plain = {}
+    plain: Dict[str, Any] = {}
     for name, value in arrays.items():
         array = np.asarray(value, object) if isinstance(value, bytes) else np.asarray(value)
         if array.dtype.kind == "V":
             odd[name] = tf.as_dtype(array.dtype).name
             array = np.ascontiguousarray(array).view(np.dtype(f"u{array.dtype.itemsize}"))
         plain[name.replace("/", "|")] = array  # a "/" would be a directory in the file
-    np.savez(path, **plain)  # type: ignore[arg-type]
+    np.savez(path, **plain)
     return odd
 
 
