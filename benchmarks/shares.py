@@ -14,7 +14,8 @@ import xxhash
 from measure import MIB
 from session_freeze import Session, v1
 
-from freeze_hooks import numerics, sink
+from freeze_hooks.storage import sink
+from freeze_hooks.values import numerics
 
 
 class Clock:

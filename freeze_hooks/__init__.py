@@ -16,8 +16,6 @@ from typing import TYPE_CHECKING, Any, List
 from ._version import __version__
 
 if TYPE_CHECKING:
-    from .after import to_tensorboard as to_tensorboard
-    from .after import upload as upload
     from .errors import ConversionError as ConversionError
     from .errors import FreezeError as FreezeError
     from .errors import InvalidFileError as InvalidFileError
@@ -26,68 +24,70 @@ if TYPE_CHECKING:
     from .errors import NotVerifiedError as NotVerifiedError
     from .errors import TooLargeError as TooLargeError
     from .errors import UnknownNameError as UnknownNameError
-    from .estimator import FreezeExporter as FreezeExporter
-    from .estimator import estimator_inference as estimator_inference
-    from .freezer import Artifact as Artifact
-    from .freezer import freeze_session as freeze_session
-    from .from_checkpoint import freeze_checkpoint as freeze_checkpoint
-    from .from_files import check as check
-    from .from_files import freeze_files as freeze_files
-    from .function_plan import FunctionPlan as FunctionPlan
-    from .keras import FreezeCallback as FreezeCallback
-    from .keras_model import freeze_keras_model as freeze_keras_model
-    from .keras_model import plan_keras_model as plan_keras_model
-    from .load import FrozenModel as FrozenModel
-    from .load import Report as Report
-    from .load import inspect as inspect
-    from .load import load_frozen as load_frozen
-    from .onnx.converter import to_onnx as to_onnx
+    from .frozen.reader import FrozenModel as FrozenModel
+    from .frozen.reader import Report as Report
+    from .frozen.reader import inspect as inspect
+    from .frozen.reader import load_frozen as load_frozen
+    from .on_publish.onnx.converter import to_onnx as to_onnx
+    from .on_publish.tflite import to_tflite as to_tflite
+    from .on_publish.upload import to_tensorboard as to_tensorboard
+    from .on_publish.upload import upload as upload
     from .proof.asked import Verify as Verify
-    from .saved_model import freeze_saved_model as freeze_saved_model
-    from .saver import FreezingSaver as FreezingSaver
-    from .session import FreezeHook as FreezeHook
-    from .sigterm import SigtermHandler as SigtermHandler
-    from .sigterm import on_sigterm as on_sigterm
-    from .tflite import to_tflite as to_tflite
-    from .traced import freeze_function as freeze_function
-    from .traced import plan_function as plan_function
+    from .sources.any_file import check as check
+    from .sources.any_file import freeze_files as freeze_files
+    from .sources.checkpoint import freeze_checkpoint as freeze_checkpoint
+    from .sources.function import freeze_function as freeze_function
+    from .sources.function import plan_function as plan_function
+    from .sources.function_plan import FunctionPlan as FunctionPlan
+    from .sources.keras.model import freeze_keras_model as freeze_keras_model
+    from .sources.keras.model import plan_keras_model as plan_keras_model
+    from .sources.saved_model import freeze_saved_model as freeze_saved_model
+    from .sources.session import Artifact as Artifact
+    from .sources.session import freeze_session as freeze_session
+    from .training.estimator import FreezeExporter as FreezeExporter
+    from .training.estimator import estimator_inference as estimator_inference
+    from .training.keras_callback import FreezeCallback as FreezeCallback
+    from .training.saver import FreezingSaver as FreezingSaver
+    from .training.session_hook import FreezeHook as FreezeHook
+    from .training.sigterm import SigtermHandler as SigtermHandler
+    from .training.sigterm import on_sigterm as on_sigterm
 
 _HOMES = {
-    "Artifact": "freezer",
+    "Artifact": "sources.session",
     "ConversionError": "errors",
-    "FreezeCallback": "keras",
+    "FreezeCallback": "training.keras_callback",
     "FreezeError": "errors",
-    "FreezeExporter": "estimator",
-    "FreezeHook": "session",
-    "FreezingSaver": "saver",
-    "FrozenModel": "load",
+    "FreezeExporter": "training.estimator",
+    "FreezeHook": "training.session_hook",
+    "FreezingSaver": "training.saver",
+    "FrozenModel": "frozen.reader",
     "InvalidFileError": "errors",
     "NotFiniteError": "errors",
     "NotFreezableError": "errors",
     "NotVerifiedError": "errors",
-    "Report": "load",
-    "SigtermHandler": "sigterm",
+    "Report": "frozen.reader",
+    "SigtermHandler": "training.sigterm",
     "TooLargeError": "errors",
     "UnknownNameError": "errors",
     "Verify": "proof.asked",
-    "FunctionPlan": "function_plan",
-    "check": "from_files",
-    "estimator_inference": "estimator",
-    "freeze_checkpoint": "from_checkpoint",
-    "freeze_files": "from_files",
-    "freeze_function": "traced",
-    "freeze_keras_model": "keras_model",
-    "freeze_saved_model": "saved_model",
-    "freeze_session": "freezer",
-    "inspect": "load",
-    "load_frozen": "load",
-    "on_sigterm": "sigterm",
-    "plan_function": "traced",
-    "plan_keras_model": "keras_model",
-    "to_onnx": "onnx.converter",
-    "to_tensorboard": "after",
-    "to_tflite": "tflite",
-    "upload": "after",
+    "FunctionPlan": "sources.function_plan",
+    "check": "sources.any_file",
+    "estimator_inference": "training.estimator",
+    "freeze_checkpoint": "sources.checkpoint",
+    "freeze_files": "sources.any_file",
+    "freeze_function": "sources.function",
+    "freeze_keras_model": "sources.keras.model",
+    "freeze_saved_model": "sources.saved_model",
+    "freeze_session": "sources.session",
+    "inspect": "frozen.reader",
+    "load_frozen": "frozen.reader",
+    "on_sigterm": "training.sigterm",
+    "plan_function": "sources.function",
+    "plan_keras_model": "sources.keras.model",
+    "to_onnx": "on_publish.onnx.converter",
+    "to_tensorboard": "on_publish.upload",
+    "to_tflite": "on_publish.tflite",
+    "upload": "on_publish.upload",
 }
 __all__ = ["__version__", *_HOMES]
 

@@ -16,20 +16,21 @@ from typing import Any, List, Optional, Sequence
 
 import tensorflow as tf
 
-from . import _tf, publish
+from . import _tf
 from ._tf import GraphDef, MetaGraphDef, SaverDef
-from .checkpoints import find_prefix
 from .errors import InvalidFileError
-from .from_checkpoint import Reading, StoredSource
+from .frozen.stream import graph_def_of
 from .graph.body import VARIABLES
 from .graph.functions import outputs_of
 from .graph.names import split
-from .graph.restores import restored_keys
-from .graph_files import StoredGraph, as_graph, parse, read_message
-from .initialized import read_initialized
-from .saved_model import meta_graph, read_meta_graph
-from .spec import FreezeSpec, kept_variables
-from .stream import graph_def_of
+from .graph.restore_ops import restored_keys
+from .plan.spec import FreezeSpec, kept_variables
+from .sources.checkpoint import Reading, StoredSource
+from .sources.checkpoint_index import find_prefix
+from .sources.graph_file import StoredGraph, as_graph, parse, read_message
+from .sources.restored_session import read_initialized
+from .sources.saved_model import meta_graph, read_meta_graph
+from .storage import atomic
 
 
 @dataclasses.dataclass(frozen=True)
@@ -279,7 +280,7 @@ def _frozen(task: _Task, path: Optional[str]) -> Any:
     reading = task.read()
     if path:
         reading.write(path, beside=False)
-        return GraphDef.FromString(publish.read(path))
+        return GraphDef.FromString(atomic.read(path))
     return graph_def_of(reading.plan, reading.values)
 
 

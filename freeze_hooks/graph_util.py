@@ -14,15 +14,15 @@ from typing import Any, Container, Dict, Iterable, List, Optional, Tuple
 from . import _tf
 from ._tf import GraphDef, v1
 from .errors import MissingNodeError, NotFreezableError, UnknownNameError, refused
+from .frozen.stream import graph_def_of
 from .graph.functions import outputs_of
-from .graph.sound import refuse_broken
-from .naming import Naming
-from .plan import compile_plan
-from .spec import FreezeSpec, kept_variables
-from .stream import graph_def_of
-from .tables import static_contents
-from .traced import plan_concrete
-from .values import SessionValues
+from .graph.validate import refuse_broken
+from .plan.compiler import compile_plan
+from .plan.spec import FreezeSpec, kept_variables
+from .sources.function import plan_concrete
+from .sources.naming import Naming
+from .values.session_reads import SessionValues
+from .values.static_tables import static_contents
 
 
 def convert_variables_to_constants(

@@ -11,12 +11,12 @@ import sys
 
 import tensorflow as tf
 
-from freeze_hooks import plan
-from freeze_hooks.checkpoints import Checkpoint
-from freeze_hooks.function_plan import FunctionPlan
-from freeze_hooks.plan import FreezePlan, Slot
-from freeze_hooks.saved_tensors import CheckpointValues
-from freeze_hooks.values import SessionValues
+from freeze_hooks.plan import compiler
+from freeze_hooks.plan.compiler import FreezePlan, Slot
+from freeze_hooks.sources.checkpoint_index import Checkpoint
+from freeze_hooks.sources.function_plan import FunctionPlan
+from freeze_hooks.values.checkpoint_reads import CheckpointValues
+from freeze_hooks.values.session_reads import SessionValues
 
 v1 = tf.compat.v1
 ADDITIONS = ("Add", "AddV2")
@@ -256,7 +256,7 @@ def replace(monkeypatch, name, wrong):
 def build_in(monkeypatch, change):
     """Every plan that is compiled from now on is what `change` makes of it; on Keras's JAX and
     PyTorch, where another process compiles it, what comes from there."""
-    right, made = plan.compile_plan, FunctionPlan.__init__
+    right, made = compiler.compile_plan, FunctionPlan.__init__
 
     def wrong(*args, **kwargs):
         return change(right(*args, **kwargs))

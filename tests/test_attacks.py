@@ -13,7 +13,7 @@ from attacks.seeds import Seeds
 
 import freeze_hooks as fh
 from freeze_hooks import freeze_graph
-from freeze_hooks.bundle import _table
+from freeze_hooks.values.bundle import _table
 
 v1 = tf.compat.v1
 FROZEN = ("inspected", "loaded")

@@ -7,7 +7,7 @@ import time
 import pytest
 from conftest import assert_none_left
 
-from freeze_hooks.background import Background
+from freeze_hooks.training.background import Background
 
 
 def test_jobs_run_in_order_and_flush_waits():

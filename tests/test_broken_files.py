@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import freeze_hooks as fh
-from freeze_hooks.wire import DESCRIPTION
+from freeze_hooks.frozen.wire import DESCRIPTION
 
 v1 = tf.compat.v1
 # Older protobufs warn, and stop in the midst of the data.

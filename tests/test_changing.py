@@ -11,7 +11,7 @@ import tensorflow as tf
 from fitting import KERASES, TF1, keras_of
 
 import freeze_hooks as fh
-from freeze_hooks.traced_from import TracedFrom
+from freeze_hooks.plan.fingerprint.traced_from import TracedFrom
 
 pytestmark = pytest.mark.skipif(
     TF1, reason="there Keras has one graph, in which Python's values are constants for itself too"

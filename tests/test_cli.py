@@ -16,8 +16,8 @@ from conftest import constants
 from sklearn.datasets import load_digits
 
 import freeze_hooks as fh
-from freeze_hooks import sink
 from freeze_hooks.cli.group import commands
+from freeze_hooks.storage import sink
 
 v1 = tf.compat.v1
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))

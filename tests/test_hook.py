@@ -10,7 +10,7 @@ from conftest import constants
 from small import FEEDS, FREEZE, X, assert_bit_equal, build, frozen_steps, saved_steps
 
 import freeze_hooks as fh
-from freeze_hooks.values import SLICED_BYTES
+from freeze_hooks.values.session_reads import SLICED_BYTES
 
 v1 = tf.compat.v1
 

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import threading
 
-from freeze_hooks import in_use, publish
+from freeze_hooks.storage import atomic, locks
 
 
 def temporaries(directory):
@@ -16,10 +16,10 @@ def test_what_a_killed_program_left_goes_at_the_next_start(tmp_path):
     """What others are writing meanwhile stays, and so does what is not ours."""
     script = (
         "import sys\n"
-        "from freeze_hooks import publish\n"
+        "from freeze_hooks.storage import atomic\n"
         "def write(file):\n"
         "    file.write(b'n' * (4 << 20)); print('writing', flush=True); sys.stdin.read()\n"
-        "publish.publish(sys.argv[1], write)\n"
+        "atomic.publish(sys.argv[1], write)\n"
     )
     programs = [
         subprocess.Popen(
@@ -36,13 +36,13 @@ def test_what_a_killed_program_left_goes_at_the_next_start(tmp_path):
     for name in (".notes.tmp", ".m.pb.0123.tmp", "m.pb.0123456789ab.tmp"):
         (tmp_path / name).write_bytes(b"not ours")
     assert len(temporaries(tmp_path)) == 5
-    publish.ensure_writable(str(tmp_path))
+    atomic.ensure_writable(str(tmp_path))
     left = temporaries(tmp_path)
     assert len(left) == 4 and not any("killed" in name for name in left)
     programs[1].kill()
     programs[1].wait()
-    assert in_use.sweep(str(tmp_path)) == [name for name in left if "running" in name]
-    assert in_use.sweep(str(tmp_path / "missing")) == []
+    assert locks.sweep(str(tmp_path)) == [name for name in left if "running" in name]
+    assert locks.sweep(str(tmp_path / "missing")) == []
 
 
 def test_sweeping_never_takes_what_is_being_written(tmp_path):
@@ -51,7 +51,7 @@ def test_sweeping_never_takes_what_is_being_written(tmp_path):
 
     def sweeping():
         while not done.is_set():
-            swept.extend(in_use.sweep(str(tmp_path)))
+            swept.extend(locks.sweep(str(tmp_path)))
 
     threads = [threading.Thread(target=sweeping) for _ in range(2)]
     for thread in threads:
@@ -59,8 +59,8 @@ def test_sweeping_never_takes_what_is_being_written(tmp_path):
     try:
         for i in range(500):
             path = str(tmp_path / f"{i % 3}.pb")
-            publish.publish(path, lambda file, i=i: file.write(b"%d" % i))
-            publish.publish_link(path, str(tmp_path / "latest.pb"))
+            atomic.publish(path, lambda file, i=i: file.write(b"%d" % i))
+            atomic.publish_link(path, str(tmp_path / "latest.pb"))
             assert (tmp_path / "latest.pb").read_bytes() == b"%d" % i
     finally:
         done.set()

@@ -248,8 +248,8 @@ def test_nothing_to_do_asks_for_nothing():
 def test_two_programs_in_one_directory(strict, graph, tmp_path, warnings_logged):
     """The second is told; when the first has ended, all is well."""
     script = (
-        "import sys; from freeze_hooks import in_use\n"
-        "claim = in_use.claim(sys.argv[1]); print(claim is not None, flush=True)\n"
+        "import sys; from freeze_hooks.storage import locks\n"
+        "claim = locks.claim(sys.argv[1]); print(claim is not None, flush=True)\n"
         "sys.stdin.read()\n"
     )
     other = subprocess.Popen(

@@ -23,7 +23,7 @@ from mutants import (
 )
 
 import freeze_hooks as fh
-from freeze_hooks import freezer
+from freeze_hooks.sources import session as source
 
 v1 = tf.compat.v1
 TF1 = tf.__version__.startswith("1.")
@@ -302,7 +302,7 @@ def test_a_batch_size_that_is_baked_in(verify, size, route, tmp_path, monkeypatc
 
 
 def test_training_mode(in_graph, tmp_path, monkeypatch):
-    right = freezer.compile_plan
+    right = source.compile_plan
 
     def wrong(graph_def, spec, *args, **more):
         flipped = tuple((tensor, not value) for tensor, value in spec.bind)

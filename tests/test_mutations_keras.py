@@ -97,7 +97,7 @@ def route(request, name):
 
 def plan_once(request):
     """Another process plans a model, which takes seconds: it is asked once for each."""
-    from freeze_hooks import other_backends
+    from freeze_hooks.sources.keras import other_backends
 
     asked = other_backends._ask
     answers = {}

@@ -100,7 +100,9 @@ def frozen_doubling(path, name="x"):
 def test_a_file_that_answers_otherwise_is_not_published(graph, tmp_path, monkeypatch):
     """As if a converter made a mistake: it is given another file."""
     wrong = {"Mul": lambda node, x, y: tf.add(tf.add(x, x), 0.01)}
-    monkeypatch.setattr(importlib.import_module("freeze_hooks.onnx.converter"), "RULES", wrong)
+    monkeypatch.setattr(
+        importlib.import_module("freeze_hooks.on_publish.onnx.converter"), "RULES", wrong
+    )
     artifact = frozen_doubling(tmp_path / "m.pb")
     (tmp_path / "m.onnx").write_bytes(b"the last one")
     with pytest.raises(fh.ConversionError, match="answers otherwise than TensorFlow: output 'y'"):

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from freeze_hooks.onnx.bfloat16 import nodes_of, uses_bfloat16, widened
-from freeze_hooks.onnx.complex_pairs import in_real_pairs
-from freeze_hooks.onnx.plain_ops import in_plain_ops
-from freeze_hooks.onnx.rules import RULES
+from freeze_hooks.on_publish.onnx.bfloat16 import nodes_of, uses_bfloat16, widened
+from freeze_hooks.on_publish.onnx.complex_pairs import in_real_pairs
+from freeze_hooks.on_publish.onnx.plain_ops import in_plain_ops
+from freeze_hooks.on_publish.onnx.rules import RULES
 
 v1 = tf.compat.v1
 X = np.random.RandomState(0).uniform(-3, 3, (4, 6)).astype(np.float32)

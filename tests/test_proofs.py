@@ -144,7 +144,7 @@ def test_a_saved_model_of_a_graph(model, tmp_path):
 
 def test_another_value_is_found(graph, tmp_path, monkeypatch):
     """What was read of the checkpoint is not what is compared with."""
-    from freeze_hooks.checkpoints import Checkpoint
+    from freeze_hooks.sources.checkpoint_index import Checkpoint
 
     build()
     with v1.Session() as session:
@@ -158,7 +158,7 @@ def test_another_value_is_found(graph, tmp_path, monkeypatch):
 
 
 def _shifted(values):
-    from freeze_hooks.values import as_value
+    from freeze_hooks.values.session_reads import as_value
 
     for value in values:
         array = np.frombuffer(b"".join(map(bytes, value.chunks)), np.float32)

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import xxhash
 
-from freeze_hooks import publish, retention, sink
-from freeze_hooks.state import STATE_FILE
+from freeze_hooks.storage import atomic, retention, sink
+from freeze_hooks.storage.state import STATE_FILE
 
 OLD, NEW = b"old" * 1000, b"new" * 2000
 
@@ -42,14 +42,14 @@ def test_publish(tmp_path, name, there, expected):
     path = tmp_path / name
     if there:
         write(path, OLD)
-    written = publish.publish(str(path), lambda file: file.write(NEW), expected)
+    written = atomic.publish(str(path), lambda file: file.write(NEW), expected)
     assert read(path) == NEW
     assert names(tmp_path) == [name]
     assert written == (len(NEW), xxhash.xxh3_64_hexdigest(NEW))
 
 
 def test_publish_nothing(tmp_path):
-    written = publish.publish(str(tmp_path / "empty"), lambda file: None, 100)
+    written = atomic.publish(str(tmp_path / "empty"), lambda file: None, 100)
     assert read(tmp_path / "empty") == b""
     assert written == (0, xxhash.xxh3_64_hexdigest(b""))
 
@@ -65,7 +65,7 @@ def test_pieces_of_all_sizes_and_kinds(tmp_path):
         for piece in pieces:
             file.write(piece)
 
-    written = publish.publish(str(tmp_path / "f"), fill, 5)
+    written = atomic.publish(str(tmp_path / "f"), fill, 5)
     assert read(tmp_path / "f") == whole
     assert written == (len(whole), xxhash.xxh3_64_hexdigest(whole))
 
@@ -81,7 +81,7 @@ def test_readers_see_the_old_file_until_the_new_is_whole(tmp_path):
         (temporary,) = set(names(tmp_path)) - {"m.pb"}
         assert not temporary.endswith(".pb")  # nobody takes it for a frozen file
 
-    publish.publish(str(path), fill)
+    atomic.publish(str(path), fill)
     assert read(path) == NEW + NEW
 
 
@@ -90,7 +90,7 @@ def test_is_on_disk_before_it_is_renamed(tmp_path, monkeypatch):
     replace, fsync = os.replace, os.fsync
     monkeypatch.setattr(os, "fsync", lambda fd: done.append("sync") or fsync(fd))
     monkeypatch.setattr(os, "replace", lambda a, b: done.append(read(a)) or replace(a, b))
-    publish.publish(str(tmp_path / "m.pb"), lambda file: file.write(NEW))
+    atomic.publish(str(tmp_path / "m.pb"), lambda file: file.write(NEW))
     assert done[:2] == ["sync", NEW]
 
 
@@ -106,7 +106,7 @@ def test_failing_write_leaves_the_old_file(tmp_path, there, error):
         raise error("in the midst of it")
 
     with pytest.raises(error, match="in the midst"):
-        publish.publish(str(path), fill, 12345)
+        atomic.publish(str(path), fill, 12345)
     assert names(tmp_path) == ["m.pb"] * there
     assert not there or read(path) == OLD
 
@@ -114,7 +114,7 @@ def test_failing_write_leaves_the_old_file(tmp_path, there, error):
 def test_failing_rename_leaves_no_temporary_file(tmp_path):
     (tmp_path / "m.pb").mkdir()
     with pytest.raises(OSError):
-        publish.publish(str(tmp_path / "m.pb"), lambda file: file.write(NEW))
+        atomic.publish(str(tmp_path / "m.pb"), lambda file: file.write(NEW))
     assert names(tmp_path) == ["m.pb"]
 
 
@@ -122,7 +122,7 @@ def test_failing_rename_leaves_no_temporary_file(tmp_path):
 def test_publish_where_there_is_no_directory(tmp_path, directory):
     write(tmp_path / "file")
     with pytest.raises(OSError):
-        publish.publish(str(tmp_path / directory / "m.pb"), lambda file: file.write(NEW))
+        atomic.publish(str(tmp_path / directory / "m.pb"), lambda file: file.write(NEW))
     assert names(tmp_path) == ["file"]
 
 
@@ -189,20 +189,20 @@ def test_a_writer_that_fails_leaves_no_thread(tmp_path):
 
     before = set(threading.enumerate())
     with pytest.raises(KeyError):
-        publish.publish(str(tmp_path / "m.pb"), fill)
+        atomic.publish(str(tmp_path / "m.pb"), fill)
     assert set(threading.enumerate()) <= before  # of which some may end meanwhile
     assert names(tmp_path) == []
 
 
 def test_publish_json(tmp_path):
     path = tmp_path / "s.json"
-    publish.publish_json(str(path), {"b": [1, None], "a": "é"})
+    atomic.publish_json(str(path), {"b": [1, None], "a": "é"})
     assert json.loads(read(path).decode()) == {"b": [1, None], "a": "é"}
     # the order stays, by which the state knows older files from newer
     assert read(path).index(b'"b"') < read(path).index(b'"a"')
     for bad in ({"a": float("nan")}, {"a": object()}):
         with pytest.raises((ValueError, TypeError)):
-            publish.publish_json(str(path), bad)
+            atomic.publish_json(str(path), bad)
     assert names(tmp_path) == ["s.json"]
     assert json.loads(read(path).decode())["a"] == "é"
 
@@ -212,8 +212,8 @@ def test_publish_json(tmp_path):
 
 def test_ensure_writable_makes_directories(tmp_path):
     directory = tmp_path / "a" / "ж"
-    publish.ensure_writable(str(directory))
-    publish.ensure_writable(str(directory))
+    atomic.ensure_writable(str(directory))
+    atomic.ensure_writable(str(directory))
     assert names(directory) == []
 
 
@@ -221,7 +221,7 @@ def test_ensure_writable_makes_directories(tmp_path):
 def test_ensure_writable_under_a_file(tmp_path, directory):
     write(tmp_path / "file", OLD)
     with pytest.raises(OSError):
-        publish.ensure_writable(str(tmp_path / directory))
+        atomic.ensure_writable(str(tmp_path / directory))
     assert read(tmp_path / "file") == OLD
 
 
@@ -229,7 +229,7 @@ def test_ensure_writable_under_a_file(tmp_path, directory):
 @pytest.mark.parametrize("directory", ["/proc/self", "/proc/self/new"])
 def test_ensure_writable_where_nobody_can_write(directory):
     with pytest.raises(OSError):
-        publish.ensure_writable(directory)
+        atomic.ensure_writable(directory)
 
 
 # retain

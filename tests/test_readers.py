@@ -13,7 +13,7 @@ import tensorflow as tf
 from fitting import HAS_KERAS_3
 
 import freeze_hooks as fh
-from freeze_hooks import readers
+from freeze_hooks.frozen import known_readers
 
 v1 = tf.compat.v1
 MODULES = {"openvino": "openvino", "opencv": "cv2"}
@@ -118,11 +118,11 @@ def test_what_is_wrong_is_found(reader, i, tmp_path):
 @MODERN
 def test_each_flaw_is_tried(tmp_path):
     for reader, cases in FLAWS.items():
-        said = {f.problem for f in readers.READERS[reader].flaws if f.kind != "reader_wrong"}
+        said = {f.problem for f in known_readers.READERS[reader].flaws if f.kind != "reader_wrong"}
         for function, value in cases:
             path, _ = frozen(tmp_path, function, value)
             said |= {f.problem for f in fh.inspect(path, reader=reader).findings}
-        assert len(said) == len(readers.READERS[reader].flaws)
+        assert len(said) == len(known_readers.READERS[reader].flaws)
 
 
 def refused():
@@ -222,7 +222,7 @@ def _look_up(x):
 @pytest.mark.skipif(lacks("openvino"), reason="openvino is of the extra 'consumers'")
 def test_what_openvino_refuses(tmp_path):
     cases = refused()
-    assert set(cases) == readers.OPENVINO.refused
+    assert set(cases) == known_readers.OPENVINO.refused
     for op, (function, value) in cases.items():
         path, _ = frozen(tmp_path, function, value)
         report = fh.inspect(path, reader="openvino")
@@ -264,7 +264,7 @@ def test_what_opencv_refuses(tmp_path):
         "SplitV": lambda x: tf.split(x, [2, 4], 3)[1],
         "ResizeBicubic": lambda x: tf.raw_ops.ResizeBicubic(images=x, size=[5, 4]),
     }
-    assert set(functions) <= readers.OPENCV.refused
+    assert set(functions) <= known_readers.OPENCV.refused
     for op, function in functions.items():
         path, _ = frozen(tmp_path, hidden(function), IMAGES)
         report = fh.inspect(path, reader="opencv")

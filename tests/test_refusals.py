@@ -18,7 +18,7 @@ from small import FEEDS, FREEZE, assert_each_checkpoint_has_its_file, build
 from test_faults import contents, saves
 
 import freeze_hooks as fh
-from freeze_hooks.background import Background
+from freeze_hooks.training.background import Background
 
 v1 = tf.compat.v1
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has other permissions and mounts")

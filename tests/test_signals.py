@@ -12,7 +12,7 @@ import xxhash
 from answering import Program
 
 import freeze_hooks as fh
-from freeze_hooks import in_use
+from freeze_hooks.storage import locks
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
 
@@ -116,7 +116,7 @@ def test_nothing_is_installed_unless_asked_for(programs, tmp_path):
     status, finished = signalled(programs, signal.SIGTERM, tmp_path, "background")
     assert (status, finished) == (-signal.SIGTERM, False)
     assert len(temporaries(tmp_path)) == 1
-    assert len(in_use.sweep(str(tmp_path))) == 1
+    assert len(locks.sweep(str(tmp_path))) == 1
     assert_whole(tmp_path)
 
 
@@ -192,7 +192,7 @@ def test_a_forked_process_leaves_its_parents_file_alone(forked, tmp_path):
 
 def test_a_forked_process_does_not_keep_its_parents_locks(forked, tmp_path):
     """The parent is killed, and the next program finds nothing in use while the child lives on."""
-    assert in_use.claim(str(tmp_path)) is None
+    assert locks.claim(str(tmp_path)) is None
     forked.kill()
-    assert len(in_use.sweep(str(tmp_path))) == 1
-    assert in_use.claim(str(tmp_path)) is not None
+    assert len(locks.sweep(str(tmp_path))) == 1
+    assert locks.claim(str(tmp_path)) is not None

@@ -11,7 +11,7 @@ from fitting import DIGITS, HAS_KERAS_3, KERASES, TF1, classifier, fit, keras_of
 from small import FEEDS, FREEZE, X, build, frozen_steps, network
 
 import freeze_hooks as fh
-from freeze_hooks import wire
+from freeze_hooks.frozen import wire
 from freeze_hooks.proof import run_standalone
 
 v1 = tf.compat.v1

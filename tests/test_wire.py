@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from tensorflow.core.framework import types_pb2
 
-from freeze_hooks import stream, values, wire
 from freeze_hooks.errors import FreezeError
+from freeze_hooks.frozen import stream, wire
 from freeze_hooks.graph.variables import Variable
-from freeze_hooks.plan import Described, FreezePlan, Signature, Slot
+from freeze_hooks.plan.compiler import Described, FreezePlan, Signature, Slot
+from freeze_hooks.values import session_reads
 
 v1 = tf.compat.v1
 GraphDef, NodeDef = v1.GraphDef, v1.NodeDef
@@ -74,7 +75,7 @@ def const(name, enum, array):
     header = wire.const_header(
         node_def(name, "Const", enum).SerializeToString(), enum, array.shape, array.nbytes
     )
-    return header + bytes(values.as_bytes(array))
+    return header + bytes(session_reads.as_bytes(array))
 
 
 def strings(name, shape, elements):
@@ -137,7 +138,7 @@ def test_constants_of(enum, data):
     plain = wire.field(wire.NODE, node_def("out", "Identity", enum, "a").SerializeToString())
     by_hand = b"".join(const(n, enum, a) for n, a in zip(names, given_arrays)) + plain
     slots = [slot(n, enum, a.shape) for n, a in zip(names, given_arrays)]
-    by_stream = streamed(plan(*slots, plain), map(values.as_value, given_arrays))
+    by_stream = streamed(plan(*slots, plain), map(session_reads.as_value, given_arrays))
     assert by_stream == wire.START + by_hand
 
     graph_def = GraphDef.FromString(by_stream)
@@ -186,7 +187,9 @@ def test_nan_payloads_stay(name, pattern):
     enum = dtype.as_datatype_enum
     with np.errstate(invalid="ignore"):  # signalling ones
         assert np.isnan(array).all()
-    graph_def = GraphDef.FromString(streamed(plan(slot("n", enum)), [values.as_value(array)]))
+    graph_def = GraphDef.FromString(
+        streamed(plan(slot("n", enum)), [session_reads.as_value(array)])
+    )
     same(tf.make_ndarray(graph_def.node[0].attr["value"].tensor), array)
     same(run(graph_def, "n")[0], array)
 
@@ -205,7 +208,7 @@ def test_strings(data):
     array = np.empty(size, object)
     array[:] = elements
     whole = array.reshape(shape) if shape else elements[0]  # as session.run gives them
-    by_stream = streamed(plan(slot("s", STRING)), [values.as_value(whole)])
+    by_stream = streamed(plan(slot("s", STRING)), [session_reads.as_value(whole)])
     assert by_stream == wire.START + strings("s", shape, elements)
     (node,) = GraphDef.FromString(by_stream).node
     tensor = node.attr["value"].tensor
@@ -217,7 +220,7 @@ def test_strings(data):
 
 
 def test_text_is_written_as_utf8():
-    value = values.as_value(np.array(["ä", "€x"]))
+    value = session_reads.as_value(np.array(["ä", "€x"]))
     assert (value.shape, value.strings) == ((2,), ["ä".encode(), "€x".encode()])
 
 
@@ -306,7 +309,7 @@ def test_description_survives(description):
     described = Described(node_def("y", "Identity", types_pb2.DT_FLOAT, "x").SerializeToString())
     x = np.ones(3, np.float32)
     pieces = plan(slot("x", types_pb2.DT_FLOAT), described)
-    graph_def = GraphDef.FromString(streamed(pieces, [values.as_value(x)], description))
+    graph_def = GraphDef.FromString(streamed(pieces, [session_reads.as_value(x)], description))
     node = graph_def.node[1]
     assert (node.name, node.op, list(node.input)) == ("y", "Identity", ["x"])
     assert json.loads(node.attr[wire.DESCRIPTION].s.decode()) == description
@@ -321,7 +324,7 @@ def test_description_is_strict_json(value):
 
 def test_value_in_chunks():
     array = np.arange(1000, dtype=np.int64).reshape(10, 100)
-    chunks = (values.as_bytes(part) for part in np.array_split(array.reshape(-1), 7))
+    chunks = (session_reads.as_bytes(part) for part in np.array_split(array.reshape(-1), 7))
     value = stream.Value(array.shape, array.nbytes, chunks)
     data = streamed(plan(slot("v", types_pb2.DT_INT64, (10, 100))), [value])
     assert data == wire.START + const("v", types_pb2.DT_INT64, array)
@@ -353,19 +356,19 @@ def test_chunks_are_let_go():
 
 
 def test_another_shape_than_declared_is_refused():
-    value = values.as_value(np.zeros((2, 3), np.float32))
+    value = session_reads.as_value(np.zeros((2, 3), np.float32))
     with pytest.raises(FreezeError, match=r"'v' has shape \[2, 3\].*declares \[3, 2\]"):
         streamed(plan(slot("v", types_pb2.DT_FLOAT, (3, 2))), [value])
 
 
 @pytest.mark.parametrize("array", [np.zeros((3, 0)), np.zeros(()), np.arange(12.0).reshape(3, 4).T])
 def test_as_bytes_of_awkward_arrays(array):
-    buffer = values.as_bytes(array)
+    buffer = session_reads.as_bytes(array)
     assert (len(buffer), bytes(buffer)) == (array.nbytes, array.tobytes())
 
 
 def test_as_bytes_shares_memory():
     array = np.zeros(4, np.float32)
-    buffer = values.as_bytes(array)
+    buffer = session_reads.as_bytes(array)
     array[0] = 1.0
     assert bytes(buffer) == array.tobytes()

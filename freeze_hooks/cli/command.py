@@ -112,8 +112,8 @@ def existing(path: str) -> str:
     """A path that leads to a file; else an error that names near matches."""
     import tensorflow as tf
 
-    from ..from_files import nothing_at
-    from ..other_kinds import told_directory
+    from ..frozen.other_kinds import told_directory
+    from ..sources.any_file import nothing_at
 
     if not tf.io.gfile.exists(path):
         raise nothing_at(path)

@@ -63,7 +63,7 @@ def freeze(
     form = _arguments(**asked)
     form["verify"] = command.load_arrays(feeds) if feeds else verify
     with screen.progress():
-        from ..from_files import freeze_files
+        from ..sources.any_file import freeze_files
 
         artifact = freeze_files(source, output, check_numerics=check_numerics, **form)
     screen.line(str(artifact), "green")
@@ -79,7 +79,7 @@ def freeze(
 @click.option("--all", "every", is_flag=True, help="All ops and layers.")
 def check(source: str, as_json: bool, every: bool, **asked: Any) -> None:
     """Say what `freeze` would write of SOURCE, and what to look at; write nothing."""
-    from ..from_files import check as report_of
+    from ..sources.any_file import check as report_of
     from . import screen
     from .inspect import as_dict
 

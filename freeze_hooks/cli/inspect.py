@@ -20,14 +20,15 @@ def inspect(
     file: str, as_json: bool, every: bool, reader: Optional[str], tensorboard: Optional[str]
 ) -> None:
     """Say what is in a frozen FILE, without running any of it."""
-    from .. import load
+    from ..frozen.reader import inspect as look
+    from ..frozen.reader import read_graph_def
     from . import screen
 
-    report = load.inspect(existing(file), reader=reader)
+    report = look(existing(file), reader=reader)
     if tensorboard is not None:
-        from ..tensorboard import write_events
+        from ..on_publish.tensorboard import write_events
 
-        write_events(load.read_graph_def(file), tensorboard)
+        write_events(read_graph_def(file), tensorboard)
     if as_json:
         screen.dump(as_dict(report))
         return

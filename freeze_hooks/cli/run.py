@@ -18,16 +18,17 @@ from .command import Command, existing, load_arrays
 @click.option("--allow-side-effects", is_flag=True, help="As load_frozen's argument of that name.")
 def run(file: str, feeds: Optional[str], out: Optional[str], allow_side_effects: bool) -> None:
     """Run a frozen FILE on the arrays in an .npz file."""
-    from .. import load, publish
+    from ..frozen import reader
+    from ..storage import atomic
     from . import screen
 
     given = {} if feeds is None else load_arrays(feeds)
-    with load.load_frozen(existing(file), allow_side_effects) as model:
+    with reader.load_frozen(existing(file), allow_side_effects) as model:
         answers = model(given)
     rows = [(name, a.dtype.name, screen.dims(a.shape), _range(a)) for name, a in answers.items()]
     if out is not None:
         packed = _npz(answers)
-        publish.publish(out, lambda sink: sink.write(packed))
+        atomic.publish(out, lambda sink: sink.write(packed))
     screen.table("Outputs", ("name", "dtype", "shape", "range"), rows)
     if out is not None:
         screen.line(f"Wrote {out}")

@@ -123,7 +123,7 @@ def findings(found: Iterable[Any]) -> None:
 @contextlib.contextmanager
 def progress() -> Iterator[None]:
     """Show bytes and rate of the file that the block writes, where a person watches."""
-    from ..sink import reporting
+    from ..storage.sink import reporting
 
     if not sys.stderr.isatty():
         yield

@@ -33,8 +33,8 @@ def verify(
     Constants are compared by the names of variables, outputs by theirs: those of a SavedModel or
     frozen file; a checkpoint has variables only.
     """
-    from ..compare import compare
     from . import screen
+    from .comparison import compare
 
     given = None if feeds is None else load_arrays(feeds)
     found = compare(

@@ -9,19 +9,11 @@ import numpy as np
 
 from .._tf import DT_INT32, AttrValue, v1
 from ..errors import NotFreezableError
-from .arguments import drop_unused, drop_unused_invariants
-from .body import (
-    ENTERS,
-    MERGES,
-    NEXT_ITERATIONS,
-    SWITCHES,
-    Body,
-    data_inputs,
-    prune,
-)
+from .body import ENTERS, MERGES, NEXT_ITERATIONS, SWITCHES, Body, data_inputs, prune
+from .constant_values import truth, value_of
 from .functions import Library, Trail, inline_calls
-from .known import truth, value_of
 from .names import CONTROL, join, split
+from .unused_arguments import drop_unused, drop_unused_invariants
 
 IFS = frozenset(("If", "StatelessIf"))
 CASES = frozenset(("Case", "StatelessCase"))

@@ -9,7 +9,7 @@ from typing import Any, Container, Dict, Iterable, Iterator, List, Mapping, Sequ
 
 from .._tf import comes_with_tensorflow, v1
 from .body import SWITCHES, TABLE_INITS, Body, data_inputs
-from .cut import PLACEHOLDERS
+from .endpoints import PLACEHOLDERS
 from .fold import CASES, IFS
 from .names import split, unique
 from .pipelines import PIPELINE, PYTHON, with_cuts

@@ -9,11 +9,11 @@ from typing import Any, Dict, List, Mapping, Sequence, Set
 from .._tf import AttrValue, GraphDef
 from ..errors import FreezeError, NotFreezableError
 from .body import VARIABLES, Body, follow, prune
-from .cut import End, shape_attr
+from .endpoints import End, shape_attr
 from .fold import simplify
 from .functions import Library
 from .names import split, tensor_name
-from .order import above, written
+from .read_after_write import above, written
 from .tables import changed_tables
 from .variables import Variable, variables_of
 

@@ -10,9 +10,9 @@ import numpy as np
 from .._tf import DT_RESOURCE, IMPORTS_ROWS, AttrValue, NodeDef
 from ..errors import NotFreezableError
 from .body import MUTABLE_TABLES, Body, data_inputs, prune, topological
-from .known import value_of
+from .constant_values import value_of
 from .names import split, unique
-from .order import above
+from .read_after_write import above
 from .variables import HANDING_ON, Variable, handed
 
 STATIC_TABLES = frozenset(("HashTableV2",))

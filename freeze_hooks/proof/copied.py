@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from .._tf import v1
 from .ends import Ends, value_type
-from .ops import MUTABLE_TABLES, VARIABLES, is_fed_in_training, needed, only_reads
+from .op_effects import MUTABLE_TABLES, VARIABLES, is_fed_in_training, needed, only_reads
 from .parts import above, filling, let_go, node_of, part_of
 
 # (name, value) of variables, of some names; of mutable tables the value is (keys, values)

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from .ends import Ends
 from .feeds import VALUES
-from .ops import FILLS
+from .op_effects import FILLS
 
 _HANDING_ON = frozenset(
     ("ConcatV2", "ExpandDims", "Identity", "Pack", "Reshape", "Squeeze", "StridedSlice")

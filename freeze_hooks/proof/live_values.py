@@ -10,7 +10,7 @@ import tensorflow as tf
 from .. import replicas
 from ..errors import FreezeError
 from .ends import value_type
-from .ops import MUTABLE_TABLES
+from .op_effects import MUTABLE_TABLES
 
 _AT_ONCE = 64 << 20  # bytes that are fetched together; each new set of fetches costs time
 

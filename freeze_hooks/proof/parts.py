@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Container, Dict, Iterable, List, Mapping, Set
 
 from .._tf import GraphDef
-from .ops import FILLS, STATIC_TABLES, VARIABLES, is_fed_in_training
+from .op_effects import FILLS, STATIC_TABLES, VARIABLES, is_fed_in_training
 
 
 def node_of(text: str) -> str:

@@ -10,7 +10,7 @@ from typing import Optional
 
 import xxhash
 
-from .. import remote
+from ..storage import filesystem
 from .expected import Expected
 
 
@@ -26,7 +26,7 @@ class Proof:
         self._expected = expected
         self._path = path
         # written over in place, which a path with a scheme does not allow
-        self.mark: Optional[str] = None if remote.is_remote(path) else uuid.uuid4().hex
+        self.mark: Optional[str] = None if filesystem.is_remote(path) else uuid.uuid4().hex
         self.difference: Optional[float] = None
 
     def check(self, temporary: str) -> Optional[str]:

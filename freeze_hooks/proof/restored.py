@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from .._tf import TrackableObjectGraph, v1
 from .copied import readable
-from .ops import VARIABLES
+from .op_effects import VARIABLES
 from .parts import node_of, part_of
 
 _OBJECTS = "_CHECKPOINTABLE_OBJECT_GRAPH"

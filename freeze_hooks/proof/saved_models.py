@@ -14,8 +14,8 @@ from .ends import Ends, optional_in, taken_by, value_type
 from .expected import Expected, expected_of
 from .feeds import check_feeds
 from .hints import hints_in
-from .ops import VARIABLES
-from .renaming import renaming_among
+from .op_effects import VARIABLES
+from .renamed import renaming_among
 from .restored import Reader
 
 

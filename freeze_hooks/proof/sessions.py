@@ -16,8 +16,8 @@ from .expected import Expected, expected_of
 from .feeds import check_feeds
 from .hints import hints_in
 from .live_values import LiveValues
-from .ops import VARIABLES, is_fed_in_training, needed, only_reads
-from .renaming import Renaming
+from .op_effects import VARIABLES, is_fed_in_training, needed, only_reads
+from .renamed import Renaming
 from .restored import Restored, restored_by
 
 Saved = Tuple[str, Any]  # a checkpoint's prefix, and the SaverDef of who wrote it

@@ -23,7 +23,7 @@ from .ends import Ends, optional_in, taken_by
 from .expected import Expected, expected_of
 from .feeds import check_feeds
 from .hints import hints_in
-from .renaming import renaming_among
+from .renamed import renaming_among
 from .restored import Reader, restored_by
 
 

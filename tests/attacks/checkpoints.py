@@ -9,7 +9,7 @@ import struct
 import google_crc32c
 from tensorflow.core.protobuf import tensor_bundle_pb2
 
-from freeze_hooks.wire import varint
+from freeze_hooks.frozen.wire import varint
 
 MAGIC = 0xDB4775248B80FB57
 

@@ -3,7 +3,7 @@ what, by all that reads frozen files and by all that freezes graphs from files."
 
 import tensorflow as tf
 
-from freeze_hooks.wire import field
+from freeze_hooks.frozen.wire import field
 
 v1 = tf.compat.v1
 FLOAT = v1.AttrValue(type=1)

@@ -6,7 +6,7 @@ import shutil
 import tensorflow as tf
 
 import freeze_hooks as fh
-from freeze_hooks.bundle import _table
+from freeze_hooks.values.bundle import _table
 
 from . import checkpoints
 

@@ -10,12 +10,12 @@ import os
 import sys
 import threading
 
-from freeze_hooks import in_use, publish, retention, state, underway
-from freeze_hooks.background import Background
+from freeze_hooks.storage import atomic, in_flight, locks, retention, state
+from freeze_hooks.training.background import Background
 
 directory = sys.argv[1]
 own, more = os.path.join(directory, "parent.pb"), os.path.join(directory, "child.pb")
-claim = in_use.claim(directory)
+claim = locks.claim(directory)
 assert claim is not None
 background, begun, go = Background(), threading.Event(), threading.Event()
 
@@ -29,7 +29,7 @@ def write(file):
 
 def save():
     with state.changed(directory, "parent"):  # whose lock the child must not wait for
-        publish.publish(own, write)
+        atomic.publish(own, write)
 
 
 background.submit(own, save)
@@ -37,11 +37,11 @@ begun.wait()
 child = os.fork()
 if child == 0:
     background.flush()
-    assert not claim.holds() and in_use.claim(directory) is None  # for the parent has it
-    assert in_use.sweep(directory) == []
-    assert underway.wait(0)
+    assert not claim.holds() and locks.claim(directory) is None  # for the parent has it
+    assert locks.sweep(directory) == []
+    assert in_flight.wait(0)
     retention.retain(directory, "child", "child.pb", "", lambda prefix: True)
-    background.submit(more, lambda: publish.publish(more, lambda file: file.write(b"child")))
+    background.submit(more, lambda: atomic.publish(more, lambda file: file.write(b"child")))
     background.flush()
     print("child", flush=True)
     sys.stdin.read()

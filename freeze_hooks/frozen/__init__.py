@@ -1,0 +1,1 @@
+"""The file: how it is written, read and described."""

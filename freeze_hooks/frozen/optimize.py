@@ -1,0 +1,34 @@
+"""A frozen graph after TensorFlow's own optimizers, which need all of it in memory."""
+
+from __future__ import annotations
+
+from typing import Iterator
+
+from .. import _tf
+from .._tf import GraphDef
+from ..graph.batch_norms import fold_batch_norms
+from ..graph.body import Body, prune
+from ..graph.names import split
+from ..plan.compiler import FreezePlan, plan_frozen
+from .stream import Value, graph_def_of
+
+
+def optimized(plan: FreezePlan, values: Iterator[Value]) -> FreezePlan:
+    """A plan without slots: `plan` with these values, folded and simplified.
+
+    Batch normalization goes into the convolutions before it; then Grappler's pruning, constant
+    folding, arithmetic and dependency passes run. Inputs and outputs keep their names, and no op
+    comes in that only TensorFlow knows, as its remapper's fused ops would.
+    """
+    graph_def = graph_def_of(plan, values)
+    inputs = [info.tensor for info in plan.signature.inputs]
+    outputs = [info.tensor for info in plan.signature.outputs]
+    body = Body({node.name: node for node in graph_def.node}, outputs)
+    if fold_batch_norms(body):
+        kept = prune(body).nodes
+        missing = [split(name)[0] for name in inputs if split(name)[0] not in kept]
+        folded = GraphDef(versions=graph_def.versions, library=graph_def.library)
+        folded.node.extend([*kept.values(), *(body.nodes[name] for name in missing)])
+        graph_def = folded
+    ends = list(dict.fromkeys(split(text)[0] for text in inputs + outputs))
+    return plan_frozen(_tf.grappled(graph_def, ends), plan)

@@ -1,0 +1,134 @@
+"""Writes a plan and the values of its slots as one GraphDef, never holding more than a chunk."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from typing import Any, Iterable, Iterator, List, Mapping, Optional, Tuple
+
+import numpy as np
+
+from .._tf import GraphDef, dtype_name, itemsize, numpy_dtype, v1
+from ..errors import FreezeError
+from ..plan.compiler import Described, FreezePlan, Slot
+from . import wire
+
+_NARROWED = 1 << 21  # elements at once
+_SPELLED = 16  # bytes: a scalar of any dtype
+
+
+@dataclasses.dataclass(frozen=True)
+class Value:
+    """What fills one slot.
+
+    Attributes:
+      shape: the value's dimensions.
+      nbytes: its length, row-major.
+      chunks: its bytes, in order, as buffers.
+      strings: its elements instead, where its dtype is string.
+    """
+
+    shape: Tuple[int, ...]
+    nbytes: int
+    chunks: Iterable[Any] = ()
+    strings: Optional[List[bytes]] = None
+
+
+def write(
+    plan: FreezePlan, values: Iterator[Value], description: Mapping[str, Any], file: Any
+) -> None:
+    """Write a whole frozen file.
+
+    Args:
+      plan: the structure.
+      values: one Value for each of `plan.slots`, in their order.
+      description: what the file says of itself; JSON types only.
+      file: has `write(buffer)`.
+
+    Raises:
+      FreezeError: a value's shape is not what the graph declares.
+    """
+    file.write(wire.START)
+    for piece in plan.pieces:
+        if isinstance(piece, bytes):
+            file.write(piece)
+        elif isinstance(piece, Described):
+            file.write(wire.described(piece.node, description))
+        else:
+            _write_value(piece, next(values), file)
+
+
+def graph_def_of(plan: FreezePlan, values: Iterator[Value]) -> Any:
+    """The GraphDef that a plan makes of one Value for each of its slots, without a description.
+
+    Raises:
+      FreezeError: a value's shape is not what the graph declares.
+    """
+    graph_def = GraphDef()
+    for piece in plan.pieces:
+        buffer = io.BytesIO()
+        if isinstance(piece, bytes):
+            buffer.write(piece)
+        elif isinstance(piece, Described):
+            buffer.write(wire.field(wire.NODE, piece.node))
+        else:
+            _write_value(piece, next(values), buffer)
+        graph_def.MergeFromString(buffer.getvalue())  # which appends
+        if isinstance(piece, Slot):
+            _spell(graph_def.node[-1].attr["value"].tensor)
+    return graph_def
+
+
+def _spell(tensor: Any) -> None:
+    """Spell small tensors as make_tensor_proto does, which is what programs compare with."""
+    if 0 < len(tensor.tensor_content) <= _SPELLED:
+        tensor.CopyFrom(v1.make_tensor_proto(v1.make_ndarray(tensor), dtype=tensor.dtype))
+
+
+def held(values: Iterator[Value]) -> Iterator[Value]:
+    """Take all values now, to be used later; each is let go as the next is asked for."""
+    taken = [dataclasses.replace(value, chunks=list(value.chunks)) for value in values]
+    taken.reverse()
+
+    def release() -> Iterator[Value]:
+        while taken:
+            yield taken.pop()
+
+    return release()
+
+
+def _write_value(slot: Slot, value: Value, file: Any) -> None:
+    variable = slot.variable
+    if variable.shape is not None and value.shape != variable.shape:
+        raise FreezeError(
+            f"variable {variable.node!r} has shape {list(value.shape)} now, "
+            f"but the graph declares {list(variable.shape)}"
+        )
+    if value.strings is not None:
+        file.write(wire.string_const(slot.node, variable.dtype, value.shape, value.strings))
+        return
+    count = value.nbytes // itemsize(variable.dtype)
+    nbytes = count * itemsize(slot.dtype)
+    file.write(wire.const_header(slot.node, slot.dtype, value.shape, nbytes))
+    for chunk in value.chunks if slot.dtype == variable.dtype else _narrowed(slot, value.chunks):
+        file.write(chunk)
+        del chunk  # else it stays alive while the next one is fetched
+
+
+def _narrowed(slot: Slot, chunks: Iterable[Any]) -> Iterator[Any]:
+    """The chunks in the slot's dtype, rounded to nearest, made in pieces."""
+    wide, small = numpy_dtype(slot.variable.dtype), numpy_dtype(slot.dtype)
+    for chunk in chunks:
+        array = np.frombuffer(chunk, wide)
+        for start in range(0, array.size, _NARROWED):
+            piece = array[start : start + _NARROWED]
+            with np.errstate(over="ignore"):
+                made = piece.astype(small)
+            beyond = ~np.isfinite(made.astype(np.float32)) & np.isfinite(piece)
+            if beyond.any():
+                raise FreezeError(
+                    f"variable {slot.variable.node!r} holds {piece[beyond][0]:g}, which is beyond "
+                    f"{dtype_name(slot.dtype)}: weights='bfloat16' has float32's range, and "
+                    "weights=None keeps all"
+                )
+            yield made.view(np.uint8).data

@@ -1,0 +1,112 @@
+"""Reads that come after assignments take what was assigned, where that is clear."""
+
+from __future__ import annotations
+
+from typing import Any, Container, Dict, List, Mapping, Optional, Set, Tuple
+
+from .._tf import AttrValue
+from .body import Body, data_inputs, depths, has_frames, topological
+from .functions import Library
+from .names import inputs_among
+from .read_after_write import above, written
+from .variables import Variable, changes, variables_of
+
+_SETS = frozenset(("AssignVariableOp", "Assign"))
+_ADDS = {
+    "AssignAddVariableOp": "Add",
+    "AssignAdd": "Add",
+    "AssignSubVariableOp": "Sub",
+    "AssignSub": "Sub",
+}
+
+
+def follow_assignments(
+    body: Body, library: Library, among: Optional[Container[str]] = None
+) -> None:
+    """Let a read that comes after assignments of a variable take what they leave, in place.
+
+    So are the draws from a random seed frozen, which each draw counts up: as one call of the
+    function makes them, from the seed's present value on.
+
+    Args:
+      body: which must still have the control inputs of what takes variables.
+      library: its functions.
+      among: names of the variables that this is for; None: all resource variables.
+    """
+    variables = {
+        name: variable
+        for name, variable in variables_of(body).items()
+        if (variable.resource if among is None else name in among)
+    }
+    if not variables or (among is None and has_frames(body.nodes)):
+        return
+    inner = depths(body) if has_frames(body.nodes) else {}
+    writers, reads = _users(body, library, variables)
+    followed = []
+    for read, name in reads:
+        before = writers[name] & above(body, read.input).keys() if writers[name] else set()
+        if not before or any(inner.get(node) for node in before | {read.name}):
+            continue
+        order = _in_order(body, before)
+        if order is not None:
+            followed.append((read, name, order))
+    for read, name, order in followed:
+        value = _value_after(body, variables[name], order)
+        read.op = "Identity"
+        read.attr.clear()
+        read.attr["T"].type = variables[name].dtype
+        del read.input[:]
+        read.input.append(value)
+
+
+Reads = List[Tuple[Any, str]]
+
+
+def _users(
+    body: Body, library: Library, variables: Mapping[str, Variable]
+) -> Tuple[Dict[str, Set[str]], Reads]:
+    """What changes each variable, and the reads of them that wait for something."""
+    carried = {(name, 0): variable for name, variable in variables.items()}
+    changed = written(body, library, dict(carried))
+    writers = {name: changed.get(name, set()) for name in variables}
+    reads = []
+    for node in topological(body):
+        given = inputs_among(node, carried)
+        if not given:
+            continue
+        variable = next(iter(given.values()))
+        if node.op == ("ReadVariableOp" if variable.resource else "Identity"):
+            if len(node.input) > 1:
+                reads.append((node, variable.node))
+        elif node.op in ("Assign", "AssignAdd", "AssignSub"):
+            carried[node.name, 0] = variable  # the reference, handed on
+            writers[variable.node].add(node.name)
+        elif not variable.resource and changes(node, given):
+            writers[variable.node].add(node.name)
+    return writers, reads
+
+
+def _in_order(body: Body, names: Set[str]) -> Optional[List[str]]:
+    """Assignments as they follow on each other; None if others change it too, or in no order."""
+    if any(body.nodes[name].op not in _SETS and body.nodes[name].op not in _ADDS for name in names):
+        return None
+    before = {name: names & above(body, body.nodes[name].input).keys() for name in names}
+    ordered = sorted(names, key=lambda name: len(before[name]))
+    if any(len(before[name]) != i for i, name in enumerate(ordered)):
+        return None
+    return ordered
+
+
+def _value_after(body: Body, variable: Variable, order: List[str]) -> str:
+    """The tensor of what a variable holds after these assignments."""
+    dtype = AttrValue(type=variable.dtype)
+    if not order:
+        kind, attr = ("ReadVariableOp", "dtype") if variable.resource else ("Identity", "T")
+        name = variable.node + "/before"
+        return str(body.add(kind, name, [variable.node], **{attr: dtype}).name)
+    node = body.nodes[order[-1]]
+    given = data_inputs(node)[1]
+    if node.op in _SETS:
+        return given
+    earlier = _value_after(body, variable, order[:-1])
+    return str(body.add(_ADDS[node.op], node.name + "/left", [earlier, given], T=dtype).name)

@@ -1,0 +1,166 @@
+"""Reference variables' memory: what has it may read a variable later than the graph seems to say.
+
+An Identity of a reference does not copy it (identity_op.h), so what uses such an Identity sees each
+assignment that runs before it, whenever the Identity itself ran.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Dict, FrozenSet, List, Mapping, Set, Tuple
+
+from .body import MERGES, NEXT_ITERATIONS, SWITCHES, Body, data_inputs, prune, topological
+from .names import inputs_among, split
+from .read_after_write import above, refuse
+from .variables import Kept, Variable, changes, handed, plain_op, variables_of
+
+# what may give the variable's own memory on, so that a later assignment changes its output too
+ALIASING = frozenset(
+    ("Identity", "StopGradient", "PreventGradient", "Reshape", "Squeeze", "ExpandDims")
+    + ("Switch", "Merge", "Enter", "Exit", "NextIteration")
+)
+
+Sides = FrozenSet[Tuple[str, int]]  # the branches something is in: predicates and ports
+Held = Set[Tuple[str, Sides]]  # variables, and the branches their memory came through
+_NOWHERE: Sides = frozenset()
+
+
+@dataclasses.dataclass
+class _Uses:
+    """Which nodes have the memory of reference variables, and which change it."""
+
+    readers: Dict[str, Held]
+    writers: Dict[str, Set[str]]
+    sides: Dict[str, Sides]
+
+
+def late_readers(body: Body) -> Set[str]:
+    """Names of the nodes that use a reference variable's memory, if the outputs may wait for a
+    change of it."""
+    nodes = {name: body.nodes[name] for name in above(body, body.outputs)}
+    uses = _uses(Body(nodes, body.outputs), None)
+    changed: Set[str] = set().union(*uses.writers.values())
+    return {n for n, held in uses.readers.items() if changed & {variable for variable, _ in held}}
+
+
+def refuse_late_reads(body: Body, kept: Kept = None) -> None:
+    """Make sure that nothing needed uses a reference variable's memory after it changed.
+
+    The body must still have the control inputs of `late_readers`. Changes whose results the
+    outputs take are left to `settle_assigns`, and `kept` variables may change.
+
+    Raises:
+      NotFreezableError: there is such a use; it, the changes and the variable are named.
+    """
+    uses = _uses(body, kept)
+    needed: Mapping[str, Any] = prune(body).nodes if uses.writers else {}
+    writers = {name: changed for name, changed in uses.writers.items() if name not in needed}
+    for name in sorted(needed.keys() & uses.readers.keys()):
+        for variable, way in sorted(uses.readers[name], key=lambda held: held[0]):
+            may = [
+                writer
+                for writer, changed in writers.items()
+                if variable in changed and not _exclude(uses.sides[writer], way)
+            ]
+            before = above(body, body.nodes[name].input) if may else {}
+            found = [
+                writer
+                for writer in may
+                if writer in before and not _puts_back(body, name, writer, variable)
+            ]
+            if found:
+                refuse(body, body.nodes[name], variable, found)
+
+
+def _puts_back(body: Body, reader: str, writer: str, variable: str) -> bool:
+    """Whether an Assign changes nothing in those runs in which a node sees the variable.
+
+    So it is where the node can only see it by the very tensor that is assigned, as when a loop
+    that begins with the variable ran no iteration.
+    """
+    if body.nodes[writer].op != "Assign":
+        return False
+    assigned = split(body.nodes[writer].input[1])
+    stack = [split(text) for text in data_inputs(body.nodes[reader])]
+    seen = {assigned}
+    while stack:
+        tensor = stack.pop()
+        if tensor[0] == variable:
+            return False
+        node = body.nodes[tensor[0]]
+        if tensor not in seen and plain_op(node) in ALIASING:
+            stack += [split(text) for text in data_inputs(node)]
+        seen.add(tensor)
+    return True
+
+
+def _exclude(one: Sides, other: Sides) -> bool:
+    """Whether the two never happen in the same run."""
+    return any((predicate, 1 - port) in other for predicate, port in one)
+
+
+def _uses(body: Body, kept: Kept) -> _Uses:
+    variables = {
+        name: variable
+        for name, variable in variables_of(body).items()
+        if not variable.resource and not (kept and kept(name))
+    }
+    uses = _Uses({}, {}, {})
+    memory: Dict[Tuple[str, int], Held] = {(n, 0): {(n, _NOWHERE)} for n in variables}
+    for node in topological(body) if variables else ():
+        uses.sides[node.name] = _sides(node, body, uses.sides)
+        given = inputs_among(node, memory)
+        if given:
+            _use(node, body, given, variables, uses, memory)
+    for name, port in map(split, body.outputs):
+        if name not in variables and (name, port) in memory:
+            uses.readers[name] = memory[name, port]
+    return uses
+
+
+def _use(
+    node: Any,
+    body: Body,
+    given: Mapping[int, Held],
+    variables: Mapping[str, Variable],
+    uses: _Uses,
+    memory: Dict[Tuple[str, int], Held],
+) -> None:
+    if plain_op(node) in ALIASING:
+        for name, port in handed(node):
+            side = _side(node, port, body)
+            held = memory.setdefault((name, port), set())
+            held.update((v, way | side) for several in given.values() for v, way in several)
+        return
+    for i, held in given.items():
+        written = {v for v, _ in held if changes(node, {i: variables[v]})}
+        if written:
+            uses.writers.setdefault(node.name, set()).update(written)
+            memory[node.name, 0] = {(v, way) for v, way in held if v in written}
+        else:
+            uses.readers.setdefault(node.name, set()).update(held)
+
+
+def _side(node: Any, port: int, body: Body) -> Sides:
+    """The branch that an output of a node is in by that node: a Switch's, but for a loop's."""
+    if node.op not in SWITCHES:
+        return _NOWHERE
+    predicate = body.nodes[split(node.input[1])[0]]
+    while predicate.op == "Identity":
+        predicate = body.nodes[split(predicate.input[0])[0]]
+    return _NOWHERE if predicate.op == "LoopCond" else frozenset([(predicate.name, port)])
+
+
+def _sides(node: Any, body: Body, known: Mapping[str, Sides]) -> Sides:
+    """The branches that a node is in; a Merge is in those that all its inputs are in."""
+    merges = node.op in MERGES
+    several: List[Sides] = []
+    for text in data_inputs(node) if merges else node.input:
+        name, port = split(text)
+        source = body.nodes[name]
+        if merges and source.op in NEXT_ITERATIONS:
+            continue
+        several.append(known.get(name, _NOWHERE) | _side(source, port, body))
+    if not several:
+        return _NOWHERE
+    return frozenset.intersection(*several) if merges else frozenset().union(*several)

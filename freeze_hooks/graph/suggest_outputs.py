@@ -1,0 +1,81 @@
+"""Which tensors a person who names no outputs is likely to want."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Callable, Dict, List, Mapping, Optional, Set, Tuple
+
+from .._tf import DT_RESOURCE, DT_STRING, DT_VARIANT, dtype_name, op_def
+from .body import output_type
+from .endpoints import PLACEHOLDERS, Shape
+from .names import split
+
+_BACKWARD = re.compile(r"(^|/)(gradients|gradient_tape|save|report_uninitialized_\w+)(_\d+)?/")
+_NO_ANSWER = frozenset(
+    ("Const", "Identity", "ReadVariableOp", "NoOp", "Shape", "ShapeN", "Assert", "Fill", "Range")
+)
+_MOST = 12
+
+
+def no_outputs(nodes: Mapping[str, Any], shape_of: Callable[[str], Shape]) -> str:
+    """The message for a missing outputs=: it lists likely ones, with dtype and shape."""
+    found = likely_outputs(nodes, shape_of)
+    if not found:
+        return "name the tensors to freeze with outputs=; the graph has none that look like answers"
+    lines = [
+        "  {!r}  {} {}".format(n, t, "unknown shape" if s is None else list(s)) for n, t, s in found
+    ]
+    return "name the tensors to freeze with outputs=; likely ones are\n" + "\n".join(lines)
+
+
+def likely_outputs(
+    nodes: Mapping[str, Any], shape_of: Callable[[str], Shape]
+) -> List[Tuple[str, str, Shape]]:
+    """(name, dtype, shape) of forward ops that nothing but training uses, batches first.
+
+    Forward ops are those that follow from what is fed, and belong neither to gradients and
+    savers (by TensorFlow's name scopes for them) nor to ops that change state.
+    """
+    forward = {name for name in _fed(nodes) if not _is_training(nodes[name])}
+    used: Set[str] = set()
+    for name in forward:
+        used.update(split(text)[0] for text in nodes[name].input if not text.startswith("^"))
+    found = []
+    for name in sorted(forward - used):
+        dtype = output_type(nodes[name], 0)
+        if dtype in (None, DT_RESOURCE, DT_STRING, DT_VARIANT) or nodes[name].op in _NO_ANSWER:
+            continue
+        found.append((name, dtype_name(dtype or 0), shape_of(name + ":0")))
+    found.sort(key=lambda f: (not (f[2] and f[2][0] is None), not f[2]))
+    return found[:_MOST]
+
+
+def _fed(nodes: Mapping[str, Any]) -> Set[str]:
+    """Names of the nodes downstream of placeholders, iterators and queues."""
+    users: Dict[str, List[str]] = {}
+    for node in nodes.values():
+        for text in node.input:
+            if not text.startswith("^"):
+                users.setdefault(split(text)[0], []).append(node.name)
+    stack = [n.name for n in nodes.values() if n.op in PLACEHOLDERS or _yields_data(n.op)]
+    found: Set[str] = set()
+    while stack:
+        for name in users.get(stack.pop(), ()):
+            if name not in found:
+                found.add(name)
+                stack.append(name)
+    return found
+
+
+def _yields_data(op: str) -> bool:
+    return op.startswith("IteratorGetNext") or "Dequeue" in op
+
+
+def _is_training(node: Any) -> bool:
+    if _BACKWARD.search(node.name) or "Summary" in node.op or node.op.startswith("Save"):
+        return True
+    definition: Optional[Any] = op_def(node.op)
+    if definition is None:
+        return False
+    changes = any(arg.is_ref for arg in definition.input_arg)
+    return changes or not definition.output_arg

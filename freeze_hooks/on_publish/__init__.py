@@ -1,0 +1,1 @@
+"""What follows a frozen file: other formats, copies elsewhere, TensorBoard."""

@@ -1,0 +1,178 @@
+"""Ops of a GraphDef are replaced by others that compute the same: the rules say by which."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, Callable, List, Mapping, NamedTuple, Optional, Sequence
+
+import tensorflow as tf
+
+from ... import _tf
+from ..._tf import AttrValue, GraphDef, v1
+from ...graph.body import ARG, Body, data_inputs, has_frames, output_groups, widths
+from ...graph.functions import Library, paste
+from ...graph.names import join, split, tensor_name
+from .static import Static
+
+# Given a node and its input tensors, the tensors that stand for its outputs, or one of them if
+# there is one; None to leave the node as it is. It is called in a graph of its own.
+Rule = Callable[..., Any]
+_SMALL = 1000  # elements of a constant that a rule may look at
+_ROUNDS = 10  # of replacing what rules have put in
+
+
+class Known(NamedTuple):
+    """What is known of a tensor before the graph runs."""
+
+    dtype: int
+    shape: Any
+    value: Any  # an array, whose unknown elements are None; or None
+
+
+def in_plain_ops(graph_def: Any, rules: Mapping[str, Rule]) -> Any:
+    """A copy of a GraphDef, with its functions, in which rules have replaced what they know.
+
+    A node that was replaced stays as an Identity, or IdentityN, of what stands for it: all names
+    stay. Constants of up to 1000 elements are constants in the rule's graph too.
+
+    Raises:
+      ConversionError: a rule refuses a node, or what rules put in has no end.
+    """
+    for _ in range(_ROUNDS):
+        library = Library(graph_def.library)
+        nodes = (_own(node) if node.op in rules else node for node in graph_def.node)
+        body = Body({node.name: node for node in nodes}, [])
+        there = any(node.op in rules for node in graph_def.node)
+        changed = _replace(body, rules, Static(graph_def if there else None))
+        for function in graph_def.library.function:
+            if any(node.op in rules for node in function.node_def):
+                inner = library.body(function.signature.name)
+                if _replace(inner, rules, Static(None)):
+                    library.replace(function.signature.name, inner)
+                    changed = True
+        if not changed:
+            return graph_def
+        result = GraphDef(node=body.nodes.values(), versions=graph_def.versions)
+        result.library.function.extend(library.all())
+        result.library.gradient.extend(graph_def.library.gradient)
+        graph_def = result
+    raise RecursionError("the rules put in again and again what they replace")
+
+
+def _own(node: Any) -> Any:
+    copy = _tf.NodeDef()
+    copy.CopyFrom(node)
+    return copy
+
+
+def _replace(body: Body, rules: Mapping[str, Rule], static: Static) -> bool:
+    """Replace nodes in a body; says whether any was."""
+    framed, changed = has_frames(body.nodes), False
+    for node in list(body.nodes.values()):
+        if node.op not in rules:
+            continue
+        rule = functools.partial(rules[node.op], node)
+        inner = traced(rule, known_inputs(body, node, static), output_dtypes(node))
+        if inner is None:
+            continue
+        changed = True
+        stand_for(node, pasted(body, node.name, inner, data_inputs(node), framed))
+    return changed
+
+
+def pasted(body: Body, scope: str, inner: Body, inputs: Sequence[str], framed: bool) -> List[str]:
+    """Copy what was traced into a body; the tensors that it returns."""
+    copies, results = paste(body, scope, inner, inputs)
+    if framed and inputs:  # a constant within a loop must know that it is
+        for copy in copies.values():
+            if not copy.input:
+                copy.input.append(body.pivot(inputs[0]))
+    return results
+
+
+def known_inputs(body: Body, node: Any, static: Static) -> List[Known]:
+    """What is known of a node's inputs."""
+    definition: Any = _tf.op_def(node.op)
+    dtypes = [dtype for arg in definition.input_arg for dtype in widths(arg, node.attr)]
+    found = []
+    for text, dtype in zip(data_inputs(node), dtypes):
+        name = tensor_name(text)
+        value = _constant(body, text)
+        value = static.value(name) if value is None else value
+        found.append(Known(dtype, static.shape(name), value))
+    return found
+
+
+def output_dtypes(node: Any) -> List[int]:
+    """The dtype of each output of a node."""
+    return [dtype for _, group in output_groups(node, _tf.op_def(node.op)) for dtype in group]
+
+
+def _constant(body: Body, text: str) -> Any:
+    """A small constant, in a function too."""
+    node = body.nodes.get(split(text)[0])
+    while node is not None and node.op == "Identity":
+        node = body.nodes.get(split(node.input[0])[0])
+    if node is None or node.op != "Const":
+        return None
+    tensor = node.attr["value"].tensor
+    if tf.TensorShape(tensor.tensor_shape).num_elements() > _SMALL:
+        return None
+    return tf.make_ndarray(tensor)
+
+
+def _placed(name: str, known: Known) -> Any:
+    """A tensor in the rule's graph."""
+    dtype = tf.as_dtype(known.dtype)
+    if known.value is not None and None not in known.value.reshape(-1).tolist():
+        return tf.constant(known.value, dtype)
+    tensor = v1.placeholder(dtype, known.shape, name)
+    if known.value is None:
+        return tf.identity(tensor)  # a result may be an argument itself
+    parts = [tensor[i] if v is None else tf.constant(v, dtype) for i, v in enumerate(known.value)]
+    return tf.stack(parts)
+
+
+def traced(
+    function: Callable[..., Any], inputs: Sequence[Known], wanted: Sequence[int]
+) -> Optional[Body]:
+    """What a function of tensors does, as a function of a graph; None if it returns None.
+
+    Args:
+      function: is called in a graph of its own.
+      inputs: what it is given.
+      wanted: the dtypes that it must return.
+    """
+    args = {f"arg_{number}": known.dtype for number, known in enumerate(inputs)}
+    with tf.Graph().as_default() as graph:
+        results = function(*(_placed(name, known) for name, known in zip(args, inputs)))
+        if results is None:
+            return None
+        results = results if isinstance(results, (list, tuple)) else [results]
+        outputs = [split(tensor.name) for tensor in results]
+    got = [tensor.dtype.as_datatype_enum for tensor in results]
+    assert got == list(wanted), f"{function} gives {got}, not {wanted}"
+    nodes = {copy.name: copy for copy in graph.as_graph_def().node}
+    for name, dtype in args.items():
+        nodes[name] = _argument(name, dtype)
+    return Body(nodes, [join(name, port) for name, port in outputs], args=args)
+
+
+def _argument(name: str, dtype: int) -> Any:
+    node = _tf.NodeDef(name=name, op=ARG)
+    node.attr["T"].type = dtype
+    return node
+
+
+def stand_for(node: Any, results: Sequence[str]) -> None:
+    """Make a node hand on the tensors that replace its outputs."""
+    dtypes = output_dtypes(node)
+    waits = [text for text in node.input if text[:1] == "^"]
+    del node.input[:]
+    node.input.extend([*results, *waits])
+    node.attr.clear()
+    node.op = "Identity" if len(results) == 1 else "IdentityN"
+    attr = AttrValue(type=dtypes[0])
+    if len(results) > 1:
+        attr = AttrValue(list=AttrValue.ListValue(type=dtypes))
+    node.attr["T"].CopyFrom(attr)

@@ -1,0 +1,140 @@
+"""`to_tflite`: frozen files as TensorFlow Lite's, tried in its interpreter before they appear."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+import re
+import warnings
+from typing import Any, Callable, Dict, Mapping, Optional
+
+import numpy as np
+import tensorflow as tf
+
+from .._tf import v1
+from ..frozen.reader import read_graph_def
+from ..graph.names import split
+from ..proof.asked import Verifying
+from ..sources.session import Artifact
+from .converting import After, beside, converting, destination, write
+from .trial import asked, compare
+
+
+def to_tflite(
+    path: Optional[str] = None,
+    *,
+    configure: Optional[Callable[[Any], None]] = None,
+    verify: Verifying = True,
+) -> After:
+    """Convert frozen files to TensorFlow Lite: `fh.to_tflite()(artifact)`.
+
+    Inputs and outputs are called as in the file. A loop over lists of tensors, such as an LSTM, can
+    be converted only where the batch size is fixed: give FreezeCallback or freeze_keras_model an
+    `input_signature` with one.
+
+    Each file is run in TensorFlow Lite's interpreter before it appears, and must answer as the
+    frozen file does in TensorFlow: on feeds that are made up, of two sizes where sizes are open.
+
+    Args:
+      path: the file to write, each time anew; None writes `X.tflite` beside each `X.pb`.
+      configure: is given the TFLiteConverter before it converts, to set `optimizations`,
+        `target_spec` or others of its attributes.
+      verify: False does not try the file; a dict of sample feeds, {input name: array}, or
+        fh.Verify, with feeds or a tolerance, says on what. The tolerance is as of `to_onnx`. A file
+        that `configure` has rounded by `optimizations` is run, and compared only where `verify`
+        says with what tolerance.
+
+    Returns:
+      A function that converts one Artifact, and returns the path that it wrote. It raises
+      ConversionError if the converter refuses the model, or the interpreter cannot run it or
+      answers otherwise, and OSError if the file cannot be written; what was at the path stays then.
+
+    Raises:
+      FreezeError: `verify` is none of these.
+      OSError: the directory of `path` cannot be written in.
+    """
+    path, wanted = destination(path), asked(verify)
+
+    def tflite(artifact: Artifact) -> str:
+        target = beside(artifact, path, ".tflite")
+        with converting(artifact, "TensorFlow Lite's converter"):
+            converter = v1.lite.TFLiteConverter.from_frozen_graph(
+                artifact.path,
+                [_lite_name(info.tensor) for info in artifact.signature.inputs],
+                [_lite_name(info.tensor) for info in artifact.signature.outputs],
+            )
+            if configure is not None:
+                configure(converter)
+            content = converter.convert()
+        if wanted is None:
+            return write(target, content)
+        rounded = configure is not None and bool(converter.optimizations)
+        if rounded and wanted.tolerance is None:
+            how = dataclasses.replace(wanted, tolerance=math.inf)
+        else:
+            how = wanted
+        load = functools.partial(_Interpreter, artifact)
+        graph_def = read_graph_def(artifact.path)
+        tried = functools.partial(
+            compare, artifact, graph_def, load, "TensorFlow Lite's interpreter", how, target
+        )
+        return write(target, content, tried)
+
+    tflite.makes_beside = None if path else ".tflite"  # type: ignore[attr-defined]
+    return tflite
+
+
+def _lite_name(tensor: str) -> str:
+    node, port = split(tensor)
+    return tensor if port else node
+
+
+class _Interpreter:
+    """A file in TensorFlow Lite's interpreter: call it with {input name: array}."""
+
+    def __init__(self, artifact: Artifact, content: bytes) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of its move to another package
+            self._interpreter = tf.lite.Interpreter(model_content=content)
+        given, taken = artifact.signature.inputs, artifact.signature.outputs
+        self._inputs = _by_name(given, self._interpreter.get_input_details())
+        self._outputs = _by_name(taken, self._interpreter.get_output_details())
+
+    def __call__(self, feeds: Mapping[str, Any]) -> Dict[str, Any]:
+        """Its answers, {output name: array}."""
+        for name, details in self._inputs.items():
+            if tuple(details["shape"]) != feeds[name].shape:
+                self._interpreter.resize_tensor_input(details["index"], feeds[name].shape)
+        self._interpreter.allocate_tensors()
+        for name, details in self._inputs.items():
+            self._interpreter.set_tensor(details["index"], _quantized(feeds[name], details))
+        self._interpreter.invoke()
+        return {
+            name: _exact(self._interpreter.get_tensor(details["index"]), details)
+            for name, details in self._outputs.items()
+        }
+
+
+def _by_name(infos: Any, details: Any) -> Dict[str, Any]:
+    """{name in the signature: what the interpreter says of that tensor}."""
+    named = {re.sub(r":0\Z", "", found["name"]): found for found in details}
+    by_name = {info.name: named.get(_lite_name(info.tensor)) for info in infos}
+    if all(by_name.values()):
+        return by_name
+    return {info.name: found for info, found in zip(infos, details)}  # they have its order
+
+
+def _quantized(value: Any, details: Any) -> Any:
+    """What stands for numbers in an input that the file has quantized."""
+    size, zero = details["quantization"]
+    if not size or value.dtype == details["dtype"]:
+        return value
+    most = np.iinfo(details["dtype"])
+    return np.clip(np.round(value / size) + zero, most.min, most.max).astype(details["dtype"])
+
+
+def _exact(value: Any, details: Any) -> Any:
+    """The numbers that a quantized output stands for."""
+    size, zero = details["quantization"]
+    return (value.astype(np.float32) - zero) * size if size else np.asarray(value)

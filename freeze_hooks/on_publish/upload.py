@@ -1,0 +1,88 @@
+"""What may follow a frozen file: a copy of it elsewhere, and its figures plotted."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import posixpath
+from typing import Any, Callable, Optional
+
+import tensorflow as tf
+
+from .._tf import v1
+from ..sources.session import Artifact
+from ..storage import atomic, filesystem
+from .converting import After
+
+
+def upload(prefix: str) -> After:
+    """Copy frozen files and their descriptions elsewhere: `fh.upload("gs://models")(artifact)`.
+
+    The copy appears whole, under the base name of the original: it has another name until it is
+    complete. The description comes after it.
+
+    Args:
+      prefix: a directory, with any scheme that tf.io.gfile knows, or of this machine. It is made
+        if it is missing.
+
+    Returns:
+      A function that copies one Artifact, and returns the path of the copied `.pb`. It raises
+      OSError if it cannot; what was there stays then.
+
+    Raises:
+      OSError: the directory cannot be made, or not be written in.
+    """
+    prefix = os.fspath(prefix)
+    atomic.ensure_writable(prefix)
+
+    def uploaded(artifact: Artifact) -> str:
+        far = filesystem.is_remote(artifact.path)
+        base = (filesystem.split if far else os.path.split)(artifact.path)[1]
+        join = posixpath.join if filesystem.is_remote(prefix) else os.path.join
+        target = str(join(prefix, base))
+        if os.path.realpath(target) == os.path.realpath(artifact.path):
+            return target
+        _copy(artifact.path, target, beside=target + ".json")
+        with contextlib.suppress(FileNotFoundError):  # some adapters leave it out
+            _copy(artifact.path + ".json", target + ".json")
+        return target
+
+    return uploaded
+
+
+def to_tensorboard(writer: Any) -> Callable[[Artifact], None]:
+    """Plot seconds, megabytes and difference of each save: `fh.to_tensorboard(writer)(artifact)`.
+
+    The tags are `freeze/seconds`, `freeze/megabytes` and, with `verify=`,
+    `freeze/max_difference`, at the artifact's step.
+
+    Args:
+      writer: a tf.compat.v1.summary.FileWriter, or one of tf.summary.create_file_writer.
+
+    Returns:
+      A function that writes what one Artifact says.
+    """
+
+    def scalars(artifact: Artifact) -> None:
+        values = {"seconds": artifact.seconds, "megabytes": artifact.bytes / 1e6}
+        if artifact.max_difference is not None:
+            values["max_difference"] = artifact.max_difference
+        step = artifact.step or 0
+        pairs = [v1.Summary.Value(tag=f"freeze/{k}", simple_value=v) for k, v in values.items()]
+        summary = v1.Summary(value=pairs)
+        if hasattr(writer, "add_summary"):
+            writer.add_summary(summary, step)
+        else:
+            with writer.as_default():
+                tf.summary.experimental.write_raw_pb(summary.SerializeToString(), step=step)
+        writer.flush()
+
+    return scalars
+
+
+def _copy(source: str, target: str, beside: Optional[str] = None) -> None:
+    if filesystem.is_remote(source) and not filesystem.is_remote(target):
+        content = atomic.read(source)
+        atomic.publish(target, lambda file: file.write(content), len(content), beside)
+    else:
+        atomic.publish_link(source, target, beside)

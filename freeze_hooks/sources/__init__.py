@@ -1,0 +1,1 @@
+"""Where graphs come from, and the values that fill them."""

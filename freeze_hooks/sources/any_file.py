@@ -1,0 +1,266 @@
+"""Whatever TensorFlow leaves in files, frozen or only checked: what a path holds is found out."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+
+import numpy as np
+import tensorflow as tf
+
+from .._tf import checkpoint_exists
+from ..errors import FreezeError
+from ..frozen.other_kinds import told_directory
+from ..frozen.reader import Report
+from ..graph.body import Body
+from ..graph.names import near
+from ..graph.variables import variables_of
+from ..plan.compiler import FreezePlan, by_layer
+from ..plan.spec import FreezeSpec, Names, Verifying
+from ..values.renaming import Renaming
+from .checkpoint import Reading, StoredSource, expected_of_stored, plan_stored, read_checkpoint
+from .checkpoint_index import OBJECTS, Checkpoint, find_prefix, has_checkpoint
+from .graph_file import StoredGraph, as_graph
+from .saved_model import SERVING, Loaded, read_saved_model
+from .session import Artifact
+
+SAVED_MODEL, CHECKPOINT, GRAPH = "SavedModel", "checkpoint", "graph"
+
+
+def kind_of(path: str) -> str:
+    """What is at a path: SAVED_MODEL, CHECKPOINT or GRAPH (a file of a GraphDef or MetaGraphDef).
+
+    Raises:
+      FreezeError: nothing is there (near matches are named), or a directory of another kind.
+    """
+    files = tf.io.gfile
+    if files.isdir(path) and files.glob(os.path.join(path, "saved_model.pb*")):
+        return SAVED_MODEL
+    if files.exists(path) and not files.isdir(path) and not path.endswith(".index"):
+        of_checkpoint = ".data-" in path or files.exists(path + ".meta")  # the latter: format V1
+        return CHECKPOINT if of_checkpoint else GRAPH
+    if checkpoint_exists(path) or path.endswith(".index"):
+        return CHECKPOINT
+    if files.isdir(path):
+        if has_checkpoint(path):
+            return CHECKPOINT
+        raise told_directory(path)
+    raise nothing_at(path)
+
+
+def nothing_at(path: str) -> FreezeError:
+    """The error to raise for a path where nothing is; it names what is called alike there."""
+    directory, base = os.path.split(path.rstrip("/"))
+    if not tf.io.gfile.isdir(directory or "."):
+        return FreezeError(f"there is no {path!r}, nor a directory {directory!r}")
+    names = [name.rstrip("/") for name in tf.io.gfile.listdir(directory or ".")]
+    names += [name[: -len(".index")] for name in names if name.endswith(".index")]
+    close = [os.path.join(directory, name) for name in near(base, sorted(names))]
+    if not close:
+        return FreezeError(f"there is no {path!r}, nor anything of a similar name")
+    return FreezeError("there is no {!r}: did you mean {}?".format(path, ", ".join(close)))
+
+
+def freeze_files(
+    source: Any,
+    path: str,
+    outputs: Names = None,
+    *,
+    checkpoint: Any = None,
+    signature: str = SERVING,
+    tags: Sequence[str] = ("serve",),
+    inputs: Names = None,
+    bind: Any = None,
+    variable_map: Renaming = None,
+    ema: Any = None,
+    lower_control_flow: bool = False,
+    weights: Optional[str] = None,
+    check_numerics: str = "warn",
+    optimize: bool = False,
+    verify: Verifying = None,
+) -> Artifact:
+    """Freeze what TensorFlow has left in files, whatever it is, to one `.pb` file.
+
+        fh.freeze_files("run", "model.pb", ["probs"])
+
+    Args:
+      source: a SavedModel's directory (see `freeze_saved_model`), a checkpoint's prefix or
+        directory (see `freeze_checkpoint`), or a file of a GraphDef or MetaGraphDef, text or
+        binary, that `checkpoint` belongs to.
+      path: the file to write; its directory must exist. `path + ".json"` describes it.
+      checkpoint: gives the values for a graph's variables, by prefix or directory. None is the
+        one beside a `.meta` file; a graph without variables needs none.
+      signature, tags: of a SavedModel, as in `freeze_saved_model`.
+      outputs, inputs, bind, variable_map, ema, lower_control_flow, weights, check_numerics,
+        optimize, verify: as in `freeze_checkpoint` and `freeze_saved_model`.
+
+    Returns:
+      The Artifact that was written.
+
+    Raises:
+      FreezeError: nothing is at one of the paths (near matches are named), and as
+        `freeze_checkpoint` and `freeze_saved_model`. Nothing is written then.
+      OSError: a file cannot be read or written; what was at `path` stays.
+    """
+    ends = {"inputs": inputs, "bind": bind, "variable_map": variable_map, "ema": ema}
+    form: Dict[str, Any] = {
+        "lower_control_flow": lower_control_flow,
+        "weights": weights,
+        "check_numerics": check_numerics,
+        "optimize": optimize,
+        "verify": verify,
+    }
+    return _read(os.fspath(source), outputs, checkpoint, signature, tags, ends, form).write(path)
+
+
+def check(
+    graph: Any,
+    outputs: Names = None,
+    *,
+    checkpoint: Any = None,
+    signature: str = SERVING,
+    tags: Sequence[str] = ("serve",),
+    inputs: Names = None,
+    bind: Any = None,
+    variable_map: Renaming = None,
+    ema: Any = None,
+    lower_control_flow: bool = False,
+    weights: Optional[str] = None,
+    optimize: bool = False,
+) -> Report:
+    """Say what FreezeHook would say in `begin()` of a tf.Graph, without training.
+
+    Args:
+      graph: a tf.Graph, GraphDef or MetaGraphDef; or a path, as `freeze_files` takes it, to say
+        what that would write.
+      checkpoint, signature, tags, variable_map, ema: as in `freeze_files`, for a path. For a file
+        of a graph alone, `checkpoint` may be left out: then its variables are not looked for.
+      outputs, inputs, bind, lower_control_flow, weights, optimize: as in FreezeHook.
+
+    Returns:
+      The Report of what would be written: its signature, bytes, ops and findings.
+
+    Raises:
+      FreezeError: as FreezeHook, or `freeze_files`.
+    """
+    form: Dict[str, Any] = {
+        "lower_control_flow": lower_control_flow,
+        "weights": weights,
+        "optimize": optimize,
+    }
+    ends = {"inputs": inputs, "bind": bind, "variable_map": variable_map, "ema": ema}
+    if not isinstance(graph, (str, os.PathLike)):
+        return _report(plan_stored(as_graph(graph), FreezeSpec.make(outputs, **ends, **form)))
+    source = os.fspath(graph)
+    if kind_of(source) == GRAPH and _checkpoint_of(source, checkpoint) is None:
+        return _report(plan_stored(as_graph(source), FreezeSpec.make(outputs, **ends, **form)))
+    return _report(_read(source, outputs, checkpoint, signature, tags, ends, form).plan)
+
+
+def _report(plan: FreezePlan) -> Report:
+    return Report(
+        plan.signature,
+        plan.graph_bytes + plan.weight_bytes,
+        plan.weight_bytes,
+        plan.ops,
+        plan.findings,
+        {},
+        layers=by_layer((slot.variable.node, slot.nbytes or 0) for slot in plan.slots),
+    )
+
+
+def _read(
+    source: str,
+    outputs: Names,
+    checkpoint: Any,
+    signature: str,
+    tags: Sequence[str],
+    ends: Mapping[str, Any],
+    form: Mapping[str, Any],
+) -> Union[Reading, Loaded]:
+    kind = kind_of(source)
+    if kind == SAVED_MODEL:
+        return read_saved_model(source, outputs, signature, tags, ends, form)
+    spec = FreezeSpec.make(outputs, **ends, **form)
+    if kind == CHECKPOINT:
+        return read_checkpoint(source, None, spec)
+    prefix = _checkpoint_of(source, checkpoint)
+    stored = as_graph(source)
+    if prefix is not None:
+        return StoredSource(stored, prefix).read(spec)
+    return _without_values(stored, spec, source)
+
+
+def _checkpoint_of(graph: str, checkpoint: Any) -> Optional[str]:
+    """The prefix of a graph's checkpoint; None where there is none."""
+    if checkpoint is not None:
+        return find_prefix(checkpoint)
+    beside = graph[: -len(".meta")]
+    return find_prefix(beside) if graph.endswith(".meta") and checkpoint_exists(beside) else None
+
+
+def _without_values(stored: StoredGraph, spec: FreezeSpec, path: str) -> Reading:
+    plan = plan_stored(stored, spec)
+    if plan.slots:
+        raise FreezeError(
+            f"{path} has variables that the outputs need, such as "
+            f"{plan.slots[0].variable.node!r}, but no values for them: checkpoint= says where "
+            "those are"
+        )
+    return Reading(plan, iter(()), None, expected_of_stored(stored, None, None, plan, spec))
+
+
+def list_variables(checkpoint: Any, graph: Any = None) -> Dict[str, Any]:
+    """What is in a checkpoint, as JSON types.
+
+    Args:
+      checkpoint: its prefix, one of its files, or a directory, whose newest is taken.
+      graph: a graph, as in `check`, or a file of one, frozen or not, that may use variables of it.
+
+    Returns:
+      {"prefix": ..., "step": ..., "variables": [{"key", "dtype", "shape", "bytes" (None for
+      strings), "used_by": names in the graph}, ...], "missing": names of the graph's variables
+      that are not in the checkpoint}.
+
+    Raises:
+      FreezeError: there is no such checkpoint (near matches are named) or graph.
+      InvalidFileError: a file is missing, cut short or of another kind.
+    """
+    opened = Checkpoint(find_prefix(checkpoint))
+    used: Dict[str, List[str]] = {}
+    missing: List[str] = []
+    if graph is not None:
+        used, missing = _used(graph, opened.prefix)
+    variables = []
+    for key in sorted(opened.shapes):
+        if key == OBJECTS:
+            continue
+        dtype, shape = tf.as_dtype(opened.dtypes[key]), list(opened.shapes[key])
+        nbytes = None if dtype == tf.string else int(np.prod(shape, dtype=np.int64)) * dtype.size
+        entry = {"key": key, "dtype": dtype.name, "shape": shape, "bytes": nbytes}
+        variables.append({**entry, "used_by": used.get(key, [])})
+    return {
+        "prefix": opened.prefix,
+        "step": opened.step,
+        "variables": variables,
+        "missing": missing,
+    }
+
+
+def _used(graph: Any, prefix: str) -> Tuple[Dict[str, List[str]], List[str]]:
+    """{key: names in the graph} of what a graph's variables are, or a frozen one's constants."""
+    if isinstance(graph, (str, os.PathLike)) and not tf.io.gfile.exists(os.fspath(graph)):
+        raise nothing_at(os.fspath(graph))
+    source = StoredSource(as_graph(graph), prefix)
+    nodes = source.graph.graph_def.node
+    variables = list(variables_of(Body({node.name: node for node in nodes}, [])).values())
+    places = source.there(variables)
+    missing = [v.node for v in variables if v.node not in places]
+    if not variables:
+        place_of = source.checkpoint.place
+        own = {node.name: place_of(node.name) for node in nodes if node.op == "Const"}
+        places = {name: place for name, place in own.items() if place is not None}
+    used: Dict[str, List[str]] = {}
+    for name, place in places.items():
+        used.setdefault(place.key, []).append(name)
+    return used, missing

@@ -1,0 +1,306 @@
+"""A frozen file from a graph and the files of a checkpoint: no session, no restore."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Set
+
+import tensorflow as tf
+
+from .._tf import SavedKey
+from ..errors import FreezeError, NotFreezableError, refused
+from ..frozen.stream import Value
+from ..graph.names import split
+from ..graph.restore_ops import changed_when_restored, restored_keys
+from ..graph.side_effects import refuse_to_run
+from ..graph.tables import Column
+from ..graph.variables import Variable
+from ..plan.compiler import FreezePlan, compile_plan
+from ..plan.spec import FreezeSpec, Names, Verifying
+from ..proof.ends import ends_of
+from ..proof.expected import Expected
+from ..proof.stored import StoredAnswers
+from ..storage.paths import plain_path
+from ..values.averages import average_names
+from ..values.renaming import Renaming, renamer
+from ..values.static_tables import static_contents
+from .checkpoint_index import OBJECTS, Checkpoint, find_prefix, stem
+from .graph_file import StoredGraph, as_graph, slice_hints, stored_shapes
+from .session import Artifact, warn_of, write_frozen
+
+
+def freeze_checkpoint(
+    checkpoint: Any,
+    path: str,
+    outputs: Names = None,
+    *,
+    graph: Any = None,
+    inputs: Names = None,
+    bind: Any = None,
+    variable_map: Renaming = None,
+    ema: Any = None,
+    lower_control_flow: bool = False,
+    weights: Optional[str] = None,
+    check_numerics: str = "warn",
+    optimize: bool = False,
+    verify: Verifying = None,
+) -> Artifact:
+    """Freeze a checkpoint to one `.pb` file, without a session: values are read from its files.
+
+        fh.freeze_checkpoint("run/model.ckpt-1000", "model.pb", ["probs"])
+
+    Values are read 2 MiB at a time; only of format V1, and of partitioned variables, whole tensors
+    are. The checkpoint may be sharded, and written by tf.compat.v1.train.Saver or
+    tf.train.Checkpoint; partitioned variables are put together.
+
+    Args:
+      checkpoint: its prefix, one of its files, or a directory, whose newest is taken.
+      path: the file to write; its directory must exist. `path + ".json"` describes it.
+      outputs, inputs, bind, lower_control_flow, weights, check_numerics,
+        optimize: as in `freeze_session`.
+      graph: a tf.Graph, GraphDef or MetaGraphDef, or the path of a file of one of the latter two,
+        binary or text. None is the checkpoint's own `.meta` file.
+      variable_map: a dict or function from the graph's variable names to names or keys in the
+        checkpoint, such as "model/layer/kernel" of a tf.train.Checkpoint(model=...).
+      ema: an ExponentialMovingAverage whose averages to take, or a function from a variable's
+        name to the name of the one to take instead; variables without one stay themselves.
+      verify: as in FreezeHook. Compared is with the graph in a session of its own, which its own
+        Saver restores; where it has none, variables take the values of their names.
+
+    Returns:
+      The Artifact that was written. Its step is the number at the end of the prefix, or else the
+      value of `global_step`.
+
+    Raises:
+      UnknownNameError: a tensor is not in the graph, or variables are not in the checkpoint; near
+        matches are listed.
+      InvalidFileError: a file is missing, cut short or of another kind.
+      FreezeError: a variable has another dtype or shape in the checkpoint, or the outputs cannot
+        be frozen, or the file is not what `verify=` asks. Nothing is written then.
+      OSError: a file cannot be read or written; what was at `path` stays.
+    """
+    spec = FreezeSpec.make(
+        outputs,
+        inputs,
+        bind,
+        variable_map=variable_map,
+        ema=ema,
+        lower_control_flow=lower_control_flow,
+        weights=weights,
+        check_numerics=check_numerics,
+        optimize=optimize,
+        verify=verify,
+    )
+    return read_checkpoint(checkpoint, graph, spec).write(path)
+
+
+def read_checkpoint(checkpoint: Any, graph: Any, spec: FreezeSpec) -> Reading:
+    """What `freeze_checkpoint` writes."""
+    prefix = find_prefix(checkpoint)
+    own = stem(prefix) + ".meta"
+    if graph is None and not tf.io.gfile.exists(own) and OBJECTS in Checkpoint(prefix).shapes:
+        raise FreezeError(
+            f"{prefix} is a checkpoint of objects (of tf.train.Checkpoint or save_weights), which "
+            "has no graph: restore it into its model, tf.train.Checkpoint(model=model)"
+            f".restore({prefix!r}), and give that to fh.freeze_keras_model or fh.freeze_function; "
+            "or say graph="
+        )
+    stored = as_graph(_found(own if graph is None else graph))
+    return StoredSource(stored, prefix).read(spec)
+
+
+def _found(graph: Any) -> Any:
+    if isinstance(graph, (str, os.PathLike)) and not tf.io.gfile.exists(os.fspath(graph)):
+        raise FreezeError(
+            f"there is no file {os.fspath(graph)!r}, of the checkpoint's graph: graph= says which "
+            "to take, as a tf.Graph or a .meta or GraphDef file"
+        )
+    return graph
+
+
+def plan_stored(stored: StoredGraph, spec: FreezeSpec) -> FreezePlan:
+    """Compile a graph that was read from a file; see `compile_plan` for the errors."""
+    shape_of = stored.shape_of or stored_shapes(stored.graph_def)
+    with refused("the graph"):
+        live = stored.shape_of is not None
+        contents = static_contents(stored.graph_def, stored.assets, trusted=live)
+        return compile_plan(stored.graph_def, spec, shape_of, content_of=contents)
+
+
+@dataclasses.dataclass(frozen=True)
+class Reading:
+    """A plan with the values for its slots, each read when it is asked for."""
+
+    plan: FreezePlan
+    values: Iterator[Value]
+    step: Optional[int]
+    expected: Callable[[], Optional[Expected]] = lambda: None  # of a file, with verify=
+
+    def write(self, path: Any, beside: bool = True) -> Artifact:
+        """Write it as a frozen file; see `write_frozen`."""
+        warn_of(self.plan.findings)
+        return self.publish(plain_path(path), None, beside)
+
+    def publish(
+        self, path: str, metrics: Optional[Mapping[str, float]], beside: bool = True
+    ) -> Artifact:
+        """The same, with metrics and without warnings."""
+        expected = self.expected()
+        return write_frozen(
+            self.plan, self.values, path, self.step, metrics, "checkpoint", beside, expected
+        )
+
+
+def expected_of_stored(
+    graph: StoredGraph,
+    prefix: Optional[str],
+    saver_def: Optional[Any],
+    plan: FreezePlan,
+    spec: FreezeSpec,
+) -> Callable[[], Optional[Expected]]:
+    """What gives the answers that `verify=` expects of a file of a stored graph.
+
+    Raises:
+      FreezeError: what is to be fed does not fit the graph.
+    """
+    if spec.verify is None:
+        return lambda: None
+    return StoredAnswers(
+        spec.verify,
+        plan.signature,
+        graph.graph_def,
+        ends_of(plan.signature, spec.inputs, spec.outputs, spec.bind),
+        prefix,
+        saver_def,
+        {slot.variable.node for slot in plan.slots},
+        spec.variable_map,
+        spec.ema,
+        graph.assets,
+        lambda part: refuse_to_run(part, "to prove the file"),
+    ).expected
+
+
+class StoredSource:
+    """A graph and the checkpoint that has its values.
+
+    Args:
+      graph: the graph.
+      prefix: the checkpoint's, which is opened only if the outputs need variables.
+      saver_def: the SaverDef whose restore ops tell the keys; None takes the MetaGraphDef's.
+    """
+
+    def __init__(self, graph: StoredGraph, prefix: str, saver_def: Optional[Any] = None) -> None:
+        self.graph = graph
+        self._prefix = prefix
+        self._opened: Optional[Checkpoint] = None
+        self._changed: Optional[Set[str]] = None
+        self.saver_def = _own_saver(graph, saver_def)
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The checkpoint, opened."""
+        if self._opened is None:
+            self._opened = Checkpoint(self._prefix)
+        return self._opened
+
+    def changed(self) -> Set[str]:
+        """Variables whose values the restore op computes from those in the checkpoint."""
+        if self.saver_def is None:
+            return set()
+        if self._changed is None:
+            graph_def, restore_op = self.graph.graph_def, self.saver_def.restore_op_name
+            self._changed = changed_when_restored(graph_def, restore_op)
+        return self._changed
+
+    def needs_session(self, plan: FreezePlan) -> bool:
+        """Whether the checkpoint alone does not give the values of this plan of the graph."""
+        variables = [slot.variable for slot in plan.slots]
+        if not variables:
+            return False
+        changed, there = self.changed(), self.there(variables)
+        return any(v.node in changed or v.node not in there for v in variables)
+
+    def read(self, spec: FreezeSpec, plan: Optional[FreezePlan] = None) -> Reading:
+        """Compile the graph, unless that was done, and find its variables.
+
+        Raises:
+          FreezeError: as `freeze_checkpoint`.
+        """
+        plan = plan or plan_stored(self.graph, spec)
+        answers = expected_of_stored(
+            self.graph, self._prefix if plan.slots else None, self.saver_def, plan, spec
+        )
+        if not plan.slots:
+            return Reading(plan, iter(()), None, answers)
+        places = self.places([slot.variable for slot in plan.slots], spec)
+        return Reading(plan, self.checkpoint.values(places), self.checkpoint.step, answers)
+
+    def places(self, variables: Sequence[Variable], spec: FreezeSpec) -> List[SavedKey]:
+        """Where the checkpoint has what `spec` takes for each variable."""
+        tables = [v.node for v in variables if isinstance(v, Column)]
+        if tables:
+            raise NotFreezableError(
+                f"the content of lookup table {tables[0]!r} changes in training, and is not read "
+                "from checkpoints: freeze a session of the graph with freeze_session"
+            )
+        named = renamer(spec.variable_map)
+        taken = self._averages(named, spec.ema, variables)
+        wanted = [dataclasses.replace(v, node=taken(v.node)) for v in variables]
+        changed = self.changed()
+        for variable in wanted:
+            if variable.node in changed:
+                raise NotFreezableError(
+                    f"the value of variable {variable.node!r} is not what the checkpoint holds: "
+                    "the saver's own restore ops compute it; freeze_hooks.freeze_graph runs them, "
+                    "or freeze a session with freeze_session"
+                )
+        return self.checkpoint.locate(wanted, self._hints())
+
+    def there(self, variables: Sequence[Variable]) -> Dict[str, SavedKey]:
+        """{name: place} of those variables that the checkpoint has."""
+        return self.checkpoint.there(variables, self._hints())
+
+    def _hints(self) -> Iterator[Mapping[str, SavedKey]]:
+        graph_def, meta = self.graph.graph_def, self.graph.meta
+        if self.saver_def is not None:
+            yield restored_keys(graph_def, self.saver_def.restore_op_name)
+        own = self.checkpoint.place
+        known = {n.name: place for n in graph_def.node for place in [own(n.name)] if place}
+        yield known
+        yield slice_hints(meta)
+        yield restored_keys(graph_def)
+
+    def _averages(
+        self, named: Callable[[str], str], ema: Any, variables: Sequence[Variable]
+    ) -> Callable[[str], str]:
+        if ema is None:
+            return named
+        if not callable(ema) and not hasattr(ema, "average_name"):
+            raise FreezeError(f"ema= takes an ExponentialMovingAverage or a function, not {ema!r}")
+        hints = list(self._hints())
+        average = ema
+        if not callable(ema):
+            known = set(self.checkpoint.shapes).union(*hints)
+            averages = average_names([named(v.node) for v in variables], known, ema.name)
+            average = lambda name: averages.get(name, f"{name}/{ema.name}")  # noqa: E731
+
+        def there(name: str) -> bool:
+            return any(name in hint for hint in hints) or self.checkpoint.place(name) is not None
+
+        if not any(there(average(named(variable.node))) for variable in variables):
+            raise FreezeError(
+                f"ema=: checkpoint {self.checkpoint.prefix} has no average of any variable that "
+                f"the outputs need, such as {average(named(variables[0].node))!r}"
+                if variables
+                else "ema=: the outputs need no variables"
+            )
+        return lambda n: average(named(n)) if there(average(named(n))) else named(n)
+
+
+def _own_saver(graph: StoredGraph, given: Optional[Any]) -> Optional[Any]:
+    """The SaverDef whose restore op is in the graph; None where there is none."""
+    saver_def = given or (graph.meta.saver_def if graph.meta is not None else None)
+    root = split(saver_def.restore_op_name)[0] if saver_def is not None else ""
+    there = root and any(node.name == root for node in graph.graph_def.node)
+    return saver_def if there else None

@@ -1,0 +1,257 @@
+"""Values of variables from a checkpoint's files: no session, no restore."""
+
+from __future__ import annotations
+
+import collections
+import itertools
+import os
+import re
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
+
+import tensorflow as tf
+from google.protobuf.message import DecodeError
+
+from .._tf import SavedKey, TrackableObjectGraph, checkpoint_exists, dtype_name, parse
+from ..errors import FreezeError, InvalidFileError, UnknownNameError, refused
+from ..frozen.other_kinds import told_at, told_directory
+from ..frozen.stream import Value
+from ..graph.names import near
+from ..graph.variables import Variable
+from ..values.checkpoint_reads import SavedTensors
+
+_FILE = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})$")
+_SHARD = re.compile(r"\.data-(\d{5})-of-(\d{5})$")
+_V1_SHARDS = "-?????-of-?????"
+_V1_SHARD = re.compile(r"-[\d?]{5}-of-[\d?]{5}$")
+_STEP = re.compile(r"-(\d+)$")  # how Saver.save appends the global step
+_PART = re.compile(r"(.+)/part_(\d+)$")  # how get_variable names the parts of a variable
+OBJECTS = "_CHECKPOINTABLE_OBJECT_GRAPH"
+_OBJECT_SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
+_MOST_NAMED = 20
+
+
+def find_prefix(checkpoint: Any) -> str:
+    """The prefix of a checkpoint named by its prefix, one of its files, or its directory.
+
+    Raises:
+      FreezeError: there is no checkpoint; what the directory has instead is named.
+    """
+    name = os.fspath(checkpoint)
+    # ram:// takes the beginning of any name for a directory
+    if tf.io.gfile.isdir(name) and not tf.io.gfile.exists(name + ".index"):
+        return _newest(name)
+    prefix = _FILE.sub("", name)
+    if checkpoint_exists(prefix):
+        whole = tf.io.gfile.exists(prefix) or tf.io.gfile.exists(prefix + ".index")
+        return prefix if whole else prefix + _V1_SHARDS
+    if tf.io.gfile.glob(prefix):  # shards of format V1, as Saver.save names them
+        return prefix
+    other = told_at(name)
+    if other is not None:
+        raise FreezeError(f"there is no checkpoint {name!r}: {other}")
+    directory, base = os.path.split(_FILE.sub("", name))
+    close = ", ".join(map(repr, near(base, _prefixes(directory or ".")))) or "no checkpoint alike"
+    raise FreezeError(f"there is no checkpoint {name!r}; its directory has {close}")
+
+
+def stem(prefix: str) -> str:
+    """A prefix without the pattern of its shards, as its `.meta` file is called."""
+    return _V1_SHARD.sub("", prefix)
+
+
+def _newest(directory: str) -> str:
+    latest = tf.train.latest_checkpoint(directory)
+    # shards of format V1 are named by a pattern
+    if latest is not None and (checkpoint_exists(latest) or tf.io.gfile.glob(latest)):
+        return str(latest)
+    found = [os.path.join(directory, prefix) for prefix in _prefixes(directory)]
+    if not found:
+        raise FreezeError(f"directory {directory!r} has no checkpoint: {told_directory(directory)}")
+    return max(found, key=lambda prefix: tf.io.gfile.stat(prefix + ".index").mtime_nsec)
+
+
+def has_checkpoint(directory: str) -> bool:
+    """Whether a directory has one, by its names."""
+    return bool(tf.io.gfile.exists(os.path.join(directory, "checkpoint")) or _prefixes(directory))
+
+
+def _prefixes(directory: str) -> List[str]:
+    if not tf.io.gfile.isdir(directory):
+        return []
+    names = tf.io.gfile.listdir(directory)
+    return sorted(name[: -len(".index")] for name in names if name.endswith(".index"))
+
+
+class Checkpoint:
+    """Opens a checkpoint of either format; variables are found in it and read one by one.
+
+    Attributes:
+      prefix: its prefix.
+      shapes: {key: dimensions}.
+      dtypes: {key: tf.DType}.
+
+    Raises:
+      InvalidFileError: a file is missing, cut short or no checkpoint.
+    """
+
+    def __init__(self, prefix: str) -> None:
+        self.prefix = prefix
+        _check_shards(prefix)
+        try:
+            self._saved = SavedTensors(prefix)
+        except InvalidFileError as error:
+            raise told_at(prefix) or error from error
+        self.shapes = self._saved.shapes
+        self.dtypes = self._saved.dtypes
+        self._objects = self._object_keys()
+
+    @property
+    def step(self) -> Optional[int]:
+        """The global step: from the name, or else from the variable `global_step`."""
+        found = _STEP.search(stem(self.prefix))
+        if found:
+            return int(found.group(1))
+        if self.shapes.get("global_step") != ():
+            return None
+        with refused(f"{self.prefix}: global_step"):
+            return int(self._saved.tensor("global_step"))
+
+    def _object_keys(self) -> Dict[str, str]:
+        """{variable's name, or path of attributes: key} of an object-based checkpoint."""
+        if OBJECTS not in self.shapes:
+            return {}
+        with refused(f"{self.prefix}: {OBJECTS}", DecodeError):
+            graph = parse(TrackableObjectGraph(), self._saved.tensor(OBJECTS))
+        saved = [a for node in graph.nodes for a in node.attributes if a.checkpoint_key]
+        counts = collections.Counter(a.full_name for a in saved)
+        keys = {
+            a.checkpoint_key[: -len(_OBJECT_SUFFIX)]: a.checkpoint_key
+            for a in saved
+            if a.checkpoint_key.endswith(_OBJECT_SUFFIX)
+        }
+        # a name that several objects share says nothing
+        keys.update((a.full_name, a.checkpoint_key) for a in saved if counts[a.full_name] == 1)
+        return keys
+
+    def place(self, name: str) -> Optional[SavedKey]:
+        """Where a variable of this name, key or object path is; None if it is not there."""
+        key = name if name in self.shapes else self._objects.get(name)
+        return SavedKey(key) if key is not None and key in self.shapes else None
+
+    def locate(
+        self, variables: Sequence[Variable], hints: Iterable[Mapping[str, SavedKey]]
+    ) -> List[SavedKey]:
+        """Where each variable is.
+
+        Args:
+          variables: named as in the checkpoint, or as `hints` are.
+          hints: {variable's name: its place}; the first that fits the checkpoint counts.
+
+        Raises:
+          UnknownNameError: some are not there: all are named, with near matches.
+          FreezeError: one has another dtype or shape in the checkpoint.
+        """
+        found = self.there(variables, hints)
+        missing = [variable.node for variable in variables if variable.node not in found]
+        if missing:
+            raise UnknownNameError(self._missing(missing))
+        for variable in variables:
+            self._check(variable, found[variable.node])
+        return [found[variable.node] for variable in variables]
+
+    def there(
+        self, variables: Sequence[Variable], hints: Iterable[Mapping[str, SavedKey]]
+    ) -> Dict[str, SavedKey]:
+        """{name: place} of those variables that are in the checkpoint; see `locate`."""
+        found: Dict[str, SavedKey] = {}
+        missing = [variable.node for variable in variables]
+        for hint in itertools.chain(hints, [self._own(missing), self._parts(variables)]):
+            found.update((n, hint[n]) for n in missing if n in hint and hint[n].key in self.shapes)
+            missing = [name for name in missing if name not in found]
+            if not missing:
+                break
+        return found
+
+    def _own(self, names: Iterable[str]) -> Dict[str, SavedKey]:
+        places = ((name, self.place(name)) for name in names)
+        return {name: place for name, place in places if place is not None}
+
+    def _parts(self, variables: Sequence[Variable]) -> Dict[str, SavedKey]:
+        """Places of `w/part_0`, `w/part_1`... in a key `w`, by their shapes and order."""
+        groups: Dict[str, List[Tuple[int, Variable]]] = {}
+        for variable in variables:
+            found = _PART.match(variable.node)
+            if found and variable.shape is not None and found.group(1) in self.shapes:
+                groups.setdefault(found.group(1), []).append((int(found.group(2)), variable))
+        places: Dict[str, SavedKey] = {}
+        for key, numbered in groups.items():
+            parts = [part for _, part in sorted(numbered, key=lambda pair: pair[0])]
+            places.update(_lined_up(key, self.shapes[key], parts))
+        return places
+
+    def _check(self, variable: Variable, place: SavedKey) -> None:
+        dtype = tf.as_dtype(self._saved.dtypes[place.key]).base_dtype.as_datatype_enum
+        shape = place.size if place.size is not None else self.shapes[place.key]
+        fits = variable.shape is None or tuple(shape) == variable.shape
+        if not fits or dtype != variable.dtype:
+            raise FreezeError(
+                f"variable {variable.node!r} is {dtype_name(variable.dtype)} {variable.shape} in "
+                f"the graph, but {place.key!r} is {dtype_name(dtype)} {tuple(shape)} in checkpoint "
+                f"{self.prefix}: take the graph and the checkpoint of one training"
+            )
+
+    def _missing(self, names: Sequence[str]) -> str:
+        known = sorted(set(self.shapes) | set(self._objects))
+        lines = []
+        for name in names[:_MOST_NAMED]:
+            close = ", ".join(map(repr, near(name, known, 3))) or "nothing alike"
+            lines.append(f"  {name!r}: it has {close}")
+        if len(names) > _MOST_NAMED:
+            lines.append(f"  and {len(names) - _MOST_NAMED} more")
+        return (
+            f"checkpoint {self.prefix} lacks {len(names)} of the variables that the outputs need; "
+            "variable_map= says which key each takes\n" + "\n".join(lines)
+        )
+
+    def values(self, places: Sequence[SavedKey]) -> Iterator[Value]:
+        """One value for each place, read when it is asked for.
+
+        Raises:
+          InvalidFileError: a file is cut short or broken.
+        """
+        return map(self._saved.value, places)
+
+    def arrays(self, places: Sequence[SavedKey]) -> Iterator[Any]:
+        """The same as arrays; each must be let go before the next is asked for."""
+        return map(self._saved.array, places)
+
+
+def _check_shards(prefix: str) -> None:
+    if not tf.io.gfile.exists(prefix + ".index"):
+        return
+    found = [_SHARD.search(name) for name in tf.io.gfile.glob(prefix + ".data-?????-of-?????")]
+    numbers = {(int(m.group(1)), int(m.group(2))) for m in found if m}
+    if not numbers:
+        raise InvalidFileError(f"{prefix}: its data files ({prefix}.data-...) are missing")
+    for total in {total for _, total in numbers}:
+        missing = [i for i in range(total) if (i, total) not in numbers]
+        if missing:
+            named = ", ".join(f"{prefix}.data-{i:05d}-of-{total:05d}" for i in missing[:5])
+            raise InvalidFileError(f"{prefix}: {len(missing)} of {total} shards missing: {named}")
+
+
+def _lined_up(
+    key: str, whole: Tuple[int, ...], parts: Sequence[Variable]
+) -> Iterator[Tuple[str, SavedKey]]:
+    """Places of parts, in their order, if they fill the whole along one axis."""
+    shapes = [part.shape or () for part in parts]
+    for axis in range(len(whole)):
+        if sum(shape[axis] for shape in shapes if len(shape) == len(whole)) != whole[axis]:
+            continue
+        offset = 0
+        for part, shape in zip(parts, shapes):
+            begin = [0] * len(whole)
+            begin[axis] = offset
+            offset += shape[axis]
+            yield part.node, SavedKey(key, tuple(begin), shape)
+        return

@@ -1,0 +1,1 @@
+"""Keras models as sources: what they take, how they are traced, what they answer."""

@@ -1,0 +1,242 @@
+"""The batches that fit trains on, looked at as they pass: training gets just the same ones."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any, List, Optional, Tuple
+
+import numpy as np
+import tensorflow as tf
+
+from ... import _tf
+from ...replicas import strategy_of
+from ...signature import Signature
+from .arguments import Arguments
+from .recorded_calls import call_of, recorded, spec_of_tensor
+
+_EXPERIMENTAL = tf.data.experimental
+_ROWS = 8  # of a batch, that are kept to prove files with
+
+
+class Batches:
+    """What one callback knows of the batches of the fit that it is in.
+
+    Attributes:
+      wanted: whether the next batch is to be kept.
+      rows: how many rows of it; None is all.
+      spec: what inputs are like, as tf.TensorSpec, ragged, sparse; None until the first batch,
+        and where no batch can be looked at.
+      inputs: those of the last batch that was kept: x of (x, y) and of (x, y, sample_weight).
+      called: what the model was called with in training, as specs, where that is known.
+      is_new: whether the model was called nowhere before.
+    """
+
+    def __init__(self) -> None:
+        self.wanted = True
+        self.rows: Optional[int] = None
+        self.spec: Any = None
+        self.inputs: Any = None
+        self.called: Optional[Arguments] = None
+        self.is_new = False
+
+    def begin(self, model: Any) -> bool:
+        """Look at what `model` is trained on, from now until `end`; returns whether that works."""
+        self.wanted, self.rows, self.spec, self.inputs = True, None, None, None
+        self.called, self.is_new = None, not getattr(model, "built", False)
+        return self.follow(model)
+
+    def follow(self, model: Any) -> bool:
+        """Go on looking where the model's train function may have been made anew."""
+        if not may_look(model):
+            return False
+        function = getattr(model, "train_function", None)
+        if function is None and _is_compiled(model):  # in a loop of train_on_batch
+            if not hasattr(model, "make_train_function"):  # TensorFlow 1.15's, when it is eager
+                return False
+            model.make_train_function()
+            function = model.train_function
+        if function is None:
+            return False
+        if not isinstance(function, _Passage):
+            function = model.train_function = _Passage(model, function)
+        function.admit(self)
+        return True
+
+    def end(self, model: Any) -> None:
+        """Leave the model as it was."""
+        function = getattr(model, "train_function", None)
+        if isinstance(function, _Passage) and function.dismiss(self):
+            model.train_function = function.original
+
+    def settle(self, signature: Signature, proves: bool) -> None:
+        """Keep from now on no more than what proves a file of this signature needs, if one does."""
+        fixed = any(info.shape and info.shape[0] is not None for info in signature.inputs)
+        self.rows = None if fixed else _ROWS
+        self.inputs = rows_of(self.inputs, self.rows) if proves else None
+
+    def keep(self, batch: Any, spec: Any) -> None:
+        """Note a batch (None where it cannot be held back), and what all of them are like."""
+        self.wanted = False
+        self.spec = _inputs_of(spec)
+        self.inputs = None if batch is None else rows_of(_inputs_of(batch), self.rows)
+
+
+def batch_of(inputs: Any) -> Batches:
+    """What is known where somebody gives a batch, as a model takes it."""
+    found = Batches()
+    found.inputs = tf.nest.map_structure(_as_tensor, inputs)
+    found.spec = spec_of(found.inputs)
+    return found
+
+
+def _as_tensor(leaf: Any) -> Any:
+    return leaf if leaf is None or hasattr(leaf, "shape") else np.asarray(leaf)
+
+
+def may_look(model: Any) -> bool:
+    """Whether a model's batches can be looked at once `fit` trains it."""
+    if _tf.graph_mode():
+        return False
+    return not getattr(strategy_of(model), "_should_use_with_coordinator", False)
+
+
+def _is_compiled(model: Any) -> bool:
+    return bool(getattr(model, "compiled", False) or getattr(model, "_is_compiled", False))
+
+
+class _Passage:
+    """A train function that shows batches to callbacks before it trains on them."""
+
+    def __init__(self, model: Any, original: Any) -> None:
+        self.original = original
+        self._model = model
+        self._admitted: List[Batches] = []
+        self._has_run = False
+
+    def admit(self, batches: Batches) -> None:
+        if self._has_run and batches not in self._admitted:
+            self._admitted = []  # of a fit that was broken off
+            self._has_run = False
+        if batches not in self._admitted:
+            self._admitted.append(batches)
+
+    def dismiss(self, batches: Batches) -> bool:
+        """Forget a callback; returns whether none is left."""
+        self._admitted = [other for other in self._admitted if other is not batches]
+        return not self._admitted
+
+    def __call__(self, *args: Any) -> Any:
+        self._has_run = True
+        wanting = [batches for batches in self._admitted if batches.wanted]
+        if wanting and args:
+            # the data comes last: JAX has the state before it
+            batch, spec, data = _looked_at(args[-1], _steps(self._model))
+            args = (*args[:-1], data)
+            fresh = [batches for batches in wanting if batches.spec is None]
+            for batches in wanting if spec is not None else ():
+                batches.keep(batch, spec)
+            if fresh:
+                return self._recorded(args, fresh)
+        return self.original(*args)
+
+    def _recorded(self, args: Any, fresh: List[Batches]) -> Any:
+        with recorded(self._model):
+            found = self.original(*args)
+        for batches in fresh:
+            batches.called = call_of(self._model)
+        return found
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "original":  # of a copy that is not all made yet
+            raise AttributeError(name)
+        return getattr(self.original, name)
+
+
+def _steps(model: Any) -> int:
+    """How many batches one call of the train function takes."""
+    steps = getattr(model, "steps_per_execution", None)
+    if not isinstance(steps, int):
+        steps = getattr(model, "_steps_per_execution", None)  # a variable in Keras 2
+    return 1 if steps is None else int(steps)
+
+
+def _looked_at(data: Any, steps: int) -> Tuple[Any, Any, Any]:
+    """The first batch and its spec, and what gives the same batches as `data`."""
+    if isinstance(data, (list, tuple)):  # of PyTorch
+        return (data[0], spec_of(data[0]), data) if data else (None, None, data)
+    if not hasattr(data, "__next__"):
+        return None, None, data
+    if hasattr(data, "element_spec"):
+        if not isinstance(data, tf.data.Iterator):  # of tf.distribute
+            return None, tf.nest.map_structure(_of_one_replica, data.element_spec), data
+        return _of_dataset(data, steps)
+    first = next(data, None)
+    if first is None:
+        return None, None, data
+    return first, spec_of(first), itertools.chain([first], data)
+
+
+def _of_dataset(iterator: Any, steps: int) -> Tuple[Any, Any, Any]:
+    """A fresh iterator of the next batches, of the same spec: so it needs no new trace."""
+    spec = iterator.element_spec
+    pulled = list(itertools.islice(_until_the_end(iterator), steps))
+    if not pulled:
+        return None, None, iterator
+    dataset: Any = None
+    for batch in pulled:
+        one = tf.data.Dataset.from_tensors(batch)
+        one = _EXPERIMENTAL.from_variant(_EXPERIMENTAL.to_variant(one), spec)
+        dataset = one if dataset is None else dataset.concatenate(one)
+    return pulled[0], spec, iter(dataset)
+
+
+def _until_the_end(iterator: Any) -> Any:
+    while True:
+        try:
+            yield next(iterator)
+        except (StopIteration, tf.errors.OutOfRangeError):
+            return
+
+
+def _of_one_replica(spec: Any) -> Any:
+    return getattr(spec, "_value_specs", [spec])[0]
+
+
+def _inputs_of(batch: Any) -> Any:
+    """x of what Keras takes for (x, y, sample_weight)."""
+    inputs = batch[0] if isinstance(batch, (list, tuple)) else batch
+    return tf.nest.map_structure(_present, inputs)
+
+
+def _present(leaf: Any) -> Any:
+    """None for the Optional by which Keras 3 has a dataset hold one."""
+    optional = (_EXPERIMENTAL.Optional, getattr(tf, "OptionalSpec", ()))
+    return None if isinstance(leaf, optional) else leaf
+
+
+def spec_of(values: Any) -> Any:
+    """What tensors or arrays of any backend are like, with any number of rows."""
+    return tf.nest.map_structure(_leaf_spec, values)
+
+
+def _leaf_spec(value: Any) -> Any:
+    spec = spec_of_tensor(value)
+    if not isinstance(spec, tf.TensorSpec) or not spec.shape.rank:
+        return spec
+    return tf.TensorSpec([None, *spec.shape.as_list()[1:]], spec.dtype)
+
+
+def rows_of(inputs: Any, count: Optional[int]) -> Any:
+    """The first rows of a batch, if all of its tensors have as many."""
+    leaves = [leaf for leaf in tf.nest.flatten(inputs) if hasattr(leaf, "shape")]
+    sizes = {leaf.shape[0] if len(leaf.shape) else None for leaf in leaves}
+    if count is None or len(sizes) != 1 or None in sizes:
+        return inputs
+    return tf.nest.map_structure(lambda leaf: _sliced(leaf, count), inputs)
+
+
+def _sliced(leaf: Any, count: int) -> Any:
+    if isinstance(leaf, tf.SparseTensor):
+        sizes = [count, *leaf.dense_shape.numpy().tolist()[1:]]
+        return tf.sparse.slice(leaf, [0] * len(sizes), sizes)
+    return leaf[:count] if hasattr(leaf, "shape") else leaf

@@ -1,0 +1,61 @@
+"""What random feeds of a Keras model may be: ids that its layers know, and what uint8 can hold."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from ...proof.feeds import VALUES
+from ...signature import TensorInfo
+
+_MOST = 64
+
+
+def hints_of(model: Any, taken: Sequence[TensorInfo]) -> Dict[str, Any]:
+    """{input: hint} as `random_feeds` takes them.
+
+    Args:
+      model: of any Keras.
+      taken: what it takes.
+    """
+    texts, numbers = _known(model)
+    hints: Dict[str, Any] = {}
+    for info in taken:
+        dtype = tf.as_dtype(info.dtype)
+        if dtype == tf.string and texts:
+            hints[info.name] = np.array(texts[:_MOST], object)
+        elif dtype.is_integer and numbers:
+            fit = [n for n in numbers if dtype.min <= n <= dtype.max]
+            if fit:
+                hints[info.name] = np.array(fit[-_MOST:], dtype.as_numpy_dtype)
+        elif dtype == tf.uint8:
+            hints[info.name] = VALUES
+    return hints
+
+
+def _known(model: Any) -> Any:
+    """The texts and the whole numbers that lookups and embeddings of a model have entries for."""
+    texts: List[bytes] = []
+    numbers: List[int] = []
+    rows: List[int] = []
+    for layer in getattr(model, "_flatten_layers", tuple)():
+        for entry in _vocabulary(layer):
+            if isinstance(entry, (str, bytes)):
+                texts.append(entry.encode() if isinstance(entry, str) else entry)
+            elif isinstance(entry, (int, np.integer)):
+                numbers.append(int(entry))
+        if type(layer).__name__ == "Embedding":
+            rows.append(int(layer.input_dim))
+    if not numbers and rows:
+        numbers = list(range(min(rows)))
+    return texts, numbers
+
+
+def _vocabulary(layer: Any) -> Sequence[Any]:
+    get = getattr(layer, "get_vocabulary", None)
+    try:
+        return list(get()) if get is not None else []
+    except Exception:  # it is not adapted yet
+        return []

@@ -1,0 +1,58 @@
+"""What a functional model makes of a batch before it computes: which Input layer gets what."""
+
+from __future__ import annotations
+
+from typing import Any, List, Mapping, Optional
+
+import numpy as np
+import tensorflow as tf
+
+from .arguments import Arguments
+from .input_types import functional_of
+
+
+def as_declared(model: Any, call: Arguments) -> Optional[List[Any]]:
+    """The tensors of a call in the order of the model's inputs; None where they are not all there.
+
+    A functional model takes a dict by the names of its Input layers, and one dimension of size 1
+    more or less than they say.
+    """
+    inputs = _inputs_of(model)
+    if inputs is None or not call.args:
+        return call.leaves
+    given, flat = call.args[0], tf.nest.flatten(inputs)
+    if isinstance(given, Mapping) and not isinstance(inputs, Mapping):
+        names = [_layer_of(tensor) for tensor in flat]
+        if not set(names) <= set(given):
+            return None
+        leaves = [given[name] for name in names]
+    elif isinstance(given, Mapping):
+        if not set(inputs) <= set(given):
+            return None
+        leaves = tf.nest.flatten({key: given[key] for key in inputs})
+    else:
+        leaves = call.leaves
+    if len(leaves) != len(flat):
+        return None
+    return [_of_rank(leaf, len(tensor.shape)) for leaf, tensor in zip(leaves, flat)]
+
+
+def _inputs_of(model: Any) -> Any:
+    try:
+        return functional_of(model).input
+    except (AttributeError, ValueError, RuntimeError):
+        return None
+
+
+def _layer_of(tensor: Any) -> str:
+    history = tensor._keras_history
+    return str(history.operation.name if hasattr(history, "operation") else history[0].name)
+
+
+def _of_rank(leaf: Any, rank: int) -> Any:
+    sizes = list(leaf.shape)
+    if isinstance(leaf, (tf.RaggedTensor, tf.SparseTensor)):
+        return leaf
+    if len(sizes) == rank + 1 and sizes[-1] == 1:
+        return leaf[..., 0]
+    return leaf[..., np.newaxis] if len(sizes) == rank - 1 else leaf

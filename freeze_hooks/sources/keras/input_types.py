@@ -1,0 +1,156 @@
+"""What a model of any Keras takes, and what it computes on."""
+
+from __future__ import annotations
+
+from typing import Any, Mapping, Optional
+
+import tensorflow as tf
+
+from ... import _tf
+from ...errors import FreezeError, NotFreezableError
+from .arguments import Arguments, readings, required
+
+
+def is_declared(model: Any) -> bool:
+    """Whether a model says itself what it takes, as functional ones do."""
+    return _declared(model) is not None
+
+
+def is_known(model: Any) -> bool:
+    """Whether a model can be planned without an input_signature, and without a batch."""
+    if not getattr(model, "built", False):
+        return False
+    return (_declared(model) or called_with(model) or built_with(model)) is not None
+
+
+def check_call(model: Any) -> None:
+    """Make sure that a model has something to freeze.
+
+    Raises:
+      FreezeError: it is no model.
+      NotFreezableError: it only holds others, which its train_step calls.
+    """
+    owner = next((kind for kind in type(model).__mro__ if "call" in vars(kind)), None)
+    if owner is None:
+        raise FreezeError(f"{model!r} is no Keras model; one in a file is to be loaded first")
+    of_keras = owner.__module__.split(".")[0] in ("keras", "tf_keras", "tensorflow")
+    if of_keras and owner.__name__ in ("Layer", "Model"):
+        raise NotFreezableError(
+            f"{model.name!r} ({type(model).__name__}) has no call(), which is what is frozen of a "
+            "model: give it one that calls the part to deploy, or write that part from a callback "
+            "of yours, with fh.plan_keras_model(part)"
+        )
+
+
+def backend_of(model: Any) -> str:
+    """The Keras backend that a model computes on: "tensorflow", "jax", "torch"..."""
+    keras = next((k for k in type(model).__mro__ if k.__module__.startswith("keras.src.")), None)
+    if keras is None:
+        return "tensorflow"
+    return str(__import__("keras").backend.backend())
+
+
+def functional_of(model: Any) -> Any:
+    """The functional model inside a Sequential of Keras 3; else the model."""
+    return getattr(model, "_functional", None) or model
+
+
+def declared(model: Any) -> Optional[Arguments]:
+    """What a functional or Sequential model declares that it takes, as specs.
+
+    Raises:
+      NotFreezableError: an input is no tensor, nor a sparse or ragged one.
+    """
+    specs = _declared(model)
+    return None if specs is None else Arguments((specs,))
+
+
+def called_with(model: Any) -> Optional[Arguments]:
+    """What a subclassed model of tf.keras or tf_keras was first called with."""
+    saved = _tf.called_with(model)
+    if saved is None:
+        return None
+    args, kwargs = saved
+    kwargs = {name: spec for name, spec in kwargs.items() if name not in ("training",)}
+    found = Arguments(tuple(args), kwargs)
+    several = len(found.named(model)) > 1  # TensorFlow's own names of placeholders say nothing
+    return found.filled(map(_nameless, found.leaves)) if several else found
+
+
+def _nameless(spec: Any) -> Any:
+    return tf.TensorSpec(spec.shape, spec.dtype) if isinstance(spec, tf.TensorSpec) else spec
+
+
+def built_with(model: Any) -> Optional[Arguments]:
+    """What a subclassed model of Keras 3 remembers: shapes, here as if they were of float32."""
+    shapes = getattr(model, "_build_shapes_dict", None)
+    if not shapes:
+        return None
+    named = {name[: -len("_shape")]: _specs_of_shapes(value) for name, value in shapes.items()}
+    if len(shapes) > 1:
+        return readings(model, named)[0]
+    return Arguments(tuple(named.values())) if len(required(model)) <= 1 else None
+
+
+def not_known(model: Any) -> FreezeError:
+    """What to raise where nothing tells what a model takes."""
+    why = "call it once, or give input_signature="
+    if getattr(model, "built", False):
+        why = "Keras has not kept all that it was called with: give input_signature="
+    return FreezeError(
+        f"what {model.name!r} takes is not known yet: {why}, "
+        "such as tf.TensorSpec([None, 28, 28, 1], tf.float32)"
+    )
+
+
+def opened(model: Any, specs: Any) -> Any:
+    """Specs without the batch size that Keras took from a call; None where it was declared."""
+    if not _is_inferred(model) or not isinstance(specs, tf.TensorSpec) or not specs.shape.rank:
+        return None
+    if specs.shape[0] is None:
+        return None
+    return tf.TensorSpec([None] + specs.shape.as_list()[1:], specs.dtype)
+
+
+def _is_inferred(model: Any) -> bool:
+    """Whether a Sequential took its input's shape from a call."""
+    if hasattr(model, "_has_explicit_input_shape"):  # Keras 2
+        return not model._has_explicit_input_shape
+    layers = getattr(model, "_layers", None) or []
+    if not hasattr(model, "_functional") or len(layers) < 2:
+        return False
+    config = getattr(getattr(layers[0], "_auto_config", None), "config", {})
+    given = {key for key, value in config.items() if value is not None and value is not False}
+    if given != {"batch_shape", "dtype"}:  # which Sequential.build gives its own InputLayer
+        return False
+    return not hasattr(layers[1], "input_shape") or _is_inferred(layers[1])
+
+
+def _declared(model: Any) -> Any:
+    try:
+        inputs = functional_of(model).input
+    except (AttributeError, ValueError, RuntimeError):
+        return None
+    return None if inputs is None else tf.nest.map_structure(_spec_of, inputs)
+
+
+def _specs_of_shapes(shapes: Any) -> Any:
+    if isinstance(shapes, Mapping):
+        return {key: _specs_of_shapes(value) for key, value in shapes.items()}
+    if shapes and not all(size is None or isinstance(size, int) for size in shapes):
+        return type(shapes)(_specs_of_shapes(value) for value in shapes)
+    return tf.TensorSpec([None] + list(shapes[1:]), tf.float32)
+
+
+def _spec_of(tensor: Any) -> Any:
+    spec = getattr(tensor, "type_spec", None)  # of Keras 2
+    if isinstance(spec, (tf.SparseTensorSpec, tf.RaggedTensorSpec)):
+        return spec
+    if spec is not None and not isinstance(spec, tf.TensorSpec):
+        raise NotFreezableError(f"input {tensor.name!r} is a {type(spec).__name__}, not a tensor")
+    dtype = tf.as_dtype(tensor.dtype)
+    if getattr(tensor, "sparse", False):
+        return tf.SparseTensorSpec(tensor.shape, dtype)
+    if getattr(tensor, "ragged", False):
+        return tf.RaggedTensorSpec(tensor.shape, dtype, getattr(tensor, "ragged_rank", None) or 1)
+    return tf.TensorSpec(tensor.shape, dtype)

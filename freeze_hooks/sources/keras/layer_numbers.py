@@ -1,0 +1,44 @@
+"""Numbers and switches that layers of the user's own have, for a copy that Keras makes by their
+config: what a callback has set since a layer was made need not stand there."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Iterable, List, Sequence, Tuple
+
+import numpy as np
+
+from ...plan.fingerprint.named_in_code import is_library
+from ...plan.fingerprint.traced_from import layer_class, names_of_bare
+from ...plan.fingerprint.value_images import image
+
+Numbers = Tuple[str, Dict[str, Any]]  # of one layer: its class's name, and {attribute: value}
+_KINDS = (bool, int, float, complex, np.generic)
+
+
+def numbers_of(layers: Iterable[Any]) -> List[Numbers]:
+    """The numbers among each layer's attributes; none of Keras's own layers, whose configs say
+    all."""
+    return [(type(layer).__qualname__, _numbers(layer)) for layer in layers]
+
+
+def set_numbers(layers: Sequence[Any], numbers: Sequence[Numbers]) -> None:
+    """Give the copies of layers, in the same order, the numbers that the layers have."""
+    if [type(layer).__qualname__ for layer in layers] != [kind for kind, _ in numbers]:
+        return
+    for layer, (_, known) in zip(layers, numbers):
+        own = _numbers(layer)
+        for name, value in known.items():
+            if name in own and image(own[name]) != image(value):
+                setattr(layer, name, value)
+
+
+def _numbers(layer: Any) -> Dict[str, Any]:
+    kind: Any = type(layer)
+    if is_library(kind.__module__):
+        return {}
+    notes = names_of_bare(layer_class(kind))
+    return {
+        name: value
+        for name, value in vars(layer).items()
+        if isinstance(value, _KINDS) and name not in notes and not name.startswith("_self_")
+    }

@@ -1,0 +1,247 @@
+"""What is frozen of a Keras model: its call for inference, under Keras's own names."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
+
+from ... import _tf
+from ...errors import FreezeError
+from ...plan.spec import FreezeSpec, Verify, Verifying
+from ...proof.op_effects import changes
+from ...replicas import reduced_on_read
+from ...training.metrics import averages_of
+from ..function import plan_concrete
+from ..function_plan import FunctionPlan
+from ..naming import Naming, apart
+from ..session import Artifact, Freezer, warn_of
+from .answers import Taken, follow
+from .arguments import Arguments
+from .batches import Batches, batch_of
+from .end_names import input_names, output_names, renumbered_as_keras_2, scopes_of
+from .input_types import backend_of, check_call
+from .trace import serving, traced
+
+_PHASE = re.compile(r"keras_learning_phase(_\d+)?$")
+
+
+def plan_keras_model(
+    model: Any,
+    *,
+    input_signature: Any = None,
+    ema: Optional[str] = None,
+    lower_control_flow: bool = False,
+    weights: Optional[str] = None,
+    check_numerics: str = "warn",
+    optimize: bool = False,
+    verify: Verifying = None,
+) -> FunctionPlan:
+    """Plan a Keras model's inference once, for files of it to be written as often as wanted.
+
+        plan = fh.plan_keras_model(model)
+        plan.write("model.pb", step=100)
+
+    Args:
+      model: a built model of Keras 3, tf_keras or TensorFlow 1.15's tf.keras. It is traced with
+        training=False; on Keras's JAX and PyTorch backends, in a process of its own.
+      input_signature: for a subclassed model, what says shapes, dtypes and names of its inputs: a
+        tf.TensorSpec or a nested structure of them, as the first argument of its call takes; of
+        several arguments, a list of these, or a dict by the arguments' names.
+      ema: "optimizer" freezes the averages that an optimizer with use_ema=True keeps.
+      lower_control_flow: write conditionals and loops as Switch, Merge, Enter... (TensorFlow 1's)
+        instead of functions.
+      weights, check_numerics, optimize: as in FreezeHook.
+      verify: as in FreezeHook: True, a dict of sample feeds, or fh.Verify; or a batch, as the
+        model itself takes it. Compared is with what the model's own call answers to the same
+        numbers, in their own dtypes, with training=False.
+
+    Returns:
+      The plan. Inputs are called as the model's Input layers or the keys of its inputs, outputs
+      as its output layers or the keys of its outputs; where there is neither, "inputs" and
+      "output_0".
+
+    Raises:
+      FreezeError: the model is not built, or it cannot be frozen.
+    """
+    form: Dict[str, Any] = {
+        "input_signature": input_signature,
+        "ema": ema,
+        "lower_control_flow": lower_control_flow,
+        "weights": weights,
+        "check_numerics": check_numerics,
+        "optimize": optimize,
+        "verify": verify,
+    }
+    return plan_seen(model, None, **form)
+
+
+def plan_seen(
+    model: Any, seen: Optional[Batches], *, input_signature: Any, ema: Optional[str], **form: Any
+) -> FunctionPlan:
+    """As `plan_keras_model`, of a model whose batches of training were looked at.
+
+    Args:
+      seen: tells what a model takes that does not declare it, and is what `verify=True` compares
+        on; it may change while the plan is in use.
+    """
+    if ema not in (None, "optimizer"):
+        raise FreezeError(f'ema= is "optimizer" or None for a Keras model, not {ema!r}')
+    check_call(model)
+    verify = form["verify"]
+    if verify is not None and not isinstance(verify, (bool, Mapping, Verify)):  # a batch
+        seen, form["verify"] = batch_of(verify), True
+    if _tf.graph_mode():
+        return _plan_graph_model(model, ema, form)
+
+    def plan() -> FunctionPlan:
+        made = _plan(model, seen, input_signature, ema, dict(form))
+        return made.follow(model, plan)
+
+    return plan()
+
+
+def _plan(
+    model: Any,
+    seen: Optional[Batches],
+    input_signature: Any,
+    ema: Optional[str],
+    form: Dict[str, Any],
+) -> FunctionPlan:
+    if backend_of(model) != "tensorflow":
+        from .other_backends import plan_elsewhere
+
+        return plan_elsewhere(model, seen, input_signature, ema, form)
+    plan, taken, alike = plan_traced(model, traced(model, input_signature, seen), ema, form)
+    return follow(plan, model, taken, seen, ema, form) if alike else plan
+
+
+def plan_traced(
+    model: Any, found: Tuple[Arguments, Any], ema: Optional[str], form: Mapping[str, Any]
+) -> Tuple[FunctionPlan, Taken, bool]:
+    """Plan a model that computes on TensorFlow, eagerly.
+
+    Args:
+      model: the model.
+      found: what it takes, and its trace.
+      ema, form: arguments of `plan_keras_model`.
+
+    Returns:
+      The plan, what its files take, and whether they answer as the model's own call does; where
+      replicas differ, none does.
+    """
+    arguments, concrete = found
+    inputs = apart(input_names(model, arguments))
+    outputs = apart(output_names(model, concrete.structured_outputs))
+    naming = Naming(inputs, outputs, _variable_names(model), scopes_of(model))
+    replaced = _averages(model) if ema else None
+    reduced = reduced_on_read(map(_tensorflow_value, _variables(model)))
+    serve = serving(model, arguments)
+    plan = plan_concrete(concrete, naming, replaced, reduced, serve, **form)
+    taken = Taken(arguments, inputs, outputs, changes(concrete.graph.as_graph_def()))
+    return plan, taken, not reduced
+
+
+def freeze_keras_model(
+    model: Any,
+    path: str,
+    *,
+    input_signature: Any = None,
+    ema: Optional[str] = None,
+    lower_control_flow: bool = False,
+    weights: Optional[str] = None,
+    check_numerics: str = "warn",
+    optimize: bool = False,
+    verify: Verifying = None,
+) -> Artifact:
+    """Freeze a Keras model with its present weights to one `.pb` file.
+
+        fh.freeze_keras_model(model, "model.pb")
+
+    Args:
+      path: the file to write; its directory must exist. `path + ".json"` describes it.
+      model, input_signature, ema, lower_control_flow, weights, check_numerics,
+        optimize, verify: as in `plan_keras_model`.
+
+    Returns:
+      The Artifact that was written.
+
+    Raises:
+      FreezeError: the model is not built, or it cannot be frozen. Nothing is written then.
+      OSError: the file cannot be written; what was at `path` stays.
+    """
+    plan = plan_keras_model(
+        model,
+        input_signature=input_signature,
+        ema=ema,
+        lower_control_flow=lower_control_flow,
+        weights=weights,
+        check_numerics=check_numerics,
+        optimize=optimize,
+        verify=verify,
+    )
+    warn_of(plan.findings)
+    return plan.write(path)
+
+
+def handles_of(variable: Any) -> Iterator[Any]:
+    """The resource handles of a variable of any Keras; one a replica where it is mirrored."""
+    for part in _tf.replicas_of(_tensorflow_value(variable)):
+        yield part.handle
+
+
+def _tensorflow_value(variable: Any) -> Any:
+    """The tf.Variable of a variable of any Keras, or what tf.distribute has in its place."""
+    return variable if callable(getattr(variable, "value", None)) else variable.value
+
+
+def _variables(model: Any) -> List[Any]:
+    """A model's variables, without the look-up layers' vocabularies that tf_keras lists too."""
+    return [variable for variable in model.variables if hasattr(variable, "dtype")]
+
+
+def _variable_names(model: Any) -> Dict[int, str]:
+    names: Dict[int, str] = {}
+    for variable in _variables(model):
+        name = getattr(variable, "path", None) or variable.name.split(":")[0]
+        names.update((id(handle), apart([name])[0]) for handle in handles_of(variable))
+    return names
+
+
+def _averages(model: Any) -> Callable[[Any], Any]:
+    """From a variable's handle to that of its average, as the optimizer keeps it."""
+    averages: Dict[int, Any] = {}
+
+    def average(handle: Any) -> Any:
+        if not averages:
+            for variable, averaged in averages_of(model):
+                averages.update(zip(map(id, handles_of(variable)), handles_of(averaged)))
+        return averages.get(id(handle), handle)
+
+    return average
+
+
+def _plan_graph_model(model: Any, ema: Optional[str], form: Mapping[str, Any]) -> FunctionPlan:
+    backend = _tf.keras_backend(model)
+    if ema:
+        raise FreezeError("in graph mode, Keras's optimizers keep no averages: leave out ema=")
+    if not getattr(model, "outputs", None):
+        raise FreezeError(f"{model.name!r} is not built yet: call or train it once")
+    inputs = apart(renumbered_as_keras_2(model.input_names))
+    outputs = apart(model.output_names)
+    session = backend.get_session()
+    # what the backend calls its learning phase is a number where a strategy trains
+    phases = [op.name for op in session.graph.get_operations() if _PHASE.match(op.name)]
+    spec = FreezeSpec.make(
+        dict(zip(outputs, model.outputs)),
+        dict(zip(inputs, model.inputs)),
+        dict.fromkeys(phases, False),
+        runs=tuple(getattr(update, "op", update).name for update in model.state_updates),
+        **form,
+    )
+    freezer = Freezer(session.graph, spec)
+    return FunctionPlan(
+        freezer.plan,
+        lambda: freezer.read(backend.get_session()),
+        expected=lambda: freezer.expected(backend.get_session()),
+        run=lambda tensor: backend.get_session().run(tensor),
+    )

@@ -1,0 +1,274 @@
+"""Keras 3 on JAX or PyTorch: the plan is made on TensorFlow, the values come from the training."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import os
+import pickle
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from ... import _tf, errors
+from ...errors import FreezeError, NotFreezableError
+from ...frozen.stream import Value
+from ...own_lines import own_line_of_crash, shown, told
+from ...plan.compiler import FreezePlan, Slot
+from ...proof.keras_call import array_of
+from ...training.metrics import averages_of, synchronize
+from ...values.session_reads import as_value
+from ..function_plan import FunctionPlan
+from .answers import follow
+from .arguments import Arguments, readings
+from .batches import Batches
+from .input_types import backend_of, built_with, declared, not_known, opened
+from .layer_numbers import numbers_of
+from .own_things import Thing, asked_for, named_apart, packed, things_of
+from .worker_protocol import ANSWER, MODEL, TASK, Answer, Task
+
+# The path comes first: it may be by it that freeze_hooks and the model's modules are found.
+_RUN = (
+    "import sys; where, sys.path[:] = sys.argv[1], sys.argv[2:]; "
+    "from freeze_hooks.sources.keras.worker import main; main(where)"
+)
+_ENVIRONMENT = {
+    "KERAS_BACKEND": "tensorflow",
+    "PYTHONFAULTHANDLER": "1",
+    "CUDA_VISIBLE_DEVICES": "-1",  # the training has the accelerators
+    "JAX_PLATFORMS": "cpu",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+}
+_COUNTED = re.compile(r"(_\d+)+(?=/|$)")
+_FATAL = "Fatal Python error"
+_TOLD = 4000  # characters of what a process said before it ended
+_WRAPPERS = ("JaxLayer", "FlaxLayer", "TorchModuleWrapper")
+
+
+class ElsewhereError(Exception):
+    """What another process said of an error: its traceback, as text."""
+
+
+def plan_elsewhere(
+    model: Any,
+    seen: Optional[Batches],
+    input_signature: Any,
+    ema: Optional[str],
+    form: Mapping[str, Any],
+) -> FunctionPlan:
+    """Plan a model of another backend in a process that runs Keras on TensorFlow.
+
+    Args:
+      model, input_signature, ema: as in `plan_keras_model`.
+      seen: as in `plan_seen`.
+      form: its other arguments.
+
+    Raises:
+      FreezeError: the model cannot be saved, loaded on TensorFlow, or frozen.
+    """
+    synchronize(model)
+    task = _task(model, seen, input_signature, dict(form, verify=None))
+    answer = _ask(model, task)
+    return follow(_plan_of(model, answer, ema), model, answer.taken, seen, ema, form)
+
+
+def _task(model: Any, seen: Optional[Batches], input_signature: Any, form: Dict[str, Any]) -> Task:
+    given, said = input_signature, declared(model)
+    shapes = spec = inputs = wider = None
+    if given is not None:
+        _build(model, readings(model, given))
+    elif said is not None:
+        given, wider = said.args[0], opened(model, said.args[0])
+    elif seen is not None and seen.spec is not None:
+        spec = seen.spec
+        inputs = tf.nest.map_structure(array_of, seen.inputs)
+        _build(model, [Arguments((spec,))])
+    else:
+        shapes = built_with(model)
+        if shapes is None:
+            raise not_known(model)
+    layers = list(_layers(model))
+    _refuse_wrappers(model, layers)
+    numbers = numbers_of(layers)
+    return Task(given, spec, inputs, shapes, form, (), _settings(), numbers, wider)
+
+
+def _build(model: Any, meanings: Sequence[Arguments]) -> None:
+    """Call a model that is not built yet with symbols, by the first meaning that works."""
+    import keras
+
+    def symbol(spec: Any) -> Any:
+        return keras.KerasTensor(tuple(spec.shape), spec.dtype.name)
+
+    failure: Optional[Exception] = None
+    for arguments in meanings if not model.built else ():
+        call = arguments.filled(map(symbol, arguments.leaves))
+        try:
+            model(*call.args, **call.kwargs)
+            return
+        except Exception as error:
+            failure = failure or error
+    if failure is not None:
+        raise failure
+
+
+def _layers(model: Any) -> Iterator[Any]:
+    yield model
+    yield from model._flatten_layers(include_self=False)
+
+
+def _refuse_wrappers(model: Any, layers: Sequence[Any]) -> None:
+    import keras
+
+    for layer in layers:
+        for wrapper in _WRAPPERS:
+            kind: Any = getattr(keras.layers, wrapper, ())
+            if isinstance(layer, kind):
+                raise NotFreezableError(
+                    f"layer {layer.name!r} of {model.name!r} is a {wrapper}, whose code cannot run "
+                    "on TensorFlow: write it with Keras layers and keras.ops"
+                )
+
+
+def _settings() -> Dict[str, Any]:
+    import keras
+
+    names = ("floatx", "epsilon", "image_data_format")
+    return {name: getattr(keras.config, name)() for name in names}
+
+
+def _saved(model: Any, path: str) -> List[Thing]:
+    """Save a model; returns the user's own classes and functions that it needs."""
+    things, registered = things_of(_layers(model))
+    with named_apart(things) as named:
+        try:
+            model.save(path)
+        except Exception as error:
+            raise NotFreezableError(
+                f"{model.name!r} cannot be saved as a .keras file, by which it goes to the process "
+                f"that plans it on TensorFlow: {told(error)}"
+            ) from error
+    return packed(named, registered, asked_for(path))
+
+
+def _ask(model: Any, task: Task) -> Answer:
+    with tempfile.TemporaryDirectory(prefix="freeze_hooks-") as where:
+        things = _saved(model, os.path.join(where, MODEL))
+        task = dataclasses.replace(task, things=things)
+        with open(os.path.join(where, TASK), "wb") as file:
+            pickle.dump(task, file)
+        path = [entry for entry in sys.path if isinstance(entry, str)]
+        run = subprocess.run(
+            [sys.executable, "-c", _RUN, where, *path],
+            env={**os.environ, **_ENVIRONMENT},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        try:
+            with open(os.path.join(where, ANSWER), "rb") as file:
+                answer = pickle.load(file)
+        except OSError:
+            raise _ended(model, run.returncode, run.stderr.decode(errors="replace")) from None
+    if answer.error is not None:
+        raise _error_of(model, answer) from ElsewhereError(answer.trace)
+    return answer
+
+
+def _ended(model: Any, code: int, words: str) -> FreezeError:
+    """The error of a process that ended without an answer."""
+    fatal = words.find(_FATAL)
+    words = words[fatal:] if fatal >= 0 else words[-_TOLD:]
+    line = own_line_of_crash(words)
+    how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+    return FreezeError(
+        ("" if line is None else shown(line) + "\n")
+        + f"the process that plans {model.name!r} on TensorFlow {how}: "
+        + (words.strip() or "it said nothing")
+    )
+
+
+def _error_of(model: Any, answer: Answer) -> FreezeError:
+    if answer.kind is not None:  # one of our own says itself what is wrong
+        return getattr(errors, answer.kind)(answer.error)
+    culprit = f"{answer.layer} of {model.name!r}" if answer.layer else repr(model.name)
+    line = "" if answer.line is None else shown(answer.line) + "\n"
+    return NotFreezableError(
+        f"{line}{answer.error}\n"
+        f"{culprit} cannot run on TensorFlow, as a frozen file needs it to: its layers must "
+        "compute by keras.ops alone, and it must load by keras.saving.load_model"
+    )
+
+
+def _plan_of(model: Any, answer: Answer, ema: Optional[str]) -> FunctionPlan:
+    plan: FreezePlan = answer.plan
+    variables = [_counterpart(model, slot, place) for slot, place in zip(plan.slots, answer.places)]
+    dtypes = [_tf.numpy_dtype(slot.variable.dtype) for slot in plan.slots]
+    shared = backend_of(model) == "jax"
+
+    def values() -> Iterator[Value]:
+        averages = {id(v): average for v, average in averages_of(model)} if ema else {}
+        for variable, dtype in zip(variables, dtypes):
+            yield as_value(_array(averages.get(id(variable), variable), shared, dtype))
+
+    return FunctionPlan(plan, values)
+
+
+def _counterpart(model: Any, slot: Slot, place: Any) -> Any:
+    """The variable of this process that a slot's is a copy of."""
+    index, path = place
+    if index is None:
+        raise NotFreezableError(
+            f"variable {slot.variable.node!r} is not among the variables of {model.name!r}: "
+            "make it with add_weight(), or assign its layer to an attribute of the model"
+        )
+    variable = dict(enumerate(model.variables)).get(index)
+    if (
+        variable is None
+        or not _same_name(variable.path, path)
+        or tuple(variable.shape) != slot.variable.shape
+    ):
+        here = "none" if variable is None else f"{variable.path!r}, {list(variable.shape)}"
+        raise NotFreezableError(
+            f"loaded on TensorFlow, {model.name!r} has other variables than here: there it uses "
+            f"{path!r}, {slot.variable.shape}, where here is {here}; its layers must make the same "
+            "variables in the same order on every backend"
+        )
+    _check_dtype(variable, slot)
+    return variable
+
+
+def _same_name(here: str, there: str) -> bool:
+    """Whether two paths end alike: what is before depends on how a model was built.
+
+    So do the numbers by which Keras counts the layers of a process.
+    """
+    pairs = zip(_COUNTED.sub("", here).split("/")[::-1], _COUNTED.sub("", there).split("/")[::-1])
+    return all(a == b for a, b in itertools.islice(pairs, 2))  # a layer's and a variable's
+
+
+def _check_dtype(variable: Any, slot: Slot) -> None:
+    there = tf.as_dtype(slot.variable.dtype)
+    here = tf.as_dtype(str(variable.dtype))
+    if here == there or (here.is_integer and there.is_integer):  # seeds differ in width
+        return
+    raise NotFreezableError(
+        f"variable {variable.path!r} is {here.name} here, but {there.name} on TensorFlow: give "
+        "its layer a dtype"
+    )
+
+
+def _array(variable: Any, shared: bool, dtype: Any) -> Any:
+    """A variable's value now, that stays as it is while training goes on."""
+    import keras
+
+    # PyTorch updates in place, so this copies. JAX does not reuse a donated buffer that an array
+    # still looks at.
+    array = np.asarray(variable.value) if shared else keras.ops.convert_to_numpy(variable.value)
+    return array.astype(dtype, copy=False)

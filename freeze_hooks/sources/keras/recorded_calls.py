@@ -1,0 +1,76 @@
+"""What a model of Keras 3 is called with while it is trained, which a train_step may choose."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import weakref
+from typing import Any, Iterator, Mapping, Optional
+
+import tensorflow as tf
+
+from .arguments import Arguments, is_tensor, packed_by_name, required
+
+_recorded: Any = weakref.WeakKeyDictionary()
+
+
+def call_of(model: Any) -> Optional[Arguments]:
+    """Specs of the first call of a model that was recorded; None if none was."""
+    found: Optional[Arguments] = _recorded.get(model)
+    return found
+
+
+@contextlib.contextmanager
+def recorded(model: Any) -> Iterator[None]:
+    """Record what the model's call gets meanwhile; a trace that was made before calls it no more.
+
+    Keras 2 keeps that itself.
+    """
+    if hasattr(model, "save_spec"):
+        yield
+        return
+    attributes, original = vars(model), model.call
+    own = "call" in attributes
+
+    @functools.wraps(original)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if model not in _recorded:
+            _recorded[model] = _as_specs(model, Arguments(args, kwargs))
+        return original(*args, **kwargs)
+
+    attributes["call"] = call
+    try:
+        yield
+    finally:
+        if own:
+            attributes["call"] = original
+        else:
+            attributes.pop("call", None)
+
+
+def _as_specs(model: Any, arguments: Arguments) -> Arguments:
+    needed, given = required(model), dict(arguments.kwargs)
+    for name in packed_by_name(model):  # Keras binds what **kwargs takes under its own name
+        more = given.pop(name, {})
+        given.update(more if isinstance(more, Mapping) else {name: more})
+    kwargs = {
+        name: value
+        for name, value in given.items()
+        if name != "training" and (value is not None or name in needed)
+    }
+    found = Arguments(arguments.args, kwargs).begun_by_position(model)
+    return found.filled(spec_of_tensor(leaf) for leaf in found.leaves)
+
+
+def spec_of_tensor(value: Any) -> Any:
+    """What a tensor or array of any backend is like, with all sizes that are known."""
+    if isinstance(value, (tf.RaggedTensor, tf.SparseTensor)):
+        return tf.type_spec_from_value(value)
+    if not is_tensor(value):
+        return value
+    name = str(getattr(value.dtype, "name", value.dtype)).split(".")[-1]  # "torch.uint8"
+    text = value.dtype == tf.string or getattr(value.dtype, "kind", "") in ("O", "S", "U")
+    dtype = tf.string if text else tf.as_dtype(name)
+    if getattr(value.shape, "rank", 0) is None:
+        return tf.TensorSpec(None, dtype)
+    return tf.TensorSpec([None if size is None else int(size) for size in value.shape], dtype)

@@ -1,0 +1,169 @@
+"""Which sizes of a Keras model's inputs stay open: those of which it answers to others too."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Collection, Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+import tensorflow as tf
+
+from ... import _tf
+from ...errors import NotFreezableError
+from ...proof.keras_call import answers_of
+from ...proof.op_effects import changes
+from ...proof.tolerance import difference, scale
+from .arguments import Arguments
+from .end_names import input_names
+
+Trace = Callable[[Arguments], Any]
+Place = Tuple[int, int]  # of a size: which leaf, which dimension
+_NUMBERS = (tf.int32, tf.int64, tf.string, tf.bool)  # of which a second dimension may be time
+_TOLERANCE = 1e-3  # of two ways to compute the same, at the same sizes
+_REFUSED = (ValueError, TypeError, IndexError, KeyError, RuntimeError, tf.errors.OpError)
+
+
+def traced_open(
+    model: Any, arguments: Arguments, sample: Optional[Arguments], trace: Trace
+) -> Tuple[Arguments, Any]:
+    """What a model takes, with as many sizes open as it tolerates, and its trace.
+
+    A size is opened if the trace answers, with it as it is and with another one, what the model's
+    own call does. It is warned of those that stay closed.
+
+    Args:
+      model: the model.
+      arguments: specs of what it was called with.
+      sample: tensors of that; without, numbers are made up.
+      trace: makes a ConcreteFunction, or raises NotFreezableError.
+
+    Raises:
+      NotFreezableError: it cannot be traced at all.
+    """
+    sample = sample or arguments.filled(map(_made_up, arguments.leaves))
+    groups = _closed(arguments)
+    found = _opened(model, arguments, sample, groups, trace) if groups else None
+    if found is not None:
+        return found
+    for group in groups if len(groups) > 1 else ():
+        found = _opened(model, arguments, sample, [group], trace)
+        if found is not None:
+            arguments, concrete = found
+            _warn_of_closed(model, arguments)
+            return arguments, concrete
+    try:
+        concrete = trace(arguments)
+    except NotFreezableError:
+        arguments = arguments.filled(map(_as_it_is, arguments.leaves, sample.leaves))
+        concrete = trace(arguments)
+    _warn_of_closed(model, arguments)
+    return arguments, concrete
+
+
+def _closed(arguments: Arguments) -> List[List[Place]]:
+    """The sizes that may be opened, equal ones together, which may depend on each other."""
+    groups: Dict[Tuple[bool, int], List[Place]] = {}
+    for i, spec in enumerate(arguments.leaves):
+        if not isinstance(spec, tf.TensorSpec) or not spec.shape.rank:
+            continue
+        last = spec.shape.rank - (spec.shape.rank > 2 or spec.dtype not in _NUMBERS)
+        for axis, size in enumerate(spec.shape.as_list()[: max(1, last)]):
+            if size is not None:
+                groups.setdefault((axis > 0, size), []).append((i, axis))
+    return list(groups.values())
+
+
+def _opened(
+    model: Any,
+    arguments: Arguments,
+    sample: Arguments,
+    groups: Sequence[Sequence[Place]],
+    trace: Trace,
+) -> Optional[Tuple[Arguments, Any]]:
+    places = {place for group in groups for place in group}
+    wider = arguments.filled(
+        _with_open(spec, [axis for leaf, axis in places if leaf == i])
+        for i, spec in enumerate(arguments.leaves)
+    )
+    try:
+        concrete = trace(wider)
+    except NotFreezableError:
+        return None
+    if changes(concrete.graph.as_graph_def()):
+        return None  # to try it would change the model
+    if not _agree(model, concrete, sample):
+        return None
+    others = (resized(sample, places, more) for more in (True, False))
+    return (wider, concrete) if any(_agree(model, concrete, o) for o in others) else None
+
+
+def _agree(model: Any, concrete: Any, given: Arguments) -> bool:
+    """Whether a trace answers as the model's own call does, which takes what it is given."""
+    try:
+        live = answers_of(model, given.args, given.kwargs)
+        answer = concrete(*map(tf.convert_to_tensor, given.leaves))
+    except _REFUSED:
+        return False
+    flat = tf.nest.flatten(answer, expand_composites=True)
+    found = [tensor.numpy() for tensor in flat if tensor is not None]
+    return len(found) == len(live) and all(
+        difference(one, other) <= _TOLERANCE * scale(other) for one, other in zip(found, live)
+    )
+
+
+def _with_open(spec: Any, axes: Sequence[int]) -> Any:
+    if not axes:
+        return spec
+    sizes = [None if i in axes else size for i, size in enumerate(spec.shape.as_list())]
+    return tf.TensorSpec(sizes, spec.dtype, spec.name)
+
+
+def _as_it_is(spec: Any, value: Any) -> Any:
+    """A spec with all of the sizes of a sample."""
+    if not isinstance(spec, tf.TensorSpec):
+        return spec
+    return tf.TensorSpec(np.shape(value), spec.dtype, spec.name)
+
+
+def resized(sample: Arguments, places: Collection[Place], more: bool) -> Arguments:
+    """The sample with twice, or half, of some sizes."""
+    leaves = []
+    for i, value in enumerate(sample.leaves):
+        for axis in sorted(axis for leaf, axis in places if leaf == i):
+            size = int(value.shape[axis])
+            wanted = range(2 * size) if more else range(max(1, size // 2))
+            value = tf.gather(value, [place % size for place in wanted], axis=axis)
+        leaves.append(value)
+    return sample.filled(leaves)
+
+
+def _made_up(spec: Any) -> Any:
+    """Numbers of a spec's kind, where there is no batch to take them from."""
+    random = np.random.RandomState(0)
+    if not isinstance(spec, tf.TensorSpec):
+        raise NotFreezableError(f"a batch is needed to try {spec!r}")
+    sizes = [2 if size is None else size for size in spec.shape.as_list()]
+    if spec.dtype == tf.string:
+        return tf.fill(sizes, "0")
+    if spec.dtype.is_floating or spec.dtype.is_complex:
+        return tf.cast(random.randn(*sizes), spec.dtype)
+    most = 255 if spec.dtype == tf.uint8 else 1
+    return tf.cast(random.randint(0, most + 1, sizes), spec.dtype)
+
+
+def _warn_of_closed(model: Any, arguments: Arguments) -> None:
+    closed = _closed(arguments)
+    if not closed:
+        return
+    names = input_names(model, arguments)
+    told, wider = [], arguments.leaves
+    for i, spec in enumerate(arguments.leaves):
+        axes = [axis for group in closed for leaf, axis in group if leaf == i]
+        if axes:
+            wider[i] = _with_open(spec, axes)
+            told.append(f"{names[i]!r} is {spec.shape.as_list()}")
+    example = ", ".join(f"tf.TensorSpec({s.shape.as_list()}, tf.{s.dtype.name})" for s in wider)
+    _tf.warn(
+        f"{model.name!r}: its files take inputs of the first batch's sizes alone, for the model "
+        f"does not answer to others, or could not be asked: {', '.join(told)}; if it should, "
+        f"input_signature= opens them, or an error says why it cannot: {example}"
+    )

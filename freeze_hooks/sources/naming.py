@@ -1,0 +1,143 @@
+"""What the inputs, outputs and variables of a traced function are called."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import Any, Callable, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
+
+import tensorflow as tf
+
+from ..frozen.composites import part_names
+from ..graph.names import unique
+
+_Path = Tuple[Union[str, int], ...]  # keys and fields, and positions
+
+
+@dataclasses.dataclass(frozen=True)
+class Naming:
+    """What the nodes of a traced function are called.
+
+    Attributes:
+      inputs: one name for each input that is a tensor, in order.
+      outputs: the same of its outputs; None leaves them the names that they have.
+      variables: {id of a variable's handle: its name}.
+      is_scope: which leading name scopes to leave out.
+    """
+
+    inputs: Sequence[str]
+    outputs: Optional[Sequence[str]]
+    variables: Mapping[int, str]
+    is_scope: Callable[[str], bool] = lambda scope: False
+
+
+def keys_of(structure: Any, default: str) -> List[str]:
+    """A name for each tensor of a nested structure: the keys that lead to it, joined by "_".
+
+    What has only positions is called `default_0`, `default_1`... A ragged or sparse tensor is
+    several, with their own names behind its own: `spread`.
+    """
+    return apart(spread(structure, stems_of(structure, default)))
+
+
+def stems_of(structure: Any, default: str) -> List[str]:
+    """As `keys_of`, with one name for a ragged or sparse tensor."""
+    paths = [path for path, _ in leaves(structure)]
+    return [_stem(path, f"{default}_{i}", default) for i, path in enumerate(paths)]
+
+
+def _stem(path: _Path, numbered: str, default: str) -> str:
+    if not any(isinstance(part, str) for part in path):
+        return numbered
+    return "_".join(map(str, path if isinstance(path[0], str) else (default, *path)))
+
+
+def spread(structure: Any, stems: Sequence[str]) -> List[str]:
+    """A name for each tensor of a nested structure, of one for each that may be ragged or sparse.
+
+    "tokens" becomes "tokens/values", "tokens/row_splits" of a ragged tensor; of a sparse one,
+    "tokens/indices", "tokens/values", "tokens/dense_shape".
+    """
+    found = (leaf for _, leaf in leaves(structure))
+    return [name for stem, leaf in zip(stems, found) for name in parts_of(stem, leaf)]
+
+
+def parts_of(stem: str, leaf: Any) -> List[str]:
+    """The names of a tensor's parts, in the order of tf.nest.flatten; its own of a dense one."""
+    return [f"{stem}/{part}" if part else stem for part in part_names(leaf)]
+
+
+def leaves(structure: Any, path: _Path = ()) -> Iterator[Tuple[_Path, Any]]:
+    """The tensors, or their specs, in the order of tf.nest.flatten, each with what leads to it."""
+    inner = _children(structure)
+    if inner is not None:
+        for key, child in inner:
+            yield from leaves(child, path + (key,))
+    elif structure is not None:
+        yield path, structure
+
+
+def _children(structure: Any) -> Optional[List[Tuple[Union[str, int], Any]]]:
+    """What is in a structure, with keys, fields or positions; None of a leaf."""
+    if isinstance(structure, Mapping):
+        return [(str(key), structure[key]) for key in sorted(structure)]
+    if isinstance(structure, (list, tuple)):
+        fields = getattr(structure, "_fields", None) or range(len(structure))
+        return list(zip(fields, structure))
+    if hasattr(structure, "__attrs_attrs__"):
+        return [(each.name, getattr(structure, each.name)) for each in structure.__attrs_attrs__]
+    if dataclasses.is_dataclass(structure) and hasattr(structure, "__tf_flatten__"):
+        known = {id(value): name for name, value in vars(structure).items()}
+        inner = enumerate(structure.__tf_flatten__()[1])
+        return [(known.get(id(child), i), child) for i, child in inner]
+    extension = getattr(tf.experimental, "ExtensionType", None)
+    if extension is None:  # TensorFlow 1.15
+        return None
+    kind = structure.value_type if isinstance(structure, tf.TypeSpec) else type(structure)
+    if not issubclass(kind, extension):
+        return None
+    return [
+        (name, value)
+        for name, value in ((name, getattr(structure, name)) for name in kind.__annotations__)
+        if tf.is_tensor(value) or isinstance(value, tf.TypeSpec) or _children(value)
+    ]
+
+
+def input_names(concrete: Any, fed: Sequence[Any]) -> List[str]:
+    """A name for each input tensor of a traced function: of its argument, with the keys within it.
+
+    Args:
+      concrete: the function.
+      fed: its inputs that are not captured.
+    """
+    names: List[str] = []
+    signature = getattr(concrete, "structured_input_signature", None) or ()
+    for path, leaf in leaves(signature):
+        if isinstance(leaf, tf.TypeSpec) and len(names) < len(fed):
+            own = fed[len(names)].op
+            names += parts_of(_argument(path[2:], leaf, own), leaf)
+    return apart(names if len(names) == len(fed) else [tensor.op.name for tensor in fed])
+
+
+def _argument(path: _Path, leaf: Any, placeholder: Any) -> str:
+    """What an argument is called, or what is within it at a path."""
+    if isinstance(leaf, tf.TensorSpec) and not path:
+        return str(placeholder.name)
+    attrs = placeholder.node_def.attr
+    asked = "_user_specified_name"
+    name = attrs[asked].s.decode() if asked in attrs else placeholder.name
+    if isinstance(leaf, tf.TensorSpec) and leaf.name == name:
+        return str(name)  # the spec was given it
+    return "_".join(map(str, (name, *path)))
+
+
+def apart(names: Sequence[str], taken: Sequence[str] = ()) -> List[str]:
+    """The names as node names, made different from each other and from `taken`."""
+    used = set(taken)
+    found = []
+    for name in names:
+        clean = re.sub(r"[^A-Za-z0-9_./>-]", "_", name)
+        clean = unique(clean if re.match(r"[A-Za-z0-9.]", clean) else "t" + clean, used)
+        used.add(clean)
+        found.append(clean)
+    return found

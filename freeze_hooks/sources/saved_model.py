@@ -1,0 +1,338 @@
+"""A frozen file from a SavedModel, of TensorFlow 1 or 2."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
+
+import tensorflow as tf
+from google.protobuf.message import DecodeError
+
+from .. import _tf
+from .._tf import AssetFileDef, SavedModel, v1
+from ..errors import FreezeError, InvalidFileError, UnknownNameError, refused
+from ..frozen.composites import ragged_parts
+from ..frozen.other_kinds import told_at
+from ..graph.names import split, tensor_name
+from ..graph.side_effects import refuse_to_run, silence
+from ..plan.compiler import FreezePlan
+from ..plan.spec import FreezeSpec, Names, Verifying
+from ..proof.ends import ends_of
+from ..proof.saved_models import LoadedAnswers
+from ..values.renaming import Renaming
+from .checkpoint import Reading, StoredSource, plan_stored
+from .function import plan_concrete
+from .function_plan import FunctionPlan
+from .graph_file import StoredGraph, as_graph, parse
+from .mirrored import beside_its_files
+from .naming import Naming, apart, keys_of
+from .restored_session import read_initialized
+from .session import Artifact, warn_of
+
+SERVING = "serving_default"
+START = "__saved_model_init_op"
+STARTS = ("saved_model_main_op", "legacy_init_op")  # before there was a signature for it
+ASSETS = "saved_model_assets"  # the collection of files that TensorFlow 1 writes
+
+
+@dataclasses.dataclass(frozen=True)
+class Loaded:
+    """A plan of a SavedModel's signature with what holds its variables."""
+
+    model: Any
+    function: FunctionPlan
+
+    @property
+    def plan(self) -> FreezePlan:
+        """What would be written."""
+        return self.function.plan
+
+    def write(self, path: Any) -> Artifact:
+        """Write it as a frozen file."""
+        warn_of(self.function.findings)
+        with tf.init_scope():
+            return self.function.write(path)
+
+
+def freeze_saved_model(
+    directory: Any,
+    path: str,
+    outputs: Names = None,
+    *,
+    signature: str = SERVING,
+    tags: Sequence[str] = ("serve",),
+    inputs: Names = None,
+    bind: Any = None,
+    variable_map: Renaming = None,
+    ema: Any = None,
+    lower_control_flow: bool = False,
+    weights: Optional[str] = None,
+    check_numerics: str = "warn",
+    optimize: bool = False,
+    verify: Verifying = None,
+) -> Artifact:
+    """Freeze a signature of a SavedModel to one `.pb` file.
+
+        fh.freeze_saved_model("export/1", "model.pb")
+
+    Of a SavedModel of TensorFlow 1, the values are read from its files, without a session, one
+    variable at a time. One of TensorFlow 2 is loaded, so that its lookup tables and the files that
+    fill them travel along, unless `inputs`, `bind`, `variable_map` or `ema` ask for its graph.
+    Prints, asserts and summaries are left out, and none of them is run.
+
+    Args:
+      directory: the SavedModel's.
+      path: the file to write; its directory must exist. `path + ".json"` describes it.
+      outputs: some of the signature's outputs by their keys, or tensors of the graph; None is all
+        outputs of the signature.
+      signature: which one of the SavedModel's signatures.
+      tags: all tags of the MetaGraphDef to take, in any order.
+      inputs: tensors to cut the graph at; None is the inputs of the signature.
+      bind, variable_map, ema, lower_control_flow, weights, check_numerics,
+        optimize: as in `freeze_checkpoint`.
+      verify: as in FreezeHook. Compared is with what TensorFlow's own loader makes of the
+        SavedModel: the signature's answers, or its graph's in a session.
+
+    Returns:
+      The Artifact; its inputs and outputs are called as in the signature.
+
+    Raises:
+      UnknownNameError: there is no such signature, set of tags or tensor; what there is is listed.
+      InvalidFileError: a file is missing, cut short or of another kind.
+      FreezeError: the outputs cannot be frozen. Nothing is written then.
+      OSError: a file cannot be read or written; what was at `path` stays.
+    """
+    form: Dict[str, Any] = {
+        "lower_control_flow": lower_control_flow,
+        "weights": weights,
+        "check_numerics": check_numerics,
+        "optimize": optimize,
+        "verify": verify,
+    }
+    ends = {"inputs": inputs, "bind": bind, "variable_map": variable_map, "ema": ema}
+    return read_saved_model(directory, outputs, signature, tags, ends, form).write(path)
+
+
+def read_saved_model(
+    directory: Any,
+    outputs: Names,
+    signature: str,
+    tags: Sequence[str],
+    more: Mapping[str, Any],
+    form: Mapping[str, Any],
+) -> Union[Reading, Loaded]:
+    """What `freeze_saved_model` writes; `more` has its inputs, bind, variable_map and ema."""
+    name = os.fspath(directory)
+    meta = meta_graph(name, tags)
+    ends = signature_of(name, meta, signature)
+    keys = _keys(outputs, ends)
+    if keys is not None and not any(more.values()) and _is_loadable(meta):
+        stored_graph(name, meta)  # which looks at it before TensorFlow does
+        silent = silence(meta.graph_def)
+        refuse_to_run(meta.graph_def, f"to load SavedModel {name!r}")
+        if silent:
+            with beside_its_files(name, meta) as copy:
+                return _load(copy, name, signature, tags, keys, form)
+        return _load(name, name, signature, tags, keys, form)
+    inputs, bind = more.get("inputs"), _bound(more.get("bind"), ends)
+    fixed = {tensor_name(getattr(tensor, "name", tensor)) for tensor in bind}
+    named = {key: name for key, name in tensors_of(ends.inputs).items() if name not in fixed}
+    given = dict(zip(apart(list(named)), named.values())) if inputs is None else inputs
+    if keys is not None:
+        found = tensors_of(ends.outputs, keys)
+        outputs = dict(zip(apart(list(found)), found.values()))
+    spec = FreezeSpec.make(outputs, **{**more, "inputs": given, "bind": bind}, **form)
+    return read_meta_graph(name, meta, spec, tags)
+
+
+def read_meta_graph(
+    directory: str, meta: Any, spec: FreezeSpec, tags: Sequence[str] = ("serve",)
+) -> Reading:
+    """A graph of a SavedModel, which has these tags, with its values.
+
+    They come from its files, or where these do not have all of them, as of variables that the
+    SavedModel initializes itself, from a session in which it is loaded.
+
+    Raises:
+      FreezeError: as `freeze_saved_model`.
+    """
+    verify, spec = spec.verify, dataclasses.replace(spec, verify=None)
+    if verify is not None:
+        refuse_to_run(meta.graph_def, f"to load SavedModel {directory!r}")
+    reading = _read(directory, meta, spec)
+    if verify is None:
+        return reading
+    signature, maps = reading.plan.signature, (spec.variable_map, spec.ema)
+    ends = ends_of(signature, spec.inputs, spec.outputs, spec.bind)
+    answers = LoadedAnswers(verify, signature, directory, tags, ends, *maps)
+    return dataclasses.replace(reading, expected=answers.expected)
+
+
+def _read(directory: str, meta: Any, spec: FreezeSpec) -> Reading:
+    silence(meta.graph_def)
+    source = StoredSource(stored_graph(directory, meta), values_prefix(directory))
+    plan = plan_stored(source.graph, spec)
+    start = _start(meta)
+    renamed = bool(spec.variable_map or spec.ema)
+    if renamed or not (start or source.saver_def) or not source.needs_session(plan):
+        return source.read(spec, plan)
+    return read_initialized(source.graph, values_prefix(directory), source.saver_def, start, spec)
+
+
+def _start(meta: Any) -> Sequence[str]:
+    """What TensorFlow runs once it has restored the variables of a SavedModel."""
+    if START in meta.signature_def:
+        return [split(meta.signature_def[START].outputs[START].name)[0]]
+    held = (meta.collection_def[key] for key in STARTS if key in meta.collection_def)
+    return [split(name)[0] for collection in held for name in collection.node_list.value]
+
+
+def stored_graph(directory: str, meta: Any) -> StoredGraph:
+    """A graph of a SavedModel, and where its assets are now.
+
+    Raises:
+      InvalidFileError: the graph is broken, or an asset is a file of elsewhere.
+    """
+    held = meta.collection_def[ASSETS].any_list.value if ASSETS in meta.collection_def else ()
+    assets = list(meta.asset_file_def)
+    for packed in held if not assets else ():
+        asset = AssetFileDef()
+        with refused(f"SavedModel {directory!r}: its collection of assets", DecodeError):
+            if not packed.Unpack(asset):
+                raise ValueError("it holds something else")
+        assets.append(asset)
+    for asset in assets:
+        parts = asset.filename.replace("\\", "/").split("/")
+        if "" in parts or ".." in parts or ":" in parts[0]:
+            raise InvalidFileError(
+                f"SavedModel {directory!r} has an asset {asset.filename!r}, outside its directory"
+            )
+    paths = {a.tensor_info.name: os.path.join(directory, "assets", a.filename) for a in assets}
+    return dataclasses.replace(as_graph(meta), assets=paths)
+
+
+def values_prefix(directory: str) -> str:
+    """Where a SavedModel keeps its variables."""
+    return os.path.join(directory, "variables", "variables")
+
+
+def meta_graph(directory: str, tags: Sequence[str]) -> Any:
+    """The MetaGraphDef of a SavedModel that has exactly these tags.
+
+    Raises:
+      FreezeError: the directory has no SavedModel.
+      UnknownNameError: it has others; they are listed.
+      InvalidFileError: its file is cut short or no SavedModel.
+    """
+    for ending in (".pb", ".pbtxt"):
+        path = os.path.join(directory, "saved_model" + ending)
+        if tf.io.gfile.exists(path):
+            break
+    else:
+        other = told_at(directory)
+        more = "" if other is None else f": {other}"
+        raise FreezeError(f"directory {directory!r} has no SavedModel (saved_model.pb){more}")
+    with tf.io.gfile.GFile(path, "rb") as file:
+        saved = parse(file.read(), SavedModel(), path)
+    wanted = {tags} if isinstance(tags, str) else set(tags)
+    for meta in saved.meta_graphs:
+        if set(meta.meta_info_def.tags) == wanted:
+            return meta
+    there = ", ".join(str(sorted(meta.meta_info_def.tags)) for meta in saved.meta_graphs)
+    raise UnknownNameError(f"{path} has no graph with tags {sorted(wanted)}; there are: {there}")
+
+
+def signature_of(directory: str, meta: Any, name: str) -> Any:
+    """A signature of a SavedModel's graph; UnknownNameError lists those that are there."""
+    known = sorted(key for key in meta.signature_def if not key.startswith("__saved_model"))
+    if name not in known:
+        listed = ", ".join(map(repr, known)) or "none"
+        raise UnknownNameError(
+            f"SavedModel {directory!r} has no signature {name!r}; there are: {listed}"
+        )
+    return meta.signature_def[name]
+
+
+def _keys(outputs: Names, ends: Any) -> Optional[Sequence[str]]:
+    """The wanted outputs of the signature by their keys; None if tensors of the graph are."""
+    known = sorted(ends.outputs)
+    if outputs is None:
+        return known
+    names = [outputs] if isinstance(outputs, str) else outputs
+    if isinstance(names, Mapping) or not all(name in known for name in names):
+        return None
+    return list(names)
+
+
+def _bound(bind: Any, ends: Any) -> Dict[Any, Any]:
+    """What `bind` fixes, where the signature's name of an input stands for its tensor."""
+    names = tensors_of(ends.inputs)
+    return {
+        names.get(key, key) if isinstance(key, str) else key: value
+        for key, value in dict(bind or {}).items()
+    }
+
+
+def tensors_of(ends: Mapping[str, Any], keys: Optional[Iterable[str]] = None) -> Dict[str, str]:
+    """{name: tensor} of one side of a signature; a ragged or sparse "x" has a name for each part.
+
+    Args:
+      ends: {key: TensorInfo message}.
+      keys: which of them; None takes all, in the order of their names.
+    """
+    return {
+        f"{key}/{part}" if part else key: tensor
+        for key in (sorted(ends) if keys is None else keys)
+        for part, tensor in _parts(ends[key])
+    }
+
+
+def _parts(info: Any) -> List[Tuple[str, str]]:
+    kind = info.WhichOneof("encoding")
+    if kind == "name":
+        return [("", info.name)]
+    if kind == "coo_sparse":
+        fields = ("indices", "values", "dense_shape")
+        return [(part, getattr(info.coo_sparse, part + "_tensor_name")) for part in fields]
+    components = info.composite_tensor.components if kind == "composite_tensor" else ()
+    names = ragged_parts(len(components))
+    return list(zip(names, (component.name for component in components)))
+
+
+def _is_loadable(meta: Any) -> bool:
+    """Whether it is of TensorFlow 2, and this is a program for that."""
+    return bool(meta.HasField("object_graph_def")) and not _tf.graph_mode()
+
+
+def _load(
+    directory: str,
+    told: str,
+    signature: str,
+    tags: Sequence[str],
+    keys: Sequence[str],
+    form: Mapping[str, Any],
+) -> Loaded:
+    with tf.init_scope():
+        # TensorFlow's loader reads it in Python, where anything may be raised
+        with refused(f"SavedModel {told!r}", Exception):
+            loaded = v1.saved_model.load_v2(directory, tags=list(tags))
+            function = loaded.signatures[signature]
+            specs = function.structured_input_signature[1]
+            wanted = _only(function, keys)
+            concrete = tf.function(wanted).get_concrete_function(**specs)
+        captured = {inner.op.name for _, inner in _tf.captures(concrete.graph)}
+        fed = [t.op.name for t in concrete.inputs if t.op.name not in captured]
+        variables = {id(v.handle): v.name.split(":")[0] for v in function.graph.variables}
+        naming = Naming(fed, keys_of(concrete.structured_outputs, "output"), variables)
+        return Loaded(loaded, plan_concrete(concrete, naming, live=wanted, **form))
+
+
+def _only(function: Any, keys: Sequence[str]) -> Callable[..., Dict[str, Any]]:
+    """A function of some of a signature's outputs, which calls it once."""
+
+    def wanted(**fed: Any) -> Dict[str, Any]:
+        found = function(**fed)
+        return {key: found[key] for key in keys}
+
+    return wanted

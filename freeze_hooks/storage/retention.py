@@ -1,0 +1,180 @@
+"""Which frozen files stay in a directory, and what goes with those that do not.
+
+A file is noted as coming before it is written. So one whose program was killed before it noted
+more is known to the next program.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import Any, Callable, Container, Dict, List, Optional, Sequence
+
+from . import filesystem
+from .atomic import delete, relative
+from .state import as_dict, changed
+
+COMPANIONS = (".onnx", ".tflite")  # endings of what on_publish= makes beside a frozen file
+
+
+def announce(directory: str, name: str, file: str, checkpoint: str) -> None:
+    """Note a file that is going to be written; the arguments are as for `retain`.
+
+    Raises:
+      OSError: the state cannot be written.
+    """
+    with changed(directory, name) as own:
+        prefix = checkpoint and relative(checkpoint, directory)
+        if _ours(as_dict(own.get("files"))).get(file) != prefix:
+            own["coming"] = {**_ours(as_dict(own.get("coming"))), file: prefix}
+
+
+def accompany(directory: str, name: str, file: str, ending: str) -> None:
+    """Note that a file gets a companion, one of COMPANIONS: its own name with that ending.
+
+    Raises:
+      OSError: the state cannot be written.
+    """
+    with changed(directory, name) as own:
+        made = _made(own)
+        own["made"] = {**made, file: sorted({ending, *made.get(file, ())})}
+
+
+def companion(path: str, ending: str) -> str:
+    """The path of a frozen file's companion."""
+    return (path[: -len(".pb")] if path.endswith(".pb") else path) + ending
+
+
+def delete_if_alone(path: str, ending: str) -> None:
+    """Delete a companion whose frozen file went while it was made."""
+    if not _is_there(path):
+        with contextlib.suppress(OSError):
+            delete(companion(path, ending))
+
+
+def retain(
+    directory: str,
+    name: str,
+    file: str,
+    checkpoint: str,
+    exists: Callable[[str], bool],
+    keep: Optional[int] = None,
+    awaited: Container[str] = (),
+) -> List[str]:
+    """Note a new file, and delete those that outlived their checkpoint or their turn.
+
+    Args:
+      directory: where the files and their state are.
+      name: whose files to look at; others are left alone.
+      file: the base name of the new file.
+      checkpoint: the prefix of its checkpoint; "" for a file that has none.
+      exists: whether a checkpoint of such a prefix is there.
+      keep: keep the newest so many files instead, whatever becomes of their checkpoints; of those
+        with a checkpoint where the new file has one, and else of those without.
+      awaited: newer files, which will be noted next.
+
+    Returns:
+      The paths of the deleted files.
+    """
+    made: Dict[str, List[str]] = {}
+
+    def deleted(known: str) -> bool:
+        return _delete(os.path.join(directory, known), made.get(known, ()))
+
+    def settled(known: str, mark: str) -> bool:
+        """Whether a file that was to go is gone, or somebody has put another one in its place."""
+        path = os.path.join(directory, known)
+        return bool(mark and _is_there(path) and _mark(path) != mark) or deleted(known)
+
+    with changed(directory, name) as own:
+        made = _made(own)
+        files = _ours(as_dict(own.get("files")))
+        files.pop(file, None)  # the newest comes last
+        coming = _ours(as_dict(own.get("coming")))
+        coming.pop(file, None)
+        for known in [known for known in coming if known not in awaited]:
+            prefix = coming.pop(known)
+            if _is_there(os.path.join(directory, known)):
+                files.setdefault(known, prefix)
+        # what was to go when a program ended, or could not be deleted then
+        leaving = _ours(as_dict(own.get("leaving")))
+        leaving = {k: mark for k, mark in leaving.items() if k != file and not settled(k, mark)}
+        files[file] = checkpoint and relative(checkpoint, directory)
+
+        def outlived(known: str) -> bool:
+            prefix = files[known]
+            return bool(prefix) and not exists(_joined(directory, prefix))
+
+        others = [known for known in files if known != file]
+        if keep is None:
+            over = [known for known in others if outlived(known)]
+        else:
+            alike = [known for known in others if bool(files[known]) == bool(checkpoint)]
+            over = alike[: max(0, len(alike) + 1 - keep)]
+        for known in over:
+            del files[known]
+        leaving.update((known, _mark(os.path.join(directory, known))) for known in over)
+        still = {known: ends for known, ends in made.items() if known in files or known in leaving}
+        own.update(files=files, leaving=leaving, made=still, coming=coming)
+        for key in ("leaving", "made", "coming"):
+            if not own[key]:
+                del own[key]
+    # only now, so that the state never names what is not there
+    return [os.path.join(directory, known) for known in over if deleted(known)]
+
+
+def _joined(directory: str, prefix: str) -> str:
+    if filesystem.is_remote(prefix):
+        return prefix
+    joined = os.path.join(directory, prefix)
+    return joined if filesystem.is_remote(joined) else os.path.normpath(joined)
+
+
+def _ours(files: Dict[str, Any]) -> Dict[str, str]:
+    """What can be ours of a state's files: frozen files in this very directory."""
+    return {
+        file: checkpoint
+        for file, checkpoint in files.items()
+        if isinstance(checkpoint, str) and _can_be_ours(file) and "\0" not in checkpoint
+    }
+
+
+def _made(own: Dict[str, Any]) -> Dict[str, List[str]]:
+    """The endings of the companions that a state says its files have."""
+    return {
+        file: [ending for ending in COMPANIONS if ending in endings]
+        for file, endings in as_dict(own.get("made")).items()
+        if isinstance(endings, list) and _can_be_ours(file)
+    }
+
+
+def _can_be_ours(file: str) -> bool:
+    return file == os.path.basename(file) and file.endswith(".pb") and "\0" not in file
+
+
+def _is_there(path: str) -> bool:
+    if filesystem.is_remote(path):
+        return filesystem.stamp(path) is not None
+    return os.path.isfile(path)
+
+
+def _mark(path: str) -> str:
+    """What tells a file from one that somebody puts in its place; "" where nothing does."""
+    try:
+        return "" if filesystem.is_remote(path) else str(os.stat(path).st_ctime_ns)
+    except OSError:
+        return ""
+
+
+def _delete(path: str, endings: Sequence[str] = ()) -> bool:
+    """Delete a frozen file, its description and its companions; False if the system refuses now.
+
+    It goes first: who makes a companion meanwhile looks whether it is there afterwards.
+    """
+    try:
+        for doomed in (path, path + ".json", *(companion(path, ending) for ending in endings)):
+            with contextlib.suppress(FileNotFoundError):
+                delete(doomed)
+    except OSError:  # Windows: somebody reads it
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""When frozen files are written: what hangs on a training loop."""

@@ -1,0 +1,386 @@
+"""What every adapter does when it is time to save: measure, choose, write, keep, link, report."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import dataclasses
+import functools
+import math
+import os
+import re
+from typing import (
+    Any,
+    Callable,
+    Deque,
+    Dict,
+    Iterable,
+    List,
+    Mapping,
+    Optional,
+    Sequence,
+    Tuple,
+    Union,
+)
+
+from .. import _tf
+from ..errors import FreezeError, NotFiniteError, UnknownNameError
+from ..frozen.numbers import number, whole
+from ..frozen.reader import description
+from ..graph.names import near
+from ..own_lines import told
+from ..sources.session import Artifact, Undescribed
+from ..storage import atomic, in_flight, locks, retention, state
+from .background import Background
+from .no_file import Saves
+
+Listeners = Union[Callable[[Artifact], Any], Sequence[Callable[[Artifact], Any]]]
+_DIGITS = re.compile(r"\d+|[0-9a-f]{12}")  # what differs from save to save
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Which frozen files are written, and which stay; as the adapters document."""
+
+    keep: Optional[int] = None
+    save_best_only: bool = False
+    monitor: Optional[str] = None
+    mode: str = "min"
+    threshold: Optional[float] = None
+    resume: Union[bool, str] = "auto"
+    strict: bool = False
+    on_publish: Listeners = ()
+
+    def __post_init__(self) -> None:
+        listeners = (self.on_publish,) if callable(self.on_publish) else tuple(self.on_publish)
+        for listener in listeners:
+            if not callable(listener):
+                raise FreezeError(f"on_publish= takes functions of an Artifact, not {listener!r}")
+        object.__setattr__(self, "on_publish", listeners)
+        if self.mode not in ("min", "max"):
+            raise FreezeError(f'mode= is "min" or "max", not {self.mode!r}')
+        if self.resume not in (True, False, "auto"):
+            raise FreezeError(f'resume= is True, False or "auto", not {self.resume!r}')
+        if self.threshold is not None:
+            object.__setattr__(self, "threshold", number(self.threshold, "the threshold"))
+        if self.keep is not None:
+            object.__setattr__(self, "keep", whole(self.keep, "keep="))
+        if self.keep is not None and self.keep < 1:
+            raise FreezeError(f"keep= is a number of files from 1 on, not {self.keep!r}")
+
+
+class Unnoted(OSError):
+    """A frozen file is there, but the directory's state could not take note of it."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(str(error))
+        self.errno = error.errno
+
+
+class Unlinked(Unnoted):
+    """A frozen file is there, but not its other name."""
+
+
+_LACKS: Dict[type, Tuple[str, str]] = {
+    Undescribed: ("no description of the frozen file", "describe the frozen file"),
+    Unnoted: ("no note of the frozen file", f"note in {state.STATE_FILE} the frozen file"),
+    Unlinked: ("no other name of the frozen file", "make latest= of the frozen file"),
+}
+_CLAIMED = 8  # directories at once: each is an open file
+
+
+class Delivery:
+    """One training's frozen files: which of them are wanted, and what becomes of the others.
+
+    Args:
+      options: what is wanted.
+      key: under which name the directory's state remembers them.
+      who: the adapter, for messages.
+    """
+
+    def __init__(self, options: Options, key: str, who: str) -> None:
+        self.options = options
+        self._key = key
+        self._who = who
+        self.saves = Saves()
+        self._best: Optional[atomic.Best] = None
+        self._entered: Dict[str, Optional[locks.Claim]] = {}
+        self._writing = Background()
+        self._telling = Background(math.inf)
+        self._failures: Dict[Any, int] = collections.Counter()
+        self._unnoted: Dict[Tuple[str, str], str] = {}  # (directory, file): prefix
+        self.artifacts: List[Artifact] = []
+        self.news: Deque[Artifact] = collections.deque(maxlen=100)  # for those who tell of them
+
+    def __deepcopy__(self, memo: Any) -> Delivery:
+        """One that has delivered nothing: tuners copy callbacks, each for a training of its own."""
+        return type(self)(self.options, self._key, self._who)
+
+    def report(self, found: Iterable[Any]) -> None:
+        """Warn of what a plan's findings are; raise them if `strict`."""
+        findings = [str(finding) for finding in found]
+        if findings and self.options.strict:
+            raise FreezeError("strict=True, and the frozen graph has\n  " + "\n  ".join(findings))
+        for finding in findings:
+            _tf.warn(f"{self._who}: {finding}")
+
+    def begin(self, resumed: bool) -> bool:
+        """A training begins; one before it leaves it nothing, unless it goes on from that.
+
+        Args:
+          resumed: whether it looks as if it did, for resume="auto".
+
+        Returns:
+          Whether it goes on.
+        """
+        self._writing.flush()
+        self.saves.begin()
+        goes_on = resumed if self.options.resume == "auto" else bool(self.options.resume)
+        if not goes_on:
+            with contextlib.suppress(Exception):  # of a training that was broken off
+                self.raise_error()
+            self._best = None
+            self._failures.clear()
+            self.artifacts = []
+        return goes_on
+
+    def best(self, directory: str, file: str, resumed: bool) -> Optional[atomic.Best]:
+        """The best value so far, with save_best_only; an older training's if this one goes on.
+
+        That one may have been killed between writing its file and noting the file's value.
+        """
+        options = self.options
+        if options.monitor is None or not options.save_best_only:
+            return None
+        if self._best is None:  # the first save tells whether training goes on from an older one
+            resumed = resumed if options.resume == "auto" else bool(options.resume)
+            best = atomic.Best(options.monitor, options.mode, options.threshold)
+            if resumed:
+                noted = state.load_best(directory, self._key, options.monitor)
+                told = _metric(os.path.join(directory, file), options.monitor)
+                for known in (noted, told):
+                    if known is not None and best.beaten_by(known):
+                        best.value = known
+                best.written(best.value)
+            self._best = best
+        return self._best
+
+    def do(self, path: str, job: Callable[[], None], background: bool) -> None:
+        """Do what writes `path`: now, or in the background while training goes on.
+
+        There, what fails is as `failed` says; what that raises, `raise_error` raises again.
+        """
+        if not background:
+            job()
+            return
+        here = None if atomic.is_absolute(path) else os.getcwd()
+        self._writing.submit(path, functools.partial(self._do_there, path, job, here))
+
+    def _do_there(self, path: str, job: Callable[[], None], here: Optional[str]) -> None:
+        """Do it in the background, of a program that was `here`, if the path is from there on."""
+        try:
+            if here is not None and here != os.getcwd():
+                raise FreezeError(
+                    f"{path} is a relative path, and the program has left {here}: give an "
+                    "absolute one"
+                )
+            job()
+        except Exception as error:
+            try:
+                self.failed(error, path)
+            except Exception as raised:  # raised again, if there is a next save or an end
+                _tf.warn(f"{self._who}: {raised}")
+                raise
+
+    def put(
+        self,
+        freeze: Callable[[str], Artifact],
+        directory: str,
+        base: str,
+        keep: Optional[int] = None,
+        prefix: Optional[str] = None,
+        best: Optional[atomic.Best] = None,
+        link: Optional[str] = None,
+    ) -> None:
+        """Write a file, and remember or delete others.
+
+        Args:
+          freeze: writes a path.
+          directory: where the state is.
+          base: the file's name from there.
+          keep: how many files stay; None keeps all, but those of deleted checkpoints.
+          prefix: that of the file's checkpoint, if it has one.
+          best: the claim on being the best that the file makes.
+          link: another name that the file gets, from `directory`.
+        """
+        path = os.path.join(directory, base)
+        claim = self._entered.get(directory)
+        if directory not in self._entered or (claim is not None and not claim.holds()):
+            self._enter(directory)
+        stays = keep is None and prefix is None  # whatever becomes of others
+        with in_flight.saving():
+            if not stays:
+                with contextlib.suppress(OSError):  # `_note` says so
+                    retention.announce(directory, self._key, base, prefix or "")
+            artifact, trouble = self._written(freeze, path, best)
+            if not stays:
+                self._unnoted[directory, base] = prefix or ""
+            try:
+                self._note(directory, keep, best)
+            except OSError as error:
+                trouble = trouble or Unnoted(error)
+            try:
+                if link is not None:
+                    atomic.publish_link(path, os.path.join(directory, link))
+            except OSError as error:
+                trouble = trouble or Unlinked(error)
+        self.news.append(artifact)
+        _tf.info(str(artifact))
+        if self.options.on_publish:
+            self._telling.submit(
+                path, functools.partial(self._tell, artifact, None if stays else directory)
+            )
+        if trouble is not None:
+            raise trouble
+        if self._failures:
+            failed = sum(self._failures.values())
+            self._failures.clear()
+            _tf.warn(f"{self._who}: files are written again, after {failed} saves that failed")
+
+    def _written(
+        self, freeze: Callable[[str], Artifact], path: str, best: Optional[atomic.Best]
+    ) -> Tuple[Artifact, Optional[OSError]]:
+        """The new file, and what befell its description."""
+        trouble: Optional[OSError] = None
+        try:
+            artifact = freeze(path)
+        except Undescribed as error:
+            artifact, trouble = error.artifact, error
+        except BaseException:
+            if self._best is not None and best is not None:
+                self._best.disclaim(best)
+            raise
+        self.saves.wrote()
+        if self._best is not None and best is not None:
+            self._best.written(best.value)
+        self.artifacts = [a for a in self.artifacts if a.path != path]
+        self.artifacts.append(artifact)
+        return artifact, trouble
+
+    def _note(self, directory: str, keep: Optional[int], best: Optional[atomic.Best]) -> None:
+        """Note new files in the state, also those that it could not take when they were new."""
+        if best is not None:
+            state.save_best(directory, self._key, best)
+        for where, base in list(self._unnoted):
+            if where == directory:
+                exists, prefix = _tf.checkpoint_may_exist, self._unnoted[where, base]
+                awaited = {file for place, file in self._unnoted if place == directory}
+                gone = retention.retain(
+                    directory, self._key, base, prefix, exists, keep, awaited - {base}
+                )
+                self.artifacts = [a for a in self.artifacts if a.path not in gone]
+                self._unnoted.pop((where, base), None)
+
+    def flush(self) -> None:
+        """Wait until all files are written and all of on_publish= is done.
+
+        Raises:
+          FreezeError: with `strict`, a file could not be written in the background.
+        """
+        self._writing.flush()
+        self._telling.flush()
+        self.raise_error()
+
+    def explain(self, no_save: str, writes: bool = True) -> None:
+        """Warn at the end of a training, if this process `writes` and has written no file.
+
+        What is said is what became of its saves; `no_save`, if none was due.
+        """
+        if writes:
+            self.saves.explain(self._who, no_save)
+
+    def written(self) -> Tuple[Artifact, ...]:
+        """The files that are still kept, oldest first, when none is being written any more."""
+        self._writing.flush()
+        return tuple(self.artifacts)
+
+    def raise_error(self) -> None:
+        """Raise what a save in the background raised, once."""
+        self._writing.raise_error()
+
+    def _tell(self, artifact: Artifact, directory: Optional[str]) -> None:
+        """Call on_publish=, each for itself: what fails is a warning.
+
+        What it makes beside a file that may go from `directory` is noted, to go with it.
+        """
+        listeners: Any = self.options.on_publish  # a tuple by now
+        for listener in listeners:
+            ending = getattr(listener, "makes_beside", None)
+            try:
+                if directory is not None and ending is not None:
+                    base = os.path.basename(artifact.path)
+                    retention.accompany(directory, self._key, base, ending)
+                listener(artifact)
+            except Exception as error:
+                name = getattr(listener, "__name__", repr(listener))
+                what = f"{self._who}: on_publish= {name} failed for {artifact.path}"
+                _tf.warn(f"{what}: {error if isinstance(error, FreezeError) else told(error)}")
+            if directory is not None and ending is not None:
+                retention.delete_if_alone(artifact.path, ending)
+
+    def _enter(self, directory: str) -> None:
+        """Clear what a killed program left in a directory, and say so if another one runs."""
+        locks.sweep(directory)
+        while len(self._entered) >= _CLAIMED:
+            del self._entered[next(iter(self._entered))]
+        self._entered[directory] = locks.claim(directory)
+        if self._entered[directory] is not None:
+            return
+        message = (
+            f"another process writes frozen files into {directory} too: the two may overwrite and "
+            "delete each other's; give each a directory of its own"
+        )
+        if self.options.strict:
+            raise FreezeError(message)
+        _tf.warn(f"{self._who}: {message}")
+
+    def failed(self, error: Exception, path: str, raising: bool = False) -> None:
+        """Warn of a save that failed, once a cause until saving works; raise it if asked to."""
+        raising = raising or isinstance(error, NotFiniteError)
+        cause = (type(error), getattr(error, "errno", None) or _DIGITS.sub("", str(error)))
+        lack, act = _LACKS.get(type(error), ("no frozen file", "write a frozen file"))
+        if isinstance(error, OSError):
+            refused = FreezeError(f"cannot {act} for {path}: {error}")
+            refused.__cause__ = error
+            error = refused
+        said = str(error) if isinstance(error, FreezeError) else told(error)
+        self.saves.failed(said)
+        if self.options.strict or raising:
+            raise error
+        self._failures[cause] += 1
+        if self._failures[cause] == 1:
+            more = "training goes on, and this is not said again until a file was written"
+            _tf.warn(f"{self._who}: {lack} for {path}: {said} ({more})")
+
+
+def _metric(path: str, monitor: str) -> Optional[float]:
+    """A metric that a frozen file says it has, if there is such a file."""
+    try:
+        return float(description(path)["metrics"][monitor])
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def monitored(monitor: str, metrics: Mapping[str, float], source: str) -> float:
+    """The monitored metric.
+
+    Raises:
+      UnknownNameError: `source` gave no such metric; near matches are listed.
+    """
+    if monitor not in metrics:
+        close = near(monitor, metrics) or sorted(metrics)
+        raise UnknownNameError(
+            f"monitor={monitor!r} is not among the metrics of {source}: "
+            f"{', '.join(map(repr, close)) or 'there are none'}"
+        )
+    return metrics[monitor]

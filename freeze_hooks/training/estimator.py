@@ -1,0 +1,234 @@
+"""Estimators: their training frozen as the inference graph, and an exporter of frozen files."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Callable, Dict, Mapping, Optional, Tuple
+
+import tensorflow as tf
+
+from .. import _tf
+from .._tf import v1
+from ..errors import FreezeError, UnknownNameError
+from ..graph.names import near
+from ..plan.spec import FreezeSpec, Verifying
+from ..sources.checkpoint import StoredSource
+from ..sources.checkpoint_index import find_prefix
+from ..sources.graph_file import as_graph
+from ..sources.naming import apart
+from ..sources.session import Artifact
+from ..storage import atomic
+from ..storage.paths import plain_path
+from ..values.renaming import Renaming
+from .delivery import Delivery, Listeners, Options, monitored
+from .metrics import scalars
+
+KINDS = ("latest", "best", "final")
+Tensors = Dict[str, Any]
+_Exporter: Any = _tf.exporter_base()  # EvalSpec insists on it
+
+
+def estimator_inference(
+    estimator: Any, serving_input_receiver_fn: Callable[[], Any], signature: Optional[str] = None
+) -> Callable[[], Tuple[Tensors, Tensors]]:
+    """An `inference_fn=` for FreezeHook that builds an Estimator's graph for prediction.
+
+        freeze = fh.FreezeHook(inference_fn=fh.estimator_inference(classifier, serving))
+        classifier.train(train_input, hooks=[freeze])
+
+    Args:
+      estimator: a tf.estimator.Estimator; its model_fn is called with mode PREDICT.
+      serving_input_receiver_fn: as tf.estimator.Estimator.export_saved_model takes it. The
+        receiver's tensors are the file's inputs, under their keys.
+      signature: which of the EstimatorSpec's `export_outputs` the file answers with, such as
+        "serving_default"; None takes `predictions`, which are what `estimator.predict` gives.
+
+    Returns:
+      A function for `inference_fn=`. It raises UnknownNameError where there is no such signature,
+      and FreezeError where the EstimatorSpec has no predictions.
+    """
+
+    def build() -> Tuple[Tensors, Tensors]:
+        v1.train.get_or_create_global_step()  # which a model_fn may count on
+        receiver = serving_input_receiver_fn()
+        mode = v1.estimator.ModeKeys.PREDICT
+        spec = estimator.model_fn(receiver.features, None, mode, estimator.config)
+        found = _answers(spec, signature)
+        inputs = dict(receiver.receiver_tensors)
+        return _named(inputs), _named(found)
+
+    return build
+
+
+def _named(tensors: Tensors) -> Tensors:
+    return dict(zip(apart(list(tensors)), tensors.values()))
+
+
+def _answers(spec: Any, signature: Optional[str]) -> Tensors:
+    if signature is None:
+        predictions = spec.predictions
+        if predictions is None:
+            raise FreezeError("the EstimatorSpec for mode PREDICT has no predictions")
+        return predictions if isinstance(predictions, dict) else {"predictions": predictions}
+    known = spec.export_outputs or {}
+    if signature not in known:
+        listed = near(signature, known) + sorted(known)
+        there = ", ".join(dict.fromkeys(map(repr, listed))) or "none"
+        raise UnknownNameError(
+            f"signature={signature!r} is not among the EstimatorSpec's export_outputs: {there}"
+        )
+    output = known[signature]
+    if hasattr(output, "outputs"):  # PredictOutput
+        return dict(output.outputs)
+    parts = ((part, getattr(output, part, None)) for part in ("scores", "classes", "value"))
+    return {part: tensor for part, tensor in parts if tensor is not None}
+
+
+class FreezeExporter(_Exporter):
+    """Pass it to `tf.estimator.EvalSpec`, and train_and_evaluate writes frozen `.pb` files.
+
+        tf.estimator.EvalSpec(eval_input, exporters=fh.FreezeExporter("frozen", serving))
+
+    After an evaluation, the graph for prediction is built and frozen with the values of the
+    checkpoint that was evaluated, which are read from its files: no session, no restore. The files
+    are in `export/NAME` of the model's directory: `model.ckpt-STEP.pb`, `best.pb` or `final.pb`.
+
+    Args:
+      name: the directory's name.
+      serving_input_receiver_fn, signature: as in `estimator_inference`.
+      kind: "latest" writes after each evaluation and keeps the newest; "best" only when the
+        monitored metric is better than ever before, also than before a restart; "final" when
+        training has come to its end.
+      keep: how many files "latest" keeps; None keeps all.
+      monitor: the metric that decides for "best", as `Estimator.evaluate` calls it.
+      mode: "min" or "max": what is better. NaN never is.
+      bind, variable_map, ema, lower_control_flow, weights, check_numerics,
+        optimize, verify: as in `freeze_checkpoint`.
+      strict: raise findings in the graph, and a failure to write, which are warnings otherwise.
+      on_publish: as in FreezeHook.
+
+    Raises:
+      FreezeError: an argument is wrong, or TensorFlow has no Estimator (2.15 was the last with).
+    """
+
+    def __init__(
+        self,
+        name: str,
+        serving_input_receiver_fn: Callable[[], Any],
+        *,
+        kind: str = "latest",
+        signature: Optional[str] = None,
+        keep: Optional[int] = 5,
+        monitor: str = "loss",
+        mode: str = "min",
+        bind: Any = None,
+        variable_map: Renaming = None,
+        ema: Any = None,
+        lower_control_flow: bool = False,
+        weights: Optional[str] = None,
+        check_numerics: str = "warn",
+        optimize: bool = False,
+        verify: Verifying = None,
+        strict: bool = False,
+        on_publish: Listeners = (),
+    ) -> None:
+        if _Exporter is object:
+            raise FreezeError(f"TensorFlow {_tf.VERSION} has no Estimator: 2.15 was the last with")
+        if kind not in KINDS:
+            raise FreezeError(f"kind= is one of {KINDS}, not {kind!r}")
+        if not name:
+            raise FreezeError("name= is empty: it is the name of a directory")
+        self._name = name
+        self._kind = kind
+        self._serving = serving_input_receiver_fn
+        self._signature = signature
+        self._form = {
+            "variable_map": variable_map,
+            "ema": ema,
+            "lower_control_flow": lower_control_flow,
+            "weights": weights,
+            "check_numerics": check_numerics,
+            "optimize": optimize,
+            "verify": verify,
+        }
+        self._bind = bind
+        FreezeSpec.make(None, None, bind, **self._form)  # what is wrong is said now
+        options = Options(
+            keep=keep if kind == "latest" else None,
+            save_best_only=kind == "best",
+            monitor=monitor,
+            mode=mode,
+            resume=True,  # an Estimator always goes on from its directory
+            strict=strict,
+            on_publish=on_publish,
+        )
+        self._delivery = Delivery(options, name, "FreezeExporter")
+        self._reported = False
+
+    @property
+    def name(self) -> str:
+        """The name of the directory, as tf.estimator asks for it."""
+        return self._name
+
+    @property
+    def artifacts(self) -> Tuple[Artifact, ...]:
+        """The files that this exporter wrote and that are still kept, oldest first."""
+        return tuple(self._delivery.artifacts)
+
+    def export(
+        self,
+        estimator: Any,
+        export_path: Any,
+        checkpoint_path: Any,
+        eval_result: Optional[Mapping[str, Any]],
+        is_the_final_export: bool,
+    ) -> Optional[str]:
+        """Called by tf.estimator after an evaluation.
+
+        Returns:
+          The path of the file that was written, or None.
+        """
+        if self._kind == "final" and not is_the_final_export:
+            return None
+        directory, prefix = plain_path(export_path), plain_path(checkpoint_path)
+        stem = {"latest": os.path.basename(prefix)}.get(self._kind, self._kind)
+        path = os.path.join(directory, stem + ".pb")
+        try:
+            return self._put(estimator, path, prefix, scalars(eval_result))
+        except Exception as error:
+            self._delivery.failed(error, path)
+            return None
+        finally:
+            if is_the_final_export:
+                self._delivery.explain("no evaluation gave one")
+
+    def _put(
+        self, estimator: Any, path: str, prefix: str, metrics: Mapping[str, float]
+    ) -> Optional[str]:
+        directory, claimed = atomic.directory_of(path), None
+        best = self._delivery.best(directory, os.path.basename(path), True)
+        if best is not None:
+            value = monitored(best.monitor, metrics, "the evaluation")
+            if not best.beaten_by(value):
+                self._delivery.saves.passed_over(best, value)
+                return None
+            claimed = best.claim(value)
+        atomic.make_directory(directory)
+
+        def freeze(path: str) -> Artifact:
+            return self._reading(estimator, prefix).publish(path, metrics)
+
+        keep = self._delivery.options.keep
+        self._delivery.put(freeze, directory, os.path.basename(path), keep, best=claimed)
+        return path
+
+    def _reading(self, estimator: Any, prefix: str) -> Any:
+        with tf.Graph().as_default() as graph:
+            build = estimator_inference(estimator, self._serving, self._signature)
+            inputs, outputs = build()
+        spec = FreezeSpec.make(outputs, inputs, self._bind, **self._form)
+        reading = StoredSource(as_graph(graph), find_prefix(prefix)).read(spec)
+        if not self._reported:
+            self._delivery.report(reading.plan.findings)
+            self._reported = True
+        return reading

@@ -1,0 +1,405 @@
+"""FreezeCallback: a frozen file whenever Keras's fit is told to save."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import inspect
+import threading
+from typing import Any, Callable, Iterator, Mapping, Optional, Tuple, Union
+
+from .. import _tf
+from ..errors import FreezeError, UnknownNameError
+from ..frozen.stream import Value, held
+from ..plan.spec import Verify, Verifying
+from ..replicas import is_chief, strategy_of
+from ..sources.function_plan import FunctionPlan
+from ..sources.keras.batches import Batches, may_look
+from ..sources.keras.input_types import check_call, is_declared, is_known
+from ..sources.keras.model import plan_seen
+from ..sources.session import Artifact
+from ..storage import atomic
+from ..storage.file_kinds import refuse_foreign
+from ..storage.paths import plain_path
+from .callback_arguments import check_arguments, check_destination, check_keeping, check_mode
+from .delivery import Delivery, Listeners, Options
+from .metrics import (
+    check_averages,
+    fields_of,
+    filled_in,
+    lacks_validation,
+    no_monitor,
+    scalars,
+    step_of,
+    synchronize,
+)
+from .model_checkpoint import Beside, frozen_path
+from .monitor import Monitor
+from .neighbours import refuse_shared
+from .schedule import Schedule
+
+
+def _nothing(self: Any, *args: Any, **kwargs: Any) -> None:
+    """Nothing to do here."""
+
+
+_nothing._is_default = True  # type: ignore[attr-defined]  # Keras 3 need not wait for it
+
+
+class FreezeCallback:
+    """Pass it to `fit`, and each epoch (or as many batches as you say) writes a frozen `.pb`.
+
+        model.fit(x, y, callbacks=[fh.FreezeCallback("best.pb", save_best_only=True)])
+
+    It is a callback of Keras 3 (on TensorFlow, JAX and PyTorch), of tf_keras and of TensorFlow
+    1.15's tf.keras. The model is traced once, with training=False, when training begins (a
+    subclassed one after its first batch, which tells what it takes); each save only writes the
+    weights of that moment. With verify=True, each file is compared with what the model's own call
+    answers to a part of a batch that `fit` has just trained on.
+
+    Args:
+      filepath: where to write; may name `{epoch}`, `{batch}` and metrics, as in
+        "{epoch:02d}-{val_loss:.2f}.pb".
+      monitor: the metric that decides, with save_best_only.
+      verbose: 1 prints a line at each save, and one between epochs of each file that was written.
+      save_best_only: write only when the monitored metric is better than ever before. NaN never
+        is. The best value is remembered beside the files and counts when training goes on from
+        an earlier one, also after an interruption (keras.callbacks.BackupAndRestore).
+      mode: "min", "max", or "auto", which knows Keras's own losses and metrics.
+      save_freq: "epoch", or a number of batches.
+      initial_value_threshold: what the first value must beat.
+      beside: a ModelCheckpoint, in place of `filepath` and of the arguments before this one:
+        it is run by this callback (do not pass it to `fit` too), and each file that it writes
+        gets a `.pb` beside it.
+      max_to_keep: how many files stay; None keeps all.
+      save_on_background: write in a thread while training goes on. The weights are those of the
+        moment of the save: TensorFlow's variables move to new memory as they are updated.
+      input_signature, ema, lower_control_flow, weights, check_numerics,
+        optimize, verify: as in `plan_keras_model`.
+      resume: whether the best value of an earlier training in this directory counts: "auto" if
+        this one goes on from it (its first epoch is not 0, or its optimizer has made steps).
+      strict: raise what is only warned of otherwise: findings in the graph, and a save that
+        fails.
+      on_publish: as in FreezeHook.
+      **of_model_checkpoint: save_weights_only, options, period, load_weights_on_restart, where
+        they ask for nothing that a frozen file cannot be; else the error says why.
+
+    One callback may serve several fits, of several models: each is a training of its own, unless
+    `resume` says that it goes on.
+
+    Raises (when training begins):
+      FreezeError: the model cannot be frozen, the directory cannot be written to, the file would
+        pass 2 GiB; at the first save, `monitor` or `filepath` names no metric.
+    """
+
+    _supports_tf_logs = False
+    _chief_worker_only = None
+
+    def __init__(
+        self,
+        filepath: Any = None,
+        monitor: str = "val_loss",
+        verbose: int = 0,
+        save_best_only: bool = False,
+        mode: str = "auto",
+        save_freq: Union[str, int] = "epoch",
+        initial_value_threshold: Optional[float] = None,
+        *,
+        beside: Any = None,
+        max_to_keep: Optional[int] = None,
+        save_on_background: bool = True,
+        input_signature: Any = None,
+        ema: Optional[str] = None,
+        lower_control_flow: bool = False,
+        weights: Optional[str] = None,
+        check_numerics: str = "warn",
+        optimize: bool = False,
+        verify: Verifying = None,
+        resume: Union[bool, str] = "auto",
+        strict: bool = False,
+        on_publish: Listeners = (),
+        **of_model_checkpoint: Any,
+    ) -> None:
+        check_arguments(of_model_checkpoint, inspect.signature(type(self)).parameters)
+        check_destination(filepath, beside, save_best_only or max_to_keep is not None)
+        check_mode(mode)
+        self._beside = None if beside is None else Beside(beside)
+        self._template = plain_path(beside.filepath if filepath is None else filepath)
+        self.writes_to = self._template if beside is None else frozen_path(self._template)
+        refuse_foreign(self.writes_to, "filepath")
+        self._directory = atomic.directory_of(self._template.split("{", 1)[0])
+        check_keeping(max_to_keep, self._template)
+        self._verbose = verbose
+        self._schedule = Schedule(save_freq)
+        self._mode = mode
+        self._batches = Batches()
+        self._proves = verify is True or (isinstance(verify, Verify) and verify.feeds is None)
+        self._monitor = Monitor(monitor, mode)
+        self._save_on_background = save_on_background
+        self._how = {
+            "input_signature": input_signature,
+            "ema": ema,
+            "lower_control_flow": lower_control_flow,
+            "weights": weights,
+            "check_numerics": check_numerics,
+            "optimize": optimize,
+            "verify": verify,
+        }
+        options = Options(
+            keep=max_to_keep,
+            save_best_only=save_best_only,
+            monitor=monitor,
+            mode="min" if mode == "auto" else mode,
+            threshold=initial_value_threshold,
+            resume=resume,
+            strict=strict,
+            on_publish=on_publish,
+        )
+        key = atomic.relative(self._template, self._directory)
+        self._delivery = Delivery(options, key, "FreezeCallback")
+        self._plan: Optional[FunctionPlan] = None
+        self._resumed: Optional[bool] = None
+        self._filled_in = False
+        self._epoch = 0
+        self._thread = threading.get_ident()
+        self._is_chief, self._together = True, False  # whether all workers must read variables
+        self.params: Any = None
+        self.model: Any = None
+        # what Keras 3 may call without waiting for the device
+        self.async_safe = self._schedule.each_epoch and beside is None
+
+    @property
+    def artifacts(self) -> Tuple[Artifact, ...]:
+        """The files of this training that are still kept, oldest first."""
+        return self._delivery.written()
+
+    def set_params(self, params: Any) -> None:
+        """Called by Keras."""
+        self.params = params
+        if self._beside:
+            self._beside.callback.set_params(params)
+
+    def set_model(self, model: Any) -> None:
+        """Called by Keras."""
+        self.model = model
+        if self._beside:
+            self._beside.callback.set_model(model)
+
+    def on_train_begin(self, logs: Optional[Mapping[str, Any]] = None) -> None:
+        """Plan the model, so that all that can be known to fail does so before training."""
+        refuse_shared(self, self.writes_to, self._beside and self._beside.callback)
+        if self._beside:
+            self._beside.callback.on_train_begin(logs)
+        strategy = strategy_of(self.model)
+        self._is_chief, self._together = is_chief(strategy), _tf.several_workers(strategy)
+        try:
+            if self._is_chief:
+                atomic.ensure_writable(self._directory)
+        except OSError as error:
+            raise FreezeError(f"filepath= cannot be written to: {error}") from error
+        self._delivery.written()
+        self._thread = threading.get_ident()
+        self._monitor = Monitor(self._delivery.options.monitor, self._mode)
+        self._plan, self._resumed, self._filled_in = None, None, False
+        check_call(self.model)
+        if self._how["ema"]:
+            check_averages(self.model)
+        looks = self._batches.begin(self.model)
+        if not self._waits(looks):
+            self._batches.wanted = self._proves
+            self._make_plan()
+
+    def _make_plan(self) -> None:
+        self._plan = plan_seen(self.model, self._batches, **self._how)
+        self._batches.settle(self._plan.signature, self._proves)
+        self._delivery.report(self._plan.findings)
+
+    def on_epoch_begin(self, epoch: int, logs: Optional[Mapping[str, Any]] = None) -> None:
+        """Note the epoch, and whether training goes on from an earlier one."""
+        self._epoch = epoch
+        if self._resumed is None:  # only now have all callbacks restored what they would
+            self._resumed = epoch > 0 or bool(step_of(self.model))
+            self._schedule.begin(self._delivery.begin(self._resumed))
+        self._batches.follow(self.model)  # a callback may have had the train function made anew
+        self._batches.wanted = self._batches.wanted or self._proves
+        if self._beside:
+            self._beside.callback.on_epoch_begin(epoch, logs)
+
+    def on_train_batch_begin(self, batch: int, logs: Optional[Mapping[str, Any]] = None) -> None:
+        """Only for the callback that `beside` names."""
+        if self._beside:
+            self._beside.callback.on_train_batch_begin(batch, logs)
+
+    on_train_batch_begin._is_default = True  # type: ignore[attr-defined]
+
+    def on_train_batch_end(self, batch: int, logs: Optional[Mapping[str, Any]] = None) -> None:
+        """Save, if as many batches have passed."""
+        self._delivery.raise_error()
+        if self._plan is None and threading.get_ident() == self._thread:
+            self._make_plan()  # in another one, as on JAX, training goes on meanwhile
+        if self._beside:
+            self._save_beside(batch, logs)
+        elif self._schedule.is_due(batch):
+            self._save(batch, logs)
+
+    def on_epoch_end(self, epoch: int, logs: Optional[Mapping[str, Any]] = None) -> None:
+        """Save, if it is done at each epoch."""
+        self._delivery.raise_error()
+        self._say_written()
+        if self._plan is None:
+            self._make_plan()
+        if self._beside:
+            self._save_beside(None, logs)
+        elif self._schedule.each_epoch:
+            self._save(None, logs)
+
+    def on_train_end(self, logs: Optional[Mapping[str, Any]] = None) -> None:
+        """Wait for the last file to be whole."""
+        self._batches.end(self.model)
+        if self._beside:
+            self._beside.callback.on_train_end(logs)
+        self._delivery.flush()
+        self._say_written()
+        unseen = self._resumed is not None and not self._monitor.seen
+        if self._delivery.options.save_best_only and unseen and self._is_chief:
+            raise no_monitor(self._delivery.options.monitor, {})
+        self._delivery.explain(self._schedule.missing(self._beside), self._is_chief)
+
+    on_batch_begin = on_batch_end = _nothing
+    on_test_begin = on_test_end = on_test_batch_begin = on_test_batch_end = _nothing
+    on_predict_begin = on_predict_end = on_predict_batch_begin = on_predict_batch_end = _nothing
+
+    def _implements_train_batch_hooks(self) -> bool:
+        """tf_keras asks, and ParameterServerStrategy takes no callback that needs batches."""
+        if self._beside is not None:
+            return bool(self._beside.callback._implements_train_batch_hooks())
+        return not self._schedule.each_epoch or self._waits(may_look(self.model))
+
+    def _waits(self, looks: bool) -> bool:
+        """Whether only the first batch tells what the model takes, which can be seen if `looks`."""
+        if self._how["input_signature"] is not None or is_declared(self.model):
+            return False
+        return looks or not is_known(self.model)
+
+    def _implements_test_batch_hooks(self) -> bool:
+        return False
+
+    _implements_predict_batch_hooks = _implements_test_batch_hooks
+
+    def _save(self, batch: Optional[int], logs: Optional[Mapping[str, Any]]) -> None:
+        options = self._delivery.options
+        metrics = scalars(logs, options.monitor if options.save_best_only else None)
+        try:
+            path = filled_in(self._template, self._epoch, batch, metrics)
+        except UnknownNameError as error:
+            fields = fields_of(self._template)
+            if not (self._filled_in or lacks_validation(fields, metrics)):
+                raise
+            self._delivery.failed(error, self._template)
+            return
+        self._filled_in = True
+        values = self._read_together()
+        if not self._is_chief:
+            return
+        if not options.save_best_only:
+            self._say(f"freezing to {path}")
+            self._write(path, metrics, values)
+            return
+        value = self._monitor.value(metrics)
+        self._settle_direction()
+        base = atomic.relative(path, self._directory)
+        try:
+            best = self._delivery.best(self._directory, base, bool(self._resumed))
+        except OSError as error:
+            self._delivery.failed(error, path)
+            return
+        if value is None or best is None:
+            return
+        so_far = "" if best.value is None else f" from {best.value:.5f}"
+        if best.beaten_by(value):
+            self._say(f"{best.monitor} improved{so_far} to {value:.5f}, freezing to {path}")
+            self._write(path, metrics, values, best)
+        else:
+            self._delivery.saves.passed_over(best, value)
+            self._say(f"{best.monitor} did not improve{so_far}")
+
+    def _save_beside(self, batch: Optional[int], logs: Optional[Mapping[str, Any]]) -> None:
+        assert self._beside is not None
+        path = self._beside.run(self._epoch, batch, logs)
+        values = self._read_together()
+        if path is not None and self._is_chief:
+            self._say(f"freezing to {path}")
+            self._write(path, scalars(logs), values)
+
+    def _read_together(self) -> Optional[Iterator[Value]]:
+        """The weights, read now, where all workers must do so for one of them to write.
+
+        They do so at each occasion: whether a file is the best so far, only the chief knows.
+        """
+        if not self._together or self._plan is None:
+            return None
+        with contextlib.suppress(FreezeError):  # which is met again, and told of, when it is due
+            self._plan.renew()
+        return held(self._plan.values())
+
+    def _write(
+        self,
+        path: str,
+        metrics: Mapping[str, float],
+        values: Optional[Iterator[Value]] = None,
+        best: Optional[atomic.Best] = None,
+    ) -> None:
+        """Write a file of the present weights (`values`), which beat `best` if that is given."""
+        try:
+            freeze = self._prepare(metrics, values)
+            claimed = None if best is None else best.claim(metrics[best.monitor])
+            job = functools.partial(
+                self._delivery.put,
+                freeze,
+                self._directory,
+                atomic.relative(path, self._directory),
+                self._delivery.options.keep,
+                best=claimed,
+            )
+            self._delivery.do(path, job, self._save_on_background)
+        except Exception as error:
+            self._delivery.failed(error, path)
+
+    def _prepare(
+        self, metrics: Mapping[str, float], values: Optional[Iterator[Value]]
+    ) -> Callable[[str], Artifact]:
+        """What writes the present weights (`values`) to a path."""
+        plan = self._plan
+        assert plan is not None
+        self._delivery.report(plan.renew())
+        synchronize(self.model)
+        self._batches.wanted = self._proves  # one of those that the next file is trained on
+        write = plan.prepare(
+            step_of(self.model),
+            metrics,
+            values,
+            self._save_on_background and not self._together,
+        )
+
+        def freeze(path: str) -> Artifact:
+            atomic.make_directory(atomic.directory_of(path))
+            return write(path)
+
+        return freeze
+
+    def _settle_direction(self) -> None:
+        mode = self._monitor.direction(self.model)
+        if mode != self._delivery.options.mode:
+            self._delivery.options = dataclasses.replace(self._delivery.options, mode=mode)
+
+    def _say(self, what: str) -> None:
+        if self._verbose:
+            print(f"\nEpoch {self._epoch + 1}: {what}")
+
+    def _say_written(self) -> None:
+        """Tell of files between two epochs, since a thread's lines would tear the progress bar."""
+        while self._delivery.news:
+            artifact = self._delivery.news.popleft()
+            if self._verbose:
+                print(f"\n{artifact}")

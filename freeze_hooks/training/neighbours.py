@@ -1,0 +1,86 @@
+"""What else writes in the same training: the callbacks or hooks that run beside one of ours."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any, List, Optional
+
+from ..errors import FreezeError
+from ..storage import filesystem
+
+_LISTS = ("callbacks", "_hooks")  # of Keras's CallbackList, of a MonitoredSession
+_FILES = ("filepath", "filename")  # of ModelCheckpoint, of CSVLogger
+_DIRECTORIES = ("backup_dir", "_backup_dir", "log_dir", "_log_dir")  # BackupAndRestore, TensorBoard
+
+
+def others(own: Any) -> List[Any]:
+    """The callbacks or hooks that are called together with `own`, one of them right now.
+
+    Neither Keras nor TensorFlow tells them of each other, so the caller's list is looked up.
+    """
+    frame: Any = sys._getframe(1)
+    while frame is not None:
+        caller = getattr(frame.f_locals.get("self"), "__dict__", {})
+        for name in _LISTS:
+            listed = caller.get(name)
+            if isinstance(listed, (list, tuple)) and any(other is own for other in listed):
+                found = list(listed)
+                found.remove(own)  # once: what stands there twice is a neighbour of itself
+                return found
+        frame = frame.f_back
+    return []
+
+
+def refuse_shared(own: Any, path: str, driven: Any = None) -> None:
+    """Make sure that no callback that runs beside `own` writes where it does.
+
+    Args:
+      own: the callback; it and others of its kind tell by `writes_to` where they write.
+      path: where it writes; it may have fields such as {epoch}.
+      driven: a ModelCheckpoint that it runs.
+
+    Raises:
+      FreezeError: another one does; or `own`, or `driven`, runs twice.
+    """
+    for other in others(own):
+        if driven is not None and other is driven:
+            raise FreezeError(
+                "beside= runs the ModelCheckpoint, which stands among the callbacks of fit too, so "
+                "it would save twice: leave it out there"
+            )
+        if other is own:
+            raise FreezeError(f"a {type(own).__name__} stands twice among the callbacks of one fit")
+        found = _owned(other, path)
+        if found is not None:
+            raise FreezeError(
+                f"{type(other).__name__} of the same fit writes to {found!r} too, and each would "
+                f"overwrite or delete the other's {path!r}: give one of them another path"
+            )
+
+
+def _owned(other: Any, path: str) -> Optional[str]:
+    """The file or directory of another callback that `path` is, or is in."""
+    attributes = getattr(other, "__dict__", {})
+    files = [attributes.get(name) for name in _FILES] + [getattr(other, "writes_to", None)]
+    for file in files:
+        if isinstance(file, (str, os.PathLike)) and _same(os.fspath(file), path):
+            return str(file)
+    for name in _DIRECTORIES:
+        directory = attributes.get(name)
+        if not isinstance(directory, (str, os.PathLike)):
+            continue
+        inside = "backup" in name and _absolute(path).startswith(
+            os.path.join(_absolute(os.fspath(directory)), "")
+        )
+        if inside or _same(os.fspath(directory), path):
+            return str(directory)
+    return None
+
+
+def _same(one: str, another: str) -> bool:
+    return _absolute(one) == _absolute(another)
+
+
+def _absolute(path: str) -> str:
+    return path if filesystem.is_remote(path) else os.path.abspath(path)

@@ -1,0 +1,169 @@
+"""The frozen files of a training session, whose metrics are measured at each save."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import re
+from typing import Any, Callable, Mapping, Optional, Tuple
+
+import tensorflow as tf
+
+from .. import _tf
+from ..errors import FreezeError
+from ..frozen.numbers import metrics_of
+from ..sources.session import Freezer
+from ..storage import atomic
+from ..storage.paths import plain_path
+from .concurrency import queues_update, updates_meanwhile
+from .delivery import Delivery, Options, monitored
+
+Evaluate = Callable[[Any, Optional[int]], Mapping[str, Any]]
+SCHEDULED_KEEP = 5  # what a Saver keeps by default
+
+
+@dataclasses.dataclass(frozen=True)
+class SessionOptions(Options):
+    """The same for a session's files, whose metrics are measured at each save."""
+
+    output_dir: Optional[str] = None
+    name: str = ""
+    latest: bool = False
+    evaluate: Optional[Evaluate] = None
+    save_on_background: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.name and not re.match(r"[A-Za-z0-9_-]+\Z", self.name):
+            raise FreezeError(f"name= takes letters, digits, - and _, not {self.name!r}")
+        if self.save_best_only and (self.evaluate is None or self.monitor is None):
+            raise FreezeError("save_best_only=True needs evaluate= and monitor=")
+        if self.output_dir is not None:
+            object.__setattr__(self, "output_dir", plain_path(self.output_dir))
+
+    def check(self) -> None:
+        """Make output_dir if need be.
+
+        Raises:
+          FreezeError: it cannot be made, or not be written in.
+        """
+        if self.output_dir is None:
+            return
+        try:
+            atomic.ensure_writable(self.output_dir)
+        except OSError as error:
+            raise FreezeError(f"output_dir= cannot be written to: {error}") from error
+
+    def file(self, stem: str) -> str:
+        """The base name of a frozen file."""
+        return f"{stem}.{self.name}.pb" if self.name else f"{stem}.pb"
+
+
+class SessionDelivery(Delivery):
+    """The frozen files of a training session."""
+
+    def __init__(self, graph: Any, freezer: Freezer, options: SessionOptions, who: str) -> None:
+        super().__init__(options, options.name, who)
+        self.options: SessionOptions = options
+        self._graph = graph
+        self._freezer = freezer
+        self._queues_update: Optional[bool] = None
+        self._ended = False
+        self._first_step: Optional[int] = None
+        self.report(freezer.plan.findings)
+
+    def begin_at(self, step: int) -> None:
+        """Note the global step that training begins at, which else is that of the first save."""
+        if self._first_step is None:
+            self._first_step = step
+
+    def save(
+        self,
+        session: Any,
+        stem: str,
+        step: Optional[int],
+        checkpoint: Optional[Tuple[str, Any]] = None,
+        raising: bool = False,
+    ) -> None:
+        """Freeze a session's values, if they are wanted.
+
+        Args:
+          session: the live session.
+          stem: where the file goes, without its ending.
+          step: the global step.
+          checkpoint: (prefix, saver) of the checkpoint that was just written.
+          raising: raise what fails, even if it is not `strict`.
+
+        Raises:
+          AbortedError, UnavailableError: the session's own, by whose sight it recovers.
+          FreezeError: with `strict`, this save or an earlier one in the background has failed.
+        """
+        self.raise_error()
+        try:
+            self._save(session, stem, step, checkpoint)
+        except (tf.errors.AbortedError, tf.errors.UnavailableError):
+            raise
+        except Exception as error:
+            self.failed(error, stem, raising)
+
+    def end(self) -> None:
+        """Wait until all files are written; what is saved from now on is not written meanwhile.
+
+        Raises:
+          FreezeError: with `strict`, a save in the background has failed.
+        """
+        self._ended = True
+        self.flush()
+
+    def _save(
+        self, session: Any, stem: str, step: Optional[int], checkpoint: Optional[Tuple[str, Any]]
+    ) -> None:
+        options = self.options
+        background = options.save_on_background and not self._ended
+        directory = options.output_dir or atomic.directory_of(stem)
+        metrics = self._measure(session, step)
+        prefix = checkpoint[0] if checkpoint else None
+        keep, base, value = options.keep, os.path.basename(stem), math.nan
+        first = step if self._first_step is None else self._first_step
+        best = self.best(directory, options.file("best"), bool(first))
+        if best is not None:
+            value = monitored(best.monitor, metrics, "evaluate=")
+            if not best.beaten_by(value):
+                self.saves.passed_over(best, value)
+                return
+            keep, prefix, base = None, None, "best"
+        elif keep is None and prefix is None:
+            keep = SCHEDULED_KEEP
+        saved = self._saved(session, checkpoint)
+        freeze = self._freezer.prepare(session, step, metrics, saved, hold=background)
+        claimed = None if best is None else best.claim(value)
+
+        file = options.file(base)
+        path = os.path.join(directory, file)
+
+        def job() -> None:
+            latest = options.file("latest") if options.latest else None
+            self.put(freeze, directory, file, keep, prefix, claimed, latest)
+
+        self.do(path, job, background)
+
+    def _saved(self, session: Any, checkpoint: Optional[Tuple[str, Any]]) -> Any:
+        values = self._freezer.spec.values
+        if checkpoint is None or values == "live":
+            return None
+        if self._queues_update is None:
+            self._queues_update = queues_update(self._graph)
+        if values == "auto" and not (self._queues_update or updates_meanwhile(session)):
+            return None
+        prefix, saver = checkpoint
+        return prefix, _tf.saved_keys(saver), saver.saver_def
+
+    def _measure(self, session: Any, step: Optional[int]) -> Mapping[str, float]:
+        if self.options.evaluate is None:
+            return {}
+        found = self.options.evaluate(session, step)
+        metrics = metrics_of(found, "what evaluate= returns", session.run)
+        if self.options.monitor is not None:
+            monitored(self.options.monitor, metrics, "evaluate=")
+        return metrics

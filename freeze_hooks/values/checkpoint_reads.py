@@ -1,0 +1,131 @@
+"""Values from the files of a checkpoint, a piece at a time where that can be."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Iterator, Mapping, Sequence, Tuple
+
+import tensorflow as tf
+
+from .._tf import SavedKey, v1
+from ..errors import InvalidFileError
+from ..frozen.stream import Value
+from ..graph.tables import Column
+from ..graph.variables import Variable
+from .bundle import Bundle
+from .session_reads import SessionValues, as_value
+
+_BROKEN = (tf.errors.OpError, ValueError, RuntimeError, LookupError, MemoryError)  # by the reader
+
+
+class SavedTensors:
+    """Opens a checkpoint of either format and reads tensors from it.
+
+    Attributes:
+      shapes: {key: dimensions}.
+      dtypes: {key: tf.DType}.
+
+    Raises:
+      InvalidFileError: a file is missing, cut short or no checkpoint.
+    """
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+        self._bundle = Bundle(prefix)
+        try:
+            self._reader = v1.train.NewCheckpointReader(prefix)
+            shapes = self._reader.get_variable_to_shape_map()
+            self.dtypes: Dict[str, Any] = self._reader.get_variable_to_dtype_map()
+        except _BROKEN as error:
+            raise InvalidFileError(
+                f"{prefix}: not a checkpoint that can be read: {error}"
+            ) from None
+        self.shapes: Dict[str, Tuple[int, ...]] = {k: tuple(shape) for k, shape in shapes.items()}
+        self._last: Tuple[str, Any] = ("", None)
+
+    def value(self, place: SavedKey) -> Value:
+        """What is saved there: in pieces, or as a view of a tensor that is held for the next slice
+        of it.
+
+        Raises:
+          InvalidFileError: a file is cut short or broken; of pieces, when they are read.
+        """
+        found = self._bundle.find(place.key) if place.begin is None else None
+        if found is None:
+            return as_value(self.array(place))
+        self._last = ("", None)
+        return Value(*found)
+
+    def array(self, place: SavedKey) -> Any:
+        """The same as an array.
+
+        Raises:
+          InvalidFileError: a file is cut short or broken.
+        """
+        if place.begin is None or place.size is None:
+            self._last = ("", None)
+            return self.tensor(place.key)
+        if place.key != self._last[0]:  # slices of one variable follow each other
+            self._last = ("", None)  # before the next is read: two would be in memory at once
+            self._last = (place.key, self.tensor(place.key))
+        return self._last[1][tuple(slice(b, b + n) for b, n in zip(place.begin, place.size))]
+
+    def tensor(self, key: str) -> Any:
+        """A whole tensor as an array; bytes where it is a scalar of strings.
+
+        Raises:
+          InvalidFileError: a file is cut short or broken.
+        """
+        try:
+            try:
+                return self._reader.get_tensor(key)
+            except tf.errors.UnimplementedError:
+                return self._assembled(key)
+        except _BROKEN as error:
+            raise InvalidFileError(
+                f"{self._prefix}: {key!r} cannot be read, a file of the checkpoint is cut short, "
+                f"broken or missing: {error}"
+            ) from None
+
+    def _assembled(self, key: str) -> Any:
+        """A partitioned variable of format V1, whose slices only the op puts together."""
+        with tf.Graph().as_default(), v1.Session() as session:
+            whole = tf.raw_ops.RestoreV2(
+                prefix=self._prefix,
+                tensor_names=[key],
+                shape_and_slices=[""],
+                dtypes=[tf.as_dtype(self.dtypes[key]).base_dtype],
+            )
+            return session.run(whole[0])
+
+
+class CheckpointValues:
+    """Reads variables from a checkpoint, and what it does not hold from the session.
+
+    A checkpoint holds one consistent state even where steps run while it is read.
+    """
+
+    def __init__(self, variables: Sequence[Variable], live: SessionValues) -> None:
+        self._variables = variables
+        self._live = live
+
+    def read(self, session: Any, prefix: str, keys: Mapping[str, SavedKey]) -> Iterator[Value]:
+        """The values, in the order of the variables.
+
+        Args:
+          session: for variables that the checkpoint does not hold.
+          prefix: the checkpoint's.
+          keys: where it holds each variable, by the variable's name.
+
+        Raises:
+          InvalidFileError: a file of the checkpoint is cut short or broken.
+        """
+        saved = SavedTensors(prefix)
+        for index, variable in enumerate(self._variables):
+            place = keys.get(variable.node)
+            if isinstance(variable, Column):  # keys and values in one run
+                if variable.which == 0:
+                    yield from self._live.read(session, slice(index, index + 2))
+            elif place is None or place.key not in saved.shapes:
+                yield from self._live.read(session, slice(index, index + 1))
+            else:
+                yield saved.value(place)

@@ -1,0 +1,141 @@
+"""The content of static lookup tables, from a graph and its vocabulary files alone."""
+
+from __future__ import annotations
+
+import functools
+import re
+from typing import Any, Callable, Dict, List, Mapping, Optional, Set
+
+import numpy as np
+import tensorflow as tf
+
+from .._tf import GraphDef, v1
+from ..errors import NotFreezableError
+from ..graph.body import VARIABLES, Body, prune
+from ..graph.endpoints import PLACEHOLDERS
+from ..graph.functions import CALLS, part_of, referenced
+from ..graph.names import split
+from ..graph.side_effects import refuse_to_run
+from ..graph.tables import Table, upgrade_tables
+
+_INITS = frozenset(
+    (
+        "InitializeTableV2",
+        "InitializeTableFromTextFileV2",
+        "InitializeTableFromDataset",
+        "LookupTableImportV2",
+    )
+)
+
+
+def static_contents(
+    graph_def: Any, fed: Optional[Mapping[str, Any]] = None, trusted: bool = True
+) -> Callable[[str], Optional[Table]]:
+    """A function from a static table's node name to its content.
+
+    It runs the table and its initialization in a session of their own: no variable is read.
+
+    Args:
+      graph_def: the graph that holds the table and what initializes it.
+      fed: {tensor name: value} for that, such as the paths of a SavedModel's assets.
+      trusted: whether it may do so by ops that write files or talk to other processes.
+
+    The function gives None where nothing initializes the table, or something that depends on
+    variables or placeholders does. It raises NotFreezableError where that fails, for instance
+    because a vocabulary file is missing.
+    """
+    nodes = functools.lru_cache(maxsize=None)(lambda: _nodes_of(graph_def))
+    initializers = functools.lru_cache(maxsize=None)(lambda: _initializers(nodes(), graph_def))
+
+    def content_of(name: str) -> Optional[Table]:
+        for init in initializers().get(name, ()):
+            body = prune(Body(nodes(), [init]), keep_order=True)
+            given = {split(tensor)[0] for tensor in fed or {}} | _assigned(body)
+            free = {n.name for n in body.nodes.values() if n.op in VARIABLES | PLACEHOLDERS}
+            if not free - given:
+                part = part_of(graph_def, body.nodes.values())
+                if not trusted:
+                    refuse_to_run(part, f"the initialization of lookup table {name!r}")
+                there = {t: v for t, v in (fed or {}).items() if split(t)[0] in body.nodes}
+                return _run(part, body, name, init, there)
+        return None
+
+    return content_of
+
+
+def initializers_of(graph_def: Any) -> Mapping[str, List[str]]:
+    """{static table's node name: the names of the ops that fill it}."""
+    return _initializers(_nodes_of(graph_def), graph_def)
+
+
+def _nodes_of(graph_def: Any) -> Dict[str, Any]:
+    """The nodes by name, copied where some of them are tables by reference."""
+    nodes = graph_def.node
+    if any(node.op == "HashTable" for node in nodes):
+        nodes = GraphDef(node=nodes).node
+        upgrade_tables(nodes)
+    return {node.name: node for node in nodes}
+
+
+def _assigned(body: Body) -> Set[str]:
+    """Variables that get their values in the graph itself, as a SavedModel's paths of assets do."""
+    assigns = (node for node in body.nodes.values() if node.op in ("Assign", "AssignVariableOp"))
+    return {split(node.input[0])[0] for node in assigns}
+
+
+def _filling_functions(library: Any) -> Set[str]:
+    """Names of the functions that fill a table, as a SavedModel's initializers do, or call such."""
+    inside = {
+        f.signature.name: {n for d in f.node_def for n in referenced(d)} for f in library.function
+    }
+    filling: Set[str] = set()
+    fresh = set(_INITS)
+    while fresh:
+        filling |= fresh
+        fresh = {name for name, used in inside.items() if used & fresh} - filling
+    return filling - _INITS
+
+
+def _initializers(nodes: Mapping[str, Any], graph_def: Any) -> Mapping[str, List[str]]:
+    filling = _filling_functions(graph_def.library)
+    found: Dict[str, List[str]] = {}
+    for node in nodes.values():
+        if node.op in _INITS:
+            given = node.input[:1]
+        elif node.op in CALLS and node.attr["f"].func.name in filling:
+            given = node.input
+        else:
+            continue
+        for table in dict.fromkeys(split(text)[0] for text in given):
+            found.setdefault(table, []).append(node.name)
+    return found
+
+
+def _run(part: Any, body: Body, name: str, init: str, fed: Mapping[str, Any]) -> Table:
+    types = [body.nodes[name].attr[k].type for k in ("key_dtype", "value_dtype")]
+    with tf.Graph().as_default() as graph:
+        try:
+            tf.import_graph_def(part, name="")
+            with tf.control_dependencies([graph.get_operation_by_name(init)]):
+                export = tf.raw_ops.LookupTableExportV2(
+                    table_handle=graph.get_tensor_by_name(name + ":0"),
+                    Tkeys=tf.as_dtype(types[0]),
+                    Tvalues=tf.as_dtype(types[1]),
+                )
+            with v1.Session(graph=graph) as session:
+                keys, values = sorted_entries(*session.run(list(export), dict(fed)))
+        except tf.errors.OpError as error:
+            told = re.search(r"Node: .*\n(.*)", error.message)  # TensorFlow 2 tells much before
+            said = told.group(1) if told else error.message.splitlines()[0]
+            raise NotFreezableError(
+                f"the content of lookup table {name!r} cannot be made by {init!r}: {said}"
+            ) from error
+    return Table(v1.make_tensor_proto(keys, types[0]), v1.make_tensor_proto(values, types[1]))
+
+
+def sorted_entries(keys: Any, values: Any) -> Any:
+    """(keys, values) by keys, since tables export in any order; other than scalar keys stay."""
+    if keys.ndim != 1:
+        return keys, values
+    order = np.argsort(keys, kind="stable")
+    return keys[order], values[order]
