@@ -24,13 +24,14 @@ if TYPE_CHECKING:
     from .errors import NotVerifiedError as NotVerifiedError
     from .errors import TooLargeError as TooLargeError
     from .errors import UnknownNameError as UnknownNameError
-    from .frozen.reader import FrozenModel as FrozenModel
+    from .frozen.model import FrozenModel as FrozenModel
+    from .frozen.model import load_frozen as load_frozen
     from .frozen.reader import Report as Report
     from .frozen.reader import inspect as inspect
-    from .frozen.reader import load_frozen as load_frozen
+    from .frozen.writer import Artifact as Artifact
     from .on_publish.onnx.converter import to_onnx as to_onnx
+    from .on_publish.tensorboard import to_tensorboard as to_tensorboard
     from .on_publish.tflite import to_tflite as to_tflite
-    from .on_publish.upload import to_tensorboard as to_tensorboard
     from .on_publish.upload import upload as upload
     from .proof.asked import Verify as Verify
     from .sources.any_file import check as check
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
     from .sources.keras.model import freeze_keras_model as freeze_keras_model
     from .sources.keras.model import plan_keras_model as plan_keras_model
     from .sources.saved_model import freeze_saved_model as freeze_saved_model
-    from .sources.session import Artifact as Artifact
     from .sources.session import freeze_session as freeze_session
     from .training.estimator import FreezeExporter as FreezeExporter
     from .training.estimator import estimator_inference as estimator_inference
@@ -53,14 +53,15 @@ if TYPE_CHECKING:
     from .training.sigterm import on_sigterm as on_sigterm
 
 _HOMES = {
-    "Artifact": "sources.session",
+    "Artifact": "frozen.writer",
     "ConversionError": "errors",
     "FreezeCallback": "training.keras_callback",
     "FreezeError": "errors",
     "FreezeExporter": "training.estimator",
     "FreezeHook": "training.session_hook",
     "FreezingSaver": "training.saver",
-    "FrozenModel": "frozen.reader",
+    "FrozenModel": "frozen.model",
+    "FunctionPlan": "sources.function_plan",
     "InvalidFileError": "errors",
     "NotFiniteError": "errors",
     "NotFreezableError": "errors",
@@ -70,7 +71,6 @@ _HOMES = {
     "TooLargeError": "errors",
     "UnknownNameError": "errors",
     "Verify": "proof.asked",
-    "FunctionPlan": "sources.function_plan",
     "check": "sources.any_file",
     "estimator_inference": "training.estimator",
     "freeze_checkpoint": "sources.checkpoint",
@@ -80,12 +80,12 @@ _HOMES = {
     "freeze_saved_model": "sources.saved_model",
     "freeze_session": "sources.session",
     "inspect": "frozen.reader",
-    "load_frozen": "frozen.reader",
+    "load_frozen": "frozen.model",
     "on_sigterm": "training.sigterm",
     "plan_function": "sources.function",
     "plan_keras_model": "sources.keras.model",
     "to_onnx": "on_publish.onnx.converter",
-    "to_tensorboard": "on_publish.upload",
+    "to_tensorboard": "on_publish.tensorboard",
     "to_tflite": "on_publish.tflite",
     "upload": "on_publish.upload",
 }

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import functools
-import sys
-import threading
 import warnings
-import weakref
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
 import tensorflow as tf
@@ -212,88 +209,12 @@ def first_local_replica(strategy: Any) -> int:
     return int(number)
 
 
-def graph_mode() -> bool:
-    """Whether Keras works on a graph and a session, as it does by default on TensorFlow 1."""
-    with tf.init_scope():
-        return not tf.executing_eagerly()
-
-
-def keras_backend(model: Any) -> Any:
-    """The backend module of the tf.keras or tf_keras that a model is of: sessions, phases."""
-    for kind in type(model).__mro__:
-        package, engine, _ = kind.__module__.partition(".engine.")
-        if engine:
-            return sys.modules[package + ".backend"]
-    raise TypeError(f"{model!r} is not a Keras model")
-
-
-def called_with(model: Any) -> Any:
-    """(args, kwargs), as TensorSpecs, that a subclassed model of tf.keras was first called with."""
-    if hasattr(model, "save_spec"):
-        return model.save_spec()
-    inputs = getattr(model, "inputs", None) or []  # TensorFlow 1.15 has symbolic ones
-    specs = [tf.TensorSpec(t.shape, t.dtype, t.op.name) for t in inputs if hasattr(t, "op")]
-    return ((specs[0] if len(specs) == 1 else specs,), {}) if specs else None
-
-
-def averaging_optimizer(model: Any) -> Any:
-    """The optimizer of a model that keeps averages of its variables; None if it keeps none."""
-    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
-    return optimizer if getattr(optimizer, "use_ema", False) else None
-
-
-def optimizer_averages(model: Any) -> Optional[List[Tuple[Any, Any]]]:
-    """(variable, moving average) pairs of a model's optimizer; None if it keeps none (yet)."""
-    optimizer = averaging_optimizer(model)
-    averages = getattr(optimizer, "_model_variables_moving_average", None)
-    if not averages:
-        return None
-    if hasattr(optimizer, "_index_dict"):  # tf_keras
-        index, key = optimizer._index_dict, optimizer._var_key
-        return [(v, averages[index[key(v)]]) for v in model.trainable_variables]
-    return list(zip(optimizer._trainable_variables, averages))
-
-
 def variables_by_name(graph: Any) -> Dict[str, Any]:
     """The variables in a graph's collections, slices of partitioned ones one by one."""
     found: Dict[str, Any] = {}
     for collection in (v1.GraphKeys.GLOBAL_VARIABLES, v1.GraphKeys.LOCAL_VARIABLES):
         found.update((v.op.name, v) for v in graph.get_collection(collection))
     return found
-
-
-class SavedKey(NamedTuple):
-    """Where a Saver puts a variable: the checkpoint's key, and the slice of it if partitioned."""
-
-    key: str
-    begin: Optional[Tuple[int, ...]] = None
-    size: Optional[Tuple[int, ...]] = None
-
-
-def saved_keys(saver: Any) -> Dict[str, SavedKey]:
-    """{variable's op name: its place in the saver's checkpoints}."""
-    listed = saver._var_list
-    named = listed.items() if isinstance(listed, dict) else ((None, v) for v in listed or ())
-    found = {}
-    for key, entry in named:
-        for variable in entry if isinstance(entry, (list, tuple)) else _slices(entry):
-            info = getattr(variable, "_save_slice_info", None)
-            operation = getattr(variable, "op", None)
-            if operation is None:
-                continue
-            if info is None:
-                found[operation.name] = SavedKey(key or operation.name)
-            else:
-                place = SavedKey(key or info.full_name, info.var_offset, info.var_shape)
-                found[operation.name] = place
-    return found
-
-
-def _slices(entry: Any) -> Any:
-    """A PartitionedVariable's slices; any other variable alone."""
-    if hasattr(type(entry), "_get_partitions"):  # the entry itself might add ops to its graph
-        return list(entry)
-    return replicas_of(entry)[:1]
 
 
 def replicas_of(variable: Any) -> List[Any]:
@@ -304,22 +225,6 @@ def replicas_of(variable: Any) -> List[Any]:
 def is_remote(session: Any) -> bool:
     """Whether a session runs in another process, where others may run steps."""
     return bool(getattr(session, "sess_str", b""))
-
-
-def checkpoint_exists(prefix: str) -> bool:
-    """Whether a checkpoint of either format is there (tf.train's own function is deprecated)."""
-    files, shards = tf.io.gfile, prefix + "-?????-of-?????"
-    if files.exists(prefix + ".index") or files.glob(shards):
-        return True
-    return files.exists(prefix) and not files.isdir(prefix)  # ram:// takes beginnings for those
-
-
-def checkpoint_may_exist(prefix: str) -> bool:
-    """Whether a checkpoint is there, or where it would be cannot be looked at."""
-    try:
-        return checkpoint_exists(prefix)
-    except tf.errors.OpError:
-        return True
 
 
 def global_step(graph: Any) -> Any:
@@ -336,63 +241,3 @@ def global_step(graph: Any) -> Any:
 def is_evaluation(graph: Any) -> bool:
     """Whether a graph is one that tf.estimator or tf.contrib.training evaluates."""
     return bool(graph.get_collection(v1.GraphKeys.EVAL_STEP))
-
-
-def is_numbered(*args: Any, **kwargs: Any) -> bool:
-    """Whether these arguments of Saver.save, after the session, have it number its checkpoint."""
-    return kwargs.get("global_step", args[1] if len(args) > 1 else None) is not None
-
-
-_lock = threading.RLock()  # a finalizer may run while this thread holds it
-_listeners: Any = weakref.WeakKeyDictionary()
-_intercepting: Optional[Callable[..., Any]] = None
-
-
-def on_save(graph: Any, listener: Any) -> None:
-    """Call `listener.after_save(saver, session, prefix, numbered)` after each Saver.save on it.
-
-    The listener is held weakly: the interception lives as long as the listener does, and
-    Saver.save is put back once nobody listens.
-    """
-    with _lock:
-        _listeners.setdefault(graph, weakref.WeakSet()).add(listener)
-        _install()
-    weakref.finalize(listener, _uninstall_if_idle)
-
-
-def off_save(listener: Any) -> None:
-    """Stop calling `listener`."""
-    with _lock:
-        for listening in list(_listeners.values()):
-            listening.discard(listener)
-    _uninstall_if_idle()
-
-
-def _install() -> None:
-    global _intercepting
-    if _intercepting is not None:
-        return
-    original = v1.train.Saver.save
-
-    @functools.wraps(original)
-    def save(self: Any, sess: Any, *args: Any, **kwargs: Any) -> Any:
-        prefix = original(self, sess, *args, **kwargs)
-        if prefix is not None:
-            with _lock:
-                listening = list(_listeners.get(getattr(sess, "graph", None), ()))
-            for listener in listening:
-                listener.after_save(self, sess, prefix, is_numbered(*args, **kwargs))
-        return prefix
-
-    v1.train.Saver.save = _intercepting = save
-
-
-def _uninstall_if_idle() -> None:
-    global _intercepting
-    with _lock:
-        # list() leaves out the dead, which len() may still count while finalizers run
-        if _intercepting is None or any(list(listening) for listening in _listeners.values()):
-            return
-        if v1.train.Saver.save is _intercepting:  # else another library wrapped ours: leave it
-            v1.train.Saver.save = _intercepting.__wrapped__
-            _intercepting = None

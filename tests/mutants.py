@@ -12,7 +12,7 @@ import sys
 import tensorflow as tf
 
 from freeze_hooks.plan import compiler
-from freeze_hooks.plan.compiler import FreezePlan, Slot
+from freeze_hooks.plan.types import FreezePlan, Slot
 from freeze_hooks.sources.checkpoint_index import Checkpoint
 from freeze_hooks.sources.function_plan import FunctionPlan
 from freeze_hooks.values.checkpoint_reads import CheckpointValues

@@ -13,7 +13,7 @@ import tensorflow as tf
 from conftest import constants
 
 import freeze_hooks as fh
-from freeze_hooks.frozen.stream import held
+from freeze_hooks.values.value import held
 
 keras = pytest.importorskip("keras", reason="needs Keras 3")
 if keras.backend.backend() not in ("jax", "torch"):

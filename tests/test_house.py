@@ -105,7 +105,10 @@ def reached(name):
     return seen - {"freeze_hooks"}
 
 
-NEUTRAL = {f"freeze_hooks.{n}" for n in ("_tf", "errors", "replicas", "signature", "storage", "storage.filesystem")}
+NEUTRAL = {
+    f"freeze_hooks.{n}"
+    for n in ("_tf", "errors", "replicas", "signature", "storage", "storage.filesystem")
+}
 
 
 @pytest.mark.parametrize("name", sorted(n for n in MODULES if n.startswith("freeze_hooks.proof")))

@@ -128,7 +128,7 @@ def test_publish_where_there_is_no_directory(tmp_path, directory):
 
 FULL = """
 import resource, signal, sys
-from freeze_hooks import publish
+from freeze_hooks.storage import atomic
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100000, resource.RLIM_INFINITY))
@@ -141,7 +141,7 @@ def fill(file):
         written.append(1000)
 
 try:
-    publish.publish(path, fill, expected)
+    atomic.publish(path, fill, expected)
 except OSError as error:
     print(error.errno, sum(written))
 """

@@ -15,8 +15,10 @@ from tensorflow.core.framework import types_pb2
 from freeze_hooks.errors import FreezeError
 from freeze_hooks.frozen import stream, wire
 from freeze_hooks.graph.variables import Variable
-from freeze_hooks.plan.compiler import Described, FreezePlan, Signature, Slot
+from freeze_hooks.plan.types import Described, FreezePlan, Slot
+from freeze_hooks.signature import Signature
 from freeze_hooks.values import session_reads
+from freeze_hooks.values.value import Value
 
 v1 = tf.compat.v1
 GraphDef, NodeDef = v1.GraphDef, v1.NodeDef
@@ -325,7 +327,7 @@ def test_description_is_strict_json(value):
 def test_value_in_chunks():
     array = np.arange(1000, dtype=np.int64).reshape(10, 100)
     chunks = (session_reads.as_bytes(part) for part in np.array_split(array.reshape(-1), 7))
-    value = stream.Value(array.shape, array.nbytes, chunks)
+    value = Value(array.shape, array.nbytes, chunks)
     data = streamed(plan(slot("v", types_pb2.DT_INT64, (10, 100))), [value])
     assert data == wire.START + const("v", types_pb2.DT_INT64, array)
 
@@ -349,7 +351,7 @@ def test_chunks_are_let_go():
             yield Chunk(b"12345678")
             alive.clear()
 
-    value = stream.Value((3,), 24, chunks())
+    value = Value((3,), 24, chunks())
     file = io.BytesIO()
     stream.write(plan(slot("v", types_pb2.DT_INT64)), iter([value]), {}, file)
     assert file.getvalue().endswith(b"12345678" * 3)

@@ -11,7 +11,8 @@ import tensorflow as tf
 
 from .._tf import v1
 from ..errors import FreezeError
-from ..frozen.reader import load_frozen, read_graph_def
+from ..frozen.model import load_frozen
+from ..frozen.reader import read_graph_def
 from ..graph.narrow_weights import WEIGHTS
 from ..proof.feeds import random_feeds
 from ..proof.tolerance import difference

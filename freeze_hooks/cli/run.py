@@ -18,12 +18,12 @@ from .command import Command, existing, load_arrays
 @click.option("--allow-side-effects", is_flag=True, help="As load_frozen's argument of that name.")
 def run(file: str, feeds: Optional[str], out: Optional[str], allow_side_effects: bool) -> None:
     """Run a frozen FILE on the arrays in an .npz file."""
-    from ..frozen import reader
+    from ..frozen.model import load_frozen
     from ..storage import atomic
     from . import screen
 
     given = {} if feeds is None else load_arrays(feeds)
-    with reader.load_frozen(existing(file), allow_side_effects) as model:
+    with load_frozen(existing(file), allow_side_effects) as model:
         answers = model(given)
     rows = [(name, a.dtype.name, screen.dims(a.shape), _range(a)) for name, a in answers.items()]
     if out is not None:

@@ -12,11 +12,11 @@ from typing import Any, Callable, FrozenSet, List, Mapping, Sequence, Tuple
 import tensorflow as tf
 
 from .._tf import v1
-from ..errors import UnknownNameError
+from ..errors import UnknownNameError, near
 from ..graph.body import UNSET, Body, data_inputs
 from ..graph.endpoints import PLACEHOLDERS
 from ..graph.lint import Finding
-from ..graph.names import near, split
+from ..graph.names import split
 
 Test = Callable[[Any, Body], bool]
 _BYTES = frozenset(tf.as_dtype(name).as_datatype_enum for name in ("int8", "uint8"))

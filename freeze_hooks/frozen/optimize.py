@@ -9,8 +9,10 @@ from .._tf import GraphDef
 from ..graph.batch_norms import fold_batch_norms
 from ..graph.body import Body, prune
 from ..graph.names import split
-from ..plan.compiler import FreezePlan, plan_frozen
-from .stream import Value, graph_def_of
+from ..plan.compiler import plan_frozen
+from ..plan.types import FreezePlan
+from ..values.value import Value
+from .stream import graph_def_of
 
 
 def optimized(plan: FreezePlan, values: Iterator[Value]) -> FreezePlan:

@@ -2,36 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
-from typing import Any, Iterable, Iterator, List, Mapping, Optional, Tuple
+from typing import Any, Iterable, Iterator, Mapping
 
 import numpy as np
 
 from .._tf import GraphDef, dtype_name, itemsize, numpy_dtype, v1
 from ..errors import FreezeError
-from ..plan.compiler import Described, FreezePlan, Slot
+from ..plan.types import Described, FreezePlan, Slot
+from ..values.value import Value
 from . import wire
 
 _NARROWED = 1 << 21  # elements at once
 _SPELLED = 16  # bytes: a scalar of any dtype
-
-
-@dataclasses.dataclass(frozen=True)
-class Value:
-    """What fills one slot.
-
-    Attributes:
-      shape: the value's dimensions.
-      nbytes: its length, row-major.
-      chunks: its bytes, in order, as buffers.
-      strings: its elements instead, where its dtype is string.
-    """
-
-    shape: Tuple[int, ...]
-    nbytes: int
-    chunks: Iterable[Any] = ()
-    strings: Optional[List[bytes]] = None
 
 
 def write(
@@ -83,18 +66,6 @@ def _spell(tensor: Any) -> None:
     """Spell small tensors as make_tensor_proto does, which is what programs compare with."""
     if 0 < len(tensor.tensor_content) <= _SPELLED:
         tensor.CopyFrom(v1.make_tensor_proto(v1.make_ndarray(tensor), dtype=tensor.dtype))
-
-
-def held(values: Iterator[Value]) -> Iterator[Value]:
-    """Take all values now, to be used later; each is let go as the next is asked for."""
-    taken = [dataclasses.replace(value, chunks=list(value.chunks)) for value in values]
-    taken.reverse()
-
-    def release() -> Iterator[Value]:
-        while taken:
-            yield taken.pop()
-
-    return release()
 
 
 def _write_value(slot: Slot, value: Value, file: Any) -> None:

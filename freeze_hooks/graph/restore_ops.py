@@ -10,14 +10,23 @@ from typing import (
     Iterator,
     List,
     Mapping,
+    NamedTuple,
     Optional,
     Sequence,
     Set,
     Tuple,
 )
 
-from .._tf import SavedKey
 from .names import split
+
+
+class SavedKey(NamedTuple):
+    """Where a Saver puts a variable: the checkpoint's key, and the slice of it if partitioned."""
+
+    key: str
+    begin: Optional[Tuple[int, ...]] = None
+    size: Optional[Tuple[int, ...]] = None
+
 
 _ASSIGNS = frozenset(("Assign", "AssignVariableOp"))
 _WRITES = ("Assign", "Scatter", "ResourceScatter")

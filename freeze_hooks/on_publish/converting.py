@@ -8,7 +8,7 @@ import threading
 from typing import Callable, Iterator, Optional
 
 from ..errors import ConversionError, FreezeError
-from ..sources.session import Artifact
+from ..frozen.writer import Artifact
 from ..storage import atomic
 from ..storage.paths import plain_path
 

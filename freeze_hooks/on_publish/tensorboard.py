@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, Callable
 
 import tensorflow as tf
 
 from .._tf import GraphDef, v1
+from ..frozen.writer import Artifact
 
 _SHOWN = 1024  # bytes: longer values say nothing on the screen
 
@@ -28,3 +29,33 @@ def write_events(graph_def: Any, directory: str) -> None:
         writer = v1.summary.FileWriter(directory)
     writer.add_event(event)
     writer.close()
+
+
+def to_tensorboard(writer: Any) -> Callable[[Artifact], None]:
+    """Plot seconds, megabytes and difference of each save: `fh.to_tensorboard(writer)(artifact)`.
+
+    The tags are `freeze/seconds`, `freeze/megabytes` and, with `verify=`,
+    `freeze/max_difference`, at the artifact's step.
+
+    Args:
+      writer: a tf.compat.v1.summary.FileWriter, or one of tf.summary.create_file_writer.
+
+    Returns:
+      A function that writes what one Artifact says.
+    """
+
+    def scalars(artifact: Artifact) -> None:
+        values = {"seconds": artifact.seconds, "megabytes": artifact.bytes / 1e6}
+        if artifact.max_difference is not None:
+            values["max_difference"] = artifact.max_difference
+        step = artifact.step or 0
+        pairs = [v1.Summary.Value(tag=f"freeze/{k}", simple_value=v) for k, v in values.items()]
+        summary = v1.Summary(value=pairs)
+        if hasattr(writer, "add_summary"):
+            writer.add_summary(summary, step)
+        else:
+            with writer.as_default():
+                tf.summary.experimental.write_raw_pb(summary.SerializeToString(), step=step)
+        writer.flush()
+
+    return scalars

@@ -14,9 +14,9 @@ import tensorflow as tf
 
 from .._tf import v1
 from ..frozen.reader import read_graph_def
+from ..frozen.writer import Artifact
 from ..graph.names import split
 from ..proof.asked import Verifying
-from ..sources.session import Artifact
 from .converting import After, beside, converting, destination, write
 from .trial import asked, compare
 

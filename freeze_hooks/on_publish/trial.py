@@ -11,6 +11,7 @@ import tensorflow as tf
 from .. import _tf
 from .._tf import v1
 from ..errors import ConversionError, FreezeError
+from ..frozen.writer import Artifact
 from ..proof.asked import TOLERANCE, Verify, Verifying
 from ..proof.ends import Ends
 from ..proof.feeds import batches, check_feeds
@@ -18,7 +19,6 @@ from ..proof.fit import held
 from ..proof.hints import hints_in
 from ..proof.tolerance import difference, scale
 from ..signature import Signature
-from ..sources.session import Artifact
 from .converting import shortened
 
 Feeds = Mapping[str, Any]

@@ -8,21 +8,22 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 import numpy as np
 import tensorflow as tf
 
-from .._tf import checkpoint_exists
-from ..errors import FreezeError
+from .._saver import checkpoint_exists
+from ..errors import FreezeError, near
 from ..frozen.other_kinds import told_directory
 from ..frozen.reader import Report
+from ..frozen.writer import Artifact
 from ..graph.body import Body
-from ..graph.names import near
 from ..graph.variables import variables_of
-from ..plan.compiler import FreezePlan, by_layer
-from ..plan.spec import FreezeSpec, Names, Verifying
+from ..plan.compiler import by_layer
+from ..plan.spec import FreezeSpec, Names
+from ..plan.types import FreezePlan
+from ..proof.asked import Verifying
 from ..values.renaming import Renaming
 from .checkpoint import Reading, StoredSource, expected_of_stored, plan_stored, read_checkpoint
 from .checkpoint_index import OBJECTS, Checkpoint, find_prefix, has_checkpoint
 from .graph_file import StoredGraph, as_graph
 from .saved_model import SERVING, Loaded, read_saved_model
-from .session import Artifact
 
 SAVED_MODEL, CHECKPOINT, GRAPH = "SavedModel", "checkpoint", "graph"
 

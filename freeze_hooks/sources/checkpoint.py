@@ -8,16 +8,17 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Seque
 
 import tensorflow as tf
 
-from .._tf import SavedKey
 from ..errors import FreezeError, NotFreezableError, refused
-from ..frozen.stream import Value
+from ..frozen.writer import Artifact, write_frozen
 from ..graph.names import split
-from ..graph.restore_ops import changed_when_restored, restored_keys
+from ..graph.restore_ops import SavedKey, changed_when_restored, restored_keys
 from ..graph.side_effects import refuse_to_run
 from ..graph.tables import Column
 from ..graph.variables import Variable
-from ..plan.compiler import FreezePlan, compile_plan
-from ..plan.spec import FreezeSpec, Names, Verifying
+from ..plan.compiler import compile_plan
+from ..plan.spec import FreezeSpec, Names
+from ..plan.types import FreezePlan
+from ..proof.asked import Verifying
 from ..proof.ends import ends_of
 from ..proof.expected import Expected
 from ..proof.stored import StoredAnswers
@@ -25,9 +26,10 @@ from ..storage.paths import plain_path
 from ..values.averages import average_names
 from ..values.renaming import Renaming, renamer
 from ..values.static_tables import static_contents
+from ..values.value import Value
 from .checkpoint_index import OBJECTS, Checkpoint, find_prefix, stem
 from .graph_file import StoredGraph, as_graph, slice_hints, stored_shapes
-from .session import Artifact, warn_of, write_frozen
+from .session import warn_of
 
 
 def freeze_checkpoint(

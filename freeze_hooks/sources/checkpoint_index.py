@@ -11,13 +11,14 @@ from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Seque
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
-from .._tf import SavedKey, TrackableObjectGraph, checkpoint_exists, dtype_name, parse
-from ..errors import FreezeError, InvalidFileError, UnknownNameError, refused
+from .._saver import checkpoint_exists
+from .._tf import TrackableObjectGraph, dtype_name, parse
+from ..errors import FreezeError, InvalidFileError, UnknownNameError, near, refused
 from ..frozen.other_kinds import told_at, told_directory
-from ..frozen.stream import Value
-from ..graph.names import near
+from ..graph.restore_ops import SavedKey
 from ..graph.variables import Variable
 from ..values.checkpoint_reads import SavedTensors
+from ..values.value import Value
 
 _FILE = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})$")
 _SHARD = re.compile(r"\.data-(\d{5})-of-(\d{5})$")

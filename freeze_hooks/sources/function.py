@@ -22,21 +22,24 @@ import tensorflow as tf
 from .. import _tf
 from .._tf import GraphDef, NodeDef, v1
 from ..errors import FreezeError, NotFreezableError
-from ..frozen.stream import Value
+from ..frozen.writer import Artifact
 from ..graph.body import REF_VARIABLES
 from ..graph.captures import embed, lookup_types, strip_scopes
 from ..graph.names import split, tensor_name, unique
 from ..graph.tables import Column
 from ..graph.variables import Variable, static
-from ..plan.compiler import compile_plan, value_bytes
-from ..plan.spec import FreezeSpec, Names, Verifying
+from ..plan.compiler import compile_plan
+from ..plan.spec import FreezeSpec, Names
+from ..plan.types import value_bytes
+from ..proof.asked import Verifying
 from ..proof.expected import Expected
 from ..proof.function_calls import FunctionAnswers
 from ..values.eager_tables import is_table, read_column, table_of
 from ..values.session_reads import as_value
+from ..values.value import Value
 from .function_plan import FunctionPlan
 from .naming import Naming, apart, input_names, keys_of
-from .session import Artifact, warn_of
+from .session import warn_of
 
 Reader = Callable[[Dict[str, Any]], Value]  # told what was read of tables before
 _COPIED_BYTES = 1 << 20  # a smaller variable may as well be copied as it is read

@@ -9,13 +9,15 @@ from typing import Any, Callable, Iterator, Mapping, Optional, Sequence, Set, Tu
 from .. import _tf
 from ..errors import FreezeError
 from ..frozen.numbers import Run, metrics_of, whole
-from ..frozen.stream import Value, held
+from ..frozen.writer import Artifact, write_frozen
 from ..graph.lint import Finding
-from ..plan.compiler import FreezePlan, Signature
 from ..plan.fingerprint.traced_from import TracedFrom
+from ..plan.types import FreezePlan
 from ..proof.expected import Expected
+from ..signature import Signature
 from ..storage.paths import plain_path
-from .session import Artifact, warn_of, write_frozen
+from ..values.value import Value, held
+from .session import warn_of
 
 _TOLD = 3  # changes that a message lists
 

@@ -13,12 +13,13 @@ from google.protobuf import text_format
 from google.protobuf.message import DecodeError
 
 from .. import _tf
-from .._tf import GraphDef, MetaGraphDef, SavedKey
+from .._tf import GraphDef, MetaGraphDef
 from ..errors import FreezeError, InvalidFileError, refused
 from ..frozen.other_kinds import told
 from ..graph.body import Body, prune
 from ..graph.endpoints import PLACEHOLDERS, Shape
 from ..graph.names import split
+from ..graph.restore_ops import SavedKey
 from ..graph.validate import refuse_broken
 
 _TEXT = re.compile(rb"\s*(#[^\n]*\n\s*)*[a-z_]+\s*[:{]")

@@ -9,13 +9,13 @@ import tensorflow as tf
 
 from .._tf import GraphDef, v1
 from ..errors import InvalidFileError, refused
-from ..frozen.stream import Value
 from ..graph.body import Body, prune
 from ..graph.functions import part_of
 from ..graph.names import split
 from ..graph.side_effects import refuse_to_run
 from ..graph.variables import variables_of
 from ..plan.spec import FreezeSpec
+from ..values.value import Value
 from .checkpoint import Reading, StoredSource
 from .graph_file import StoredGraph
 from .session import Freezer

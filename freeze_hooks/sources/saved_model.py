@@ -9,15 +9,17 @@ from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Seque
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
-from .. import _tf
+from .. import _keras, _tf
 from .._tf import AssetFileDef, SavedModel, v1
 from ..errors import FreezeError, InvalidFileError, UnknownNameError, refused
 from ..frozen.composites import ragged_parts
 from ..frozen.other_kinds import told_at
+from ..frozen.writer import Artifact
 from ..graph.names import split, tensor_name
 from ..graph.side_effects import refuse_to_run, silence
-from ..plan.compiler import FreezePlan
-from ..plan.spec import FreezeSpec, Names, Verifying
+from ..plan.spec import FreezeSpec, Names
+from ..plan.types import FreezePlan
+from ..proof.asked import Verifying
 from ..proof.ends import ends_of
 from ..proof.saved_models import LoadedAnswers
 from ..values.renaming import Renaming
@@ -28,7 +30,7 @@ from .graph_file import StoredGraph, as_graph, parse
 from .mirrored import beside_its_files
 from .naming import Naming, apart, keys_of
 from .restored_session import read_initialized
-from .session import Artifact, warn_of
+from .session import warn_of
 
 SERVING = "serving_default"
 START = "__saved_model_init_op"
@@ -302,7 +304,7 @@ def _parts(info: Any) -> List[Tuple[str, str]]:
 
 def _is_loadable(meta: Any) -> bool:
     """Whether it is of TensorFlow 2, and this is a program for that."""
-    return bool(meta.HasField("object_graph_def")) and not _tf.graph_mode()
+    return bool(meta.HasField("object_graph_def")) and not _keras.graph_mode()
 
 
 def _load(

@@ -5,70 +5,33 @@ from __future__ import annotations
 import dataclasses
 import functools
 import re
-import time
-from typing import Any, Callable, Dict, Iterable, Iterator, Mapping, Optional, Tuple
+from typing import Any, Callable, Iterable, Iterator, Mapping, Optional, Tuple
 
 import tensorflow as tf
 
 from .. import _tf
-from .._version import __version__
-from ..errors import FreezeError, TooLargeError
-from ..frozen import stream
-from ..frozen.optimize import optimized
-from ..graph.lint import CARRIED, Finding
-from ..plan.compiler import LIMIT, FreezePlan, Signature, compile_plan
-from ..plan.spec import FreezeSpec, Names, Verifying
+from ..errors import FreezeError
+from ..frozen.writer import Artifact, write_frozen
+from ..graph import restore_ops
+from ..graph.lint import Finding
+from ..plan.compiler import compile_plan
+from ..plan.spec import FreezeSpec, Names
+from ..plan.types import FreezePlan
+from ..proof.asked import Verifying
 from ..proof.ends import ends_of
 from ..proof.expected import Expected
-from ..proof.proof import Proof
 from ..proof.renamed import renaming_in
 from ..proof.sessions import SessionAnswers
-from ..storage import atomic
-from ..storage.file_kinds import refuse_foreign
 from ..storage.paths import plain_path
+from ..values import value
 from ..values.checkpoint_reads import CheckpointValues
-from ..values.numerics import watched
 from ..values.renaming import Renaming, find_sources
 from ..values.session_reads import SessionValues
 from ..values.static_tables import static_contents
 
-FORMAT = 1  # of the description in a file
 # a checkpoint's prefix, its keys, and the SaverDef of who wrote it
-Saved = Tuple[str, Mapping[str, _tf.SavedKey], Any]
+Saved = Tuple[str, Mapping[str, restore_ops.SavedKey], Any]
 _STEP = re.compile(r"-(\d+)$")  # how Saver.save appends the global step
-
-
-@dataclasses.dataclass(frozen=True)
-class Artifact:
-    """Print it to see what was written, or read from it where: `artifact.path`.
-
-    What the functions return, `hook.artifacts` lists and `on_publish=` is called with.
-
-    Attributes:
-      path: where the file is.
-      step: the global step of its values; None where there is none.
-      signature: its inputs and outputs, with names, dtypes and shapes.
-      metrics: {name: value} of what was measured when it was written.
-      bytes: its length.
-      seconds: wall time from the first byte read to the file's rename.
-      hash: xxh3_64 of its bytes, in hexadecimal.
-      max_difference: with `verify=`, the largest difference of its answers to the live ones.
-    """
-
-    path: str
-    step: Optional[int]
-    signature: Signature
-    metrics: Mapping[str, float]
-    bytes: int
-    seconds: float
-    hash: str
-    max_difference: Optional[float] = None
-
-    def __str__(self) -> str:
-        step = "" if self.step is None else f" step {self.step}"
-        proof = "" if self.max_difference is None else f", max diff {self.max_difference:.2g}"
-        size = f"{self.bytes / 1e6:.1f} MB, {self.seconds:.2f} s"
-        return f"Froze{step} -> {self.path} ({size}{proof})"
 
 
 def warn_of(findings: Iterable[Finding]) -> None:
@@ -120,7 +83,7 @@ class Freezer:
             renaming = renaming_in(graph, spec.variable_map, spec.ema) if other else None
             self._answers = SessionAnswers(spec.verify, signature, graph, planned, ends, renaming)
 
-    def read(self, session: Any) -> Iterator[stream.Value]:
+    def read(self, session: Any) -> Iterator[value.Value]:
         """One live value for each of the plan's slots."""
         return self._live.read(session)
 
@@ -167,7 +130,7 @@ class Freezer:
         return functools.partial(
             write_frozen,
             self.plan,
-            stream.held(values) if hold else values,
+            value.held(values) if hold else values,
             step=step,
             metrics=metrics,
             source="checkpoint" if saved else "live",
@@ -186,79 +149,10 @@ class Freezer:
 
     def _values(
         self, session: Any, saved: Optional[Saved], hold: bool = False
-    ) -> Iterator[stream.Value]:
+    ) -> Iterator[value.Value]:
         if saved:
             return self._saved.read(session, *saved[:2])
         return self._live.take(session) if hold else self.read(session)
-
-
-class Undescribed(OSError):
-    """A frozen file is there, but its description beside it could not be written."""
-
-    def __init__(self, artifact: Artifact, error: OSError) -> None:
-        super().__init__(str(error))
-        self.artifact, self.errno = artifact, error.errno
-
-
-def write_frozen(
-    plan: FreezePlan,
-    values: Iterator[stream.Value],
-    path: str,
-    step: Optional[int],
-    metrics: Optional[Mapping[str, float]],
-    source: str,
-    beside: bool = True,
-    expected: Optional[Expected] = None,
-) -> Artifact:
-    """Publish a plan with one value for each of its slots; `source` says where they are from.
-
-    The description stands in the file, and `beside` it too. The file does not appear if it answers
-    otherwise than `expected`.
-    """
-    if beside:  # else in place of TensorFlow's own functions, which take any path
-        refuse_foreign(path)
-    start = time.perf_counter()
-    odd: Dict[str, str] = {}
-    values = watched(plan, values, plan.check_numerics, odd)
-    if plan.optimize:
-        plan, values = optimized(plan, values), iter(())
-    signature, metrics = plan.signature, dict(metrics or {})
-    description = describe(signature, step, metrics, source)
-    proof = None if expected is None else Proof(expected, path)
-    if proof is not None and proof.mark is not None:
-        description["max_difference"] = proof.mark
-    carried = [dataclasses.asdict(found) for found in plan.findings if found.kind == CARRIED]
-    if carried:  # the file itself no longer shows it
-        description["findings"] = carried
-
-    def fill(file: Any) -> None:
-        stream.write(plan, values, description, file)
-        if file.bytes > LIMIT:
-            raise TooLargeError(f"{path} would pass 2 GiB and could not be read")
-
-    size, about = plan.graph_bytes + plan.weight_bytes, path + ".json"
-    check = None if proof is None else proof.check
-    written = atomic.publish(path, fill, size, about, check)  # no description of another file
-    for name, kind in list(odd.items())[:1]:
-        more = f", as do {len(odd) - 1} others" if len(odd) > 1 else ""
-        _tf.warn(f"{path}: variable {name!r} holds {kind}{more} (check_numerics='warn')")
-    digest = {"algorithm": "xxh3_64", "value": written.hash}
-    difference = None if proof is None else proof.difference
-    if difference is not None:
-        description["max_difference"] = difference
-    trouble: Optional[OSError] = None
-    try:
-        if beside:
-            atomic.publish_json(about, dict(description, hash=digest))
-    except OSError as error:
-        trouble = error
-    seconds = time.perf_counter() - start
-    artifact = Artifact(
-        path, step, signature, metrics, written.bytes, seconds, written.hash, difference
-    )
-    if trouble is not None:
-        raise Undescribed(artifact, trouble)
-    return artifact
 
 
 def step_of(session: Any, prefix: str, numbered: bool) -> Optional[int]:
@@ -272,20 +166,6 @@ def step_of(session: Any, prefix: str, numbered: bool) -> Optional[int]:
         return None if global_step is None else int(session.run(global_step))
     except tf.errors.FailedPreconditionError:  # it is not initialized
         return None
-
-
-def describe(
-    signature: Signature, step: Optional[int], metrics: Mapping[str, float], values: str
-) -> Dict[str, Any]:
-    """What a frozen file says of itself, as JSON types."""
-    return {
-        "format": FORMAT,
-        "signature": dataclasses.asdict(signature),
-        "step": step,
-        "metrics": {name: atomic.json_number(value) for name, value in metrics.items()},
-        "values": values,
-        "versions": {"freeze_hooks": __version__, "tensorflow": _tf.VERSION},
-    }
 
 
 def freeze_session(

@@ -186,51 +186,6 @@ def relative(path: str, directory: str) -> str:
     return path if filesystem.is_remote(path) else os.path.abspath(path)
 
 
-class Best:
-    """Whether a metric is the best so far; NaN never is.
-
-    Args:
-      monitor: the metric's name.
-      mode: "min" or "max".
-      threshold: what the first value must beat; None lets any number be the first best.
-    """
-
-    def __init__(self, monitor: str, mode: str, threshold: Optional[float] = None) -> None:
-        self.monitor = monitor
-        self.mode = mode
-        self.value = self._written = threshold
-
-    def beaten_by(self, value: float) -> bool:
-        """Whether `value` is better than the best so far."""
-        if math.isnan(value):
-            return False
-        if self.value is None:
-            return True
-        return value < self.value if self.mode == "min" else value > self.value
-
-    def claim(self, value: float) -> Best:
-        """Take a better value as the best; returns what is to be remembered with its file."""
-        self.value = value
-        return Best(self.monitor, self.mode, value)
-
-    def written(self, value: Optional[float]) -> None:
-        """Note that there is a file of this value, claimed before or by an earlier training."""
-        self._written = value
-
-    def disclaim(self, claimed: Best) -> None:
-        """Go back to what there is a file of, as that of a claimed value could not be written.
-
-        A claim before it need not have one: in the background, a newer job takes its place.
-        """
-        if self.value == claimed.value:
-            self.value = self._written
-
-
-def json_number(value: Optional[float]) -> Union[float, str, None]:
-    """A number as JSON allows it: NaN and infinities are strings, which float() reads."""
-    return value if value is None or math.isfinite(value) else repr(value)
-
-
 def delete(path: str) -> None:
     """Delete a file, local or with a scheme.
 
@@ -250,3 +205,8 @@ def read(path: str) -> bytes:
         return filesystem.read(path)
     with open(path, "rb") as file:
         return file.read()
+
+
+def json_number(value: Optional[float]) -> Union[float, str, None]:
+    """A number as JSON allows it: NaN and infinities are strings, which float() reads."""
+    return value if value is None or math.isfinite(value) else repr(value)

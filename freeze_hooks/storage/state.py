@@ -6,9 +6,9 @@ import contextlib
 import json
 import os
 import threading
-from typing import Any, Dict, Iterator, Optional
+from typing import Any, Dict, Iterator
 
-from .atomic import Best, json_number, publish_json, read
+from .atomic import publish_json, read
 
 STATE_FILE = "frozen_state.json"
 _state_lock = threading.Lock()  # several adapters may write in one directory, in threads
@@ -22,21 +22,6 @@ def _unlock() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_unlock)
-
-
-def load_best(directory: str, name: str, monitor: str) -> Optional[float]:
-    """The best value of a metric that the directory's state remembers."""
-    own = as_dict(_load(os.path.join(directory, STATE_FILE)).get(name))
-    try:
-        return float(as_dict(own.get("best"))[monitor])
-    except (KeyError, TypeError, ValueError):
-        return None
-
-
-def save_best(directory: str, name: str, best: Best) -> None:
-    """Remember the best value of a metric in the directory's state."""
-    with changed(directory, name) as own:
-        own["best"] = {best.monitor: json_number(best.value)}
 
 
 @contextlib.contextmanager
@@ -64,3 +49,8 @@ def _load(path: str) -> Dict[str, Any]:
     except (FileNotFoundError, ValueError, RecursionError):
         return {}
     return as_dict(state)
+
+
+def remembered(directory: str, name: str) -> Dict[str, Any]:
+    """What the directory's state has under a name; empty, where it has nothing."""
+    return as_dict(_load(os.path.join(directory, STATE_FILE)).get(name))

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any, Callable, Dict, Iterable, Mapping, Optional, Tuple
 
-from ..errors import FreezeError
-from ..graph.names import near
+from ..errors import FreezeError, near
 
 # {argument: (whether a value asks for nothing, why another is refused)}
 _REASONS: Dict[str, Tuple[Callable[[Any], bool], str]] = {

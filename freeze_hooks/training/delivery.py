@@ -23,15 +23,15 @@ from typing import (
     Union,
 )
 
-from .. import _tf
-from ..errors import FreezeError, NotFiniteError, UnknownNameError
+from .. import _saver, _tf
+from ..errors import FreezeError, NotFiniteError, UnknownNameError, near
 from ..frozen.numbers import number, whole
 from ..frozen.reader import description
-from ..graph.names import near
+from ..frozen.writer import Artifact, Undescribed
 from ..own_lines import told
-from ..sources.session import Artifact, Undescribed
 from ..storage import atomic, in_flight, locks, retention, state
 from .background import Background
+from .best import Best, load_best, save_best
 from .no_file import Saves
 
 Listeners = Union[Callable[[Artifact], Any], Sequence[Callable[[Artifact], Any]]]
@@ -103,7 +103,7 @@ class Delivery:
         self._key = key
         self._who = who
         self.saves = Saves()
-        self._best: Optional[atomic.Best] = None
+        self._best: Optional[Best] = None
         self._entered: Dict[str, Optional[locks.Claim]] = {}
         self._writing = Background()
         self._telling = Background(math.inf)
@@ -144,7 +144,7 @@ class Delivery:
             self.artifacts = []
         return goes_on
 
-    def best(self, directory: str, file: str, resumed: bool) -> Optional[atomic.Best]:
+    def best(self, directory: str, file: str, resumed: bool) -> Optional[Best]:
         """The best value so far, with save_best_only; an older training's if this one goes on.
 
         That one may have been killed between writing its file and noting the file's value.
@@ -154,9 +154,9 @@ class Delivery:
             return None
         if self._best is None:  # the first save tells whether training goes on from an older one
             resumed = resumed if options.resume == "auto" else bool(options.resume)
-            best = atomic.Best(options.monitor, options.mode, options.threshold)
+            best = Best(options.monitor, options.mode, options.threshold)
             if resumed:
-                noted = state.load_best(directory, self._key, options.monitor)
+                noted = load_best(directory, self._key, options.monitor)
                 told = _metric(os.path.join(directory, file), options.monitor)
                 for known in (noted, told):
                     if known is not None and best.beaten_by(known):
@@ -199,7 +199,7 @@ class Delivery:
         base: str,
         keep: Optional[int] = None,
         prefix: Optional[str] = None,
-        best: Optional[atomic.Best] = None,
+        best: Optional[Best] = None,
         link: Optional[str] = None,
     ) -> None:
         """Write a file, and remember or delete others.
@@ -248,7 +248,7 @@ class Delivery:
             _tf.warn(f"{self._who}: files are written again, after {failed} saves that failed")
 
     def _written(
-        self, freeze: Callable[[str], Artifact], path: str, best: Optional[atomic.Best]
+        self, freeze: Callable[[str], Artifact], path: str, best: Optional[Best]
     ) -> Tuple[Artifact, Optional[OSError]]:
         """The new file, and what befell its description."""
         trouble: Optional[OSError] = None
@@ -267,13 +267,13 @@ class Delivery:
         self.artifacts.append(artifact)
         return artifact, trouble
 
-    def _note(self, directory: str, keep: Optional[int], best: Optional[atomic.Best]) -> None:
+    def _note(self, directory: str, keep: Optional[int], best: Optional[Best]) -> None:
         """Note new files in the state, also those that it could not take when they were new."""
         if best is not None:
-            state.save_best(directory, self._key, best)
+            save_best(directory, self._key, best)
         for where, base in list(self._unnoted):
             if where == directory:
-                exists, prefix = _tf.checkpoint_may_exist, self._unnoted[where, base]
+                exists, prefix = _saver.checkpoint_may_exist, self._unnoted[where, base]
                 awaited = {file for place, file in self._unnoted if place == directory}
                 gone = retention.retain(
                     directory, self._key, base, prefix, exists, keep, awaited - {base}

@@ -9,14 +9,14 @@ import tensorflow as tf
 
 from .. import _tf
 from .._tf import v1
-from ..errors import FreezeError, UnknownNameError
-from ..graph.names import near
-from ..plan.spec import FreezeSpec, Verifying
+from ..errors import FreezeError, UnknownNameError, near
+from ..frozen.writer import Artifact
+from ..plan.spec import FreezeSpec
+from ..proof.asked import Verifying
 from ..sources.checkpoint import StoredSource
 from ..sources.checkpoint_index import find_prefix
 from ..sources.graph_file import as_graph
 from ..sources.naming import apart
-from ..sources.session import Artifact
 from ..storage import atomic
 from ..storage.paths import plain_path
 from ..values.renaming import Renaming

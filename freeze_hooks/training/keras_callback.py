@@ -11,32 +11,26 @@ from typing import Any, Callable, Iterator, Mapping, Optional, Tuple, Union
 
 from .. import _tf
 from ..errors import FreezeError, UnknownNameError
-from ..frozen.stream import Value, held
-from ..plan.spec import Verify, Verifying
+from ..frozen.writer import Artifact
+from ..proof.asked import Verify, Verifying
 from ..replicas import is_chief, strategy_of
 from ..sources.function_plan import FunctionPlan
 from ..sources.keras.batches import Batches, may_look
 from ..sources.keras.input_types import check_call, is_declared, is_known
 from ..sources.keras.model import plan_seen
-from ..sources.session import Artifact
+from ..sources.keras.training_state import check_averages, step_of, synchronize
 from ..storage import atomic
 from ..storage.file_kinds import refuse_foreign
 from ..storage.paths import plain_path
+from ..values.value import Value, held
+from .best import Best
 from .callback_arguments import check_arguments, check_destination, check_keeping, check_mode
 from .delivery import Delivery, Listeners, Options
-from .metrics import (
-    check_averages,
-    fields_of,
-    filled_in,
-    lacks_validation,
-    no_monitor,
-    scalars,
-    step_of,
-    synchronize,
-)
+from .metrics import no_monitor, scalars
 from .model_checkpoint import Beside, frozen_path
 from .monitor import Monitor
 from .neighbours import refuse_shared
+from .path_template import fields_of, filled_in, lacks_validation
 from .schedule import Schedule
 
 
@@ -348,7 +342,7 @@ class FreezeCallback:
         path: str,
         metrics: Mapping[str, float],
         values: Optional[Iterator[Value]] = None,
-        best: Optional[atomic.Best] = None,
+        best: Optional[Best] = None,
     ) -> None:
         """Write a file of the present weights (`values`), which beat `best` if that is given."""
         try:

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import re
-import string
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
+from typing import Any, Dict, Mapping, Optional
 
-import numpy as np
-
-from .. import _tf
-from ..errors import FreezeError, UnknownNameError
+from ..errors import FreezeError, UnknownNameError, near
 from ..frozen.numbers import number
-from ..graph.names import near
 
 _UP = re.compile(
     r"acc|auc|precision|recall|f1|fbeta|f_?measure|f_?score|io_?u|dice|r2|cosine_similarity"
@@ -20,24 +15,6 @@ _UP = re.compile(
 _DOWN = re.compile(
     r"loss|err|mse|mae|mape|msle|rmse|crossentropy|divergence|hinge|perplexity|poisson|huber|log_?cosh|false_"
 )
-
-
-def step_of(model: Any) -> Optional[int]:
-    """How many steps a model's optimizer has made; None where it does not count them."""
-    iterations = getattr(getattr(model, "optimizer", None), "iterations", None)
-    if iterations is None:
-        return None
-    if _tf.graph_mode():
-        iterations = _tf.keras_backend(model).get_value(iterations)
-    elif hasattr(iterations, "numpy"):
-        iterations = iterations.numpy()
-    return int(np.asarray(iterations))
-
-
-def synchronize(model: Any) -> None:
-    """Have the model's variables hold what training has come to, which JAX keeps elsewhere."""
-    if hasattr(model, "jax_state_sync"):
-        model.jax_state_sync()
 
 
 def direction_of(model: Any, monitor: str) -> str:
@@ -67,32 +44,6 @@ def _metrics(model: Any) -> Any:
         yield from getattr(metric, "metrics", [metric])  # Keras 3 holds compiled ones together
 
 
-def check_averages(model: Any) -> None:
-    """Make sure that a model's optimizer is one that keeps averages.
-
-    Raises:
-      FreezeError: it is not.
-    """
-    if _tf.averaging_optimizer(model) is None:
-        raise _no_averages()
-
-
-def averages_of(model: Any) -> List[Tuple[Any, Any]]:
-    """(variable, its average) pairs of a model's optimizer.
-
-    Raises:
-      FreezeError: it keeps none, or has not begun to.
-    """
-    pairs = _tf.optimizer_averages(model)
-    if pairs is None:
-        raise _no_averages()
-    return pairs
-
-
-def _no_averages() -> FreezeError:
-    return FreezeError('ema="optimizer" needs an optimizer made with use_ema=True')
-
-
 def scalars(logs: Optional[Mapping[str, Any]], monitor: Optional[str] = None) -> Dict[str, float]:
     """The metrics among Keras's logs that are single numbers.
 
@@ -108,35 +59,6 @@ def scalars(logs: Optional[Mapping[str, Any]], monitor: Optional[str] = None) ->
                 if name == monitor:
                     raise
     return found
-
-
-def lacks_validation(names: Iterable[str], metrics: Mapping[str, float]) -> bool:
-    """Whether some of these are of a validation that has not run, as validation_freq may say."""
-    ran = any(name.startswith("val_") for name in metrics)
-    return not ran and any(name.startswith("val_") for name in names)
-
-
-def fields_of(template: str) -> List[str]:
-    """What a path is filled in with."""
-    return [field for _, field, _, _ in string.Formatter().parse(template) if field]
-
-
-def filled_in(template: str, epoch: int, batch: Optional[int], metrics: Mapping[str, float]) -> str:
-    """A path with its epoch and batch, counted from 1, and metrics.
-
-    Raises:
-      UnknownNameError: it names something else.
-    """
-    fields: Dict[str, Any] = {"epoch": epoch + 1, **metrics}
-    if batch is not None:
-        fields.setdefault("batch", batch + 1)
-    try:
-        return template.format(**fields)
-    except (KeyError, ValueError, IndexError) as error:
-        raise UnknownNameError(
-            f"filepath={template!r} cannot be filled in ({error!r}); there are: "
-            + ", ".join(sorted(fields))
-        ) from error
 
 
 def no_monitor(monitor: Optional[str], metrics: Mapping[str, float]) -> UnknownNameError:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any, Mapping, Optional
 
 from .. import _tf
-from .metrics import direction_of, lacks_validation, no_monitor
+from .metrics import direction_of, no_monitor
+from .path_template import lacks_validation
 
 
 class Monitor:

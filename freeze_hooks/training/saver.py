@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Callable, Optional, Tuple
 
-from .. import _tf
+from .. import _saver
 from .._tf import v1
-from ..plan.spec import FreezeSpec, Names, Verifying
-from ..sources.session import Artifact, Freezer, step_of
+from ..frozen.writer import Artifact
+from ..plan.spec import FreezeSpec, Names
+from ..proof.asked import Verifying
+from ..sources.session import Freezer, step_of
 from ..values.renaming import Renaming
 from .delivery import Listeners
 from .no_file import explain_at_exit, writes_here
@@ -121,7 +123,7 @@ class FreezingSaver(v1.train.Saver):
         """Save a checkpoint as tf.compat.v1.train.Saver.save does, and a frozen file beside it."""
         prefix = super().save(sess, *args, **more)
         if prefix is not None and self._delivery is not None:
-            step = step_of(sess, prefix, _tf.is_numbered(*args, **more))
+            step = step_of(sess, prefix, _saver.is_numbered(*args, **more))
             self._delivery.save(sess, prefix, step, (prefix, self))
         return prefix
 

@@ -10,7 +10,7 @@ from typing import Any, Callable, Mapping, Optional, Tuple
 
 import tensorflow as tf
 
-from .. import _tf
+from .. import _saver
 from ..errors import FreezeError
 from ..frozen.numbers import metrics_of
 from ..sources.session import Freezer
@@ -157,7 +157,7 @@ class SessionDelivery(Delivery):
         if values == "auto" and not (self._queues_update or updates_meanwhile(session)):
             return None
         prefix, saver = checkpoint
-        return prefix, _tf.saved_keys(saver), saver.saver_def
+        return prefix, _saver.saved_keys(saver), saver.saver_def
 
     def _measure(self, session: Any, step: Optional[int]) -> Mapping[str, float]:
         if self.options.evaluate is None:

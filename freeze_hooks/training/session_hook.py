@@ -6,11 +6,13 @@ import os
 import weakref
 from typing import Any, Callable, Optional, Set, Tuple, Union
 
-from .. import _tf
+from .. import _saver, _tf
 from .._tf import v1
 from ..errors import FreezeError
-from ..plan.spec import FreezeSpec, Names, Verifying
-from ..sources.session import Artifact, Freezer, step_of
+from ..frozen.writer import Artifact
+from ..plan.spec import FreezeSpec, Names
+from ..proof.asked import Verifying
+from ..sources.session import Freezer, step_of
 from ..storage.filesystem import is_remote
 from ..values.renaming import Renaming
 from .delivery import Listeners
@@ -183,7 +185,7 @@ class FreezeHook(v1.train.SessionRunHook):
                 )
             self._told = True
             return
-        _tf.off_save(self)
+        _saver.off_save(self)
         self._reset()
         if not (self._is_chief() if callable(self._is_chief) else self._is_chief):
             return
@@ -193,7 +195,7 @@ class FreezeHook(v1.train.SessionRunHook):
         freezer = Freezer(graph, self._spec)
         self._delivery = SessionDelivery(graph, freezer, self._options, "FreezeHook")
         if self._every is None:
-            _tf.on_save(graph, self)
+            _saver.on_save(graph, self)
             return
         self._every.reset()
         self._global_step = _tf.global_step(graph)

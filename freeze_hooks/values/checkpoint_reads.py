@@ -6,13 +6,14 @@ from typing import Any, Dict, Iterator, Mapping, Sequence, Tuple
 
 import tensorflow as tf
 
-from .._tf import SavedKey, v1
+from .._tf import v1
 from ..errors import InvalidFileError
-from ..frozen.stream import Value
+from ..graph.restore_ops import SavedKey
 from ..graph.tables import Column
 from ..graph.variables import Variable
 from .bundle import Bundle
 from .session_reads import SessionValues, as_value
+from .value import Value
 
 _BROKEN = (tf.errors.OpError, ValueError, RuntimeError, LookupError, MemoryError)  # by the reader
 

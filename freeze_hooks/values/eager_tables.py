@@ -8,10 +8,10 @@ import tensorflow as tf
 
 from .._tf import NodeDef, v1
 from ..errors import NotFreezableError
-from ..frozen.stream import Value
 from ..graph.tables import Column, Table
 from .session_reads import as_value
 from .static_tables import sorted_entries
+from .value import Value
 
 
 def table_of(handle: Any, name: str, types: Set[Tuple[int, int]]) -> Any:

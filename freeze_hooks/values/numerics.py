@@ -9,8 +9,8 @@ import numpy as np
 
 from .._tf import dtype_name
 from ..errors import NotFiniteError
-from ..frozen.stream import Value
-from ..plan.compiler import FreezePlan
+from ..plan.types import FreezePlan
+from .value import Value
 
 _PIECE = 1 << 20  # bytes: what is looked at is still in the processor's cache
 _EXPONENT = {"float16": 0x7C00, "bfloat16": 0x7F80}  # all of its bits are set in what is not finite

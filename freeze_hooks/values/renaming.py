@@ -6,9 +6,8 @@ import dataclasses
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Union
 
 from .._tf import dtype_name, variables_by_name
-from ..errors import FreezeError, UnknownNameError
+from ..errors import FreezeError, UnknownNameError, near
 from ..graph.body import HANDLES, VARIABLES
-from ..graph.names import near
 from ..graph.tables import Column, is_mutable
 from ..graph.variables import Variable
 from .averages import average_names

@@ -11,12 +11,12 @@ import tensorflow as tf
 
 from .._tf import v1
 from ..errors import FreezeError
-from ..frozen.stream import Value
 from ..graph.tables import Column
 from ..graph.variables import Variable
-from ..plan.compiler import value_bytes
+from ..plan.types import value_bytes
 from ..replicas import reduced_in, reduction
 from .static_tables import sorted_entries
+from .value import Value
 
 # The fastest of 1 to 64 MiB on TensorFlow 1.15 and 2.21: still in the processor's cache when it is
 # hashed and written, and small enough that malloc hands out the same pages again.

@@ -14,8 +14,8 @@ from google.protobuf import message
 
 import freeze_hooks as fh
 from freeze_hooks import freeze_graph, graph_util
-from freeze_hooks.storage import atomic, retention
-from freeze_hooks.storage.state import load_best, save_best
+from freeze_hooks.storage import retention
+from freeze_hooks.training.best import Best, load_best, save_best
 
 try:
     import resource
@@ -66,7 +66,7 @@ def state(path, **more):
     """`path` is a directory, with a frozen_state.json."""
     load_best(path, "best", "loss")
     retention.retain(path, "model", "new.pb", "model.ckpt-1", os.path.exists)
-    save_best(path, "best", atomic.Best("loss", "min", 1.0))
+    save_best(path, "best", Best("loss", "min", 1.0))
 
 
 DOORS = {

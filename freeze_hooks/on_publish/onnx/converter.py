@@ -8,9 +8,9 @@ from typing import Any, List, Mapping, Optional
 from ... import _tf
 from ...errors import ConversionError
 from ...frozen.reader import read_graph_def
+from ...frozen.writer import Artifact
 from ...graph.names import split
 from ...proof.asked import Verifying
-from ...sources.session import Artifact
 from ..converting import After, beside, converting, destination, write
 from ..trial import asked, compare
 from . import runtime

@@ -16,7 +16,6 @@ from ...proof.expected import Case, Expected
 from ...proof.feeds import check_feeds, random_feeds, unfit
 from ...proof.keras_call import answers_of, array_of
 from ...signature import Signature, TensorInfo
-from ...training.metrics import averages_of, synchronize
 from ..function_plan import FunctionPlan
 from .arguments import Arguments
 from .batches import Batches, rows_of
@@ -24,6 +23,7 @@ from .feed_hints import hints_of
 from .input_layers import as_declared
 from .samples import sample_of
 from .sizes import resized
+from .training_state import averages_of, synchronize
 
 _ROWS = 4  # of a batch; to compare on more proves no more
 _REFUSED = (ValueError, TypeError, IndexError, RuntimeError, tf.errors.OpError)

@@ -8,7 +8,7 @@ from typing import Any, List, Optional, Tuple
 import numpy as np
 import tensorflow as tf
 
-from ... import _tf
+from ... import _keras
 from ...replicas import strategy_of
 from ...signature import Signature
 from .arguments import Arguments
@@ -95,7 +95,7 @@ def _as_tensor(leaf: Any) -> Any:
 
 def may_look(model: Any) -> bool:
     """Whether a model's batches can be looked at once `fit` trains it."""
-    if _tf.graph_mode():
+    if _keras.graph_mode():
         return False
     return not getattr(strategy_of(model), "_should_use_with_coordinator", False)
 

@@ -6,7 +6,7 @@ from typing import Any, Mapping, Optional
 
 import tensorflow as tf
 
-from ... import _tf
+from ... import _keras
 from ...errors import FreezeError, NotFreezableError
 from .arguments import Arguments, readings, required
 
@@ -67,7 +67,7 @@ def declared(model: Any) -> Optional[Arguments]:
 
 def called_with(model: Any) -> Optional[Arguments]:
     """What a subclassed model of tf.keras or tf_keras was first called with."""
-    saved = _tf.called_with(model)
+    saved = _keras.called_with(model)
     if saved is None:
         return None
     args, kwargs = saved

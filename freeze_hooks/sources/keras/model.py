@@ -5,22 +5,24 @@ from __future__ import annotations
 import re
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
 
-from ... import _tf
+from ... import _keras, _tf
 from ...errors import FreezeError
-from ...plan.spec import FreezeSpec, Verify, Verifying
+from ...frozen.writer import Artifact
+from ...plan.spec import FreezeSpec
+from ...proof.asked import Verify, Verifying
 from ...proof.op_effects import changes
 from ...replicas import reduced_on_read
-from ...training.metrics import averages_of
 from ..function import plan_concrete
 from ..function_plan import FunctionPlan
 from ..naming import Naming, apart
-from ..session import Artifact, Freezer, warn_of
+from ..session import Freezer, warn_of
 from .answers import Taken, follow
 from .arguments import Arguments
 from .batches import Batches, batch_of
 from .end_names import input_names, output_names, renumbered_as_keras_2, scopes_of
 from .input_types import backend_of, check_call
 from .trace import serving, traced
+from .training_state import averages_of
 
 _PHASE = re.compile(r"keras_learning_phase(_\d+)?$")
 
@@ -90,7 +92,7 @@ def plan_seen(
     verify = form["verify"]
     if verify is not None and not isinstance(verify, (bool, Mapping, Verify)):  # a batch
         seen, form["verify"] = batch_of(verify), True
-    if _tf.graph_mode():
+    if _keras.graph_mode():
         return _plan_graph_model(model, ema, form)
 
     def plan() -> FunctionPlan:
@@ -221,7 +223,7 @@ def _averages(model: Any) -> Callable[[Any], Any]:
 
 
 def _plan_graph_model(model: Any, ema: Optional[str], form: Mapping[str, Any]) -> FunctionPlan:
-    backend = _tf.keras_backend(model)
+    backend = _keras.keras_backend(model)
     if ema:
         raise FreezeError("in graph mode, Keras's optimizers keep no averages: leave out ema=")
     if not getattr(model, "outputs", None):

@@ -18,12 +18,11 @@ import tensorflow as tf
 
 from ... import _tf, errors
 from ...errors import FreezeError, NotFreezableError
-from ...frozen.stream import Value
 from ...own_lines import own_line_of_crash, shown, told
-from ...plan.compiler import FreezePlan, Slot
+from ...plan.types import FreezePlan, Slot
 from ...proof.keras_call import array_of
-from ...training.metrics import averages_of, synchronize
 from ...values.session_reads import as_value
+from ...values.value import Value
 from ..function_plan import FunctionPlan
 from .answers import follow
 from .arguments import Arguments, readings
@@ -31,6 +30,7 @@ from .batches import Batches
 from .input_types import backend_of, built_with, declared, not_known, opened
 from .layer_numbers import numbers_of
 from .own_things import Thing, asked_for, named_apart, packed, things_of
+from .training_state import averages_of, synchronize
 from .worker_protocol import ANSWER, MODEL, TASK, Answer, Task
 
 # The path comes first: it may be by it that freeze_hooks and the model's modules are found.

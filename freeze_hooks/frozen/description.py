@@ -1,0 +1,27 @@
+"""What a frozen file says of itself."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Dict, Mapping, Optional
+
+from .. import _tf
+from .._version import __version__
+from ..signature import Signature
+from ..storage import atomic
+
+FORMAT = 1  # of the description in a file
+
+
+def describe(
+    signature: Signature, step: Optional[int], metrics: Mapping[str, float], values: str
+) -> Dict[str, Any]:
+    """What a frozen file says of itself, as JSON types."""
+    return {
+        "format": FORMAT,
+        "signature": dataclasses.asdict(signature),
+        "step": step,
+        "metrics": {name: atomic.json_number(value) for name, value in metrics.items()},
+        "values": values,
+        "versions": {"freeze_hooks": __version__, "tensorflow": _tf.VERSION},
+    }

@@ -1,0 +1,124 @@
+"""Writes one frozen file: its values, its description, its proof."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from typing import Any, Dict, Iterator, Mapping, Optional
+
+from .. import _tf
+from ..errors import TooLargeError
+from ..graph.lint import CARRIED
+from ..plan.types import LIMIT, FreezePlan
+from ..proof.expected import Expected
+from ..proof.proof import Proof
+from ..signature import Signature
+from ..storage import atomic
+from ..storage.file_kinds import refuse_foreign
+from ..values import value
+from ..values.numerics import watched
+from . import stream
+from .description import describe
+from .optimize import optimized
+
+
+@dataclasses.dataclass(frozen=True)
+class Artifact:
+    """Print it to see what was written, or read from it where: `artifact.path`.
+
+    What the functions return, `hook.artifacts` lists and `on_publish=` is called with.
+
+    Attributes:
+      path: where the file is.
+      step: the global step of its values; None where there is none.
+      signature: its inputs and outputs, with names, dtypes and shapes.
+      metrics: {name: value} of what was measured when it was written.
+      bytes: its length.
+      seconds: wall time from the first byte read to the file's rename.
+      hash: xxh3_64 of its bytes, in hexadecimal.
+      max_difference: with `verify=`, the largest difference of its answers to the live ones.
+    """
+
+    path: str
+    step: Optional[int]
+    signature: Signature
+    metrics: Mapping[str, float]
+    bytes: int
+    seconds: float
+    hash: str
+    max_difference: Optional[float] = None
+
+    def __str__(self) -> str:
+        step = "" if self.step is None else f" step {self.step}"
+        proof = "" if self.max_difference is None else f", max diff {self.max_difference:.2g}"
+        size = f"{self.bytes / 1e6:.1f} MB, {self.seconds:.2f} s"
+        return f"Froze{step} -> {self.path} ({size}{proof})"
+
+
+class Undescribed(OSError):
+    """A frozen file is there, but its description beside it could not be written."""
+
+    def __init__(self, artifact: Artifact, error: OSError) -> None:
+        super().__init__(str(error))
+        self.artifact, self.errno = artifact, error.errno
+
+
+def write_frozen(
+    plan: FreezePlan,
+    values: Iterator[value.Value],
+    path: str,
+    step: Optional[int],
+    metrics: Optional[Mapping[str, float]],
+    source: str,
+    beside: bool = True,
+    expected: Optional[Expected] = None,
+) -> Artifact:
+    """Publish a plan with one value for each of its slots; `source` says where they are from.
+
+    The description stands in the file, and `beside` it too. The file does not appear if it answers
+    otherwise than `expected`.
+    """
+    if beside:  # else in place of TensorFlow's own functions, which take any path
+        refuse_foreign(path)
+    start = time.perf_counter()
+    odd: Dict[str, str] = {}
+    values = watched(plan, values, plan.check_numerics, odd)
+    if plan.optimize:
+        plan, values = optimized(plan, values), iter(())
+    signature, metrics = plan.signature, dict(metrics or {})
+    description = describe(signature, step, metrics, source)
+    proof = None if expected is None else Proof(expected, path)
+    if proof is not None and proof.mark is not None:
+        description["max_difference"] = proof.mark
+    carried = [dataclasses.asdict(found) for found in plan.findings if found.kind == CARRIED]
+    if carried:  # the file itself no longer shows it
+        description["findings"] = carried
+
+    def fill(file: Any) -> None:
+        stream.write(plan, values, description, file)
+        if file.bytes > LIMIT:
+            raise TooLargeError(f"{path} would pass 2 GiB and could not be read")
+
+    size, about = plan.graph_bytes + plan.weight_bytes, path + ".json"
+    check = None if proof is None else proof.check
+    written = atomic.publish(path, fill, size, about, check)  # no description of another file
+    for name, kind in list(odd.items())[:1]:
+        more = f", as do {len(odd) - 1} others" if len(odd) > 1 else ""
+        _tf.warn(f"{path}: variable {name!r} holds {kind}{more} (check_numerics='warn')")
+    digest = {"algorithm": "xxh3_64", "value": written.hash}
+    difference = None if proof is None else proof.difference
+    if difference is not None:
+        description["max_difference"] = difference
+    trouble: Optional[OSError] = None
+    try:
+        if beside:
+            atomic.publish_json(about, dict(description, hash=digest))
+    except OSError as error:
+        trouble = error
+    seconds = time.perf_counter() - start
+    artifact = Artifact(
+        path, step, signature, metrics, written.bytes, seconds, written.hash, difference
+    )
+    if trouble is not None:
+        raise Undescribed(artifact, trouble)
+    return artifact
