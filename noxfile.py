@@ -17,9 +17,13 @@ HERE = "{}.{}".format(*sys.version_info)  # the newest TensorFlow, on the Python
 # By file, so that never two large nets are trained at once.
 PARALLEL = ("-n", "logical", "--maxprocesses", "4", "--dist", "loadfile")
 # They send signals to processes, which inherit from pytest-xdist's that some are ignored.
-ALONE = ("tests/test_signals.py", "tests/test_crash.py")
+ALONE = ("tests/integration/test_signals.py", "tests/integration/test_crash.py")
 # Keras 2 and Estimator have no part in these: TensorFlow 1.15 and the newest try them each time.
-OTHERS = ("tests/test_fuzz.py", "tests/test_random_graphs.py", "tests/test_slim_nets.py")
+OTHERS = (
+    "tests/attacks/test_fuzz.py",
+    "tests/sources/test_random_graphs.py",
+    "tests/sources/test_slim_nets.py",
+)
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "2", "CUDA_VISIBLE_DEVICES": "-1"}
 
 
@@ -94,7 +98,12 @@ def backends(session):
     session.install("-q", ".[tensorflow,jax,torch,test]", "torch==2.13.0")
     for backend in ("jax", "torch"):
         environment = dict(QUIET, KERAS_BACKEND=backend)
-        session.run("pytest", "tests/test_backends.py", *session.posargs, env=environment)
+        session.run(
+            "pytest",
+            "tests/sources/keras/test_other_backends.py",
+            *session.posargs,
+            env=environment,
+        )
 
 
 def test(session, *packages, alone=ALONE, without=()):

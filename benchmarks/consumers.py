@@ -15,7 +15,7 @@ import tempfile
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent / "tests"), str(HERE.parent / "examples")]
+sys.path[:0] = [str(HERE.parent / "tests" / "support"), str(HERE.parent / "examples")]
 PAGE = HERE.parent / "README.md"
 BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
 

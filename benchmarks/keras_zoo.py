@@ -19,7 +19,7 @@ import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "tests"))
+sys.path.insert(0, str(HERE.parent / "tests" / "support"))
 COLUMNS = (
     ("model", "model"),
     ("variables", "variables"),
@@ -39,7 +39,7 @@ TOLERANCE = 1e-5  # of an output's scale
 def run(keras, name):
     """The row of one model."""
     import keras_zoo
-    from conftest import CleanProcess
+    from clean import CleanProcess
 
     import freeze_hooks as fh
 

@@ -8,12 +8,12 @@ import subprocess
 import sys
 
 import pytest
+from places import PROGRAMS, ROOT
 
 import freeze_hooks as fh
 from freeze_hooks.freeze_graph import parser
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-RUNNER = os.path.join(ROOT, "tests", "programs", "page.py")
+RUNNER = os.path.join(PROGRAMS, "page.py")
 
 
 def text(path):

@@ -7,8 +7,7 @@ import sys
 
 import pytest
 import tensorflow as tf
-
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+from places import ROOT
 
 
 def run(arguments, directory):

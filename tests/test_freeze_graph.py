@@ -8,8 +8,9 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import read_graph_def
+from frozen_files import read_graph_def
 from google.protobuf import text_format
+from places import ROOT
 from small import X, build
 from tensorflow.python.tools import freeze_graph as tensorflows
 
@@ -18,7 +19,6 @@ from freeze_hooks import freeze_graph, graph_util
 
 v1 = tf.compat.v1
 INPUT = {"net/x:0": X, "net/is_training:0": False}
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 class Run:

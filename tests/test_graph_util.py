@@ -9,13 +9,14 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import control_flow
+from control_flow import control_flow
+from places import PROGRAMS
 
 import freeze_hooks as fh
 from freeze_hooks import graph_util
 
 v1 = tf.compat.v1
-PROGRAM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "programs", "converted.py")
+PROGRAM = os.path.join(PROGRAMS, "converted.py")
 X = np.arange(6, dtype=np.float32).reshape(2, 3)
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 import tensorflow as tf
-from conftest import constants
+from frozen_files import constants
 from small import assert_bit_equal
 
 import freeze_hooks as fh

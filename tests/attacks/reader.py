@@ -6,7 +6,9 @@ import subprocess
 import sys
 import threading
 
-PROGRAM = os.path.join(os.path.dirname(os.path.dirname(__file__)), "programs", "reading.py")
+from places import PROGRAMS
+
+PROGRAM = os.path.join(PROGRAMS, "reading.py")
 MEGABYTES = 2048  # that a file may take; TensorFlow's own threads reserve some of it
 SECONDS = 300  # for a file of some kilobytes: a hang, not a measurement
 

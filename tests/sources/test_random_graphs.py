@@ -1,0 +1,93 @@
+"""A property of every graph: its frozen file answers as the session it was frozen from.
+
+    RANDOM_GRAPHS=20000 pytest tests/test_random_graphs.py --hypothesis-seed=1
+
+looks at more graphs than the 300, always the same, of a plain run.
+"""
+
+import os
+import tempfile
+
+import numpy as np
+import tensorflow as tf
+from frozen_files import read_graph_def
+from hypothesis import assume, given, reject, settings
+from random_graphs import cases
+
+import freeze_hooks as fh
+
+v1 = tf.compat.v1
+MORE = os.environ.get("RANDOM_GRAPHS")
+LIMITED = v1.RunOptions(timeout_in_ms=60000)  # a loop without an end is an error, and no hang
+COMMON = settings(derandomize=MORE is None)
+
+
+def unoptimized():
+    """A session whose graph runs as it is: what Grappler makes of two graphs may differ."""
+    config = v1.ConfigProto(intra_op_parallelism_threads=1, inter_op_parallelism_threads=1)
+    config.graph_options.rewrite_options.disable_meta_optimizer = True
+    config.graph_options.optimizer_options.opt_level = v1.OptimizerOptions.L0
+    return v1.Session(config=config)
+
+
+def run_here(path, feeds, fetches):
+    with tf.Graph().as_default():
+        v1.import_graph_def(read_graph_def(path), name="")
+        with unoptimized() as session:
+            return [session.run(fetches, feed, options=LIMITED) for feed in feeds]
+
+
+def check(case, run):
+    with tempfile.TemporaryDirectory() as directory, case.graph.as_default():
+        path = os.path.join(directory, "frozen.pb")
+        with unoptimized() as session:
+            session.run(v1.global_variables_initializer())
+            try:
+                live = [
+                    session.run(case.outputs, dict(feed, **case.fixed), options=LIMITED)
+                    for feed in case.feeds
+                ]
+            except tf.errors.DeadlineExceededError:
+                reject()  # what was fed has made a loop endless
+            made = fh.freeze_session(session, path, **case.arguments)
+        signature = made.signature
+        live_names = {end.name: end.tensor for end in signature.inputs}
+        asked = case.arguments.get("inputs")
+        if isinstance(asked, dict):
+            source = {key: tensor.name for key, tensor in asked.items()}
+        else:
+            names = [tensor.name for feed in case.feeds[:1] for tensor in asked or ()]
+            source = {live_names_key(n): n for n in names or case.feeds[0]}
+        feeds = [
+            {tensor: feed[source[name]] for name, tensor in live_names.items()}
+            for feed in case.feeds
+        ]
+        frozen = run(path, feeds, [end.tensor for end in signature.outputs])
+    for ours, theirs in zip(frozen, live):
+        for end, a, b in zip(signature.outputs, ours, theirs):
+            assert np.asarray(a).dtype == np.asarray(b).dtype
+            np.testing.assert_array_equal(a, b, err_msg=end.name)
+
+
+def live_names_key(name):
+    """How an input that was not given a name is called: a:0 is a, a:1 is a_1."""
+    node, port = name.split(":")
+    return node if port == "0" else f"{node}_{port}"
+
+
+@settings(COMMON, max_examples=int(MORE or 300))
+@given(case=cases())
+def test_frozen_answers_as_live(case):
+    check(case, run_here)
+
+
+@settings(COMMON, max_examples=15)
+@given(case=cases())
+def test_in_a_clean_process(clean, case):
+    assume(all(tensor.dtype != tf.string for tensor in case.outputs))  # which .npz does not hold
+    check(
+        case,
+        lambda path, feeds, fetches: [
+            clean.run(path, feed, fetches, optimize=False) for feed in feeds
+        ],
+    )
