@@ -1,4 +1,4 @@
-"""Training graphs of every kind that TensorFlow builds: each function says what to freeze of one."""
+"""Training graphs of every kind that TensorFlow builds; each function says what to freeze."""
 
 import numpy as np
 import tensorflow as tf
