@@ -26,6 +26,7 @@ from ..values.value import Value, held
 from .best import Best
 from .callback_arguments import check_arguments, check_destination, check_keeping, check_mode
 from .delivery import Delivery, Listeners, Options
+from .keras_protocol import KerasProtocol
 from .metrics import no_monitor, scalars
 from .model_checkpoint import Beside, frozen_path
 from .monitor import Monitor
@@ -34,14 +35,7 @@ from .path_template import fields_of, filled_in, lacks_validation
 from .schedule import Schedule
 
 
-def _nothing(self: Any, *args: Any, **kwargs: Any) -> None:
-    """Nothing to do here."""
-
-
-_nothing._is_default = True  # type: ignore[attr-defined]  # Keras 3 need not wait for it
-
-
-class FreezeCallback:
+class FreezeCallback(KerasProtocol):
     """Pass it to `fit`, and each epoch (or as many batches as you say) writes a frozen `.pb`.
 
         model.fit(x, y, callbacks=[fh.FreezeCallback("best.pb", save_best_only=True)])
@@ -86,9 +80,6 @@ class FreezeCallback:
       FreezeError: the model cannot be frozen, the directory cannot be written to, the file would
         pass 2 GiB; at the first save, `monitor` or `filepath` names no metric.
     """
-
-    _supports_tf_logs = False
-    _chief_worker_only = None
 
     def __init__(
         self,
@@ -260,10 +251,6 @@ class FreezeCallback:
             raise no_monitor(self._delivery.options.monitor, {})
         self._delivery.explain(self._schedule.missing(self._beside), self._is_chief)
 
-    on_batch_begin = on_batch_end = _nothing
-    on_test_begin = on_test_end = on_test_batch_begin = on_test_batch_end = _nothing
-    on_predict_begin = on_predict_end = on_predict_batch_begin = on_predict_batch_end = _nothing
-
     def _implements_train_batch_hooks(self) -> bool:
         """tf_keras asks, and ParameterServerStrategy takes no callback that needs batches."""
         if self._beside is not None:
@@ -275,11 +262,6 @@ class FreezeCallback:
         if self._how["input_signature"] is not None or is_declared(self.model):
             return False
         return looks or not is_known(self.model)
-
-    def _implements_test_batch_hooks(self) -> bool:
-        return False
-
-    _implements_predict_batch_hooks = _implements_test_batch_hooks
 
     def _save(self, batch: Optional[int], logs: Optional[Mapping[str, Any]]) -> None:
         options = self._delivery.options
