@@ -8,13 +8,13 @@ import tensorflow as tf
 
 from .._tf import v1
 from ..errors import FreezeError, InvalidFileError, UnknownNameError, near
+from ..graph.exact import exact
 from ..graph.lint import Finding
 from ..graph.names import tensor_name
 from ..graph.side_effects import side_effects
 from ..signature import TensorInfo
 from ..storage.paths import plain_path
 from .composites import Answers, taken_apart, wholes
-from .exact import exact
 from .reader import (
     _description,
     _signature,

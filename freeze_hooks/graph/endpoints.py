@@ -17,6 +17,7 @@ from .body import (
     has_frames,
     output_type,
 )
+from .exact import exact
 from .names import join, split, tensor_name, unique, unknown
 from .pipelines import is_source
 from .read_after_write import above
@@ -103,7 +104,10 @@ def bind(
     for tensor, value in values:
         text, dtype = resolve(body.nodes, "bind", tensor)
         try:
-            proto = v1.make_tensor_proto(value, dtype=dtype)
+            held = exact(value, v1.as_dtype(dtype), repr(tensor))
+            proto = v1.make_tensor_proto(held, dtype=dtype)
+        except FreezeError as error:
+            raise FreezeError(f"bind=: {error}") from None
         except (TypeError, ValueError) as error:
             raise FreezeError(f"bind=: {tensor!r} cannot hold {value!r}: {error}") from None
         given, shape = [d.size for d in proto.tensor_shape.dim], shape_of(tensor)

@@ -18,6 +18,7 @@ from ..errors import FreezeError, NotVerifiedError
 from ..signature import Signature, TensorInfo
 from . import run_standalone
 from .asked import Verify
+from .composite_feeds import Composite, fitting
 from .feeds import batches, unfit
 from .fit import array_of, held
 from .tolerance import difference, scale
@@ -46,6 +47,7 @@ def expected_of(
     taken: Sequence[TensorInfo],
     answer: Answer,
     hints: Optional[Mapping[str, Any]] = None,
+    composites: Sequence[Composite] = (),
 ) -> Expected:
     """What a file must answer, from the model's own answers to one batch or two.
 
@@ -55,11 +57,14 @@ def expected_of(
       taken: what the model itself takes: the file's inputs with the model's dtypes and sizes.
       answer: asks the model, by the file's names: {input: array} to {output: array}.
       hints: what random feeds may be, as in `random_feeds`.
+      composites: the ragged and sparse arguments, whose parts must fit each other.
 
     Raises:
       FreezeError: the model does not take what it is fed.
     """
     first, *others = batches(verify, taken, hints)
+    if verify.feeds is None:
+        first, *others = (fitting(f, composites, verify.seed) for f in (first, *others))
     try:
         cases = [Case(first, answer(first))]
     except FreezeError:

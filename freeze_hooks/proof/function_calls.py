@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Sequence, Tuple
 
 import tensorflow as tf
@@ -11,6 +12,7 @@ from .. import _tf
 from ..errors import FreezeError
 from ..signature import Signature, TensorInfo
 from .asked import Verify
+from .composite_feeds import composites_in, in_parts
 from .expected import Expected, expected_of
 from .feeds import check_feeds
 from .fit import held
@@ -41,9 +43,13 @@ class FunctionAnswers:
         names: Any,
         others: Callable[[], Iterable[Tuple[Any, Any]]] = tuple,
     ) -> None:
-        self._verify, self._signature, self._function = verify, signature, function
         self._concrete, self._outputs, self._others = concrete, list(names.outputs), others
         self._taken = _taken(concrete, names.inputs)
+        self._composites = composites_in(
+            concrete.structured_input_signature, [info.name for info in self._taken]
+        )
+        verify = dataclasses.replace(verify, feeds=in_parts(verify.feeds, self._composites))
+        self._verify, self._signature, self._function = verify, signature, function
         used = {info.name for info in signature.inputs}
         self._needed = [info for info in self._taken if info.name in used]
         check_feeds(verify, self._needed)
@@ -63,7 +69,13 @@ class FunctionAnswers:
             with variables_kept([handle for handle, _ in others]):
                 for handle, value in others:
                     tf.raw_ops.AssignVariableOp(resource=handle, value=value)
-                return expected_of(self._verify, self._signature, self._needed, self._answer)
+                return expected_of(
+                    self._verify,
+                    self._signature,
+                    self._needed,
+                    self._answer,
+                    composites=self._composites,
+                )
 
     def _answer(self, feeds: Mapping[str, Any]) -> Dict[str, Any]:
         args, more = self._arguments(feeds)

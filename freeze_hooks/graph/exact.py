@@ -7,13 +7,12 @@ import numbers
 from typing import Any, Callable
 
 import numpy as np
-import tensorflow as tf
 
 from ..errors import FreezeError
 
 # a float holds all whole numbers up to 2 to the power of these bits; of other floats up to 1
 _WHOLE_BITS = {"bfloat16": 8, "float16": 11, "float32": 24, "float64": 53}
-_PARTS = {"complex64": tf.float32, "complex128": tf.float64}
+_PARTS = {"complex64": "float32", "complex128": "float64"}
 
 
 def exact(value: Any, dtype: Any, name: str) -> np.ndarray:
@@ -26,19 +25,25 @@ def exact(value: Any, dtype: Any, name: str) -> np.ndarray:
       FreezeError: the dtype cannot hold it; the error has `name` and the first such element.
     """
     array = np.asarray(value)
-    if dtype == tf.string:
-        return _texts(value, array, name)
+    if dtype.name == "string":
+        return _texts(value, array, dtype, name)
     if not (dtype.is_bool or dtype.is_integer or dtype.is_floating or dtype.is_complex):
         return np.asarray(value, dtype.as_numpy_dtype)  # quantized: structures of NumPy
     with np.errstate(all="ignore"):
         return _held(_numbers(array, dtype, name), dtype, name)
 
 
-def _texts(value: Any, array: Any, name: str) -> np.ndarray:
+def _as_dtype(dtype: Any) -> Any:
+    import tensorflow as tf
+
+    return tf.as_dtype(dtype)
+
+
+def _texts(value: Any, array: Any, dtype: Any, name: str) -> np.ndarray:
     if array.dtype.kind in "SU" or not array.size:
         array = np.array(value, dtype=object)  # NumPy's own texts lose zero bytes at their ends
     is_text = _each(array, lambda item: isinstance(item, (str, bytes)))
-    _check(array, is_text if array.dtype == object else False, tf.string, name)
+    _check(array, is_text if array.dtype == object else False, dtype, name)
     return array
 
 
@@ -55,7 +60,7 @@ def _numbers(array: Any, dtype: Any, name: str) -> np.ndarray:
     if array.dtype.kind == "f" and array.dtype.itemsize > 8:
         return array
     try:
-        known = tf.as_dtype(array.dtype)  # as of bfloat16 and int4, which NumPy has not itself
+        known = _as_dtype(array.dtype)  # as of bfloat16 and int4, which NumPy has not itself
     except TypeError:
         known = None
     _check(array, known is not None and (known.is_floating or known.is_integer), dtype, name)
@@ -69,7 +74,7 @@ def _held(array: Any, dtype: Any, name: str) -> np.ndarray:
         parts = (array.real, array.imag) if is_complex else (array, np.zeros((), np.int8))
         joined = np.empty(array.shape, to)
         joined.real, joined.imag = (
-            _held(part, _PARTS[dtype.name], f"each part of {name}") for part in parts
+            _held(part, _as_dtype(_PARTS[dtype.name]), f"each part of {name}") for part in parts
         )
         return joined
     if is_complex:

@@ -119,3 +119,14 @@ def test_eager_tensors_are_values(files):
         assert model(tf.constant([3]))["held"].tolist() == [3]
         with pytest.raises(fh.FreezeError, match=r"cannot hold 0\.5"):
             model(tf.constant([0.5]))
+
+
+@pytest.mark.parametrize(
+    "value, dtype",
+    [(2**40, tf.int32), (1.5, tf.int64), (2**24 + 1, tf.float32), (1e60, tf.float32)],
+)
+def test_bound_values_that_the_tensor_cannot_hold(value, dtype, graph, tmp_path):
+    v1.placeholder(dtype, [], name="k")
+    tf.cast(graph.get_tensor_by_name("k:0"), tf.float64, name="y")
+    with v1.Session() as session, pytest.raises(fh.FreezeError, match="'k:0' is .* cannot hold"):
+        fh.freeze_session(session, str(tmp_path / "m.pb"), ["y"], bind={"k:0": value})
