@@ -64,7 +64,8 @@ def _ragged(spec: Any, parts: Sequence[Any], random: Any) -> List[Any]:
     values, *splits = parts
     shape = tf.TensorShape(getattr(spec, "shape", None))  # TensorFlow 1.15's has none to ask
     rows = shape.as_list()[0] if shape.rank else None
-    below, made = len(values), []
+    made: List[Any] = []
+    below = len(values)
     for old in reversed(splits):  # the innermost first
         count = len(values) if rows is None or len(made) + 1 < len(splits) else int(rows)
         inner = np.sort(random.randint(0, below + 1, max(count - 1, 0)))

@@ -128,5 +128,5 @@ def test_eager_tensors_are_values(files):
 def test_bound_values_that_the_tensor_cannot_hold(value, dtype, graph, tmp_path):
     v1.placeholder(dtype, [], name="k")
     tf.cast(graph.get_tensor_by_name("k:0"), tf.float64, name="y")
-    with v1.Session() as session, pytest.raises(fh.FreezeError, match="'k:0' is .* cannot hold"):
+    with v1.Session() as session, pytest.raises(fh.FreezeError, match=r"'k:0' is .* cannot hold"):
         fh.freeze_session(session, str(tmp_path / "m.pb"), ["y"], bind={"k:0": value})
