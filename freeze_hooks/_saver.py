@@ -9,10 +9,7 @@ from typing import Any, Callable, Dict, Optional
 
 import tensorflow as tf
 
-from ._tf import (
-    replicas_of,
-    v1,
-)
+from ._tf import replicas_of, v1
 from .graph.restore_ops import SavedKey
 
 

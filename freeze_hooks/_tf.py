@@ -3,53 +3,15 @@
 from __future__ import annotations
 
 import functools
-import warnings
 from typing import Any, Dict, List, Optional, Tuple
 
-import numpy as np
 import tensorflow as tf
-from google.protobuf.message import DecodeError
-from tensorflow.core.framework import (
-    function_pb2,
-    graph_pb2,
-    node_def_pb2,
-    tensor_pb2,
-    types_pb2,
-    variable_pb2,
-)
-from tensorflow.core.protobuf import (
-    meta_graph_pb2,
-    saved_model_pb2,
-    saver_pb2,
-    tensor_bundle_pb2,
-    trackable_object_graph_pb2,
-)
+
+from ._protos import MetaGraphDef
 
 v1 = tf.compat.v1
-
-AssetFileDef = meta_graph_pb2.AssetFileDef
-AttrValue = v1.AttrValue
-BundleEntry = tensor_bundle_pb2.BundleEntryProto
-BundleHeader = tensor_bundle_pb2.BundleHeaderProto
-FunctionDef = function_pb2.FunctionDef
-GraphDef = graph_pb2.GraphDef
-MetaGraphDef = meta_graph_pb2.MetaGraphDef
-NodeDef = node_def_pb2.NodeDef
-SavedModel = saved_model_pb2.SavedModel
-TensorProto = tensor_pb2.TensorProto
-SaverDef = saver_pb2.SaverDef
-VariableDef = variable_pb2.VariableDef
-TrackableObjectGraph = trackable_object_graph_pb2.TrackableObjectGraph
 VERSION: str = tf.__version__
 
-DT_BOOL: int = types_pb2.DT_BOOL
-DT_INT32: int = types_pb2.DT_INT32
-DT_INT64: int = types_pb2.DT_INT64
-DT_STRING: int = types_pb2.DT_STRING
-DT_RESOURCE: int = types_pb2.DT_RESOURCE
-DT_VARIANT: int = types_pb2.DT_VARIANT
-DATA_TYPES = frozenset(types_pb2.DataType.values()) - {types_pb2.DT_INVALID}  # references too
-MOST_DIMS = 254  # of TensorFlow's TensorShape
 # LookupTableImportV2's shape function wants keys and values of one rank in TensorFlow 1.
 IMPORTS_ROWS = not VERSION.startswith("1.")
 
@@ -57,21 +19,6 @@ IMPORTS_ROWS = not VERSION.startswith("1.")
 def exporter_base() -> Any:
     """tf.estimator.Exporter, which is imported only now; object where there is none any more."""
     return tf.estimator.Exporter if hasattr(tf, "estimator") else object
-
-
-def parse(message: Any, data: bytes) -> Any:
-    """The message with all of its bytes merged into it; an old protobuf may stop without an error.
-
-    Raises:
-      DecodeError: they are none of such a message.
-    """
-    with warnings.catch_warnings(record=True) as said:
-        warnings.filterwarnings("always", "Unexpected end-group tag", RuntimeWarning)
-        read = message.MergeFromString(data)
-    # it may have stopped at the very end, which TensorFlow's own reader does not survive
-    if read < len(data) or any("end-group" in str(warning.message) for warning in said):
-        raise DecodeError(f"not all of it is a {type(message).__name__}")
-    return message
 
 
 _op_defs: Dict[str, Any] = {}
@@ -101,16 +48,6 @@ def comes_with_tensorflow(op: str) -> bool:
     return op.startswith(("_", "Xla")) or hasattr(tf.raw_ops, op)
 
 
-def numpy_dtype(enum: int) -> Any:
-    """The numpy dtype that TensorFlow uses for a DataType number."""
-    return tf.as_dtype(enum).as_numpy_dtype
-
-
-def dtype_enum(name: str) -> int:
-    """The DataType number of a dtype's name."""
-    return int(tf.as_dtype(name).as_datatype_enum)
-
-
 def grappled(graph_def: Any, kept: List[str]) -> Any:
     """A GraphDef after those of Grappler's passes that leave only public ops; `kept` nodes stay."""
     from tensorflow.python.grappler import tf_optimizer
@@ -122,19 +59,6 @@ def grappled(graph_def: Any, kept: List[str]) -> Any:
     meta = MetaGraphDef(graph_def=graph_def)
     meta.collection_def["train_op"].node_list.value.extend(kept)
     return tf_optimizer.OptimizeGraph(config, meta, verbose=False)
-
-
-def itemsize(enum: int) -> int:
-    """Bytes that one element takes in a tensor's buffer."""
-    return int(np.dtype(numpy_dtype(enum)).itemsize)
-
-
-def dtype_name(enum: int) -> str:
-    """ "float32" for DT_FLOAT; "unknown(200)" for a number this TensorFlow does not know."""
-    try:
-        return tf.as_dtype(enum).base_dtype.name
-    except TypeError:
-        return f"unknown({enum})"
 
 
 def info(message: str) -> None:

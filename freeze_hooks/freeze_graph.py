@@ -17,7 +17,7 @@ from typing import Any, List, Optional, Sequence
 import tensorflow as tf
 
 from . import _tf
-from ._tf import GraphDef, MetaGraphDef, SaverDef
+from ._protos import GraphDef, MetaGraphDef, SaverDef
 from .errors import InvalidFileError
 from .frozen.stream import graph_def_of
 from .graph.body import VARIABLES

@@ -12,7 +12,8 @@ from __future__ import annotations
 from typing import Any, Container, Dict, Iterable, List, Optional, Tuple
 
 from . import _tf
-from ._tf import GraphDef, v1
+from ._protos import GraphDef
+from ._tf import v1
 from .errors import MissingNodeError, NotFreezableError, UnknownNameError, refused
 from .frozen.stream import graph_def_of
 from .graph.functions import outputs_of

@@ -9,9 +9,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Callable, FrozenSet, List, Mapping, Sequence, Tuple
 
-import tensorflow as tf
-
-from .._tf import v1
+from .._protos import dtype_enum, to_array
 from ..errors import UnknownNameError, near
 from ..graph.body import UNSET, Body, data_inputs
 from ..graph.endpoints import PLACEHOLDERS
@@ -19,8 +17,8 @@ from ..graph.lint import Finding
 from ..graph.names import split
 
 Test = Callable[[Any, Body], bool]
-_BYTES = frozenset(tf.as_dtype(name).as_datatype_enum for name in ("int8", "uint8"))
-_WIDE = frozenset(tf.as_dtype(name).as_datatype_enum for name in ("int64", "uint64"))
+_BYTES = frozenset(dtype_enum(name) for name in ("int8", "uint8"))
+_WIDE = frozenset(dtype_enum(name) for name in ("int64", "uint64"))
 _FLOAT8 = frozenset((24, 25))  # numbers of DataType, which older TensorFlow has no names for
 _TYPES = ("T", "Ta", "Tb", "DstT", "dtype")
 _MOST = 2**31 - 1
@@ -127,7 +125,7 @@ def _is_wide(node: Any, body: Body) -> bool:
         return False
     if node.op in PLACEHOLDERS:
         return True
-    value = v1.make_ndarray(node.attr["value"].tensor)
+    value = to_array(node.attr["value"].tensor)
     return bool(value.size and (int(value.max()) > _MOST or int(value.min()) < -_MOST - 1))
 
 

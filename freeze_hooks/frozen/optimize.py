@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Iterator
 
 from .. import _tf
-from .._tf import GraphDef
+from .._protos import GraphDef
 from ..graph.batch_norms import fold_batch_norms
 from ..graph.body import Body, prune
 from ..graph.names import split

@@ -12,7 +12,7 @@ from typing import Any, Callable, Iterable, List, Optional, Sequence, Tuple
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
-from .._tf import MetaGraphDef, SavedModel, parse
+from .._protos import MetaGraphDef, SavedModel, parse
 from ..errors import InvalidFileError, NotAFileError
 
 _HEAD = 4096  # bytes in which a kind shows

@@ -9,7 +9,7 @@ from typing import Any, Container, Dict, List, Mapping, Optional, Tuple
 
 from google.protobuf.message import DecodeError
 
-from .._tf import GraphDef, parse
+from .._protos import GraphDef, parse
 from ..errors import InvalidFileError, refused
 from ..graph.body import Body, output_type
 from ..graph.defaults import add_defaults

@@ -7,7 +7,7 @@ from typing import Any, Iterable, Iterator, Mapping
 
 import numpy as np
 
-from .._tf import GraphDef, dtype_name, itemsize, numpy_dtype, v1
+from .._protos import GraphDef, dtype_name, itemsize, numpy_dtype, to_array, to_tensor
 from ..errors import FreezeError
 from ..plan.types import Described, FreezePlan, Slot
 from ..values.value import Value
@@ -65,7 +65,7 @@ def graph_def_of(plan: FreezePlan, values: Iterator[Value]) -> Any:
 def _spell(tensor: Any) -> None:
     """Spell small tensors as make_tensor_proto does, which is what programs compare with."""
     if 0 < len(tensor.tensor_content) <= _SPELLED:
-        tensor.CopyFrom(v1.make_tensor_proto(v1.make_ndarray(tensor), dtype=tensor.dtype))
+        tensor.CopyFrom(to_tensor(to_array(tensor), tensor.dtype))
 
 
 def _write_value(slot: Slot, value: Value, file: Any) -> None:

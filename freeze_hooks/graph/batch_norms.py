@@ -6,7 +6,7 @@ from typing import Any, Dict, List, Optional
 
 import numpy as np
 
-from .._tf import AttrValue, v1
+from .._protos import AttrValue, to_array, to_tensor
 from .body import Body
 from .names import split
 
@@ -78,11 +78,11 @@ def _constant(body: Body, text: str) -> Optional[Any]:
     while node.op in _PASSING and port == 0:
         name, port = split(node.input[0])
         node = body.nodes[name]
-    return v1.make_ndarray(node.attr["value"].tensor) if node.op == "Const" else None
+    return to_array(node.attr["value"].tensor) if node.op == "Const" else None
 
 
 def _add(body: Body, name: str, value: Any, dtype: Any) -> str:
-    tensor = v1.make_tensor_proto(value.astype(dtype))
+    tensor = to_tensor(value.astype(dtype))
     made = body.add(
         "Const", name, value=AttrValue(tensor=tensor), dtype=AttrValue(type=tensor.dtype)
     )

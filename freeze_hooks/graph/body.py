@@ -15,9 +15,10 @@ from typing import (
     Tuple,
 )
 
-from .._tf import DT_RESOURCE, AttrValue, NodeDef, op_def
+from .._protos import DT_RESOURCE, AttrValue, NodeDef
 from ..errors import NotFreezableError
 from .names import CONTROL, split, unique
+from .op_registry import op_def
 
 ARG = "_Arg"
 UNSET = AttrValue()  # for attr.get(): a protobuf map makes an entry of whatever [] asks for

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, Iterable, Mapping, Set, Tuple, Union
 
-from .._tf import GraphDef, NodeDef
+from .._protos import GraphDef, NodeDef
 from .names import join, split, unique
 from .tables import Table, fill
 from .variables import Variable

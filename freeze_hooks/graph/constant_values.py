@@ -6,7 +6,7 @@ from typing import Any, Callable, Dict, List, Optional
 
 import numpy as np
 
-from .._tf import numpy_dtype, v1
+from .._protos import numpy_dtype, to_array
 from .body import Body, data_inputs
 from .names import split
 
@@ -88,4 +88,4 @@ def _const(node: Any) -> Optional[Any]:
     count = 1
     for dim in proto.tensor_shape.dim:
         count *= dim.size
-    return v1.make_ndarray(proto) if count <= _SMALL else None
+    return to_array(proto) if count <= _SMALL else None

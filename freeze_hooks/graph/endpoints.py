@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Callable, Container, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from .._tf import DT_RESOURCE, DT_VARIANT, AttrValue, dtype_name, v1
+from .._protos import DT_RESOURCE, DT_VARIANT, AttrValue, dtype_name, to_tensor
 from ..errors import FreezeError, NotFreezableError, UnknownNameError
 from .body import (
     MERGES,
@@ -104,8 +104,7 @@ def bind(
     for tensor, value in values:
         text, dtype = resolve(body.nodes, "bind", tensor)
         try:
-            held = exact(value, v1.as_dtype(dtype), repr(tensor))
-            proto = v1.make_tensor_proto(held, dtype=dtype)
+            proto = to_tensor(exact(value, dtype, repr(tensor)), dtype)
         except FreezeError as error:
             raise FreezeError(f"bind=: {error}") from None
         except (TypeError, ValueError) as error:

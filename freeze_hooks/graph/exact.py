@@ -16,7 +16,7 @@ _PARTS = {"complex64": "float32", "complex128": "float64"}
 
 
 def exact(value: Any, dtype: Any, name: str) -> np.ndarray:
-    """A value as an array of a tf.DType.
+    """A value as an array of a tf.DType, or of one that is given by name or number.
 
     Floating numbers are rounded to a narrower floating dtype. Nothing else changes: whole numbers
     stay what they are, and no number becomes infinite.
@@ -24,7 +24,7 @@ def exact(value: Any, dtype: Any, name: str) -> np.ndarray:
     Raises:
       FreezeError: the dtype cannot hold it; the error has `name` and the first such element.
     """
-    array = np.asarray(value)
+    array, dtype = np.asarray(value), _as_dtype(dtype)
     if dtype.name == "string":
         return _texts(value, array, dtype, name)
     if not (dtype.is_bool or dtype.is_integer or dtype.is_floating or dtype.is_complex):

@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Mapping, Optional, Set, Tuple
 
 import numpy as np
 
-from .._tf import DT_INT32, AttrValue, v1
+from .._protos import DT_INT32, AttrValue, to_tensor
 from ..errors import NotFreezableError
 from .body import ENTERS, MERGES, NEXT_ITERATIONS, SWITCHES, Body, data_inputs, prune
 from .constant_values import truth, value_of
@@ -128,7 +128,7 @@ def _shrink_merge(
         return
     index = join(merge.name, 1)
     if len(alive) == 1:
-        value = AttrValue(tensor=v1.make_tensor_proto(alive[0], dtype=DT_INT32))
+        value = AttrValue(tensor=to_tensor(alive[0], DT_INT32))
         which = body.add(
             "Const", merge.name + "/value_index", value=value, dtype=AttrValue(type=DT_INT32)
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Container, Dict, List, Mapping, Optional, Set, Tuple
 
-from .._tf import AttrValue
+from .._protos import AttrValue
 from .body import Body, data_inputs, depths, has_frames, topological
 from .functions import Library
 from .names import inputs_among

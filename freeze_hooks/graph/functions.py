@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
-from .._tf import DT_RESOURCE, FunctionDef, GraphDef, NodeDef, op_def
+from .._protos import DT_RESOURCE, FunctionDef, GraphDef, NodeDef
 from ..errors import NotFreezableError
 from .body import (
     ARG,
@@ -22,6 +22,7 @@ from .body import (
     widths,
 )
 from .names import join, split, unique
+from .op_registry import op_def
 
 _MOST_COPIED = 1 << 21  # nodes: 40 functions that call each other twice would make 2**40
 _COPY = 16  # nodes' worth of time that each copy takes besides

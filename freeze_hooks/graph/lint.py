@@ -7,11 +7,12 @@ import functools
 import re
 from typing import Any, Container, Dict, Iterable, Iterator, List, Mapping, Sequence, Set, Tuple
 
-from .._tf import comes_with_tensorflow, v1
+from .._protos import to_array
 from .body import SWITCHES, TABLE_INITS, Body, data_inputs
 from .endpoints import PLACEHOLDERS
 from .fold import CASES, IFS
 from .names import split, unique
+from .op_registry import comes_with_tensorflow
 from .pipelines import PIPELINE, PYTHON, with_cuts
 
 CARRIED = "state"  # that a run leaves to the next one
@@ -200,7 +201,7 @@ def _baked(body: Body, batches: Container[int]) -> List[str]:
             continue
         name = split(node.input[index])[0]
         if body.nodes[name].op == "Const" and "value" in body.nodes[name].attr:
-            shape = v1.make_ndarray(body.nodes[name].attr["value"].tensor).reshape(-1)
+            shape = to_array(body.nodes[name].attr["value"].tensor).reshape(-1)
             if shape.size and int(shape[0]) in batches:
                 found[name] = None
     for node in body.nodes.values():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
-from .._tf import DT_BOOL, DT_INT32, DT_STRING, AttrValue, v1
+from .._protos import DT_BOOL, DT_INT32, DT_STRING, AttrValue, to_tensor
 from .body import UNSET, Body, data_inputs, gate_invariants, output_type, prune
 from .fold import BRANCHING, CASES, IFS, branches_of
 from .functions import Library, paste
@@ -179,7 +179,7 @@ def _to_bool(body: Body, node: Any, text: str, dtype: int) -> str:
 
 def _const_beside(body: Body, node: Any, identity: str, value: Any, dtype: int) -> str:
     """A scalar constant in the branch or frame of an Identity, which prune() takes for a pivot."""
-    tensor = AttrValue(tensor=v1.make_tensor_proto(value, dtype=dtype))
+    tensor = AttrValue(tensor=to_tensor(value, dtype))
     types = {"value": tensor, "dtype": AttrValue(type=dtype)}
     return str(body.add("Const", node.name + "/Const", ["^" + identity], **types).name)
 

@@ -6,7 +6,7 @@ from typing import Dict, Mapping, Optional
 
 import numpy as np
 
-from .._tf import AttrValue, dtype_enum, numpy_dtype
+from .._protos import AttrValue, dtype_enum, numpy_dtype
 from .body import Body
 from .tables import Column
 from .variables import Variable

@@ -17,7 +17,7 @@ from typing import (
     Tuple,
 )
 
-from .._tf import DT_RESOURCE, DT_VARIANT, dtype_name
+from .._protos import DT_RESOURCE, DT_VARIANT, dtype_name
 from .body import (
     EXITS,
     MERGES,

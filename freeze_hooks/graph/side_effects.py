@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import Any, Dict, List, Tuple
 
-from .._tf import comes_with_tensorflow, op_def
 from ..errors import NotFreezableError
 from .body import UNSET
 from .lint import Finding
+from .op_registry import comes_with_tensorflow, op_def
 
 # Found in the op registries of TensorFlow 1.15, 2.15 and 2.21: all ops with state, and all whose
 # names, inputs or attributes hold paths, addresses, or code that is no graph.

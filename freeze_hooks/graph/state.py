@@ -6,7 +6,7 @@ import dataclasses
 import re
 from typing import Any, Dict, List, Mapping, Sequence, Set
 
-from .._tf import AttrValue, GraphDef
+from .._protos import AttrValue, GraphDef
 from ..errors import FreezeError, NotFreezableError
 from .body import VARIABLES, Body, follow, prune
 from .endpoints import End, shape_attr

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from typing import Any, Callable, Dict, List, Mapping, Optional, Set, Tuple
 
-from .._tf import DT_RESOURCE, DT_STRING, DT_VARIANT, dtype_name, op_def
+from .._protos import DT_RESOURCE, DT_STRING, DT_VARIANT, dtype_name
 from .body import output_type
 from .endpoints import PLACEHOLDERS, Shape
 from .names import split
+from .op_registry import op_def
 
 _BACKWARD = re.compile(r"(^|/)(gradients|gradient_tape|save|report_uninitialized_\w+)(_\d+)?/")
 _NO_ANSWER = frozenset(

@@ -7,11 +7,12 @@ from typing import Any, Callable, Dict, Iterable, Iterator, Optional, Set, Tuple
 
 import numpy as np
 
-from .._tf import DT_RESOURCE, IMPORTS_ROWS, AttrValue, NodeDef
+from .._protos import DT_RESOURCE, AttrValue, NodeDef
 from ..errors import NotFreezableError
 from .body import MUTABLE_TABLES, Body, data_inputs, prune, topological
 from .constant_values import value_of
 from .names import split, unique
+from .op_registry import imports_rows
 from .read_after_write import above
 from .variables import HANDING_ON, Variable, handed
 
@@ -186,7 +187,7 @@ def _hashed(node: Any, body: Body) -> Any:
     kept = NodeDef()
     kept.CopyFrom(node)
     of_rows = bool(node.attr["value_shape"].shape.dim) if "value_shape" in node.attr else False
-    if of_rows and not IMPORTS_ROWS:
+    if of_rows and not imports_rows():
         raise NotFreezableError(
             f"lookup table {node.name!r} has values of several elements, which this version of "
             "TensorFlow cannot put into a file: cut behind the look-up with inputs="

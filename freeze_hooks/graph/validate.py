@@ -6,7 +6,16 @@ import dataclasses
 import re
 from typing import Any, Container, Dict, FrozenSet, Iterable, List, Mapping, Optional, Tuple
 
-from .._tf import DATA_TYPES, DT_RESOURCE, DT_STRING, DT_VARIANT, MOST_DIMS, TensorProto, itemsize
+from .._protos import (
+    DATA_TYPES,
+    DT_RESOURCE,
+    DT_STRING,
+    DT_VARIANT,
+    MOST_DIMS,
+    REFERENCES,
+    TensorProto,
+    itemsize,
+)
 from ..errors import NotFreezableError
 from .body import ARG, MERGES, NEXT_ITERATIONS, UNSET, Body, topological
 from .functions import Library, referenced
@@ -20,7 +29,6 @@ _MOST_BYTES = (1 << 31) - 1  # that a constant may claim: as many as a file may 
 _MOST_NODES = 1 << 20  # with each function in place of each call of it
 _DEEPEST = 500  # functions in functions
 _POINTER = 8
-_REFERENCES = 100  # DT_FLOAT_REF is this much above DT_FLOAT, and so on
 _KINDS = {"string": "s", "int": "i", "float": "f", "bool": "b"}  # OpDef's words for AttrValue's
 _CLAIMING = ("tensor", "shape", "list")
 _LISTS = [f.name for f in TensorProto.DESCRIPTOR.fields if f.name.endswith("_val")]
@@ -204,7 +212,7 @@ def _elements(shape: Any, name: str, least: int) -> int:
 
 
 def _check_tensor(tensor: Any, name: str) -> None:
-    if tensor.dtype not in DATA_TYPES or tensor.dtype > _REFERENCES:
+    if tensor.dtype not in DATA_TYPES or tensor.dtype > REFERENCES:
         raise ValueError(f"node {name!r} has a value of no type")
     loose = tensor.dtype in (DT_STRING, DT_RESOURCE, DT_VARIANT)  # whose elements have no one size
     count = _elements(tensor.tensor_shape, name, 0)

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Tuple
 
-from .._tf import DT_BOOL, DT_INT32, DT_RESOURCE, AttrValue, op_def, v1
+from .._protos import DT_BOOL, DT_INT32, DT_RESOURCE, AttrValue, to_tensor
 from ..errors import NotFreezableError
 from .body import (
     ENTERS,
@@ -25,6 +25,7 @@ from .body import (
 from .fold import BRANCHING, WHILES, branches_of
 from .functions import Library
 from .names import inputs_among, split
+from .op_registry import op_def
 
 HANDING_ON = frozenset(("Identity", "Switch", "Merge", "Enter", "Exit", "NextIteration"))
 
@@ -299,6 +300,6 @@ def _frame(body: Body, node: Any) -> List[str]:
 
 def _const(body: Body, name: str, value: Any, dtype: int, controls: List[str]) -> str:
     """A scalar constant that waits for some nodes."""
-    tensor = AttrValue(tensor=v1.make_tensor_proto(value, dtype=dtype))
+    tensor = AttrValue(tensor=to_tensor(value, dtype))
     const = body.add("Const", name, controls, value=tensor, dtype=AttrValue(type=dtype))
     return str(const.name)

@@ -7,7 +7,8 @@ from typing import Any, Callable
 
 import tensorflow as tf
 
-from .._tf import GraphDef, v1
+from .._protos import GraphDef
+from .._tf import v1
 from ..frozen.writer import Artifact
 
 _SHOWN = 1024  # bytes: longer values say nothing on the screen

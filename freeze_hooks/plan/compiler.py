@@ -19,7 +19,7 @@ from typing import (
     Union,
 )
 
-from .._tf import GraphDef, NodeDef, dtype_name
+from .._protos import GraphDef, NodeDef, dtype_name
 from ..errors import NotFreezableError, TooLargeError, UnknownNameError
 from ..graph.body import ARG, VARIABLES, Body, prune, topological
 from ..graph.defaults import with_defaults

@@ -10,7 +10,7 @@ from typing import (
     Union,
 )
 
-from .._tf import DT_STRING, itemsize
+from .._protos import DT_STRING, itemsize
 from ..graph.lint import Finding
 from ..graph.variables import Variable
 from ..signature import Signature

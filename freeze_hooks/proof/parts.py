@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Container, Dict, Iterable, List, Mapping, Set
 
-from .._tf import GraphDef
+from .._protos import GraphDef
 from .op_effects import FILLS, STATIC_TABLES, VARIABLES, is_fed_in_training
 
 

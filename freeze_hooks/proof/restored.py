@@ -7,7 +7,8 @@ from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optio
 
 import tensorflow as tf
 
-from .._tf import TrackableObjectGraph, v1
+from .._protos import TrackableObjectGraph
+from .._tf import v1
 from .copied import readable
 from .op_effects import VARIABLES
 from .parts import node_of, part_of

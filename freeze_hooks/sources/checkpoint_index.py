@@ -11,8 +11,8 @@ from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Seque
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
+from .._protos import TrackableObjectGraph, dtype_name, parse
 from .._saver import checkpoint_exists
-from .._tf import TrackableObjectGraph, dtype_name, parse
 from ..errors import FreezeError, InvalidFileError, UnknownNameError, near, refused
 from ..frozen.other_kinds import told_at, told_directory
 from ..graph.restore_ops import SavedKey

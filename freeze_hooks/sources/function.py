@@ -20,7 +20,8 @@ from typing import (
 import tensorflow as tf
 
 from .. import _tf
-from .._tf import GraphDef, NodeDef, v1
+from .._protos import GraphDef, NodeDef
+from .._tf import v1
 from ..errors import FreezeError, NotFreezableError
 from ..frozen.writer import Artifact
 from ..graph.body import REF_VARIABLES

@@ -12,8 +12,8 @@ import tensorflow as tf
 from google.protobuf import text_format
 from google.protobuf.message import DecodeError
 
-from .. import _tf
-from .._tf import GraphDef, MetaGraphDef
+from .. import _protos, _tf
+from .._protos import GraphDef, MetaGraphDef
 from ..errors import FreezeError, InvalidFileError, refused
 from ..frozen.other_kinds import told
 from ..graph.body import Body, prune
@@ -90,7 +90,7 @@ def parse(data: bytes, message: Any, path: str) -> Any:
     try:
         if _TEXT.match(data[:4096]):
             return text_format.Parse(data, message)
-        _tf.parse(message, data)
+        _protos.parse(message, data)
     except (text_format.ParseError, DecodeError, UnicodeDecodeError, RuntimeError) as error:
         raise InvalidFileError(f"{path} is cut short or no {kind}: {error}") from None
     return message
@@ -159,7 +159,7 @@ def slice_hints(meta: Optional[Any]) -> Dict[str, SavedKey]:
     found = {}
     for collection in meta.collection_def.values() if meta is not None else ():
         for data in collection.bytes_list.value:
-            variable = _tf.VariableDef()
+            variable = _protos.VariableDef()
             try:
                 variable.ParseFromString(data)
             except DecodeError:

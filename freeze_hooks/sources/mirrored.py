@@ -9,7 +9,7 @@ from typing import Any, Iterator
 
 import tensorflow as tf
 
-from .._tf import SavedModel
+from .._protos import SavedModel
 
 _GRAPHS = ("saved_model.pb", "saved_model.pbtxt", "fingerprint.pb")  # the last is of the first
 

@@ -7,7 +7,8 @@ from typing import Any, Iterator, Optional, Sequence
 
 import tensorflow as tf
 
-from .._tf import GraphDef, v1
+from .._protos import GraphDef
+from .._tf import v1
 from ..errors import InvalidFileError, refused
 from ..graph.body import Body, prune
 from ..graph.functions import part_of

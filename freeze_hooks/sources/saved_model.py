@@ -10,7 +10,8 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from .. import _keras, _tf
-from .._tf import AssetFileDef, SavedModel, v1
+from .._protos import AssetFileDef, SavedModel
+from .._tf import v1
 from ..errors import FreezeError, InvalidFileError, UnknownNameError, refused
 from ..frozen.composites import ragged_parts
 from ..frozen.other_kinds import told_at

@@ -16,7 +16,7 @@ import google_crc32c
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
-from .._tf import (
+from .._protos import (
     DATA_TYPES,
     DT_RESOURCE,
     DT_STRING,

@@ -6,7 +6,8 @@ from typing import Any, Dict, Set, Tuple
 
 import tensorflow as tf
 
-from .._tf import NodeDef, v1
+from .._protos import NodeDef
+from .._tf import v1
 from ..errors import NotFreezableError
 from ..graph.tables import Column, Table
 from .session_reads import as_value

@@ -7,7 +7,7 @@ from typing import Any, Dict, Iterable, Iterator
 
 import numpy as np
 
-from .._tf import dtype_name
+from .._protos import dtype_name
 from ..errors import NotFiniteError
 from ..plan.types import FreezePlan
 from .value import Value

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Union
 
-from .._tf import dtype_name, variables_by_name
+from .._protos import dtype_name
+from .._tf import variables_by_name
 from ..errors import FreezeError, UnknownNameError, near
 from ..graph.body import HANDLES, VARIABLES
 from ..graph.tables import Column, is_mutable

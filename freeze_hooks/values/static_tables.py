@@ -9,7 +9,8 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Set
 import numpy as np
 import tensorflow as tf
 
-from .._tf import GraphDef, v1
+from .._protos import GraphDef
+from .._tf import v1
 from ..errors import NotFreezableError
 from ..graph.body import VARIABLES, Body, prune
 from ..graph.endpoints import PLACEHOLDERS

@@ -160,13 +160,13 @@ def test_assets_that_lead_out(tmp_path, name):
             session, str(directory), {"words": words}, {"ids": ids}, v1.tables_initializer()
         )
     saved = directory / "saved_model.pb"
-    message = fh._tf.SavedModel.FromString(saved.read_bytes())
+    message = fh._protos.SavedModel.FromString(saved.read_bytes())
     meta = message.meta_graphs[0]
     if meta.asset_file_def:
         meta.asset_file_def[0].filename = name
     else:
         packed = meta.collection_def["saved_model_assets"].any_list.value[0]
-        asset = fh._tf.AssetFileDef()
+        asset = fh._protos.AssetFileDef()
         packed.Unpack(asset)
         asset.filename = name
         packed.Pack(asset)

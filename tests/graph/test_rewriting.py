@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import freeze_hooks as fh
-from freeze_hooks._tf import GraphDef, NodeDef
+from freeze_hooks._protos import GraphDef, NodeDef
 from freeze_hooks.errors import near
 from freeze_hooks.graph.body import Body, prune, topological
 from freeze_hooks.graph.constant_values import value_of

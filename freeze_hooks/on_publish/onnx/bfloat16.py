@@ -7,7 +7,7 @@ from typing import Any, Iterator
 import numpy as np
 import tensorflow as tf
 
-from ..._tf import GraphDef
+from ..._protos import GraphDef
 
 _NARROW, _WIDE = tf.bfloat16.as_datatype_enum, tf.float32.as_datatype_enum
 

@@ -6,7 +6,8 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import tensorflow as tf
 
-from ..._tf import GraphDef, NodeDef, op_def
+from ..._protos import GraphDef, NodeDef
+from ..._tf import op_def
 from ...graph.body import Body, data_inputs, has_frames, topological, widths
 from ...graph.names import join
 from .fourier import TRANSFORMS, Pair

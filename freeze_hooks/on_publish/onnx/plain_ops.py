@@ -7,8 +7,9 @@ from typing import Any, Callable, List, Mapping, NamedTuple, Optional, Sequence
 
 import tensorflow as tf
 
-from ... import _tf
-from ..._tf import AttrValue, GraphDef, v1
+from ... import _protos, _tf
+from ..._protos import AttrValue, GraphDef
+from ..._tf import v1
 from ...graph.body import ARG, Body, data_inputs, has_frames, output_groups, widths
 from ...graph.functions import Library, paste
 from ...graph.names import join, split, tensor_name
@@ -60,7 +61,7 @@ def in_plain_ops(graph_def: Any, rules: Mapping[str, Rule]) -> Any:
 
 
 def _own(node: Any) -> Any:
-    copy = _tf.NodeDef()
+    copy = _protos.NodeDef()
     copy.CopyFrom(node)
     return copy
 
@@ -159,7 +160,7 @@ def traced(
 
 
 def _argument(name: str, dtype: int) -> Any:
-    node = _tf.NodeDef(name=name, op=ARG)
+    node = _protos.NodeDef(name=name, op=ARG)
     node.attr["T"].type = dtype
     return node
 

@@ -16,7 +16,7 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
 import numpy as np
 import tensorflow as tf
 
-from ... import _tf, errors
+from ... import _protos, errors
 from ...errors import FreezeError, NotFreezableError
 from ...own_lines import own_line_of_crash, shown, told
 from ...plan.types import FreezePlan, Slot
@@ -209,7 +209,7 @@ def _error_of(model: Any, answer: Answer) -> FreezeError:
 def _plan_of(model: Any, answer: Answer, ema: Optional[str]) -> FunctionPlan:
     plan: FreezePlan = answer.plan
     variables = [_counterpart(model, slot, place) for slot, place in zip(plan.slots, answer.places)]
-    dtypes = [_tf.numpy_dtype(slot.variable.dtype) for slot in plan.slots]
+    dtypes = [_protos.numpy_dtype(slot.variable.dtype) for slot in plan.slots]
     shared = backend_of(model) == "jax"
 
     def values() -> Iterator[Value]:
