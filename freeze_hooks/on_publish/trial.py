@@ -43,7 +43,7 @@ def asked(verify: Verifying) -> Optional[Verify]:
         return verify
     if verify is not True:
         raise FreezeError(
-            f"verify= is True, False, a dict of sample feeds or fh.Verify, not {verify!r}"
+            f"verify= must be True, False, a dict of sample feeds or fh.Verify, not {verify!r}"
         )
     return Verify()
 

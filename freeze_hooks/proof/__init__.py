@@ -1,2 +1,5 @@
-"""What proves a file. It knows nothing of how files are planned, rewritten and filled, so that it
-cannot make their mistakes: `tests/test_house.py` asserts what it imports."""
+"""Proof that a file answers like the live model.
+
+This folder imports no code that plans, rewrites or fills files, so that it cannot repeat their
+mistakes. `tests/test_house.py` asserts that.
+"""

@@ -1,4 +1,4 @@
-"""What `verify=` asks for."""
+"""The argument `verify=`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Mapping, Optional, Union
 from ..errors import FreezeError
 
 TOLERANCE = 1e-4
-SMALL_TOLERANCE = 0.05  # with weights=, which round: 3 to 5e-3 of the greatest output was seen
+SMALL_TOLERANCE = 0.05  # with weights=, which rounds: errors of 3e-3 to 5e-3 were measured
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,11 +16,12 @@ class Verify:
     """Say how `verify=` proves a file: `fh.FreezeHook(..., verify=fh.Verify(tolerance=1e-3))`.
 
     Attributes:
-      feeds: {input name of the file: array} to compare on; None makes random ones.
-      tolerance: by how much a floating output may differ, as a part of the greatest live value of
-        it (or of 1, if that is more). None is 1e-4, or 0.05 with `weights=`. Others must be equal.
-      own_process: run the file in a Python process of its own, that never saw the training.
-      seed: of the random feeds.
+      feeds: {input name of the file: array}, the batch to compare on. None makes random feeds.
+      tolerance: the allowed difference of a floating output, relative to the output's greatest
+        live absolute value, or to 1 if that is greater. None means 1e-4, or 0.05 with `weights=`.
+        All other outputs must be equal.
+      own_process: run the file in a separate Python process that knows nothing of the training.
+      seed: the seed of the random feeds.
     """
 
     feeds: Optional[Mapping[str, Any]] = None
@@ -33,10 +34,10 @@ Verifying = Union[None, bool, Mapping[str, Any], Verify]
 
 
 def verify_of(value: Verifying, weights: Optional[str] = None) -> Optional[Verify]:
-    """What `verify=` means, with its tolerance.
+    """Return the argument `verify=` as a `Verify` with a tolerance; None for no proof.
 
     Raises:
-      FreezeError: it is none of what `verify=` takes.
+      FreezeError: `verify=` does not take such a value.
     """
     if value is None or value is False:
         return None
@@ -45,7 +46,7 @@ def verify_of(value: Verifying, weights: Optional[str] = None) -> Optional[Verif
     elif isinstance(value, Mapping):
         value = Verify(dict(value))
     if not isinstance(value, Verify):
-        raise FreezeError(f"verify= is True, a dict of sample feeds or fh.Verify, not {value!r}")
+        raise FreezeError(f"verify= must be True, a dict of feeds or fh.Verify, not {value!r}")
     if value.tolerance is not None:
         return value
     return dataclasses.replace(value, tolerance=SMALL_TOLERANCE if weights else TOLERANCE)

@@ -1,4 +1,4 @@
-"""Ragged and sparse tensors among feeds: random parts that fit each other, and wholes in parts."""
+"""Ragged and sparse feeds: makes random ones, and takes a user's apart into plain tensors."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 import numpy as np
 import tensorflow as tf
 
-# a composite argument's TypeSpec, and what the file calls its parts, in tf.nest.flatten's order
+# (TypeSpec of a composite argument, the file's names of its parts in tf.nest.flatten's order)
 Composite = Tuple[Any, Sequence[str]]
 
 
 def composites_in(signature: Any, names: Sequence[str]) -> List[Composite]:
-    """The ragged and sparse arguments of a function, with the names of their parts.
+    """Return the ragged and sparse arguments of a function, with the names of their parts.
 
     Args:
       signature: a ConcreteFunction's `structured_input_signature`.
-      names: what the file calls the function's own inputs, in order.
+      names: the file's names of the function's inputs without captures, in order.
     """
     found, place = [], 0
     for leaf in tf.nest.flatten(signature):
@@ -29,10 +29,10 @@ def composites_in(signature: Any, names: Sequence[str]) -> List[Composite]:
 
 
 def fitting(feeds: Mapping[str, Any], composites: Sequence[Composite], seed: int) -> Dict[str, Any]:
-    """Random feeds whose parts of one tensor fit each other.
+    """Return random feeds in which the parts of a ragged or sparse tensor fit each other.
 
-    A ragged tensor has as many rows as values, some of them empty. A sparse one has its values at
-    different places, in order.
+    A ragged tensor gets as many rows as values; some rows are empty. The values of a sparse tensor
+    get different places, in order.
     """
     random, found = np.random.RandomState(seed), dict(feeds)
     for spec, names in composites:
@@ -46,7 +46,7 @@ def fitting(feeds: Mapping[str, Any], composites: Sequence[Composite], seed: int
 def in_parts(
     feeds: Optional[Mapping[str, Any]], composites: Sequence[Composite]
 ) -> Optional[Dict[str, Any]]:
-    """A user's feeds, with each RaggedTensor or SparseTensor taken apart by name."""
+    """Return a user's feeds, with each RaggedTensor and SparseTensor replaced by its parts."""
     if feeds is None:
         return None
     found = dict(feeds)
@@ -62,7 +62,7 @@ def in_parts(
 
 def _ragged(spec: Any, parts: Sequence[Any], random: Any) -> List[Any]:
     values, *splits = parts
-    shape = tf.TensorShape(getattr(spec, "shape", None))  # TensorFlow 1.15's has none to ask
+    shape = tf.TensorShape(getattr(spec, "shape", None))  # 1.15's RaggedTensorSpec has no `shape`
     rows = shape.as_list()[0] if shape.rank else None
     made: List[Any] = []
     below = len(values)

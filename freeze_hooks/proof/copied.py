@@ -1,4 +1,4 @@
-"""A copy of a graph in a session of its own, whose variables TensorFlow's own ops fill."""
+"""A copy of a graph in a separate session. TensorFlow's own ops assign its variables."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from .ends import Ends, value_type
 from .op_effects import MUTABLE_TABLES, VARIABLES, is_fed_in_training, needed, only_reads
 from .parts import above, filling, let_go, node_of, part_of
 
-# (name, value) of variables, of some names; of mutable tables the value is (keys, values)
+# Given names of variables and mutable tables, yields (name, value); a table's is (keys, values).
 Filling = Callable[[Iterable[str]], Iterator[Tuple[str, Any]]]
 
 
 class Copy:
-    """What a graph's outputs need, to be run apart from it: what runs change, it alone sees.
+    """A copy of the nodes that a graph's outputs need. Running it never changes the original.
 
     Args:
       graph_def: the graph.
-      ends: between which it is copied.
-      assets: {tensor: path} of what is fed to the ops that fill lookup tables.
-      look: called with the part of the graph that is to be run.
+      ends: the inputs and outputs of the part to copy.
+      assets: {tensor: path of the file to feed} for ops that fill lookup tables.
+      look: is called with the part of the graph before it runs, and may refuse it.
     """
 
     def __init__(
@@ -53,12 +53,12 @@ class Copy:
             self._assigns = {op.name: assign_to(op) for op in held}
             self._fetches = {n: readable(self.graph, t) for n, t in ends.outputs.items()}
         fed = {node_of(tensor) for tensor in ends.inputs.values()} & set(self._held)
-        self._left = [n for n, t in ends.outputs.items() if node_of(t) in fed]  # once it ran
+        self._left = [n for n, t in ends.outputs.items() if node_of(t) in fed]  # fetched last
         self.graph.finalize()
 
     @property
     def held(self) -> List[str]:
-        """The names of the variables and mutable tables that it has."""
+        """The names of its variables and mutable tables."""
         return sorted(self._held)
 
     @property
@@ -70,9 +70,9 @@ class Copy:
 
     @contextlib.contextmanager
     def opened(self, values: Filling) -> Iterator[Callable[[Mapping[str, Any]], Dict[str, Any]]]:
-        """What answers, {input: array} to {output: array}, from these values.
+        """Yield a function that runs the copy on these values: {input: array} -> {output: array}.
 
-        A variable for which there is none is zero.
+        A variable without a value is zero.
         """
         with v1.Session(graph=self.graph) as session:
             filled = False
@@ -117,7 +117,7 @@ class Copy:
 
 
 def readable(graph: Any, name: str) -> Any:
-    """A tensor to fetch; of a resource variable, its value."""
+    """Return a tensor of this name that can be fetched; for a resource variable, its value."""
     tensor = graph.get_tensor_by_name(name)
     if tensor.dtype.base_dtype != tf.resource:
         return tensor
@@ -125,7 +125,7 @@ def readable(graph: Any, name: str) -> Any:
 
 
 def assign_to(op: Any) -> Tuple[List[Any], Any]:
-    """(placeholders, op) that gives a variable or a mutable table its value."""
+    """Return (placeholders, op): the op assigns them to a variable or a mutable table."""
     handle = op.outputs[0]
     resource = handle.dtype == tf.resource
     if op.type in MUTABLE_TABLES:
@@ -140,7 +140,7 @@ def assign_to(op: Any) -> Tuple[List[Any], Any]:
 
 
 def _zeros(op: Any) -> Any:
-    """Zeros for a variable that nobody reads; None of a table, or where there is no saying."""
+    """Return zeros for a variable without a value; None for a table or an unknown shape."""
     if op.type in MUTABLE_TABLES:
         return None
     dtype, shape = value_type(op)
@@ -150,7 +150,7 @@ def _zeros(op: Any) -> Any:
 
 
 def _made_up(graph: Any) -> Dict[str, Any]:
-    """Values for what only the training is fed, as in a branch that is bound not to be taken."""
+    """Return values for what only the training feeds, as in a branch that `bind=` turns off."""
     found = {}
     for op in graph.get_operations():
         for tensor in op.outputs if is_fed_in_training(op.type) else ():

@@ -1,4 +1,4 @@
-"""Which tensors of the user's graph a file's inputs and outputs stand for."""
+"""The tensors of the user's graph that belong to a file's inputs and outputs."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Wanted = Sequence[Tuple[Optional[str], str]]
 
 @dataclasses.dataclass(frozen=True)
 class Ends:
-    """Tensors of a graph, by the names that a file has for them.
+    """Tensors of a graph, by their names in a file.
 
     Attributes:
       inputs: {input name of the file: full tensor name in the graph}.
-      outputs: the same of its outputs.
-      fixed: {full tensor name: value} of what the file has as constants.
+      outputs: {output name of the file: full tensor name in the graph}.
+      fixed: {full tensor name: value} of tensors that are constants in the file (`bind=`).
     """
 
     inputs: Mapping[str, str]
@@ -28,10 +28,10 @@ class Ends:
 
 
 def ends_of(signature: Signature, inputs: Optional[Wanted], outputs: Wanted, fixed: Any) -> Ends:
-    """The ends that a user asked for: pairs (name or None, full tensor name), as in FreezeSpec.
+    """Return the ends that a user asked for.
 
-    What has no name is called after its tensor; a file's other inputs are placeholders of the
-    graph.
+    `inputs` and `outputs` are pairs (name or None, full tensor name), as in FreezeSpec. An end
+    without a name is called after its tensor. All further inputs of the file are placeholders.
     """
     cut = {key or _input_name(tensor): tensor for key, tensor in inputs or ()}
     asked = {key or _output_name(tensor): tensor for key, tensor in outputs}
@@ -52,7 +52,7 @@ def _output_name(tensor: str) -> str:
 
 
 def taken_by(graph: Any, ends: Ends) -> List[TensorInfo]:
-    """What a tf.Graph takes at the inputs: its own dtypes and sizes."""
+    """Return the inputs with the dtypes and shapes that the tf.Graph itself has for them."""
     return [_taken(name, graph.get_tensor_by_name(t)) for name, t in ends.inputs.items()]
 
 
@@ -65,11 +65,11 @@ def _taken(name: str, tensor: Any) -> TensorInfo:
 
 
 def value_type(variable: Any) -> Tuple[Any, Any]:
-    """(dtype, tf.TensorShape) of a variable's value, by its op."""
+    """Return (dtype, tf.TensorShape) of a variable's value, from its op."""
     return tf.as_dtype(variable.get_attr("dtype")), tf.TensorShape(variable.get_attr("shape"))
 
 
 def optional_in(graph: Any, ends: Ends) -> List[str]:
-    """Inputs that have a value of their own where they are not fed."""
+    """Return the names of inputs that have a default value, and so need no feed."""
     types = {name: graph.get_tensor_by_name(t).op.type for name, t in ends.inputs.items()}
     return [name for name, kind in types.items() if kind == "PlaceholderWithDefault"]

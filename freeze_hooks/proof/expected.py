@@ -1,4 +1,4 @@
-"""What the live model answers, and how far a file is from it."""
+"""The live model's answers, and how much a file's answers differ from them."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from .fit import array_of, held
 from .tolerance import difference, scale
 
 Answer = Callable[[Mapping[str, Any]], Mapping[str, Any]]
-# what a model raises that cannot take what it is fed
+# raised by a model that does not accept its feeds
 _REFUSED = (tf.errors.InvalidArgumentError, ValueError, TypeError)
 
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """What a model answers to one batch.
+    """One batch, and what the model answers to it.
 
     Attributes:
-      feeds: {input name of the file: array}, as the model itself was given them.
+      feeds: {input name of the file: array}, as fed to the model.
       outputs: {output name of the file: array}.
     """
 
@@ -49,18 +49,18 @@ def expected_of(
     hints: Optional[Mapping[str, Any]] = None,
     composites: Sequence[Composite] = (),
 ) -> Expected:
-    """What a file must answer, from the model's own answers to one batch or two.
+    """Ask the model for its answers to one or two batches, and return them.
 
     Args:
-      verify: with feeds, or none.
-      signature: the file's.
-      taken: what the model itself takes: the file's inputs with the model's dtypes and sizes.
-      answer: asks the model, by the file's names: {input: array} to {output: array}.
-      hints: what random feeds may be, as in `random_feeds`.
-      composites: the ragged and sparse arguments, whose parts must fit each other.
+      verify: the user's `verify=`, with or without feeds.
+      signature: the file's signature.
+      taken: the file's inputs, with the dtypes and shapes that the model has for them.
+      answer: runs the model, by the file's names: {input: array} -> {output: array}.
+      hints: {input name: hint} for random feeds, as in `random_feeds`.
+      composites: the ragged and sparse arguments; the parts of each must fit each other.
 
     Raises:
-      FreezeError: the model does not take what it is fed.
+      FreezeError: the model does not accept the feeds.
     """
     first, *others = batches(verify, taken, hints)
     if verify.feeds is None:
@@ -72,19 +72,19 @@ def expected_of(
     except _REFUSED as error:
         raise unfit(verify, error) from error
     for feeds in others:
-        with contextlib.suppress(*_REFUSED):  # the model wants the size of the first
+        with contextlib.suppress(*_REFUSED):  # the model accepts only the first batch's size
             cases.append(Case(feeds, answer(feeds)))
     return Expected(verify, signature, cases, {info.name: info.dtype for info in taken})
 
 
 class Expected:
-    """What the live model answers to some batches, to compare a file with.
+    """The live model's answers to some batches; files are compared with them.
 
     Args:
-      verify: with a tolerance.
-      signature: the file's.
-      cases: what the model was fed and answered.
-      dtypes: {input name: the dtype that the model takes}, where a file must take the same.
+      verify: the user's `verify=`, with a tolerance.
+      signature: the file's signature.
+      cases: the batches and the model's answers.
+      dtypes: {input name: the model's dtype}; the file must have the same.
     """
 
     def __init__(
@@ -100,22 +100,22 @@ class Expected:
         self._dtypes = dtypes
 
     def difference(self, path: str, called: str) -> float:
-        """The largest absolute difference between a file's answers and the live ones.
+        """Run a file, and return the largest absolute difference from the live answers.
 
         Args:
           path: the file.
-          called: what it will be called, for messages.
+          called: its final name, for messages.
 
         Raises:
-          NotVerifiedError: it takes or answers something else, cannot be run, or is over the
-            tolerance.
+          NotVerifiedError: the file has other inputs or outputs than the model, cannot be run, or
+            differs by more than the tolerance.
         """
         fed = [self._fed(case, called) for case in self._cases]
         fetches = [info.tensor for info in self._signature.outputs]
         try:
             run = _run_apart if self._verify.own_process else run_standalone.answers
             found = run(path, fed, fetches)
-        except (ValueError, tf.errors.OpError) as error:  # ours are ValueErrors too
+        except (ValueError, tf.errors.OpError) as error:  # a FreezeError is a ValueError
             said = f"{called} cannot be run, and is not published: {error}"
             raise NotVerifiedError(said) from error
         return max(
@@ -125,13 +125,13 @@ class Expected:
         )
 
     def _fed(self, case: Case, called: str) -> Dict[str, Any]:
-        """{tensor in the file: array of its dtype}."""
+        """Return {tensor in the file: array of its dtype}."""
         found = {}
         for info in self._signature.inputs:
             own = self._dtypes.get(info.name, info.dtype)
             if own != info.dtype:
                 raise NotVerifiedError(
-                    f"{called} is not published: its input {info.name!r} is {info.dtype}, where "
+                    f"{called} is not published: its input {info.name!r} is {info.dtype}, but "
                     f"the model takes {own}"
                 )
             if info.name not in case.feeds:
@@ -152,7 +152,7 @@ class Expected:
         ):
             if one != other:
                 raise NotVerifiedError(
-                    f"{called} is not published: its output {name!r} has the {what} {one}, where "
+                    f"{called} is not published: its output {name!r} has the {what} {one}, but "
                     f"the live model's has {other}"
                 )
         largest = difference(ours, live)
@@ -160,7 +160,7 @@ class Expected:
         if largest > allowed:
             raise NotVerifiedError(
                 f"{called} is not published: its output {name!r} differs from the live "
-                f"model's by {largest:.3g}, where verify= allows {allowed:.3g}"
+                f"model's by {largest:.3g}; verify= allows {allowed:.3g}"
             )
         return largest
 
@@ -177,7 +177,7 @@ def _kind(array: Any) -> str:
 def _run_apart(
     path: str, fed: Sequence[Mapping[str, Any]], fetches: Sequence[str]
 ) -> List[List[Any]]:
-    """What run_standalone.answers gives, in a Python process that has only TensorFlow."""
+    """Call run_standalone.answers in a Python process that imports only TensorFlow."""
     with tempfile.TemporaryDirectory() as tmp:
         odd = [
             run_standalone.write_arrays(os.path.join(tmp, f"batch-{i}.npz"), batch)

@@ -1,4 +1,4 @@
-"""What a file and its model are both fed."""
+"""The feeds for both a file and its model: a user's, or random ones."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from ..signature import TensorInfo
 from .asked import Verify
 from .fit import array_of
 
-# Of random feeds: the first dimension, and others, where they are open; twice, for a size that is
-# fixed in the file answers one of them at most.
+# Random feeds: (size of the first dimension, of all others) where the shape leaves it open. There
+# are two batches, since a file that fixes such a size by mistake accepts only one of them.
 _SIZES = ((2, 32), (3, 48))
-_MOST_KEYS = 64  # of a lookup table, that are tried in one batch
-VALUES = "values"  # a hint: whole numbers that are computed with, so that any will do
+_MOST_KEYS = 64  # keys of a lookup table in one batch
+VALUES = "values"  # a hint: the graph computes with these whole numbers, so any number is valid
 
 
 def check_feeds(verify: Verify, taken: Sequence[TensorInfo], optional: Container[str] = ()) -> None:
-    """See that the feeds are those of a file, or that random ones can be made.
+    """Check that the feeds match a file's inputs, or that random feeds can be made.
 
     Raises:
-      UnknownNameError: an input has no feed, or a feed no input.
+      UnknownNameError: an input has no feed, or a feed has no input.
       FreezeError: an input's rank is unknown.
     """
     names = [info.name for info in taken]
@@ -39,7 +39,7 @@ def check_feeds(verify: Verify, taken: Sequence[TensorInfo], optional: Container
         if name not in names:
             close = near(name, names) or names
             raise UnknownNameError(
-                f"verify= feeds {name!r}, which is no input of the file; inputs are: "
+                f"verify= feeds {name!r}, which is not an input of the file; its inputs: "
                 f"{', '.join(map(repr, close)) or 'none'}"
             )
     missing = [name for name in names if name not in verify.feeds and name not in optional]
@@ -50,12 +50,13 @@ def check_feeds(verify: Verify, taken: Sequence[TensorInfo], optional: Container
 def batches(
     verify: Verify, taken: Sequence[TensorInfo], hints: Optional[Mapping[str, Any]] = None
 ) -> Iterator[Dict[str, Any]]:
-    """What to compare on, {input name: array} in the model's own dtypes; a second batch of other
-    sizes where some are open.
+    """Yield the batches to compare on: {input name: array} in the model's dtypes.
+
+    A second batch, with other sizes, follows where the shapes leave sizes open.
 
     Args:
-      verify: with feeds, or none.
-      taken: what the model takes.
+      verify: the user's `verify=`, with or without feeds.
+      taken: the model's inputs.
       hints: as in `random_feeds`.
     """
     if verify.feeds is not None:
@@ -71,7 +72,7 @@ def batches(
 
 
 def _resized(given: Mapping[str, Any], taken: Sequence[TensorInfo]) -> Optional[Dict[str, Any]]:
-    """A part of a batch, or a batch of one twice; None where no batch size is open."""
+    """Return half of a batch, or a batch of one twice; None if no batch size is open."""
     open_ = [
         info.name
         for info in taken
@@ -91,16 +92,19 @@ def random_feeds(
     hints: Optional[Mapping[str, Any]] = None,
     sizes: Sequence[int] = _SIZES[0],
 ) -> Dict[str, Any]:
-    """{input name: array}: normal numbers, or whole ones of 0 and 1, which most tables have.
+    """Return random feeds {input name: array}.
+
+    Floating numbers are normally distributed. Whole numbers are 0 or 1, since these are valid rows
+    of most tables. A string is "0".
 
     Args:
-      inputs: what to feed.
-      seed: of the random numbers.
-      hints: {input name: VALUES, or an array of the keys that it is looked up among}.
-      sizes: of the first dimension, and of others, where they are open.
+      inputs: the inputs to feed.
+      seed: the seed of the random numbers.
+      hints: {input name: VALUES, or an array of the keys of the table that looks it up}.
+      sizes: (size of the first dimension, of all others) where the shape leaves it open.
 
     Raises:
-      FreezeError: an input's rank is unknown, or it is of a dtype that cannot be made up.
+      FreezeError: an input's rank is unknown, or there are no random values of its dtype.
     """
     random = np.random.RandomState(seed)
     hints = hints or {}
@@ -134,8 +138,8 @@ def _random_feed(info: TensorInfo, random: Any, hint: Any, sizes: Sequence[int])
 
 
 def unfit(verify: Verify, error: Exception) -> FreezeError:
-    """The error of feeds that the model does not take."""
-    who = "the model cannot take the feeds that verify= has"
+    """Return the error for feeds that the model does not accept."""
+    who = "the model cannot take the feeds of verify="
     if verify.feeds is None:
         who = "verify= makes random feeds, and this model cannot take them"
     said = " ".join(str(error).split("[[")[0].split())

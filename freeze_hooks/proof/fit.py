@@ -1,4 +1,4 @@
-"""Whether what a model takes is what its file takes: no number is cut or rounded on the way."""
+"""Checks that a file's inputs can hold the model's feeds: no number is cut off or rounded."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ _TEXTS = "OSU"
 
 
 def array_of(value: Any) -> Any:
-    """A value as an array of its own dtype; texts as objects, since NumPy's lose zero bytes."""
+    """Return a value as an array; strings as objects, since NumPy's strings lose zero bytes."""
     array = np.asarray(value)
     return np.array(value, object) if array.dtype.kind in "SU" else array
 
 
 def held(value: Any, dtype: Any) -> Any:
-    """A value as an array of a tf.DType.
+    """Return a value as an array of a tf.DType.
 
-    Floating numbers are rounded to a narrower floating dtype, as TensorFlow does with what it is
-    fed; nothing else may change.
+    Floating numbers are rounded to a narrower floating dtype, as TensorFlow does with its feeds.
+    No other value may change.
 
     Raises:
       ValueError: the dtype cannot hold the value.
@@ -46,7 +46,7 @@ def held(value: Any, dtype: Any) -> Any:
 
 
 def _in_range(array: Any, wanted: Any) -> Any:
-    """Where whole numbers are in range: -1 would be 2**64 - 1, and back."""
+    """Return where whole numbers are in range; casting -1 to uint64 and back would hide that."""
     if array.dtype.kind in "iu" and wanted.kind in "iu":
         limits = np.iinfo(wanted)
         if not array.size or (limits.min <= int(array.min()) and int(array.max()) <= limits.max):

@@ -1,4 +1,4 @@
-"""What a function answers when its user calls it: the Python function itself, with tensors."""
+"""The live answers of a function: the user's Python function is called with tensors."""
 
 from __future__ import annotations
 
@@ -20,18 +20,19 @@ from .op_effects import changes, changes_tables
 
 
 class FunctionAnswers:
-    """What files of a traced function must answer.
+    """The live answers for files of a traced function.
 
     Args:
-      verify: on what.
-      signature: the files'.
-      function: what the user calls; variables that it changes get their values back.
-      concrete: its trace, which tells how it is called.
-      names: what the files call its tensors: has `inputs` and `outputs`, in order.
-      others: gives (handle, value) of captured variables that shall have other values meanwhile.
+      verify: the user's `verify=`.
+      signature: the files' signature.
+      function: the user's function; variables that it changes get their values back.
+      concrete: its trace, which tells how to call it.
+      names: has `inputs` and `outputs`, the files' names of its tensors, in order.
+      others: returns (handle, value) of captured variables that have another value in the file;
+        they get it for the time of a call.
 
     Raises:
-      FreezeError: what is to be fed does not fit, or it changes a lookup table.
+      FreezeError: the feeds do not fit, or the function changes a lookup table.
     """
 
     def __init__(
@@ -59,10 +60,10 @@ class FunctionAnswers:
         self._changes = changes(graph_def)
 
     def expected(self) -> Expected:
-        """What a file of this moment must answer.
+        """Return the function's answers now, which a file written now must repeat.
 
         Raises:
-          FreezeError: the function does not take the feeds.
+          FreezeError: the function does not accept the feeds.
         """
         with tf.init_scope():
             others = list(self._others())
@@ -89,11 +90,11 @@ class FunctionAnswers:
             return self._function(*args, **more)
         try:
             return own(*args, **more)
-        except Exception:  # what works only in traces, as tf.gradients does
+        except Exception:  # some code works only in a trace, such as tf.gradients
             return tf.function(own)(*args, **more)
 
     def _arguments(self, feeds: Mapping[str, Any]) -> Tuple[Any, Any]:
-        """What to call it with; an argument that no output needs is given zeros."""
+        """Return (args, kwargs) for a call; an argument that no output needs gets zeros."""
         signature, taken = self._concrete.structured_input_signature, iter(self._taken)
         flat = [
             _tensor(next(taken), feeds) if isinstance(spec, tf.TensorSpec) else spec
@@ -105,7 +106,7 @@ class FunctionAnswers:
 
 @contextlib.contextmanager
 def variables_kept(handles: Sequence[Any]) -> Iterator[None]:
-    """Variables get their values back afterwards, which shared their memory meanwhile."""
+    """Give variables their values back at the end; until one changes, no memory is copied."""
     before = []
     for handle in handles:
         kind = _tf.handle_type(handle) if handle.dtype == tf.resource else None
@@ -120,7 +121,7 @@ def variables_kept(handles: Sequence[Any]) -> Iterator[None]:
 
 
 def _taken(concrete: Any, names: Sequence[str]) -> List[TensorInfo]:
-    """The function's own inputs in order, by TensorFlow's names where a file has the same."""
+    """Return the inputs without captures, in order; by TensorFlow's names if the file uses them."""
     captured = {inner.op.name for _, inner in _tf.captures(concrete.graph)}
     tensors = [t for t in concrete.inputs if t.op.name not in captured]
     own = [tensor.op.name for tensor in tensors]
@@ -143,11 +144,11 @@ def _tensor(info: TensorInfo, feeds: Mapping[str, Any]) -> Any:
     try:
         return tf.constant(held(value, dtype), dtype)
     except ValueError:
-        return tf.constant(value)  # which the file will not hold either
+        return tf.constant(value)  # the file cannot hold it either, which is reported later
 
 
 def _named(found: Any, names: Sequence[str]) -> Dict[str, Any]:
-    """{output name: array} of what a function returned: by the keys of its dicts, or by place."""
+    """Return a function's results as {output name: array}, matched by dict keys or by order."""
     leaves = list(_leaves(found, ()))
     tensors = [part for _, leaf in leaves for part in _parts(leaf)]
     keys = ["_".join(path) for path, _ in leaves]

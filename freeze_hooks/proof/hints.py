@@ -1,4 +1,4 @@
-"""What random feeds may be, by what a graph does with them."""
+"""Hints for random feeds, from how a graph uses its inputs."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _HANDING_ON = frozenset(
     ("ConcatV2", "ExpandDims", "Identity", "Pack", "Reshape", "Squeeze", "StridedSlice")
     + ("Tile", "Transpose", "Unpack")
 )
-_ASKING = frozenset(("Shape", "Size", "Rank"))  # for nothing but sizes
+_ASKING = frozenset(("Shape", "Size", "Rank"))  # these do not read the values
 _LOOKUPS = ("LookupTableFind", "LookupTableFindV2")
 
 
 def hints_in(graph: Any, ends: Ends) -> Dict[str, Any]:
-    """{input name: hint} as `random_feeds` takes them, of a tf.Graph's inputs.
+    """Return {input name: hint} for `random_feeds`, for a tf.Graph's inputs.
 
-    The keys of a lookup table are told where they are constants.
+    The keys of a lookup table are known only if they are constants.
     """
     hints = {}
     for name, tensor in ends.inputs.items():
@@ -32,7 +32,7 @@ def hints_in(graph: Any, ends: Ends) -> Dict[str, Any]:
 
 
 def _hint(tensor: Any) -> Any:
-    """Only what is cast to a floating dtype may be any whole number: others may be places."""
+    """Return the hint for one input; VALUES only if it is cast to floating, else it may index."""
     found = []
     for op in _users(tensor):
         if op.type in _LOOKUPS:
@@ -43,14 +43,14 @@ def _hint(tensor: Any) -> Any:
 
 
 def _hands_on(op: Any, tensor: Any) -> bool:
-    """Whether an op gives a tensor's elements on; its other inputs are sizes and axes."""
+    """Return whether an op passes a tensor's elements on; its other inputs are sizes and axes."""
     given = list(op.inputs)[: -1 if op.type == "ConcatV2" else 1]
     given = list(op.inputs) if op.type == "Pack" else given
     return op.type in _HANDING_ON and any(tensor is t or tensor.name == t.name for t in given)
 
 
 def _users(tensor: Any) -> Iterator[Any]:
-    """The ops that use a tensor, but for those that only hand it on."""
+    """Yield the ops that use a tensor, through those that only pass it on."""
     stack, seen = [tensor], {tensor.name}
     while stack:
         fed = stack.pop()

@@ -1,4 +1,4 @@
-"""What a live Keras model answers itself: its own call for inference, eager and uncompiled."""
+"""The live answers of a Keras model: its own eager call with training=False."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def answers_of(
     averages: Pairs = (),
     keep_state: bool = False,
 ) -> List[Any]:
-    """The arrays that a model answers with training=False, in the order of tf.nest.
+    """Call a model with training=False, and return its answers as arrays, in tf.nest's order.
 
     Args:
-      model: of Keras 3 on any backend, of tf_keras or tf.keras.
-      args, kwargs: of its call.
-      averages: pairs (variable, the one whose value it has for the time of the call).
-      keep_state: whether a call may change variables, which are put back then.
+      model: a model of Keras 3 on any backend, of tf_keras or of tf.keras.
+      args, kwargs: the arguments of the call.
+      averages: pairs (variable, average): the variable has the average's value during the call.
+      keep_state: give all variables their values back after the call, which may change them.
     """
     if _backend(model) != "tensorflow":
         args, kwargs = tf.nest.map_structure(_as_array, (list(args), dict(kwargs)))
@@ -40,7 +40,7 @@ def answers_of(
 
 @contextlib.contextmanager
 def _held(model: Any, averages: Pairs, keep_state: bool) -> Iterator[None]:
-    """Variables as they are to be for one call; after it, as they were, bit for bit."""
+    """Set variables for one call, and give them their old values back, bit for bit."""
     changed = list(model.variables) if keep_state else [variable for variable, _ in averages]
     changed = [variable for variable in changed if hasattr(variable, "assign")]
     before = [_copy(variable) for variable in changed]
@@ -60,7 +60,7 @@ def _copy(variable: Any) -> Any:
 
 
 def array_of(value: Any) -> Any:
-    """A tensor of any backend as an array."""
+    """Return a tensor of any backend as an array."""
     if _is_tensorflow(value):
         return value.numpy()
     if isinstance(value, np.ndarray) or not hasattr(value, "shape"):
@@ -83,7 +83,7 @@ def _without_gradients(model: Any) -> Any:
 
 
 def _backend(model: Any) -> str:
-    """Keras 3's backend; TensorFlow for all other Kerases."""
+    """Return the backend of Keras 3; "tensorflow" for all other versions of Keras."""
     if not any(kind.__module__.startswith("keras.src.") for kind in type(model).__mro__):
         return "tensorflow"
     return str(__import__("keras").backend.backend())

@@ -1,4 +1,4 @@
-"""The values that a live session has of variables and lookup tables, as TensorFlow gives them."""
+"""Values of variables and lookup tables in a live session, read with TensorFlow's own ops."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from ..errors import FreezeError
 from .ends import value_type
 from .op_effects import MUTABLE_TABLES
 
-_AT_ONCE = 64 << 20  # bytes that are fetched together; each new set of fetches costs time
+_AT_ONCE = 64 << 20  # bytes per call of session.run; the first call of each set costs time
 
 
 class LiveValues:
     """Reads some variables and mutable tables of a graph, by the names of their ops.
 
-    Make it before the graph is finalized: an op is added to it where none reads one of them.
+    Create it before the graph is finalized: it adds an op for each one that no op reads yet.
     """
 
     def __init__(self, graph: Any, names: Iterable[str]) -> None:
@@ -29,7 +29,7 @@ class LiveValues:
             try:
                 op = graph.get_operation_by_name(name)
             except KeyError:
-                continue  # of another graph, where no output needs it
+                continue  # it is only in the other graph, and no output needs it
             if op.type in MUTABLE_TABLES:
                 self._tables[name] = _exported(graph, op)
             elif name in reduced:
@@ -38,7 +38,7 @@ class LiveValues:
                 self._tensors[name] = _value(graph, op)
 
     def read(self, session: Any, names: Container[str]) -> Iterator[Tuple[str, Any]]:
-        """(name, value) of those of some that are initialized; (keys, values) of a table."""
+        """Yield (name, value) of these names, if initialized; a table's value: (keys, values)."""
         for group in self._groups(names):
             try:
                 found = session.run([self._tensors[name] for name in group])
@@ -48,7 +48,7 @@ class LiveValues:
                 yield from zip(group, found)
         for name, fetched in self._tables.items():
             if name in names:
-                keys, values = session.run(list(fetched))  # a dense one's buckets, to be imported
+                keys, values = session.run(list(fetched))  # of a dense table: all its buckets
                 yield name, (keys, values)
 
     def _one_by_one(self, session: Any, names: Iterable[str]) -> Iterator[Tuple[str, Any]]:
@@ -56,7 +56,7 @@ class LiveValues:
             try:
                 value = session.run(self._tensors[name])
             except tf.errors.FailedPreconditionError:
-                continue  # what is not initialized is in no output's way
+                continue  # no output needs an uninitialized variable
             yield name, value
 
     def _groups(self, names: Container[str]) -> Iterator[List[str]]:
@@ -114,7 +114,7 @@ def _exported(graph: Any, op: Any) -> Any:
 
 
 def _added(graph: Any, op: Any, what: str, make: Callable[[str], Any]) -> Any:
-    """The graph's own tensors of this kind, made if need be."""
+    """Return the outputs of our reading op in the graph, which is added if missing."""
     name = f"freeze_hooks/proof/{op.name}/{what}"
     try:
         return graph.get_operation_by_name(name).outputs

@@ -1,4 +1,7 @@
-"""What kinds of ops do, as far as a proof has to know it."""
+"""Which op types are variables and tables, which change state, and which only read.
+
+These lists are kept apart from those of `graph/`, so that a proof does not repeat their mistakes.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +16,13 @@ MUTABLE_TABLES = frozenset(
     + ("MutableHashTableV2", "MutableHashTableOfTensorsV2", "MutableDenseHashTableV2")
 )
 STATIC_TABLES = frozenset(("HashTable", "HashTableV2"))
-# Ops that fill a table, whose second input is its keys or a file's name.
+# Ops that fill a table; their second input is the keys or a file name.
 FILLS = frozenset(
     ("InitializeTable", "InitializeTableV2", "LookupTableImport", "LookupTableImportV2")
     + ("InitializeTableFromTextFile", "InitializeTableFromTextFileV2")
     + ("InitializeTableFromDataset",)
 )
-# Stateful ops, and others that take references, which only read.
+# Ops that only read, though they are stateful or take references.
 _READS = (
     VARIABLES
     | STATIC_TABLES
@@ -48,13 +51,13 @@ _FED_IN_TRAINING = re.compile(
 
 
 def only_reads(op: Any) -> bool:
-    """Whether an op changes nothing; of one that calls functions, only if it says so itself."""
+    """Return whether an op changes no state. For an op that calls functions: as it declares."""
     changes = op.op_def.is_stateful or any(arg.is_ref for arg in op.op_def.input_arg)
     return op.type in _READS or not changes
 
 
 def changes(graph_def: Any) -> bool:
-    """Whether anything in a GraphDef, or in the functions of its library, changes something."""
+    """Return whether a node of a GraphDef, or of its library's functions, changes state."""
     for node in _all_nodes(graph_def):
         definition = op_def(node.op)
         calls = any(value.HasField("func") for value in node.attr.values())
@@ -65,7 +68,7 @@ def changes(graph_def: Any) -> bool:
 
 
 def changes_tables(graph_def: Any) -> bool:
-    """Whether anything in it changes a lookup table."""
+    """Return whether a node of it, or of its library's functions, changes a lookup table."""
     return any(_TABLE_CHANGES.match(node.op) for node in _all_nodes(graph_def))
 
 
@@ -76,12 +79,12 @@ def _all_nodes(graph_def: Any) -> Iterator[Any]:
 
 
 def is_fed_in_training(kind: str) -> bool:
-    """Whether an op of this type gives what a training is fed, by hand or from a pipeline."""
+    """Return whether ops of this type give the training's feeds or the pipeline's batches."""
     return bool(_FED_IN_TRAINING.match(kind))
 
 
 def needed(graph: Any, tensors: Iterable[str], given: Container[str]) -> List[Any]:
-    """The ops that run for some tensors of a graph, where the values of others are given."""
+    """Return the ops that run to compute `tensors`, when the values of `given` are fed."""
     stack = [graph.get_tensor_by_name(name) for name in tensors]
     ops = [tensor.op for tensor in stack if tensor.name not in given]
     found: Dict[str, Any] = {}

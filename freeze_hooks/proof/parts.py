@@ -1,4 +1,4 @@
-"""A part of a GraphDef that can be run by itself."""
+"""Cuts a part out of a GraphDef, so that it can run by itself."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from .op_effects import FILLS, STATIC_TABLES, VARIABLES, is_fed_in_training
 
 
 def node_of(text: str) -> str:
-    """The node of a tensor's or a node's input's name."""
+    """Return the node's name in a tensor name or in a node's input text."""
     return text.lstrip("^").partition(":")[0]
 
 
 def part_of(graph_def: Any, wanted: Iterable[str]) -> Any:
-    """The nodes that some nodes need, with the functions that they call, for any device."""
+    """Return a GraphDef of the nodes that `wanted` need and the functions that they call.
+
+    The nodes have no device and no colocation any more.
+    """
     nodes = {node.name: node for node in graph_def.node}
     needed = above(nodes, wanted)
     part = GraphDef(versions=graph_def.versions)
@@ -24,12 +27,13 @@ def part_of(graph_def: Any, wanted: Iterable[str]) -> Any:
         node.device = ""
         node.attr.pop("_class", None)
         if node.op in VARIABLES and not node.attr["shared_name"].s:
-            node.attr["shared_name"].s = node.name.encode()  # else all of them are one variable
+            # without a name of its own, all such variables would share one value
+            node.attr["shared_name"].s = node.name.encode()
     return part
 
 
 def above(nodes: Mapping[str, Any], wanted: Iterable[str]) -> Set[str]:
-    """The names of all that some nodes need, and their own."""
+    """Return the names of `wanted` and of all nodes that they need."""
     stack, seen = list(wanted), set()
     while stack:
         name = stack.pop()
@@ -40,7 +44,7 @@ def above(nodes: Mapping[str, Any], wanted: Iterable[str]) -> Set[str]:
 
 
 def filling(graph_def: Any, needed: Container[str]) -> List[str]:
-    """The names of the ops that fill the static tables among some nodes."""
+    """Return the names of the ops that fill the static tables among `needed`."""
     nodes = {node.name: node for node in graph_def.node}
     found = []
     for node in graph_def.node:
@@ -54,7 +58,7 @@ def filling(graph_def: Any, needed: Container[str]) -> List[str]:
 
 
 def let_go(part: Any, given: Container[str]) -> None:
-    """Have nothing wait for what only the training is fed, as for an assertion on labels."""
+    """Remove control inputs that depend on training-only feeds, such as an assertion on labels."""
     users: Dict[str, List[str]] = {}
     for node in part.node:
         for text in node.input:

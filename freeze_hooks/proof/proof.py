@@ -1,4 +1,4 @@
-"""Proof of a written file: its answers are compared with those of the model it was made of."""
+"""Proof of a written file: its answers are compared with the model's."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from .expected import Expected
 
 
 class Proof:
-    """The place in a file's description where the difference is noted once it is known.
+    """Compares a written file with its model, and notes the difference in its description.
 
     Attributes:
-      mark: stands in the description until then.
-      difference: what was found.
+      mark: a placeholder in the description that the difference replaces; None for a remote path.
+      difference: the largest difference, once `check` has run.
     """
 
     def __init__(self, expected: Expected, path: str) -> None:
         self._expected = expected
         self._path = path
-        # written over in place, which a path with a scheme does not allow
+        # it is overwritten in place, which is impossible on a path with a scheme
         self.mark: Optional[str] = None if filesystem.is_remote(path) else uuid.uuid4().hex
         self.difference: Optional[float] = None
 
     def check(self, temporary: str) -> Optional[str]:
-        """Run a file that is all written, and note the difference in it.
+        """Run a complete file, and note the difference in it.
 
         Returns:
           The file's new hash, if it was changed.
 
         Raises:
-          NotVerifiedError: it does not answer as the live model.
+          NotVerifiedError: its answers are not the live model's.
         """
         self.difference = self._expected.difference(temporary, self._path)
         if self.mark is None:

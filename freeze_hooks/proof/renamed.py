@@ -1,4 +1,4 @@
-"""Whose value a variable takes, with `variable_map=` and `ema=`."""
+"""From which variable the file takes a variable's value, with `variable_map=` and `ema=`."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ Renaming = Callable[[str], str]
 
 
 def renaming_in(graph: Any, variable_map: Any, ema: Any) -> Renaming:
-    """From the name of a variable to that of the one in the training graph whose value it takes."""
+    """Return a function: variable's name -> name of the training graph's variable to read."""
     mapped = _mapped(variable_map)
     if hasattr(ema, "average"):
         averages = _averages(graph, ema)
-        if not averages:  # of another object, which has the same name
+        if not averages:  # the averages belong to another object that has the same name
             ops = [op.name for op in graph.get_operations() if op.type in VARIABLES]
             return renaming_among(ops, lambda name: name in ops, variable_map, ema)
         return lambda name: averages.get(mapped(name), mapped(name))
@@ -25,7 +25,10 @@ def renaming_in(graph: Any, variable_map: Any, ema: Any) -> Renaming:
 def renaming_among(
     names: Iterable[str], there: Callable[[str], bool], variable_map: Any, ema: Any
 ) -> Renaming:
-    """The same to names in a checkpoint, of which it tells some, and of all whether it has them."""
+    """Return a function: variable's name -> name in a checkpoint to read.
+
+    `names` are names that the checkpoint lists; `there` tells of any name whether it has it.
+    """
     known = set(names)
     mapped = _mapped(variable_map)
     if not hasattr(ema, "average"):
@@ -34,7 +37,8 @@ def renaming_among(
     def average(name: str) -> str:
         own = f"{name}/{ema.name}"
         within: List[str] = [key for key in known if key.endswith("/" + own)]
-        return own if there(own) or len(within) != 1 else within[0]  # made in a variable scope
+        # averages that were made in a variable scope have its prefix
+        return own if there(own) or len(within) != 1 else within[0]
 
     return _preferred(mapped, average, there)
 

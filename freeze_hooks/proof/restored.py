@@ -1,4 +1,4 @@
-"""The values in a checkpoint, as a graph's own Saver or TensorFlow's reader gives them."""
+"""Values of a checkpoint, read with the graph's own Saver or with TensorFlow's reader."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _ASSIGNS = ("Assign", "AssignVariableOp")
 
 
 class Restored:
-    """Runs the ops with which a Saver restores a graph, in a session of their own.
+    """Runs a Saver's restore ops in a separate session.
 
     Attributes:
-      names: of the variables that it restores.
+      names: the names of the variables that it restores.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Restored:
         self.names = frozenset(self._assigns)
 
     def read(self, prefix: str, names: Iterable[str]) -> Iterator[Tuple[str, Any]]:
-        """(name, value) of some of the variables."""
+        """Yield (name, value) of some of the variables, from the checkpoint at `prefix`."""
         wanted = list(names)
         with v1.Session(graph=self._graph) as session:
             session.run([self._assigns[name] for name in wanted], {self._filename: prefix})
@@ -53,7 +53,7 @@ class Restored:
 
 
 def restored_by(graph_def: Any, saver_def: Optional[Any], look: Any = None) -> Optional[Restored]:
-    """What restores a graph; None where it has no ops for that."""
+    """Return the `Restored` of a graph; None if it lacks the Saver's restore ops."""
     there = {node.name for node in graph_def.node}
     if saver_def is None or node_of(saver_def.restore_op_name) not in there:
         return None
@@ -61,11 +61,11 @@ def restored_by(graph_def: Any, saver_def: Optional[Any], look: Any = None) -> O
 
 
 class Reader:
-    """TensorFlow's own reader of a checkpoint, asked by variables' names.
+    """TensorFlow's own reader of a checkpoint, by variables' names.
 
     Args:
-      prefix: the checkpoint's.
-      shapes: {variable's name: its dimensions}, which tell the slices of partitioned ones.
+      prefix: the checkpoint's prefix.
+      shapes: {variable's name: its dimensions}, which locate the slices of partitioned variables.
     """
 
     def __init__(self, prefix: str, shapes: Mapping[str, Sequence[int]]) -> None:
@@ -75,11 +75,11 @@ class Reader:
         self._shapes = shapes
 
     def names(self) -> List[str]:
-        """All names that it may be asked by."""
+        """Return all names that the checkpoint lists: keys, and full names of its objects."""
         return [*self._keys, *self._objects]
 
     def value(self, name: str) -> Any:
-        """The value of a variable; None where the checkpoint has none."""
+        """Return the value of a variable; None if the checkpoint has none."""
         own = (name, name + "/.ATTRIBUTES/VARIABLE_VALUE", self._objects.get(name, name))
         for key in own:
             if key in self._keys:
@@ -87,16 +87,16 @@ class Reader:
         return self._slice(name) if self._whole(name) in self._keys else None
 
     def has(self, name: str) -> bool:
-        """Whether it may be asked by a name."""
+        """Return whether the checkpoint has a variable of this name, or the whole of a slice."""
         return name in self.names() or self._whole(name) in self._keys
 
     def _whole(self, name: str) -> Optional[str]:
-        """The name of the variable of which one is a slice, or the average of a slice."""
+        """Return the partitioned variable's name (or average's) for the name of a slice."""
         found = _SLICE.match(name)
         return found.group(1) + (found.group(3) or "") if found else None
 
     def _slice(self, name: str) -> Any:
-        """A slice of a partitioned variable, which follows those of lower numbers."""
+        """Return a slice of a partitioned variable; it follows the slices of lower numbers."""
         base, number = _SLICE.match(name).group(1, 2)  # type: ignore[union-attr]
         array = self._reader.get_tensor(self._whole(name))
         shapes = [self._shapes[f"{base}/part_{i}"] for i in range(int(number) + 1)]
@@ -107,7 +107,7 @@ class Reader:
         return array.take(range(end - shapes[-1][axes[0]], end), axes[0])
 
     def _by_full_names(self) -> Dict[str, str]:
-        """{name of a variable: key} in a checkpoint of tf.train.Checkpoint."""
+        """Return {variable's full name: key} of a checkpoint by tf.train.Checkpoint."""
         if _OBJECTS not in self._keys:
             return {}
         graph = TrackableObjectGraph()

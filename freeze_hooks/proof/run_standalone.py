@@ -1,11 +1,14 @@
-"""Runs a frozen file with TensorFlow alone, as any program would; also as a program of its own.
+"""Runs a frozen file with TensorFlow alone, as any program would. It is a program itself.
 
     python run_standalone.py FILE WHERE
 
-WHERE is a directory that holds batch-0.npz, batch-1.npz..., whose arrays are fed by the tensors'
-names, and names.json, {"fetches": [tensor names], "dtypes": [for each batch, {name: dtype} of the
-arrays that NumPy cannot keep]}. It gets found-0.npz, found-1.npz..., what was fetched by its place,
-and found.json, their dtypes.
+WHERE is a directory. The program reads there:
+  batch-0.npz, batch-1.npz, ...: the feeds, {tensor name: array};
+  names.json: {"fetches": [tensor names], "dtypes": [for each batch, {tensor name: dtype} of
+  arrays whose dtype NumPy cannot save]}.
+It writes there:
+  found-0.npz, found-1.npz, ...: {index in "fetches": array};
+  found.json: for each batch, {index: dtype} of arrays whose dtype NumPy cannot save.
 """
 
 from __future__ import annotations
@@ -23,10 +26,10 @@ Arrays = Mapping[str, Any]
 
 
 def answers(path: str, batches: Iterable[Arrays], fetches: Sequence[str]) -> List[List[Any]]:
-    """The values of `fetches` (tensor names) for each batch, which is {tensor name: array}.
+    """Return, for each batch {tensor name: array}, the values of `fetches` (tensor names).
 
     Raises:
-      ValueError: an array is of another dtype than the tensor that it is fed to.
+      ValueError: an array has another dtype than the tensor that it is fed to.
     """
     graph_def = v1.GraphDef()
     with tf.io.gfile.GFile(path, "rb") as file:
@@ -47,7 +50,7 @@ def _checked(graph: Any, batch: Arrays) -> Dict[str, Any]:
 
 
 def write_arrays(path: str, arrays: Arrays) -> Dict[str, str]:
-    """Write an .npz file; returns {name: TensorFlow's dtype} of those that NumPy cannot keep."""
+    """Write an .npz file; return {name: TensorFlow's dtype} for dtypes that NumPy cannot save."""
     odd = {}
     plain: Dict[str, Any] = {}
     for name, value in arrays.items():
@@ -61,7 +64,7 @@ def write_arrays(path: str, arrays: Arrays) -> Dict[str, str]:
 
 
 def read_arrays(path: str, odd: Mapping[str, str]) -> Dict[str, Any]:
-    """What `write_arrays` wrote."""
+    """Read a file that `write_arrays` wrote; `odd` is what it returned."""
     with np.load(path, allow_pickle=True) as held:
         found = {name.replace("|", "/"): held[name] for name in held.files}
     for name, dtype in odd.items():
@@ -70,7 +73,7 @@ def read_arrays(path: str, odd: Mapping[str, str]) -> Dict[str, Any]:
 
 
 def main(path: str, where: str) -> None:
-    """Run a file with what is in a directory."""
+    """Run a file on the batches in a directory, and write the results there."""
     with open(os.path.join(where, "names.json")) as file:
         asked = json.load(file)
     batches = [

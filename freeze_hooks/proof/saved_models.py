@@ -1,4 +1,4 @@
-"""What a SavedModel's graph answers in a session into which TensorFlow's own loader puts it."""
+"""The answers of a SavedModel's graph, which TensorFlow's own loader loads into a session."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from .restored import Reader
 
 
 class LoadedAnswers:
-    """What a file of a SavedModel's graph must answer.
+    """The answers for a file of a SavedModel's graph.
 
     Args:
-      verify: on what.
-      signature: the file's.
-      directory: the SavedModel's.
-      tags: of its graph.
-      ends: what was asked for of the graph.
+      verify: the user's `verify=`.
+      signature: the file's signature.
+      directory: the SavedModel's directory.
+      tags: the tags of its graph.
+      ends: the inputs and outputs that the user asked for.
       variable_map, ema: as in `freeze_saved_model`.
     """
 
@@ -46,10 +46,10 @@ class LoadedAnswers:
         self._variable_map, self._ema = variable_map, ema
 
     def expected(self) -> Expected:
-        """What the file must answer.
+        """Return the answers that the file must repeat.
 
         Raises:
-          FreezeError: what is to be fed does not fit the graph.
+          FreezeError: the feeds do not fit the graph.
         """
         with tf.Graph().as_default() as graph, v1.Session(graph=graph) as session:
             v1.saved_model.loader.load(session, self._tags, self._directory)
@@ -70,7 +70,7 @@ class LoadedAnswers:
             return expected_of(self._verify, self._signature, taken, answer, hints)
 
     def _others(self, graph: Any) -> Iterator[Tuple[Any, Any]]:
-        """(variable's op, value) of those that take another's."""
+        """Yield (variable's op, value) for variables that take another variable's value."""
         ops = {op.name: op for op in graph.get_operations() if op.type in VARIABLES}
         shapes = {name: value_type(op)[1] for name, op in ops.items()}
         known = {n: shape.as_list() for n, shape in shapes.items() if shape.is_fully_defined()}

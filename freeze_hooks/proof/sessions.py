@@ -1,4 +1,4 @@
-"""What a session answers by a user's own tensors, or a copy of its graph where it must not run."""
+"""The live answers of a session, or of a copy of its graph where the session must not run."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ from .op_effects import VARIABLES, is_fed_in_training, needed, only_reads
 from .renamed import Renaming
 from .restored import Restored, restored_by
 
-Saved = Tuple[str, Any]  # a checkpoint's prefix, and the SaverDef of who wrote it
+Saved = Tuple[str, Any]  # a checkpoint's prefix, and the SaverDef of its Saver
 
 
 class SessionAnswers:
-    """What files of a session's graph must answer.
+    """The live answers for files of a session's graph.
 
-    The session itself is asked, unless that would change the training, or the values are others
-    than its own: then a copy of the graph in a session of its own is, whose variables TensorFlow
-    assigns what the session holds, or what the checkpoint's Saver restores.
+    The session itself answers if that changes nothing in the training and the file has the
+    session's own values. Otherwise a copy of the graph answers, in a separate session. TensorFlow
+    assigns its variables: from the live session, or from the checkpoint by the Saver's restore ops.
 
     Args:
-      verify: on what.
-      signature: the files'.
+      verify: the user's `verify=`.
+      signature: the files' signature.
       training: the session's graph.
-      graph: the one that is frozen: the same, or that of inference_fn=.
-      ends: what was asked for of `graph`.
-      renaming: from `graph`'s variables to those of `training`; None where none has another name.
+      graph: the graph to freeze: the same, or the one of inference_fn=.
+      ends: the inputs and outputs of `graph` that the user asked for.
+      renaming: from names of `graph`'s variables to `training`'s; None if all names are the same.
 
     Raises:
-      FreezeError: what is to be fed does not fit the graph.
+      FreezeError: the feeds do not fit the graph.
     """
 
     def __init__(
@@ -61,14 +61,14 @@ class SessionAnswers:
         self._restored: Dict[str, Optional[Restored]] = {}
         self._in_session = graph is training and renaming is None and self._may_run()
         if not self._in_session:
-            self._make_copy()  # which may add ops to the graph, and now it may still grow
+            self._make_copy()  # it may add ops, which is possible until the graph is finalized
 
     def expected(self, session: Any, saved: Optional[Saved] = None) -> Expected:
-        """What a file of the session's values, or of a checkpoint's, must answer.
+        """Return the answers for the session's values, or for a saved checkpoint's.
 
         Raises:
-          FreezeError: the model does not take the feeds.
-          tf.errors.OpError: the session's own.
+          FreezeError: the model does not accept the feeds.
+          tf.errors.OpError: the session raised it.
         """
         with contextlib.ExitStack() as stack:
             if self._in_session and saved is None:
@@ -82,12 +82,12 @@ class SessionAnswers:
             return expected_of(self._verify, self._signature, self._taken, answer, hints)
 
     def _may_run(self) -> bool:
-        """Whether to ask the session changes nothing, and needs nothing but the feeds."""
+        """Return whether a run in the session changes nothing and needs only the feeds."""
         given = {*self._ends.inputs.values(), *self._ends.fixed}
         asked = map(self._graph.get_tensor_by_name, self._ends.outputs.values())
         fed = map(self._graph.get_tensor_by_name, self._ends.inputs.values())
         if any(map(_is_handle, asked)) or any(tensor.op.type in VARIABLES for tensor in fed):
-            return False  # a variable itself, which cannot be fetched or fed
+            return False  # a variable's handle cannot be fetched or fed
         ops = needed(self._graph, self._ends.outputs.values(), given)
         if not all(only_reads(op) and not is_fed_in_training(op.type) for op in ops):
             return False

@@ -1,4 +1,4 @@
-"""What a graph answers with the values of a checkpoint, which its own Saver restores."""
+"""The answers of a stored graph with the values of a checkpoint, which its Saver restores."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ from .restored import Reader, restored_by
 
 
 class StoredAnswers:
-    """What a file of a stored graph must answer.
+    """The answers for a file of a stored graph.
 
     Args:
-      verify: on what.
-      signature: the file's.
+      verify: the user's `verify=`.
+      signature: the file's signature.
       graph_def: the graph.
-      ends: what was asked for of it.
-      prefix: the checkpoint's; None where the graph has no variables.
-      saver_def: of the Saver whose ops are in the graph; without, variables are found by name.
+      ends: the inputs and outputs that the user asked for.
+      prefix: the checkpoint's prefix; None if the graph has no variables.
+      saver_def: the SaverDef, if the graph has its ops; otherwise variables are found by name.
       needed: names of the variables that the checkpoint must have.
       variable_map, ema: as in `freeze_checkpoint`.
-      assets: {tensor: path} of what is fed to the ops that fill lookup tables.
-      look: called with each part of the graph that is to be run, and refuses what it must not do.
+      assets: {tensor: path of the file to feed} for ops that fill lookup tables.
+      look: is called with each part of the graph before it runs, and may refuse it.
 
     Raises:
-      FreezeError: what is to be fed does not fit the graph.
+      FreezeError: the feeds do not fit the graph.
     """
 
     def __init__(
@@ -69,10 +69,10 @@ class StoredAnswers:
         self._restored = restored_by(graph_def, saver_def, look) if prefix is not None else None
 
     def expected(self) -> Expected:
-        """What the file must answer.
+        """Return the answers that the file must repeat.
 
         Raises:
-          FreezeError: the graph does not take the feeds, or a value is not found.
+          FreezeError: the graph does not accept the feeds, or a value is not found.
         """
         hints = {} if self._verify.feeds else hints_in(self._copy.graph, self._ends)
         with self._copy.opened(self._filling) as answer:

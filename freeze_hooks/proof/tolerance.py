@@ -1,4 +1,4 @@
-"""How far apart two answers are."""
+"""The difference of two answers, and the scale of a relative tolerance."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import numpy as np
 
 
 def difference(one: Any, other: Any) -> float:
-    """The greatest difference of two arrays' elements; NaN equals NaN.
+    """Return the greatest difference of two arrays' elements; NaN equals NaN.
 
-    Infinite where shapes differ, or elements that are no numbers. Of floating arrays of different
-    dtypes, the wider is rounded to the narrower first.
+    It is infinite if the shapes differ, or elements that are not numbers. If two floating arrays
+    have different dtypes, the wider is rounded to the narrower first.
     """
     one, other = _numbers(one), _numbers(other)
     if one.shape != other.shape:
@@ -32,7 +32,7 @@ def difference(one: Any, other: Any) -> float:
 
 
 def _numbers(array: Any) -> Any:
-    """An array; of a quantized dtype, which is a structure to NumPy, its whole numbers."""
+    """Return an array of plain numbers; NumPy sees quantized dtypes as structures."""
     array = np.asarray(array)
     return array.view(array.dtype[0]) if array.dtype.names else array
 
@@ -43,7 +43,7 @@ def _texts(array: Any) -> List[Any]:
 
 
 def scale(live: Any) -> float:
-    """What a tolerance is a part of; nothing for what is no floating number."""
+    """Return the scale of a relative tolerance; 0 if the dtype is not floating."""
     live = _numbers(live)
     if live.dtype.kind in "OSUbiu" or not live.size:
         return 0.0

@@ -226,10 +226,10 @@ def test_cut_inputs(graph, tmp_path):
 @pytest.mark.parametrize(
     "verify, said",
     [
-        ({"net/y": X}, "feeds 'net/y', which is no input"),
+        ({"net/y": X}, "feeds 'net/y', which is not an input"),
         ({"x": X}, "'net/x'"),
         ({}, "no feed for 'net/x'"),
-        ("yes", "verify= is True"),
+        ("yes", "verify= must be True"),
     ],
 )
 def test_what_is_wrong_is_said_before_training(verify, said, graph, tmp_path):
@@ -242,7 +242,7 @@ def test_feeds_that_do_not_fit(graph, tmp_path):
     build()
     with v1.Session() as session:
         session.run(v1.global_variables_initializer())
-        with pytest.raises(fh.FreezeError, match="cannot take the feeds that verify= has"):
+        with pytest.raises(fh.FreezeError, match="cannot take the feeds of verify="):
             verify = {"net/x": X[:, :5]}
             fh.freeze_session(session, str(tmp_path / "m.pb"), verify=verify, **FREEZE)
 

@@ -170,9 +170,9 @@ def test_a_model_that_takes_no_feeds_made_up_is_published_with_a_warning(tmp_pat
     x = RNG.randn(2, 7).astype(np.float32)
     fh.to_onnx(verify={"x": x})(artifact)
     assert len(warnings_logged) == 1
-    with pytest.raises(fh.UnknownNameError, match="'z', which is no input"):
+    with pytest.raises(fh.UnknownNameError, match="'z', which is not an input"):
         fh.to_onnx(verify={"z": x})(artifact)
-    with pytest.raises(fh.FreezeError, match="verify= is"):
+    with pytest.raises(fh.FreezeError, match="verify= must be"):
         fh.to_onnx(verify="yes")
 
 
