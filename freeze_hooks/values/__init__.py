@@ -1,1 +1,1 @@
-"""Values of variables and tables, read one at a time and in pieces."""
+"""Reads the values of variables and lookup tables, one at a time and in chunks."""

@@ -1,4 +1,4 @@
-"""What the moving averages of variables are called, by their ExponentialMovingAverage's name."""
+"""The names of variables' moving averages, found by their ExponentialMovingAverage's name."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from ..errors import FreezeError
 
 
 def average_names(variables: Iterable[str], known: Collection[str], last: str) -> Dict[str, str]:
-    """{variable: its average} of those variables that have one.
+    """Return {variable: its average} for the variables that have an average.
 
-    An average is called after its variable, behind the variable scope that apply() was called in.
+    An average's name is SCOPE/VARIABLE/LAST; SCOPE is the variable scope where apply() was called.
 
     Args:
       variables: names of variables.
-      known: all names there are, of variables and averages.
-      last: the ExponentialMovingAverage's name, which those of averages end with.
+      known: all names of variables and averages.
+      last: the ExponentialMovingAverage's name.
 
     Raises:
-      FreezeError: there are averages of two scopes.
+      FreezeError: several scopes have averages.
     """
     stems = [name[: -len(last) - 1] for name in known if name.endswith("/" + last)]
     found: Dict[str, str] = {}
@@ -27,14 +27,14 @@ def average_names(variables: Iterable[str], known: Collection[str], last: str) -
         if variable in stems:
             found[variable] = f"{variable}/{last}"
             continue
-        # what is called as a variable there is averages that one
+        # the average of a variable called SCOPE/VARIABLE itself belongs to that variable
         scoped = [s for s in stems if s.endswith("/" + variable) and s not in known]
         if scoped:
             found[variable] = f"{scoped[0]}/{last}"
             scopes.update(stem[: -len(variable)] for stem in scoped)
     if len(scopes) > 1:
         raise FreezeError(
-            f"ema=: there are averages in the variable scopes {', '.join(sorted(scopes))}: give a "
-            "function from a variable's name to that of the one to take"
+            f"ema=: there are averages in the variable scopes {', '.join(sorted(scopes))}: pass a "
+            "function from a variable's name to the name of the average to take"
         )
     return found

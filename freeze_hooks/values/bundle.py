@@ -1,8 +1,8 @@
-"""Tensors of a V2 checkpoint in pieces, straight from its data files.
+"""Reads tensors of a V2 checkpoint in pieces, directly from its data files.
 
-TensorFlow's reader has only whole tensors. The layout is that of tensor_bundle.cc: `PREFIX.index`
-is a table of BundleEntryProtos by key, in the format of leveldb (doc/table_format.md), which say
-where in `PREFIX.data-...` each tensor is.
+TensorFlow's reader gives only whole tensors. The format is defined in tensor_bundle.cc:
+`PREFIX.index` is a leveldb table (doc/table_format.md) of BundleEntryProtos by key. Each entry says
+where its tensor is in `PREFIX.data-...`.
 """
 
 from __future__ import annotations
@@ -31,23 +31,23 @@ from ..errors import InvalidFileError
 
 _MAGIC = 0xDB4775248B80FB57
 _FOOTER = 48
-# bytes at once: with 8 MiB, whose memory is new each time, it took four times as long
+# bytes per read: with 8 MiB, malloc asks for new memory each time, and reading took 4 times as long
 _PIECE = 2 << 20
-_MOST_OF_KEYS = 1 << 28  # bytes: each key may be all of the key before, and a letter
+_MOST_OF_KEYS = 1 << 28  # bytes; prefix compression lets a small file claim huge keys
 _LITTLE = 0  # BundleHeaderProto.Endianness
 _MOST_ELEMENTS = (1 << 63) - 1
 _BROKEN = (LookupError, ValueError, struct.error, DecodeError, MemoryError)
 
 
 class Bundle:
-    """Finds the tensors of a checkpoint that lie in one piece each in its data files.
+    """The tensors of a checkpoint that are stored in one piece in its data files.
 
-    Others (strings, slices of partitioned variables, format V1) are not in it: TensorFlow's reader
-    has them all.
+    All others (strings, slices of partitioned variables, format V1) are left to TensorFlow's
+    reader.
 
     Raises:
-      InvalidFileError: the index is broken. TensorFlow's reader ends the process at some of what
-        can be in it, so it is looked at here before that opens it.
+      InvalidFileError: the index is broken. Some broken indexes make TensorFlow's reader end the
+        process, so create a Bundle before that reader opens the checkpoint.
     """
 
     def __init__(self, prefix: str) -> None:
@@ -58,7 +58,7 @@ class Bundle:
             with tf.io.gfile.GFile(prefix + ".index", "rb") as file:
                 data = file.read()
         except tf.errors.OpError:
-            return  # format V1, or TensorFlow's reader says what is wrong
+            return  # format V1, or an error that TensorFlow's reader reports
         try:
             self._entries = self._read(data)
         except _BROKEN as error:
@@ -82,16 +82,16 @@ class Bundle:
             return {}
         self._shards = header.num_shards
         return {
-            key.decode(errors="surrogateescape"): entry  # slices have keys that are no text
+            key.decode(errors="surrogateescape"): entry  # keys of slices are not UTF-8
             for key, entry in entries.items()
             if entry.dtype != DT_STRING and not entry.slices and _is_whole(entry)
         }
 
     def find(self, key: str) -> Optional[Tuple[Tuple[int, ...], int, Iterator[Any]]]:
-        """(shape, length in bytes, its bytes in pieces) of a tensor; None if it is not in here.
+        """Return (shape, length in bytes, iterator over its bytes); None if it is not in here.
 
-        Raises (while the pieces are read):
-          InvalidFileError: a data file is cut short or changed.
+        Raises:
+          InvalidFileError: a data file is cut short or changed; raised by the iterator.
         """
         entry = self._entries.get(key)
         if entry is None:
@@ -112,7 +112,7 @@ class Bundle:
                     crc = google_crc32c.extend(crc, piece)
                     left -= len(piece)
                     yield piece
-                    del piece  # else it stays alive while the next one is read
+                    del piece  # frees its memory before the next read
         except tf.errors.OpError as error:
             raise InvalidFileError(
                 f"{path} is cut short or cannot be read, at {key!r}: {error}"
@@ -134,7 +134,7 @@ def _check(key: bytes, entry: Any) -> None:
         or any(len(piece.extent) != len(sizes) for piece in entry.slices)
         or any(extent.start < 0 or extent.length < 0 for extent in slices)
     ):
-        raise ValueError(f"{key[:200]!r} is of a type, shape or place that no tensor has")
+        raise ValueError(f"{key[:200]!r} has a type, shape or place that no tensor can have")
 
 
 def _is_whole(entry: Any) -> bool:
@@ -149,21 +149,21 @@ def _count(sizes: Iterable[int]) -> int:
 
 
 def _masked(crc: int) -> int:
-    """How a checksum is stored (crc32c.h)."""
+    """Return a checksum in the form in which files store it (crc32c.h)."""
     return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
 
 
 def _table(data: bytes) -> Iterator[Tuple[bytes, bytes]]:
-    """All entries of a leveldb table."""
+    """Yield the (key, value) pairs of a leveldb table."""
     if struct.unpack("<Q", data[-8:])[0] != _MAGIC:
-        raise ValueError("no table")
+        raise ValueError("not a table")
     footer = data[-_FOOTER:]
-    _, position = _handle(footer, 0)  # of the meta index
+    _, position = _handle(footer, 0)  # the meta index comes first
     (offset, size), _ = _handle(footer, position)
     end = 0
     for _, value in _block(data, offset, size):
         (start, length), _ = _handle(value, 0)
-        if start < end:  # else a small file could have one block a million times
+        if start < end:  # a small file could list the same block a million times
             raise ValueError("blocks that are not in order")
         end = start + length
         yield from _block(data, start, length)
@@ -186,7 +186,7 @@ def _block(data: bytes, offset: int, size: int) -> Iterator[Tuple[bytes, bytes]]
 
 
 def _handle(data: bytes, position: int) -> Tuple[Tuple[int, int], int]:
-    """A block's offset and size, and where in `data` they end."""
+    """Return ((offset, size) of a block, position in `data` after them)."""
     offset, position = _varint(data, position)
     size, position = _varint(data, position)
     return (offset, size), position

@@ -1,4 +1,4 @@
-"""Values from the files of a checkpoint, a piece at a time where that can be."""
+"""Reads values from the files of a checkpoint, in pieces where possible."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from .bundle import Bundle
 from .session_reads import SessionValues, as_value
 from .value import Value
 
-_BROKEN = (tf.errors.OpError, ValueError, RuntimeError, LookupError, MemoryError)  # by the reader
+# raised by TensorFlow's reader
+_BROKEN = (tf.errors.OpError, ValueError, RuntimeError, LookupError, MemoryError)
 
 
 class SavedTensors:
@@ -26,7 +27,7 @@ class SavedTensors:
       dtypes: {key: tf.DType}.
 
     Raises:
-      InvalidFileError: a file is missing, cut short or no checkpoint.
+      InvalidFileError: a file is missing, cut short or not a checkpoint.
     """
 
     def __init__(self, prefix: str) -> None:
@@ -44,11 +45,12 @@ class SavedTensors:
         self._last: Tuple[str, Any] = ("", None)
 
     def value(self, place: SavedKey) -> Value:
-        """What is saved there: in pieces, or as a view of a tensor that is held for the next slice
-        of it.
+        """Return the saved value, in pieces where possible.
+
+        For a slice, the whole tensor stays in memory, since its next slice usually follows.
 
         Raises:
-          InvalidFileError: a file is cut short or broken; of pieces, when they are read.
+          InvalidFileError: a file is cut short or broken; for pieces, raised when they are read.
         """
         found = self._bundle.find(place.key) if place.begin is None else None
         if found is None:
@@ -57,7 +59,7 @@ class SavedTensors:
         return Value(*found)
 
     def array(self, place: SavedKey) -> Any:
-        """The same as an array.
+        """Return the saved value as an array.
 
         Raises:
           InvalidFileError: a file is cut short or broken.
@@ -66,12 +68,12 @@ class SavedTensors:
             self._last = ("", None)
             return self.tensor(place.key)
         if place.key != self._last[0]:  # slices of one variable follow each other
-            self._last = ("", None)  # before the next is read: two would be in memory at once
+            self._last = ("", None)  # frees the last tensor before the next is read
             self._last = (place.key, self.tensor(place.key))
         return self._last[1][tuple(slice(b, b + n) for b, n in zip(place.begin, place.size))]
 
     def tensor(self, key: str) -> Any:
-        """A whole tensor as an array; bytes where it is a scalar of strings.
+        """Return a whole tensor as an array; a string scalar as bytes.
 
         Raises:
           InvalidFileError: a file is cut short or broken.
@@ -88,7 +90,7 @@ class SavedTensors:
             ) from None
 
     def _assembled(self, key: str) -> Any:
-        """A partitioned variable of format V1, whose slices only the op puts together."""
+        """Return a partitioned variable of format V1; only RestoreV2 can join its slices."""
         with tf.Graph().as_default(), v1.Session() as session:
             whole = tf.raw_ops.RestoreV2(
                 prefix=self._prefix,
@@ -100,9 +102,9 @@ class SavedTensors:
 
 
 class CheckpointValues:
-    """Reads variables from a checkpoint, and what it does not hold from the session.
+    """Reads variables from a checkpoint, and those that it lacks from the session.
 
-    A checkpoint holds one consistent state even where steps run while it is read.
+    A checkpoint holds one consistent state, even if training steps run while it is read.
     """
 
     def __init__(self, variables: Sequence[Variable], live: SessionValues) -> None:
@@ -110,12 +112,12 @@ class CheckpointValues:
         self._live = live
 
     def read(self, session: Any, prefix: str, keys: Mapping[str, SavedKey]) -> Iterator[Value]:
-        """The values, in the order of the variables.
+        """Yield the values, in the order of the variables.
 
         Args:
-          session: for variables that the checkpoint does not hold.
-          prefix: the checkpoint's.
-          keys: where it holds each variable, by the variable's name.
+          session: gives variables that the checkpoint does not hold.
+          prefix: the checkpoint's prefix.
+          keys: {variable's name: its place in the checkpoint}.
 
         Raises:
           InvalidFileError: a file of the checkpoint is cut short or broken.
@@ -123,7 +125,7 @@ class CheckpointValues:
         saved = SavedTensors(prefix)
         for index, variable in enumerate(self._variables):
             place = keys.get(variable.node)
-            if isinstance(variable, Column):  # keys and values in one run
+            if isinstance(variable, Column):  # one run gives keys and values that fit each other
                 if variable.which == 0:
                     yield from self._live.read(session, slice(index, index + 2))
             elif place is None or place.key not in saved.shapes:

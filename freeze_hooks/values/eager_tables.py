@@ -1,4 +1,4 @@
-"""The content of lookup tables that a traced function captures, by their eager handles."""
+"""Reads lookup tables that a traced function captures, through their eager handles."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from .value import Value
 
 
 def table_of(handle: Any, name: str, types: Set[Tuple[int, int]]) -> Any:
-    """What becomes of a captured table: its content, or of a mutable one, the node of such.
+    """Return what replaces a captured table: its content, or a MutableHashTableV2 node.
 
     Args:
-      handle: the table's.
-      name: where in the function it is captured.
+      handle: the table's handle.
+      name: the name of the capture in the function.
       types: (key, value) DataType numbers of the function's look-ups.
 
     Raises:
-      NotFreezableError: it is no table, it is empty, or not of single keys and values.
+      NotFreezableError: it is not a table, it is empty, or its keys or values are not scalars.
     """
     found = next((pair for pair in sorted(types) if _is_of(handle, *pair)), None)
     if found is None:
@@ -42,7 +42,7 @@ def table_of(handle: Any, name: str, types: Set[Tuple[int, int]]) -> Any:
 
 
 def is_table(handle: Any) -> bool:
-    """Whether a resource is a lookup table, of any kind."""
+    """Return whether a resource is a lookup table, of any kind."""
     try:
         tf.raw_ops.LookupTableSizeV2(table_handle=handle)
     except tf.errors.OpError:
@@ -51,15 +51,17 @@ def is_table(handle: Any) -> bool:
 
 
 def read_column(handle: Any, column: Column, read: Dict[str, Any]) -> Value:
-    """The present keys or values of a mutable table; `read` keeps both, so that they are of one
-    moment."""
+    """Return the present keys or values of a mutable table.
+
+    `read` caches both, {node: (keys, values)}, so that they are of the same moment.
+    """
     if column.node not in read:
         read[column.node] = _entries(handle, column.key_dtype, column.value_dtype)
     return as_value(read[column.node][column.which])
 
 
 def _is_of(handle: Any, keys: int, values: int) -> bool:
-    """Whether a handle is a table of these types; an export of others would end the process."""
+    """Return whether a table has these types; exporting with others would end the process."""
     try:
         tf.raw_ops.LookupTableFindV2(
             table_handle=handle,
@@ -72,7 +74,7 @@ def _is_of(handle: Any, keys: int, values: int) -> bool:
 
 
 def _is_mutable(handle: Any, keys: int, values: int) -> bool:
-    """Whether a table takes entries; none are given."""
+    """Return whether a table accepts inserts; it inserts no entry."""
     try:
         tf.raw_ops.LookupTableInsertV2(
             table_handle=handle,
@@ -103,7 +105,7 @@ def _unknown(handle: Any, name: str) -> str:
 def _not_scalars(name: str) -> str:
     return (
         f"the function captures a lookup table at {name!r} that is a DenseHashTable, has values of "
-        "several elements, or is not looked up in: of a function, only StaticHashTables and "
-        "MutableHashTables of single values can be frozen; freeze_session and FreezeHook take the "
-        "others"
+        "several elements, or has no look-ups: from a function, only StaticHashTables and "
+        "MutableHashTables of single values can be frozen; freeze_session and FreezeHook freeze "
+        "the others"
     )

@@ -1,4 +1,4 @@
-"""NaN and infinity among the values on their way into a file."""
+"""Looks for NaN and infinity in the values that go into a file."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from ..errors import NotFiniteError
 from ..plan.types import FreezePlan
 from .value import Value
 
-_PIECE = 1 << 20  # bytes: what is looked at is still in the processor's cache
-_EXPONENT = {"float16": 0x7C00, "bfloat16": 0x7F80}  # all of its bits are set in what is not finite
+_PIECE = 1 << 20  # bytes: a piece stays in the processor's cache while it is checked
+_EXPONENT = {"float16": 0x7C00, "bfloat16": 0x7F80}  # all these bits are set in NaN and infinity
 _VIEWS = {"float32": "f4", "float64": "f8", "complex64": "f4", "complex128": "f8"}
 
 
 def watched(
     plan: FreezePlan, values: Iterator[Value], how: str, found: Dict[str, str]
 ) -> Iterator[Value]:
-    """The values of a plan's slots, looked at as their bytes pass.
+    """Yield the values of a plan's slots; check the bytes while they are read.
 
     Args:
-      how: "warn" notes what is found, "raise" stops at the first, "off" does not look.
-      found: takes {variable: "NaN" or "infinity"}.
+      how: "warn" fills `found`, "raise" raises at the first, "off" does not check.
+      found: gets {variable: "NaN" or "infinity"}.
 
     Raises:
-      NotFiniteError: with "raise", while a value's chunks are taken.
+      NotFiniteError: with "raise", while the chunks of a value are read.
     """
     for slot in plan.slots:
         value = next(values)
@@ -37,7 +37,7 @@ def watched(
             value = dataclasses.replace(value, chunks=looked)
             del looked
         yield value
-        del value  # else it stays alive while the next one is fetched
+        del value  # frees its memory before the next fetch
 
 
 def _looked(
@@ -54,11 +54,11 @@ def _looked(
             if kind:
                 found[name] = kind
         yield chunk
-        del chunk  # else it stays alive while the next one is fetched
+        del chunk  # frees its memory before the next fetch
 
 
 def _not_finite(data: Any, dtype: str) -> str:
-    """ "NaN" or "infinity" if the bytes of a dtype hold one, else ""."""
+    """Return "NaN" or "infinity" if bytes of this dtype hold one, else ""."""
     for start in range(0, data.size, _PIECE):
         piece = data[start : start + _PIECE]
         if dtype in _EXPONENT:

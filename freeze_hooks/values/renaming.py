@@ -1,4 +1,4 @@
-"""Which variable of the training graph fills which slot: by name, by averages, from where."""
+"""Finds the training graph's variable for each slot, with `variable_map=` and `ema=`."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ Renaming = Union[None, Mapping[str, str], Callable[[str], str]]
 def find_sources(
     graph: Any, variables: Sequence[Variable], variable_map: Renaming, ema: Any
 ) -> List[Variable]:
-    """The variables of the training graph that give `variables` of a plan their values.
+    """Return, for each variable of a plan, the training graph's variable that gives its value.
 
     Args:
       graph: the training graph.
-      variables: the plan's, perhaps of another graph.
+      variables: the plan's variables; they may belong to another graph.
       variable_map: a dict or function from a plan's variable name to the training graph's.
-      ema: an ExponentialMovingAverage, or a function from a variable's name to the name of the
-        variable to take instead; variables without an average stay themselves.
+      ema: an ExponentialMovingAverage, or a function from a variable's name to the name of its
+        average; a variable without an average gives its own value.
 
     Raises:
-      UnknownNameError: the training graph lacks a variable; near matches are listed.
-      FreezeError: it has another dtype or shape.
+      UnknownNameError: the training graph lacks a variable; the error lists near matches.
+      FreezeError: a variable has another dtype or shape there.
     """
     named = renamer(variable_map)
     averaged = _averages(graph, ema)
@@ -63,7 +63,7 @@ def _operation(graph: Any, name: str) -> Optional[Any]:
 
 
 def renamer(variable_map: Renaming) -> Callable[[str], str]:
-    """`variable_map=` as a function."""
+    """Return `variable_map=` as a function."""
     if variable_map is None:
         return lambda name: name
     if callable(variable_map):
@@ -81,7 +81,7 @@ def _averages(graph: Any, ema: Any) -> Callable[[str], str]:
             shadow = ema.average(variable)
             if shadow is not None:
                 shadows[name] = shadow.op.name
-        if not shadows:  # it may be a second one, of the same name
+        if not shadows:  # another ExponentialMovingAverage of the same name may have made them
             names = [op.name for op in graph.get_operations() if op.type in VARIABLES]
             shadows = average_names(names, set(names), ema.name)
         if not shadows:

@@ -1,4 +1,4 @@
-"""Values of variables from a live session, a bounded number of bytes at a time."""
+"""Reads values of variables from a live session, a limited number of bytes at a time."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from ..replicas import reduced_in, reduction
 from .static_tables import sorted_entries
 from .value import Value
 
-# The fastest of 1 to 64 MiB on TensorFlow 1.15 and 2.21: still in the processor's cache when it is
-# hashed and written, and small enough that malloc hands out the same pages again.
+# The fastest of 1 to 64 MiB on TensorFlow 1.15 and 2.21: a chunk stays in the processor's cache
+# until it is hashed and written, and malloc reuses the same pages for the next.
 CHUNK_BYTES = 8 << 20
-# Smaller variables are fetched together, since each new set of fetches makes TensorFlow optimize
-# the whole graph once more (0.4 s for 24,000 nodes).
+# Smaller variables are fetched together: for each new set of fetches, TensorFlow optimizes the
+# whole graph again (0.4 s for 24,000 nodes).
 SLICED_BYTES = 8 << 20
 GROUP_BYTES = 24 << 20
 _SCOPE = "freeze_hooks"
@@ -30,7 +30,7 @@ _SPARSE = re.compile(r"Resource(Gather|Scatter|Sparse|StridedSlice)")
 _HANDING_ON = ("Identity", "Switch", "Enter", "Merge")
 _FLOATING = ("float16", "bfloat16", "float32", "float64", "complex64", "complex128")
 _INTEGER = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool")
-_SLICEABLE = frozenset(_FLOATING + _INTEGER)  # dtypes with a Slice kernel in every version
+_SLICEABLE = frozenset(_FLOATING + _INTEGER)  # all versions have a Slice kernel for these
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,20 +38,20 @@ class _Source:
     variable: Variable
     whole: Any  # the tensor to fetch
     nbytes: Optional[int]
-    part: Optional[Any] = None  # `size` units of the same, from `begin` on
-    unit: int = 0  # bytes
+    part: Optional[Any] = None  # a tensor of `size` units of it, from unit `begin` on
+    unit: int = 0  # bytes: a row or an element
 
 
 class SessionValues:
     """Reads variables of one graph from its sessions.
 
-    Make it before the graph is finalized: it then adds the ops that read a resource variable and
-    slice a large one, each once a graph. In a finalized graph it uses the reads that are there,
-    and fetches large variables whole.
+    Create it before the graph is finalized. It then adds ops that read resource variables and
+    slice large ones, once per graph. In a finalized graph it uses existing read ops and fetches
+    large variables whole.
 
     Attributes:
-      reduces: whether a value is a reduction over replicas, as in the checkpoint, and so not what
-        a replica computes with.
+      reduces: whether a value is a reduction over replicas, as in the checkpoint. Such a value
+        differs from the ones that the replicas compute with.
 
     Raises:
       FreezeError: a resource variable has no read op in a finalized graph.
@@ -93,16 +93,16 @@ class SessionValues:
         return tf.raw_ops.ResourceGather(resource=handle, indices=rows, dtype=dtype, name=name)
 
     def read(self, session: Any, which: slice = slice(None)) -> Iterator[Value]:
-        """The values, in the order of the variables; each must be used before the next is asked.
+        """Yield the values, in the order of the variables; use each before you ask for the next.
 
-        Holds at most GROUP_BYTES at once, or the largest variable that cannot be sliced.
+        It holds at most GROUP_BYTES, or the largest variable that cannot be sliced.
         """
         group: List[_Source] = []
         pending = 0
         columns: List[Any] = []
         for source in self._sources[which]:
             if isinstance(source.variable, Column):
-                if source.variable.which == 0:  # the values, which follow, are of the same run
+                if source.variable.which == 0:  # the column of values follows, from the same run
                     table = self._graph.get_operation_by_name(source.variable.node)
                     columns = _entries(table, session.run(source.whole))
                 yield as_value(columns[source.variable.which])
@@ -123,7 +123,7 @@ class SessionValues:
             yield from _fetch(session, group)
 
     def take(self, session: Any) -> Iterator[Value]:
-        """The values in the same order, all of one run: later steps do not change them."""
+        """Yield the values in the same order, all fetched in one run, between training steps."""
         sources = dict(enumerate(self._sources))
         columns: List[Any] = []
         fetched = session.run(
@@ -146,7 +146,7 @@ class SessionValues:
 
 
 def _is_second(variable: Variable) -> bool:
-    """Whether it is a table's column of values, which come with its keys."""
+    """Return whether it is a table's column of values; the fetch of the keys includes it."""
     return isinstance(variable, Column) and variable.which == 1
 
 
@@ -158,8 +158,8 @@ def _fetch(session: Any, sources: Sequence[_Source]) -> Iterator[Value]:
 
 
 def as_value(array: Any) -> Value:
-    """A whole array (or a string scalar's bytes) as a Value; its memory is shared."""
-    if isinstance(array, bytes):  # a NumPy array of them would drop zero bytes at the end
+    """Return a whole array (or a string scalar's bytes) as a Value; both share the memory."""
+    if isinstance(array, bytes):  # NumPy's strings drop zero bytes at the end
         return Value((), 0, strings=[array])
     array = np.asarray(array, order="C")
     if array.dtype.kind in "OSU":
@@ -169,13 +169,13 @@ def as_value(array: Any) -> Value:
 
 
 def _pieces(data: Any) -> Iterator[Any]:
-    """A buffer in pieces, so that one is written while the next is looked at and hashed."""
+    """Yield a buffer in pieces: one is written while the next is checked and hashed."""
     for start in range(0, len(data), CHUNK_BYTES):
         yield data[start : start + CHUNK_BYTES]
 
 
 def as_bytes(array: Any) -> Any:
-    """The memory of an array of any dtype as one flat buffer; no copy where it is contiguous."""
+    """Return an array's memory as a flat buffer, for any dtype; no copy if it is contiguous."""
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
 
 
@@ -207,7 +207,7 @@ def _reader(graph: Any, handle: Any, variable: Variable, reduced: Any) -> Any:
 
 
 def _exported(graph: Any, handle: Any, column: Column) -> List[Any]:
-    """What to fetch of a mutable table: keys, values, and the two keys that mark free buckets."""
+    """Return the fetches for a mutable table: keys, values, and a dense table's two marker keys."""
 
     def export(name: str) -> Any:
         types = (tf.as_dtype(column.key_dtype), tf.as_dtype(column.value_dtype))
@@ -222,7 +222,7 @@ def _exported(graph: Any, handle: Any, column: Column) -> List[Any]:
         ]
         if not exports:
             raise FreezeError(
-                f"lookup table {column.node!r} is not exported anywhere, and no op for that can "
+                f"lookup table {column.node!r} is not exported anywhere, and an export op cannot "
                 "be added to a finalized graph; freeze a session of the graph once before it is "
                 "finalized"
             )
@@ -231,9 +231,9 @@ def _exported(graph: Any, handle: Any, column: Column) -> List[Any]:
 
 
 def _entries(table: Any, fetched: Sequence[Any]) -> List[Any]:
-    """Sorted keys and values of a table, without the free buckets of a dense one."""
+    """Return [keys, values] of a table, sorted, without the free buckets of a dense table."""
     keys, values, *markers = fetched
-    if markers:  # a dense table exports scalars as rows of one
+    if markers:  # a dense table exports scalars with shape [1]
         count = len(keys)
         dims = [dim.size for dim in table.get_attr("value_shape").dim]
         keys = keys.reshape([count, *np.shape(markers[0])])
@@ -246,11 +246,11 @@ def _entries(table: Any, fetched: Sequence[Any]) -> List[Any]:
 
 
 def _is_sparse(handle: Any) -> bool:
-    """Whether the graph gathers or scatters rows of a resource variable.
+    """Return whether the graph gathers or scatters rows of a resource variable.
 
-    Its first such op makes TensorFlow copy the whole variable at each dense read from then on
-    (copy_on_read_mode in resource_variable_ops.cc), so it is cheaper to gather it; the others
-    must not be gathered, or they would be switched to that mode too.
+    After the first such op, TensorFlow copies the whole variable at each dense read
+    (copy_on_read_mode in resource_variable_ops.cc), so gathering it is cheaper. All other
+    variables must not be gathered, since that would switch them to this mode too.
     """
     stack, seen = [handle], {handle.name}
     while stack:
@@ -270,7 +270,7 @@ def _colocated(graph: Any, handle: Any, name: str, make: Callable[[str], Any]) -
 
 
 def _once(graph: Any, name: str, make: Callable[[str], Any]) -> Any:
-    """The graph's own tensor of this name, made if need be; None in a finalized graph without."""
+    """Return our tensor of this name in the graph, added if missing; None if it cannot be added."""
     full = f"{_SCOPE}/{name}"
     try:
         return graph.get_tensor_by_name(full + ":0")

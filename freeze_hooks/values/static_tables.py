@@ -1,4 +1,4 @@
-"""The content of static lookup tables, from a graph and its vocabulary files alone."""
+"""Reads the content of static lookup tables from a graph and its vocabulary files alone."""
 
 from __future__ import annotations
 
@@ -32,18 +32,17 @@ _INITS = frozenset(
 def static_contents(
     graph_def: Any, fed: Optional[Mapping[str, Any]] = None, trusted: bool = True
 ) -> Callable[[str], Optional[Table]]:
-    """A function from a static table's node name to its content.
+    """Return a function from a static table's node name to its content.
 
-    It runs the table and its initialization in a session of their own: no variable is read.
+    The function runs the table and its initialization in a separate session; it reads no variable.
+    It returns None if nothing initializes the table, or if the initialization depends on variables
+    or placeholders. It raises NotFreezableError if the initialization fails, for instance because
+    a vocabulary file is missing.
 
     Args:
-      graph_def: the graph that holds the table and what initializes it.
-      fed: {tensor name: value} for that, such as the paths of a SavedModel's assets.
-      trusted: whether it may do so by ops that write files or talk to other processes.
-
-    The function gives None where nothing initializes the table, or something that depends on
-    variables or placeholders does. It raises NotFreezableError where that fails, for instance
-    because a vocabulary file is missing.
+      graph_def: the graph that holds the table and its initialization.
+      fed: {tensor name: value} to feed, such as the paths of a SavedModel's assets.
+      trusted: whether the initialization may run ops that write files or talk to other processes.
     """
     nodes = functools.lru_cache(maxsize=None)(lambda: _nodes_of(graph_def))
     initializers = functools.lru_cache(maxsize=None)(lambda: _initializers(nodes(), graph_def))
@@ -65,12 +64,12 @@ def static_contents(
 
 
 def initializers_of(graph_def: Any) -> Mapping[str, List[str]]:
-    """{static table's node name: the names of the ops that fill it}."""
+    """Return {static table's node name: the names of the ops that fill it}."""
     return _initializers(_nodes_of(graph_def), graph_def)
 
 
 def _nodes_of(graph_def: Any) -> Dict[str, Any]:
-    """The nodes by name, copied where some of them are tables by reference."""
+    """Return the nodes by name; copies, if reference tables must be upgraded."""
     nodes = graph_def.node
     if any(node.op == "HashTable" for node in nodes):
         nodes = GraphDef(node=nodes).node
@@ -79,13 +78,16 @@ def _nodes_of(graph_def: Any) -> Dict[str, Any]:
 
 
 def _assigned(body: Body) -> Set[str]:
-    """Variables that get their values in the graph itself, as a SavedModel's paths of assets do."""
+    """Return variables that the graph itself assigns, such as a SavedModel's asset paths."""
     assigns = (node for node in body.nodes.values() if node.op in ("Assign", "AssignVariableOp"))
     return {split(node.input[0])[0] for node in assigns}
 
 
 def _filling_functions(library: Any) -> Set[str]:
-    """Names of the functions that fill a table, as a SavedModel's initializers do, or call such."""
+    """Return the names of functions that fill a table, directly or through other functions.
+
+    The initializers of a SavedModel are such functions.
+    """
     inside = {
         f.signature.name: {n for d in f.node_def for n in referenced(d)} for f in library.function
     }
@@ -126,7 +128,7 @@ def _run(part: Any, body: Body, name: str, init: str, fed: Mapping[str, Any]) ->
             with v1.Session(graph=graph) as session:
                 keys, values = sorted_entries(*session.run(list(export), dict(fed)))
         except tf.errors.OpError as error:
-            told = re.search(r"Node: .*\n(.*)", error.message)  # TensorFlow 2 tells much before
+            told = re.search(r"Node: .*\n(.*)", error.message)  # TensorFlow 2 puts much before it
             said = told.group(1) if told else error.message.splitlines()[0]
             raise NotFreezableError(
                 f"the content of lookup table {name!r} cannot be made by {init!r}: {said}"
@@ -135,7 +137,10 @@ def _run(part: Any, body: Body, name: str, init: str, fed: Mapping[str, Any]) ->
 
 
 def sorted_entries(keys: Any, values: Any) -> Any:
-    """(keys, values) by keys, since tables export in any order; other than scalar keys stay."""
+    """Return (keys, values) sorted by keys, since tables export in any order.
+
+    Keys that are not scalars keep their order.
+    """
     if keys.ndim != 1:
         return keys, values
     order = np.argsort(keys, kind="stable")

@@ -1,4 +1,4 @@
-"""What fills one slot of a plan."""
+"""The value for one slot of a plan."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any, Iterable, Iterator, List, Optional, Tuple
 
 @dataclasses.dataclass(frozen=True)
 class Value:
-    """What fills one slot.
+    """The value for one slot.
 
     Attributes:
-      shape: the value's dimensions.
-      nbytes: its length, row-major.
-      chunks: its bytes, in order, as buffers.
-      strings: its elements instead, where its dtype is string.
+      shape: its dimensions.
+      nbytes: its length in bytes.
+      chunks: its bytes in row-major order, as buffers.
+      strings: its elements, if its dtype is string; there are no chunks then.
     """
 
     shape: Tuple[int, ...]
@@ -24,7 +24,7 @@ class Value:
 
 
 def held(values: Iterator[Value]) -> Iterator[Value]:
-    """Take all values now, to be used later; each is let go as the next is asked for."""
+    """Read all values now and yield them later; each is freed when the next is taken."""
     taken = [dataclasses.replace(value, chunks=list(value.chunks)) for value in values]
     taken.reverse()
 
