@@ -26,7 +26,7 @@ NAMES = {
     "plan": "plan",
     "prune": "as_graph_def, extract_sub_graph",
     "verified": "with `verify=`",
-    "verified_apart": "in a process of its own",
+    "verified_apart": "in a separate process",
 }
 
 
