@@ -1,1 +1,1 @@
-"""What follows a frozen file: other formats, copies elsewhere, TensorBoard."""
+"""Functions for `on_publish=`: other file formats, uploads, TensorBoard."""

@@ -1,4 +1,4 @@
-"""What converters of frozen files have in common: one at a time, one kind of error, whole files."""
+"""Shared by all converters: one conversion at a time, one error type, whole files."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from ..storage.paths import plain_path
 
 After = Callable[[Artifact], str]
 
-_ONE_AT_A_TIME = threading.Lock()  # converters keep counters and settings in their modules
-_SAID = 400  # characters of a converter's message that are passed on
+_ONE_AT_A_TIME = threading.Lock()  # converters keep counters and settings in module globals
+_SAID = 400  # characters: longer messages of a converter are cut
 
 
 @contextlib.contextmanager
 def converting(artifact: Artifact, converter: str) -> Iterator[None]:
-    """One conversion at a time; what a converter raises, as our own error."""
+    """Run one conversion at a time; raise a converter's error as ConversionError."""
     with _ONE_AT_A_TIME:
         try:
             yield
-        except (FreezeError, OSError):  # the file is not there, or broken
+        except (FreezeError, OSError):  # the file is missing or broken
             raise
         except Exception as error:
             raise ConversionError(
@@ -33,16 +33,16 @@ def converting(artifact: Artifact, converter: str) -> Iterator[None]:
 
 
 def shortened(error: Exception) -> str:
-    """What an error says, in a line."""
+    """Return an error's message, shortened to one line."""
     text = " ".join(str(error).split()) or type(error).__name__
     missing = re.search(r"you will need custom implementations: ([\w, ]+)", text)
-    if missing:  # TensorFlow 1.15 says so after a page about other things
+    if missing:  # TensorFlow 1.15 puts a page of other text before it
         return f"it does not support {missing.group(1)}"
     return text if len(text) <= _SAID else text[: _SAID - 3] + "..."
 
 
 def destination(path: Optional[str]) -> Optional[str]:
-    """A path to write at, in a directory that can be written in."""
+    """Return a path to write to; raise OSError if its directory is not writable."""
     if path is not None:
         path = plain_path(path)
         atomic.ensure_writable(atomic.directory_of(path))
@@ -50,14 +50,14 @@ def destination(path: Optional[str]) -> Optional[str]:
 
 
 def beside(artifact: Artifact, path: Optional[str], ending: str) -> str:
-    """Where to write: `path`, or beside the artifact."""
+    """Return the path to write to: `path`, or the artifact's with another ending."""
     if path is not None:
         return path
     return (artifact.path[:-3] if artifact.path.endswith(".pb") else artifact.path) + ending
 
 
 def write(path: str, content: bytes, check: Optional[Callable[[bytes], None]] = None) -> str:
-    """Publish a converted file; `check` is given what was written before it appears."""
+    """Publish a converted file; first call `check` with the bytes written."""
 
     def checked(temporary: str) -> None:
         assert check is not None

@@ -1,4 +1,4 @@
-"""Graphs for TensorBoard's graph tab."""
+"""TensorBoard: graphs for its graph tab, and `to_tensorboard` to plot the figures of each save."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .._protos import GraphDef
 from .._tf import v1
 from ..frozen.writer import Artifact
 
-_SHOWN = 1024  # bytes: longer values say nothing on the screen
+_SHOWN = 1024  # bytes: longer values are useless on the screen
 
 
 def write_events(graph_def: Any, directory: str) -> None:
@@ -26,7 +26,7 @@ def write_events(graph_def: Any, directory: str) -> None:
         if node.op == "Const" and node.attr["value"].ByteSize() > _SHOWN:
             node.attr["value"].tensor.ClearField("tensor_content")
     event = v1.Event(wall_time=time.time(), graph_def=shown.SerializeToString())
-    with tf.Graph().as_default():  # the writer refuses to be made where ops run at once
+    with tf.Graph().as_default():  # FileWriter refuses eager execution
         writer = v1.summary.FileWriter(directory)
     writer.add_event(event)
     writer.close()
@@ -39,10 +39,10 @@ def to_tensorboard(writer: Any) -> Callable[[Artifact], None]:
     `freeze/max_difference`, at the artifact's step.
 
     Args:
-      writer: a tf.compat.v1.summary.FileWriter, or one of tf.summary.create_file_writer.
+      writer: a tf.compat.v1.summary.FileWriter, or a writer of tf.summary.create_file_writer.
 
     Returns:
-      A function that writes what one Artifact says.
+      A function that writes the figures of one Artifact.
     """
 
     def scalars(artifact: Artifact) -> None:

@@ -1,4 +1,4 @@
-"""`to_tflite`: frozen files as TensorFlow Lite's, tried in its interpreter before they appear."""
+"""`to_tflite`: converts frozen files to TensorFlow Lite, and tries them in its interpreter."""
 
 from __future__ import annotations
 
@@ -29,30 +29,31 @@ def to_tflite(
 ) -> After:
     """Convert frozen files to TensorFlow Lite: `fh.to_tflite()(artifact)`.
 
-    Inputs and outputs are called as in the file. A loop over lists of tensors, such as an LSTM, can
-    be converted only where the batch size is fixed: give FreezeCallback or freeze_keras_model an
-    `input_signature` with one.
+    Inputs and outputs keep the file's names. A loop over lists of tensors, such as an LSTM, can be
+    converted only with a fixed batch size: pass an `input_signature` that fixes it to
+    FreezeCallback or freeze_keras_model.
 
-    Each file is run in TensorFlow Lite's interpreter before it appears, and must answer as the
-    frozen file does in TensorFlow: on feeds that are made up, of two sizes where sizes are open.
+    Each file first runs in TensorFlow Lite's interpreter. It appears only if its answers are those
+    of the frozen file in TensorFlow. The feeds are random, and of two sizes where sizes are open.
 
     Args:
-      path: the file to write, each time anew; None writes `X.tflite` beside each `X.pb`.
-      configure: is given the TFLiteConverter before it converts, to set `optimizations`,
-        `target_spec` or others of its attributes.
-      verify: False does not try the file; a dict of sample feeds, {input name: array}, or
-        fh.Verify, with feeds or a tolerance, says on what. The tolerance is as of `to_onnx`. A file
-        that `configure` has rounded by `optimizations` is run, and compared only where `verify`
-        says with what tolerance.
+      path: the file to write, replaced each time; None writes `X.tflite` beside each `X.pb`.
+      configure: is called with the TFLiteConverter before the conversion, to set its attributes,
+        such as `optimizations` or `target_spec`.
+      verify: False does not try the file. A dict of sample feeds, {input name: array}, or an
+        fh.Verify sets the feeds; fh.Verify may also set a tolerance. The default tolerance is that
+        of `to_onnx`. A file that `configure` rounds with `optimizations` only runs: it is compared
+        only if `verify` sets a tolerance.
 
     Returns:
-      A function that converts one Artifact, and returns the path that it wrote. It raises
-      ConversionError if the converter refuses the model, or the interpreter cannot run it or
-      answers otherwise, and OSError if the file cannot be written; what was at the path stays then.
+      A function that converts one Artifact, and returns the path of the new file. It raises
+      ConversionError if the converter refuses the model, or if the interpreter cannot run the file
+      or answers differently. It raises OSError if the file cannot be written. On an error, an
+      existing file at the path stays.
 
     Raises:
-      FreezeError: `verify` is none of these.
-      OSError: the directory of `path` cannot be written in.
+      FreezeError: `verify` has another type.
+      OSError: the directory of `path` is not writable.
     """
     path, wanted = destination(path), asked(verify)
 
@@ -91,18 +92,18 @@ def _lite_name(tensor: str) -> str:
 
 
 class _Interpreter:
-    """A file in TensorFlow Lite's interpreter: call it with {input name: array}."""
+    """A converted file in TensorFlow Lite's interpreter; call it with {input name: array}."""
 
     def __init__(self, artifact: Artifact, content: bytes) -> None:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of its move to another package
+            warnings.simplefilter("ignore")  # it warns that it moves to another package
             self._interpreter = tf.lite.Interpreter(model_content=content)
         given, taken = artifact.signature.inputs, artifact.signature.outputs
         self._inputs = _by_name(given, self._interpreter.get_input_details())
         self._outputs = _by_name(taken, self._interpreter.get_output_details())
 
     def __call__(self, feeds: Mapping[str, Any]) -> Dict[str, Any]:
-        """Its answers, {output name: array}."""
+        """Run the file, and return {output name: array}."""
         for name, details in self._inputs.items():
             if tuple(details["shape"]) != feeds[name].shape:
                 self._interpreter.resize_tensor_input(details["index"], feeds[name].shape)
@@ -117,16 +118,16 @@ class _Interpreter:
 
 
 def _by_name(infos: Any, details: Any) -> Dict[str, Any]:
-    """{name in the signature: what the interpreter says of that tensor}."""
+    """Return {name in the signature: the interpreter's details of that tensor}."""
     named = {re.sub(r":0\Z", "", found["name"]): found for found in details}
     by_name = {info.name: named.get(_lite_name(info.tensor)) for info in infos}
     if all(by_name.values()):
         return by_name
-    return {info.name: found for info, found in zip(infos, details)}  # they have its order
+    return {info.name: found for info, found in zip(infos, details)}  # the order is the same
 
 
 def _quantized(value: Any, details: Any) -> Any:
-    """What stands for numbers in an input that the file has quantized."""
+    """Return numbers as the quantized input of a file takes them."""
     size, zero = details["quantization"]
     if not size or value.dtype == details["dtype"]:
         return value
@@ -135,6 +136,6 @@ def _quantized(value: Any, details: Any) -> Any:
 
 
 def _exact(value: Any, details: Any) -> Any:
-    """The numbers that a quantized output stands for."""
+    """Return the numbers that a quantized output means."""
     size, zero = details["quantization"]
     return (value.astype(np.float32) - zero) * size if size else np.asarray(value)

@@ -1,4 +1,4 @@
-"""A converted file is run by the runtime that it is for, and answers as the frozen file does."""
+"""Runs a converted file in its runtime, and compares its answers with TensorFlow's."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from .converting import shortened
 Feeds = Mapping[str, Any]
 Run = Callable[[Feeds], Mapping[str, Any]]  # from {input name: array} to {output name: array}
 
-# By how much of an output's scale runtimes differ that are right, where a graph computes in these.
+# {dtype in which a graph computes: difference of correct runtimes, relative to an output's scale}
 _TOLERANCES = {tf.bfloat16.as_datatype_enum: 0.1, tf.float16.as_datatype_enum: 0.01}
-_IDS = 100  # whole numbers are below
+_IDS = 100  # random whole numbers are lower
 
 
 def asked(verify: Verifying) -> Optional[Verify]:
-    """What a converter's `verify=` means; its tolerance is None where the graph says which.
+    """Return a converter's `verify=` as a `Verify`; a tolerance of None depends on the graph.
 
     Raises:
-      FreezeError: it is none of what `verify=` takes.
+      FreezeError: `verify=` does not take such a value.
     """
     if not verify:
         return None
@@ -49,7 +49,7 @@ def asked(verify: Verifying) -> Optional[Verify]:
 
 
 def tolerance_of(graph_def: Any) -> float:
-    """By how much of its scale an output may differ between runtimes."""
+    """Return the allowed difference between runtimes, relative to an output's scale."""
     functions = graph_def.library.function
     nodes = [*graph_def.node, *(node for function in functions for node in function.node_def)]
     dtypes = {value.type for node in nodes for value in node.attr.values()}
@@ -65,22 +65,22 @@ def compare(
     called: str,
     content: bytes,
 ) -> None:
-    """See that a runtime answers as TensorFlow does; warn if there is nothing to ask them.
+    """Check that a runtime's answers equal TensorFlow's; warn if there are no feeds to try.
 
-    Where sizes are open, two are tried. What is random in a model is only run.
+    Two sizes are tried where sizes are open. Random outputs are run, but not compared.
 
     Args:
-      artifact: of the frozen file.
-      graph_def: what is in it.
-      load: makes the converted file ready in its runtime; it raises what it likes.
-      runtime: whose it is, for messages.
-      verify: how.
-      called: the file's final name, for messages.
-      content: of the converted file.
+      artifact: the frozen file's Artifact.
+      graph_def: the frozen file's content.
+      load: loads the converted file in its runtime; it may raise any error.
+      runtime: the runtime's name, for messages.
+      verify: the feeds and the tolerance.
+      called: the converted file's final name, for messages.
+      content: the converted file's content.
 
     Raises:
-      ConversionError: it cannot be run, or answers otherwise.
-      FreezeError: the feeds are not the file's.
+      ConversionError: the runtime cannot run the file, or answers differently.
+      FreezeError: the feeds do not match the file's inputs.
     """
     allowed = tolerance_of(graph_def) if verify.tolerance is None else verify.tolerance
     said = f"{called} is not published: {runtime}"
@@ -107,8 +107,8 @@ def compare(
                 break
     if random is None:
         _tf.warn(
-            f"{called} was not tried: the model takes no feeds that were made up ({refused}); give "
-            "some, verify={name: array}"
+            f"{called} was not tried: the model refuses random feeds ({refused}); give feeds that "
+            "it accepts, verify={name: array}"
         )
 
 
@@ -118,8 +118,8 @@ def _told(said: str) -> Iterator[None]:
         yield
     except Exception as error:
         raise ConversionError(
-            f"{said} cannot run it: {shortened(error)}. Change the model there, or freeze what "
-            "comes before; verify=False publishes the file all the same"
+            f"{said} cannot run it: {shortened(error)}. Change the model there, or freeze only the "
+            "part before it; verify=False publishes the file anyway"
         ) from error
 
 
@@ -128,7 +128,7 @@ def _see(found: Feeds, wanted: Feeds, random: Set[str], allowed: float, said: st
         ours = np.asarray(found[name])
         if ours.shape != right.shape:
             raise ConversionError(
-                f"{said} gives output {name!r} the shape {ours.shape}, where TensorFlow gives it "
+                f"{said} gives output {name!r} the shape {ours.shape}, but TensorFlow gives it "
                 f"{right.shape}"
             )
         if name in random:
@@ -136,17 +136,17 @@ def _see(found: Feeds, wanted: Feeds, random: Set[str], allowed: float, said: st
         largest = difference(ours, right)
         if largest > allowed * scale(right):
             raise ConversionError(
-                f"{said} answers otherwise than TensorFlow: output {name!r} differs by "
-                f"{largest:.3g}, where {allowed * scale(right):.3g} is allowed. Allow more, "
-                "verify=fh.Verify(tolerance=...), if the model magnifies rounding"
+                f"{said} answers differently from TensorFlow: output {name!r} differs by "
+                f"{largest:.3g}, but {allowed * scale(right):.3g} is allowed. Allow more, "
+                "verify=fh.Verify(tolerance=...), if the model magnifies rounding errors"
             )
 
 
 @contextlib.contextmanager
 def _tensorflow(artifact: Artifact, graph_def: Any) -> Iterator[Tuple[Any, Run]]:
-    """The file's graph, and what TensorFlow alone makes of it."""
+    """Yield the frozen file's graph, and a function that runs it in TensorFlow."""
     ends = _ends(artifact.signature)
-    # on the CPU: GPUs round otherwise, and give zeros where an index is nowhere
+    # on the CPU: GPUs round differently, and give zeros for an index that is out of range
     config = v1.ConfigProto(allow_soft_placement=True, device_count={"GPU": 0})
     config.graph_options.rewrite_options.disable_meta_optimizer = True  # slow on large graphs
     with tf.Graph().as_default() as graph:
@@ -170,7 +170,7 @@ def _ends(signature: Signature) -> Ends:
 
 
 def _trials(graph: Any, signature: Signature, verify: Verify) -> Iterator[Sequence[Feeds]]:
-    """Feeds to try, each with others to try where the model refuses them."""
+    """Yield lists of feeds; the later feeds of a list are tried if the model refuses the first."""
     if verify.feeds is None and any(info.shape is None for info in signature.inputs):
         return
     dtypes = {info.name: tf.as_dtype(info.dtype) for info in signature.inputs}
@@ -182,7 +182,7 @@ def _trials(graph: Any, signature: Signature, verify: Verify) -> Iterator[Sequen
 
 
 def _with_ids(feeds: Feeds, hints: Container[str], seed: int) -> Feeds:
-    """The feeds with other whole numbers than 0 and 1, negative ones too."""
+    """Return the feeds with whole numbers beyond 0 and 1, also negative ones."""
     random = np.random.RandomState(seed)
 
     def other(name: str, value: Any) -> Any:

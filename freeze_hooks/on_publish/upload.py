@@ -1,4 +1,4 @@
-"""What may follow a frozen file: a copy of it elsewhere, and its figures plotted."""
+"""`upload`: copies frozen files to another directory or a bucket."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from .converting import After
 def upload(prefix: str) -> After:
     """Copy frozen files and their descriptions elsewhere: `fh.upload("gs://models")(artifact)`.
 
-    The copy appears whole, under the base name of the original: it has another name until it is
-    complete. The description comes after it.
+    The copy keeps the base name of the original. It has a temporary name until it is complete. The
+    description is copied after it.
 
     Args:
-      prefix: a directory, with any scheme that tf.io.gfile knows, or of this machine. It is made
-        if it is missing.
+      prefix: a directory of this machine, or one with any scheme that tf.io.gfile knows. It is
+        created if missing.
 
     Returns:
       A function that copies one Artifact, and returns the path of the copied `.pb`. It raises
-      OSError if it cannot; what was there stays then.
+      OSError if the copy fails; an existing file there stays then.
 
     Raises:
-      OSError: the directory cannot be made, or not be written in.
+      OSError: the directory cannot be created or is not writable.
     """
     prefix = os.fspath(prefix)
     atomic.ensure_writable(prefix)
@@ -40,7 +40,7 @@ def upload(prefix: str) -> After:
         if os.path.realpath(target) == os.path.realpath(artifact.path):
             return target
         _copy(artifact.path, target, beside=target + ".json")
-        with contextlib.suppress(FileNotFoundError):  # some adapters leave it out
+        with contextlib.suppress(FileNotFoundError):  # some adapters write no description
             _copy(artifact.path + ".json", target + ".json")
         return target
 

@@ -118,7 +118,7 @@ def test_tflite_that_answers_otherwise_is_not_published(classifier, tmp_path, mo
     mistaken = staticmethod(lambda path, *more: convert(other, *more))
     monkeypatch.setattr(v1.lite.TFLiteConverter, "from_frozen_graph", mistaken)
     path = str(tmp_path / "newest.tflite")
-    with pytest.raises(fh.ConversionError, match="answers otherwise than TensorFlow"):
+    with pytest.raises(fh.ConversionError, match="answers differently from TensorFlow"):
         fh.to_tflite(path)(artifact)
     assert not os.path.exists(path)
     assert fh.to_tflite(path, verify=False)(artifact) == path

@@ -1,1 +1,4 @@
-"""ONNX files of frozen files: what tf2onnx lacks or gets wrong is first said in plainer ops."""
+"""Converts frozen files to ONNX.
+
+Ops that tf2onnx lacks or converts wrongly are first replaced by simpler ops.
+"""

@@ -1,4 +1,4 @@
-"""Indices, shapes and orders."""
+"""Rules for ops on indices, shapes and orders."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ RULES = Rules()
 
 @RULES.of("OneHot")
 def _one_hot(node: Any, indices: Any, depth: Any, on: Any, off: Any) -> Any:
-    """ONNX counts negative indices from the end; in TensorFlow they are nowhere."""
+    """ONNX counts negative indices from the end; TensorFlow gives such a row only `off` values."""
     axis = node.attr["axis"].i
     if indices.dtype not in (tf.int32, tf.int64):
         indices = tf.cast(indices, tf.int32)
     places = tf.cast(tf.range(depth), indices.dtype)
     if axis >= 0:
         if indices.shape.rank is None:
-            raise cannot(node, "the rank of its indices is unknown: give it, with tf.ensure_shape")
+            raise cannot(node, "the rank of its indices is unknown: set it with tf.ensure_shape")
         places = tf.reshape(places, [-1] + [1] * (indices.shape.rank - axis))
     return tf.where(tf.equal(tf.expand_dims(indices, axis), places), on, off)
 
@@ -62,7 +62,7 @@ def _shape_n(node: Any, *tensors: Any) -> Any:
 def _reverse(node: Any, x: Any, axes: Any) -> Any:
     known = tf.get_static_value(axes)
     if known is None:
-        raise cannot(node, "its axes are known only when it runs: make them constants")
+        raise cannot(node, "its axes are not constant: make them constants")
     all_, back = slice(None), slice(None, None, -1)
     for axis in known.tolist():
         from_end = (Ellipsis, back) + (all_,) * (-axis - 1)
@@ -74,7 +74,7 @@ def _reverse(node: Any, x: Any, axes: Any) -> Any:
 def _broadcast_args(node: Any, one: Any, other: Any) -> Any:
     lengths = [shape.shape[0] for shape in (one, other)]
     if None in lengths:
-        raise cannot(node, "the ranks of what it broadcasts are unknown")
+        raise cannot(node, "the ranks of its operands are unknown")
     longest = max(lengths)
     one, other = (
         tf.concat([tf.ones([longest - length], shape.dtype), shape], 0)
@@ -133,10 +133,10 @@ def _prevent_gradient(node: Any, x: Any) -> Any:
 @RULES.of("AsString")
 def _as_string(node: Any, x: Any) -> Any:
     if x.dtype.is_floating:
-        raise cannot(node, "ONNX Runtime writes floating numbers otherwise than TensorFlow")
+        raise cannot(node, "ONNX Runtime writes floating numbers differently from TensorFlow")
     return None
 
 
 @RULES.of("Case", "StatelessCase")
 def _case(node: Any, *tensors: Any) -> Any:
-    raise cannot(node, "tf2onnx knows no tf.switch_case: say it with tf.cond")
+    raise cannot(node, "tf2onnx does not support tf.switch_case: use tf.cond")

@@ -1,4 +1,4 @@
-"""bfloat16 becomes float32: ONNX Runtime has next to no kernels for it, and gives none to NumPy."""
+"""bfloat16 becomes float32: ONNX Runtime has few kernels for it, and cannot return it to NumPy."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _NARROW, _WIDE = tf.bfloat16.as_datatype_enum, tf.float32.as_datatype_enum
 
 
 def widened(graph_def: Any) -> Any:
-    """A copy of a GraphDef, with its functions, that computes in float32 what is bfloat16.
+    """Return a copy of a GraphDef, with its functions, in which bfloat16 is float32.
 
-    Each value is at least as exact as before: it is not rounded to 8 bits after each op. Values of
-    bfloat16 constants stay as they are.
+    Results are at least as exact as before, since they are not rounded to 8 bits after each op.
+    The values of bfloat16 constants stay the same.
     """
     wide = GraphDef()
     wide.CopyFrom(graph_def)
@@ -30,7 +30,7 @@ def widened(graph_def: Any) -> Any:
 
 
 def uses_bfloat16(graph_def: Any) -> bool:
-    """Whether any op has to do with bfloat16."""
+    """Return whether any op uses bfloat16."""
     return any(
         value.type == _NARROW or value.tensor.dtype == _NARROW or _NARROW in value.list.type
         for node in nodes_of(graph_def)
@@ -39,14 +39,14 @@ def uses_bfloat16(graph_def: Any) -> bool:
 
 
 def nodes_of(graph_def: Any) -> Iterator[Any]:
-    """A GraphDef's nodes, with those of its functions."""
+    """Yield a GraphDef's nodes, including those of its functions."""
     yield from graph_def.node
     for function in graph_def.library.function:
         yield from function.node_def
 
 
 def _widen(value: Any) -> None:
-    """Change an attribute in place."""
+    """Replace bfloat16 by float32 in an attribute, in place."""
     kind = value.WhichOneof("value")
     if kind == "type" and value.type == _NARROW:
         value.type = _WIDE

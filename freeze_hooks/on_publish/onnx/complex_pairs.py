@@ -1,4 +1,4 @@
-"""Complex numbers, which ONNX Runtime has none of: each tensor of them becomes two of real ones."""
+"""Replaces each complex tensor by two real tensors, since ONNX Runtime has no complex numbers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PARTS = {
     tf.complex64.as_datatype_enum: tf.float32.as_datatype_enum,
     tf.complex128.as_datatype_enum: tf.float64.as_datatype_enum,
 }
-# These do with either part what they do with the whole.
+# These ops act on the real and the imaginary part separately.
 _BY_PARTS = frozenset(
     ("Add", "AddN", "AddV2", "BroadcastTo", "ConcatV2", "ExpandDims", "GatherV2", "Identity")
     + ("Mean", "Neg", "Pack", "Pad", "Reshape", "ReverseV2", "Roll", "SelectV2", "Slice", "Split")
@@ -78,10 +78,10 @@ _RULES: Dict[str, Callable[..., Any]] = {
 
 
 def in_real_pairs(graph_def: Any) -> Any:
-    """A copy of a GraphDef without complex numbers.
+    """Return a copy of a GraphDef without complex numbers.
 
-    Itself where it has none, or where they meet an op that is not known here, or are in a function:
-    what can be done with them then is the converter's to say.
+    Return the GraphDef itself if it has none, or if they are in a function or an op without a
+    rule takes them. The converter then reports the ops that it does not support.
     """
     functions = graph_def.library.function
     there = [node for node in graph_def.node if _is_complex(node)]
@@ -104,14 +104,14 @@ def in_real_pairs(graph_def: Any) -> Any:
 
 
 def _is_complex(node: Any) -> bool:
-    """Whether a node is given complex numbers, or gives some."""
+    """Return whether a node has complex inputs or outputs."""
     definition = op_def(node.op)
     args = [] if definition is None else [*definition.input_arg, *definition.output_arg]
     return any(dtype in _PARTS for arg in args for dtype in widths(arg, node.attr))
 
 
 def _split(body: Body, node: Any, static: Static, pairs: Dict[str, Any], framed: bool) -> bool:
-    """Put in what a node does with the parts; False if that is not known."""
+    """Add nodes that compute a node's outputs in parts; return False if the rule refuses."""
     texts: List[str] = []
     known: List[Known] = []
     whole = known_inputs(body, node, static)
@@ -144,7 +144,7 @@ def _split(body: Body, node: Any, static: Static, pairs: Dict[str, Any], framed:
 
 
 def _part(tensor: Known) -> Known:
-    """What is known of one part of a tensor."""
+    """Return what is known of the real or imaginary part of a tensor."""
     if tensor.dtype not in _PARTS:
         return tensor
     return Known(_PARTS[tensor.dtype], tensor.shape, None)
@@ -155,7 +155,7 @@ def _flat(found: Sequence[Any]) -> List[Any]:
 
 
 def _by_parts(node: Any, given: Sequence[Any]) -> List[Pair]:
-    """The op itself, of the real parts and of the imaginary ones."""
+    """Apply the op itself to the real parts, and to the imaginary parts."""
     copy = NodeDef()
     copy.CopyFrom(node)
     del copy.input[:]

@@ -1,4 +1,4 @@
-"""`to_onnx`: frozen files as ONNX, tried in ONNX Runtime before they appear."""
+"""`to_onnx`: converts frozen files to ONNX, and tries them in ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .refused import Refused
 from .rules import RULES
 from .tf2onnx import import_tf2onnx, made_by_tf2onnx
 
-_NEWER = 18  # the operators that the ops in _NEED_NEWER became
+_NEWER = 18  # the opset with operators for the ops in _NEED_NEWER
 _NEED_NEWER = frozenset(
     ("BitwiseAnd", "BitwiseOr", "BitwiseXor", "TensorScatterAdd", "TensorScatterSub")
     + ("TensorScatterMax", "TensorScatterMin")
@@ -34,38 +34,38 @@ def to_onnx(
 ) -> After:
     """Convert frozen files to ONNX, with tf2onnx: `fh.to_onnx()(artifact)`.
 
-    Needs the extra `onnx`. Inputs and outputs are called as in the artifact's signature (an output
-    that is called as an input is: as its node), and have its dtypes; but bfloat16 becomes float32.
-    Open sizes stay open. The conversion takes several times the file's size in memory.
+    It needs the extra `onnx`. Inputs and outputs have the names and dtypes of the artifact's
+    signature, but bfloat16 becomes float32. An output with the name of an input is called after its
+    node. Open sizes stay open. The conversion takes several times the file's size in memory.
 
-    Where ONNX Runtime is installed, each file is run in it before it appears, and must answer as
-    the frozen file does in TensorFlow: on feeds that are made up, of two sizes where sizes are
-    open. Elsewhere a warning says that it was not tried.
+    If ONNX Runtime is installed, each file first runs in it. The file appears only if its answers
+    are those of the frozen file in TensorFlow. The feeds are random, and of two sizes where sizes
+    are open. Without ONNX Runtime, a warning says that the file was not tried.
 
     Args:
-      path: the file to write, each time anew; None writes `X.onnx` beside each `X.pb`.
-      opset: the version of ONNX's operators; None takes tf2onnx's choice, or 18 where an op needs
-        it.
-      verify: False does not try the file; a dict of sample feeds, {input name: array}, or
-        fh.Verify, with feeds or a tolerance, says on what. The tolerance is 1e-4 of an output's
-        scale, 0.01 where the model computes in float16, 0.1 in bfloat16.
+      path: the file to write, replaced each time; None writes `X.onnx` beside each `X.pb`.
+      opset: the version of ONNX's operators; None takes tf2onnx's default, or 18 if an op needs it.
+      verify: False does not try the file. A dict of sample feeds, {input name: array}, or an
+        fh.Verify sets the feeds; fh.Verify may also set a tolerance. The default tolerance is 1e-4
+        of an output's scale, 0.01 if the model computes in float16, 0.1 in bfloat16.
 
     Returns:
-      A function that converts one Artifact, and returns the path that it wrote. It raises
-      ConversionError if tf2onnx cannot express the model, or ONNX Runtime cannot run it or answers
-      otherwise, and OSError if the file cannot be written; what was at the path stays then.
+      A function that converts one Artifact, and returns the path of the new file. It raises
+      ConversionError if tf2onnx cannot convert the model, or if ONNX Runtime cannot run the file or
+      answers differently. It raises OSError if the file cannot be written. On an error, an existing
+      file at the path stays.
 
     Raises:
-      FreezeError: tf2onnx is not there, or cannot be imported beside this TensorFlow; `verify` is
-        none of these.
-      OSError: the directory of `path` cannot be written in.
+      FreezeError: tf2onnx is missing or cannot be imported with this TensorFlow, or `verify` has
+        another type.
+      OSError: the directory of `path` is not writable.
     """
     import_tf2onnx()
     path, wanted = destination(path), asked(verify)
     if wanted is not None and not runtime.is_installed():
         _tf.warn(
             "to_onnx: ONNX Runtime is not installed, so its files are not tried before they "
-            "appear: pip install onnxruntime, or say verify=False"
+            "appear: pip install onnxruntime, or pass verify=False"
         )
         wanted = None
 
@@ -83,7 +83,7 @@ def to_onnx(
         )
         try:
             return write(target, content, tried)
-        except ConversionError:  # tf2onnx's optimizers make mistakes, with transposes above all
+        except ConversionError:  # tf2onnx's optimizers make mistakes, mostly with transposes
             with converting(artifact, "tf2onnx"):
                 content = _converted(artifact, graph_def, opset, optimizers={})
             return write(target, content, tried)
@@ -98,7 +98,7 @@ def _converted(
     opset: Optional[int],
     optimizers: Optional[Mapping[str, Any]] = None,
 ) -> bytes:
-    """The content of an ONNX file."""
+    """Return the content of an ONNX file."""
     for info in artifact.signature.inputs + artifact.signature.outputs:
         if info.dtype.startswith("complex"):
             raise Refused(
@@ -120,8 +120,11 @@ def _converted(
 
 
 def _outputs(artifact: Artifact) -> List[str]:
-    """What outputs are called: as in the signature, or as their nodes where an input is called so,
-    for in ONNX a name is there once."""
+    """Return the names of the outputs.
+
+    They are those of the signature. An output with the name of an input is called after its node,
+    since names are unique in ONNX.
+    """
     taken = {info.name for info in artifact.signature.inputs}
     return [
         split(info.tensor)[0] if info.name in taken else info.name
@@ -130,8 +133,10 @@ def _outputs(artifact: Artifact) -> List[str]:
 
 
 def _without_lowering(graph_def: Any) -> Any:
-    """A copy with its While and If nodes as they are: tf2onnx's pass would turn those that are
-    marked so into Enter, Switch and Merge, which it does not know."""
+    """Return a copy whose While and If nodes are not marked for lowering.
+
+    tf2onnx would lower marked nodes to Enter, Switch and Merge, which it does not support.
+    """
     copy = type(graph_def)()
     copy.CopyFrom(graph_def)
     for nodes in [copy.node, *(f.node_def for f in copy.library.function)]:

@@ -7,18 +7,18 @@ from typing import Any, Callable, Dict, NamedTuple, Tuple
 import numpy as np
 import tensorflow as tf
 
-_MOST = 4096  # points: the matrices are in the file
+_MOST = 4096  # points: the matrices go into the file
 
 
 class Pair(NamedTuple):
-    """A tensor of complex numbers."""
+    """A complex tensor as two real tensors."""
 
     real: Any
     imaginary: Any
 
 
 def _waves(points: int, frequencies: int, rows: int, dtype: Any) -> Tuple[Any, Any]:
-    """Cosine and sine of each point and frequency, [rows, frequencies]."""
+    """Return cosine and sine of each point and frequency, [rows, frequencies]."""
     turns = np.outer(np.arange(rows), np.arange(frequencies)) % points
     angles = 2 * np.pi * turns / points
     cosine, sine = (np.where(np.abs(w) < 1e-12, 0, w) for w in (np.cos(angles), np.sin(angles)))
@@ -29,10 +29,10 @@ def _rfft(node: Any, x: Any, length: Any) -> Any:
     points, size = _points(length), x.shape[-1] if x.shape.rank else None
     if points is None or size is None:
         return None
-    rows = min(points, size)  # it pads with zeros, or cuts off
+    rows = min(points, size)  # the op pads with zeros or cuts off
     cosine, sine = _waves(points, points // 2 + 1, rows, x.dtype.as_numpy_dtype)
     x = x[..., :rows]
-    return Pair(_times(x, cosine), 0.0 - _times(x, sine))  # no -0: an angle would be -pi
+    return Pair(_times(x, cosine), 0.0 - _times(x, sine))  # "-x" gives -0, of which an angle is -pi
 
 
 def _irfft(node: Any, x: Pair, length: Any) -> Any:
@@ -44,7 +44,7 @@ def _irfft(node: Any, x: Pair, length: Any) -> Any:
     weights = np.full([rows, 1], 2.0 / points, cosine.dtype)
     weights[0] /= 2
     if points % 2 == 0 and rows == points // 2 + 1:
-        weights[-1] /= 2  # the highest frequency is there once, too
+        weights[-1] /= 2  # the highest frequency occurs only once, too
     real, imaginary = (part[..., :rows] for part in x)
     return _times(real, weights * cosine) - _times(imaginary, weights * sine)
 
@@ -59,7 +59,7 @@ def _fft(node: Any, x: Pair) -> Any:
 
 
 def _ifft(node: Any, x: Pair) -> Any:
-    """The transform of the conjugate is the conjugate's."""
+    """Compute it with _fft: conjugate the input, then conjugate and scale the result."""
     found = _fft(node, Pair(x.real, -x.imaginary))
     if found is None:
         return None

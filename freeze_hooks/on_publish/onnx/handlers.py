@@ -1,4 +1,4 @@
-"""Handlers of our own for tf2onnx: where ONNX has an op that plain TensorFlow does not reach."""
+"""Our own tf2onnx handlers, which produce ONNX ops that tf2onnx produces for no TensorFlow op."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import numpy as np
 Handler = Callable[[Any, Any, str, Any], None]
 HANDLERS: Dict[str, Tuple[Handler, List[Any]]] = {}
 
-_INT32 = 6  # in ONNX's TensorProto.DataType, as are these: bool, int8, int16, uint16
-_NO_WHERE = frozenset((9, 3, 5, 4))  # ONNX Runtime's Where has no kernel for them
+# numbers of ONNX's TensorProto.DataType
+_INT32 = 6
+_NO_WHERE = frozenset((9, 3, 5, 4))  # bool, int8, int16, uint16: ONNX Runtime's Where lacks them
 
 
 def _handles(*ops: str) -> Callable[[Handler], Handler]:
@@ -23,7 +24,7 @@ def _handles(*ops: str) -> Callable[[Handler], Handler]:
 
 @_handles("Select", "SelectV2")
 def _select(graph: Any, node: Any, name: str, _: Any) -> None:
-    """Where. tf2onnx multiplies both with 0 and 1, so that NaN comes through from the other one."""
+    """Use Where. tf2onnx multiplies both sides by 0 or 1, so NaN of the other side would stay."""
     dtype = graph.get_dtype(node.output[0])
     if node.type == "Select":
         _broadcast_rows(graph, node)
@@ -38,11 +39,11 @@ def _select(graph: Any, node: Any, name: str, _: Any) -> None:
 
 
 def _broadcast_rows(graph: Any, node: Any) -> None:
-    """A condition of rank 1 chooses rows in TensorFlow's first Select; ONNX broadcasts the last."""
+    """Reshape a condition of rank 1 to choose rows, as Select does; ONNX would choose columns."""
     condition = graph.get_shape(node.input[0])
     ranks = [len(shape) for shape in map(graph.get_shape, node.input[1:]) if shape is not None]
     if condition is None or not ranks:
-        raise ValueError("the ranks of what it chooses from are unknown")
+        raise ValueError("the ranks of its inputs are unknown")
     if len(condition) == 1 and ranks[0] > 1:
         shape = np.array([-1] + [1] * (ranks[0] - 1), np.int64)
         const = graph.make_const(f"{node.name}/rows", shape)

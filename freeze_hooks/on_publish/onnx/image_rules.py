@@ -1,4 +1,4 @@
-"""Images: what is resized, padded or coloured otherwise by ONNX's ops."""
+"""Rules for ops on images, such as resizing, colours, patches and convolutions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .refused import cannot
 from .registry import Rules
 
 RULES = Rules()
-_MOST = 1 << 24  # elements of a matrix in the file
+_MOST = 1 << 24  # elements: the limit for a matrix in the file
 
 
 @RULES.of("ResizeBilinear")
@@ -31,7 +31,7 @@ def _area(node: Any, images: Any, size: Any) -> Any:
 
 
 def _like(op: str, node: Any) -> Callable[..., Any]:
-    """The op itself, with the node's attributes: of images and a size."""
+    """Return a function of images and a size that calls the op with the node's attributes."""
     names = ("align_corners", "half_pixel_centers")
     attrs = {name: node.attr[name].b for name in names if name in node.attr}
     return lambda images, size, axis: getattr(tf.raw_ops, op)(images=images, size=size, **attrs)
@@ -47,7 +47,7 @@ def _in_float32(op: str, node: Any, images: Any, size: Any) -> Any:
 def _scale_and_translate(node: Any, images: Any, size: Any, scale: Any, shift: Any) -> Any:
     known = tf.get_static_value(scale), tf.get_static_value(shift)
     if known[0] is None or known[1] is None:
-        raise cannot(node, "how far it scales is known only when it runs; " + _FIXED)
+        raise cannot(node, "its scale is not constant; " + _FIXED)
     attrs = {
         "kernel_type": node.attr["kernel_type"].s.decode(),
         "antialias": node.attr["antialias"].b,
@@ -64,13 +64,13 @@ def _scale_and_translate(node: Any, images: Any, size: Any, scale: Any, shift: A
 
 
 _FIXED = (
-    "it is converted for images of one size alone: freeze it with a fixed height and width, "
+    "it can be converted only for images of one size: freeze it with a fixed height and width, "
     "input_signature="
 )
 
 
 def _by_matrices(node: Any, images: Any, size: Any, resize: Callable[..., Any]) -> Any:
-    """Resizing is linear along each axis: its matrix is what TensorFlow makes of unit vectors."""
+    """Resize with a matrix for each axis: TensorFlow's results for unit vectors are its columns."""
     wanted, given = tf.get_static_value(size), images.shape[1:3].as_list()
     if wanted is None or None in given:
         raise cannot(node, _FIXED)
@@ -87,9 +87,9 @@ def _by_matrices(node: Any, images: Any, size: Any, resize: Callable[..., Any]) 
 
 def _matrix(node: Any, old: int, new: int, axis: int, resize: Callable[..., Any]) -> Any:
     if old * new > _MOST:
-        raise cannot(node, f"from {old} to {new} pixels is too much for a file")
+        raise cannot(node, f"a matrix from {old} to {new} pixels is too large for the file")
     with tf.Graph().as_default():
-        units = tf.eye(old)[None, :, None, :]  # an image whose channel i has its pixel in row i
+        units = tf.eye(old)[None, :, None, :]  # an image: channel i is 1 in row i, else 0
         made = resize(units, [new, 1], axis)
         with v1.Session() as session:
             return session.run(made)[0, :, 0, :]
@@ -133,7 +133,7 @@ def _extract_patches(node: Any, images: Any) -> Any:
     """A convolution of each channel with unit kernels."""
     channels = images.shape[3]
     if channels is None:
-        raise cannot(node, "the number of channels is unknown: give it, with tf.ensure_shape")
+        raise cannot(node, "the number of channels is unknown: set it with tf.ensure_shape")
     height, width = list(node.attr["ksizes"].list.i)[1:3]
     count = height * width
     units = np.eye(count, dtype=np.float32).reshape(height, width, 1, count)
@@ -153,13 +153,13 @@ def _extract_patches(node: Any, images: Any) -> Any:
 def _soft_suppression(node: Any, boxes: Any, scores: Any, *more: Any) -> Any:
     sigma = tf.get_static_value(more[-1])
     if sigma is None or float(sigma) != 0.0:
-        raise cannot(node, "ONNX knows no soft suppression: use soft_nms_sigma=0")
+        raise cannot(node, "ONNX has no soft suppression: use soft_nms_sigma=0")
     return None
 
 
 @RULES.of("Conv3D")
 def _grouped_conv3d(node: Any, images: Any, kernel: Any) -> Any:
-    """tf2onnx passes over groups, which TensorFlow tells by the kernel's channels."""
+    """tf2onnx ignores groups; TensorFlow derives their number from the kernel's channels."""
     channels, each = images.shape[-1], kernel.shape[-2]
     if node.attr["data_format"].s == b"NCDHW" or channels is None or channels == each:
         return None
@@ -175,14 +175,14 @@ def _grouped_conv3d(node: Any, images: Any, kernel: Any) -> Any:
 
 @RULES.of("Conv2DBackpropInput", "Conv3DBackpropInputV2")
 def _transposed_conv(node: Any, sizes: Any, kernel: Any, gradient: Any) -> Any:
-    """Where it leaves out rows at the end, the kernel gets zeros there: pads cannot be negative."""
+    """Pad the kernel with zeros if it does not reach the last rows: pads cannot be negative."""
     if node.attr["data_format"].s[-1:] != b"C":
         return None
     rank = kernel.shape.rank - 2
     strides = list(node.attr["strides"].list.i)[1:-1]
     wanted = _constant_sizes(sizes, rank)
     missing = _missing(strides, kernel.shape[:rank], wanted, gradient.shape[1:-1])
-    same = node.attr["padding"].s == b"SAME"  # which pads nothing where it leaves out rows
+    same = node.attr["padding"].s == b"SAME"  # it pads nothing if it leaves out rows
     if max(missing) <= 0 or (same and min(missing) < 0):
         return None
     kernel = tf.pad(kernel, [[0, max(more, 0)] for more in missing] + [[0, 0], [0, 0]])
@@ -199,11 +199,11 @@ def _constant_sizes(sizes: Any, rank: int) -> Sequence[Any]:
 def _missing(
     strides: Sequence[int], kernel: Any, wanted: Sequence[Any], given: Any
 ) -> Tuple[int, ...]:
-    """How many rows and columns the result has beyond what the kernel reaches."""
+    """Return how many rows and columns of the result the kernel does not reach."""
     found = []
     for stride, own, size, old in zip(strides, kernel, wanted, given):
         if size is None or old is None:
-            found.append(stride - int(own))  # as Keras asks for it
+            found.append(stride - int(own))  # the result's size that Keras asks for
         else:
             found.append(int(size) - (int(old) - 1) * stride - int(own))
     return tuple(found)

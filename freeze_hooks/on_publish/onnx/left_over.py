@@ -1,4 +1,4 @@
-"""Nodes that tf2onnx has left as they are, because it does not know them or failed on them."""
+"""Refuses models with nodes that tf2onnx left unconverted."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from .refused import Refused
 
 
 class Failures(logging.Handler):
-    """Hears, while it is entered, what tf2onnx tells of the nodes that it fails on and goes on.
+    """Collects, inside a `with` block, the errors that tf2onnx logs for nodes before it goes on.
 
     Attributes:
-      causes: {node name: what was wrong}.
+      causes: {node name: error message}.
     """
 
     def __init__(self) -> None:
@@ -22,7 +22,7 @@ class Failures(logging.Handler):
         self._logger = logging.getLogger("tf2onnx")
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Take note of a record."""
+        """Note the error of a log record."""
         if record.exc_info and isinstance(record.args, tuple) and record.args:
             self.causes[str(record.args[0])] = " ".join(str(record.exc_info[1]).split())
 
@@ -35,14 +35,14 @@ class Failures(logging.Handler):
 
 
 def refuse_left_over(graph: Any, failures: Failures) -> None:
-    """See that no node is left as it was.
+    """Check that tf2onnx converted all nodes.
 
     Args:
-      graph: ONNX's.
-      failures: what tf2onnx told.
+      graph: the ONNX graph.
+      failures: the errors that tf2onnx logged.
 
     Raises:
-      Refused: one is; the message names ops, nodes and causes.
+      Refused: a node was not converted; the message names ops, a node and the cause.
     """
     operators = importlib.import_module("onnx.defs")
     left = [
@@ -69,7 +69,8 @@ def _way_out(inputs: List[str]) -> str:
     if not before:
         return ""
     return (
-        f". Freeze what comes before it, {before}, and leave the rest to the program that runs it"
+        f". Freeze only the part before it, with outputs {before}, and compute the rest in your "
+        "program"
     )
 
 

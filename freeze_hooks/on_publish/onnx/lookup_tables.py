@@ -1,4 +1,4 @@
-"""Lookup tables: a LabelEncoder finds the place of each key, and a Gather takes the value there."""
+"""Lookup tables: a LabelEncoder finds the index of each key, and a Gather reads the value there."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _INT64 = 7  # in ONNX's TensorProto.DataType
 
 
 class _Lookup(NamedTuple):
-    """What a table is asked, and what it holds."""
+    """The content of a table, and the default of one lookup in it."""
 
     keys: Any
     values: Any
-    default: Any  # None where the table is only counted
+    default: Any  # None if only the table's size is asked for
 
 
 def lookups_in(graph_def: Any) -> Dict[str, _Lookup]:
-    """{name of a lookup's node: its table}, of those tables that constants fill."""
+    """Return {name of a lookup's node: its table}, for tables that constants fill."""
     nodes = {node.name: node for node in graph_def.node}
     filled = {}
     for node in graph_def.node:
@@ -59,7 +59,7 @@ def _constant(nodes: Any, text: str) -> Optional[Any]:
 
 
 def table_handlers(lookups: Dict[str, _Lookup]) -> Dict[str, Tuple[Handler, Any]]:
-    """Handlers for tf2onnx of the lookups in a graph."""
+    """Return tf2onnx handlers for the lookups in a graph."""
 
     def find(graph: Any, node: Any, name: str, _: Any) -> None:
         _find(graph, node, _known(lookups, name))
@@ -75,8 +75,8 @@ def table_handlers(lookups: Dict[str, _Lookup]) -> Dict[str, Tuple[Handler, Any]
 def _known(lookups: Dict[str, _Lookup], name: str) -> _Lookup:
     if name not in lookups:
         raise ValueError(
-            "its table is not filled by constants, or is made outside of the branch or loop that "
-            "asks it; look up before"
+            "its table is not filled by constants, or is created outside of the branch or loop "
+            "that uses it; do the lookup before the branch or loop"
         )
     return lookups[name]
 
@@ -84,7 +84,7 @@ def _known(lookups: Dict[str, _Lookup], name: str) -> _Lookup:
 def _find(graph: Any, node: Any, table: _Lookup) -> None:
     keys, count = table.keys.reshape(-1), table.keys.size
     if table.values.ndim != 1 or table.default.ndim:
-        raise ValueError("its values are no single numbers or texts")
+        raise ValueError("its values are not scalars")
     asked, attr = node.input[1], {"default_int64": count, "values_int64s": list(range(count))}
     if keys.dtype == object:
         attr["keys_strings"] = [key.decode() for key in keys]
@@ -93,7 +93,7 @@ def _find(graph: Any, node: Any, table: _Lookup) -> None:
         if graph.get_dtype(asked) != _INT64:
             asked = graph.make_node("Cast", [asked], attr={"to": _INT64}).output[0]
     else:
-        raise ValueError(f"its keys are {keys.dtype}, and only texts and whole numbers are found")
+        raise ValueError(f"its keys are {keys.dtype}, but they must be strings or whole numbers")
     places = graph.make_node("LabelEncoder", [asked], domain=DOMAIN, attr=attr)
     graph.set_dtype(places.output[0], _INT64)
     graph.copy_shape(node.input[1], places.output[0])
@@ -105,7 +105,7 @@ def _find(graph: Any, node: Any, table: _Lookup) -> None:
 
 
 def _replace(graph: Any, node: Any, first: str, op: str, *more: str) -> None:
-    """Put another op in a node's place, with its outputs."""
+    """Replace a node by one of another op with the same outputs."""
     outputs, dtypes, shapes = node.output, node.output_dtypes, node.output_shapes
     graph.remove_node(node.name)
     graph.make_node(

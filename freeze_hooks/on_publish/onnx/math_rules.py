@@ -1,4 +1,4 @@
-"""Numbers: functions that tf2onnx lacks, and divisions of whole numbers that it rounds wrongly."""
+"""Rules for functions that tf2onnx lacks, and for integer divisions that it rounds wrongly."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RULES = Rules()
 
 
 def _in_float32(rule: Rule) -> Rule:
-    """Compute in float32 what ONNX Runtime has no other kernels for; refuse what is wider."""
+    """Compute in float32, since ONNX Runtime has no other kernels; refuse float64."""
 
     @functools.wraps(rule)
     def wrapped(node: Any, *tensors: Any) -> Any:
@@ -24,7 +24,7 @@ def _in_float32(rule: Rule) -> Rule:
         if dtype == tf.float64:
             raise cannot(
                 node,
-                "it is known in float32 only, and this one is float64: "
+                "it exists only for float32, and this one is float64: "
                 "compute it in float32 in the model",
             )
         if dtype == tf.float32:
@@ -48,7 +48,7 @@ def _erfc(node: Any, x: Any) -> Any:
 @RULES.of("Expm1")
 @_in_float32
 def _expm1(node: Any, x: Any) -> Any:
-    half = tf.tanh(tf.clip_by_value(x, -1.0, 1.0) / 2.0)  # else exp(x) - 1 loses digits near 0
+    half = tf.tanh(tf.clip_by_value(x, -1.0, 1.0) / 2.0)  # near 0, exp(x) - 1 loses digits
     return tf.where(tf.abs(x) < 0.5, 2.0 * half / (1.0 - half), tf.exp(x) - 1.0)
 
 
@@ -80,7 +80,7 @@ def _lgamma(node: Any, x: Any) -> Any:
     z = tf.where(reflected, 1.0 - x, x) - 1.0
     series = 0.99999999999980993 + tf.add_n([c / (z + k) for k, c in enumerate(_LANCZOS, 1)])
     t = z + _G + 0.5
-    # (z + 0.5) * log(t) - t loses digits for large z, so both are of t / (g + 0.5)
+    # (z + 0.5) * log(t) - t loses digits for large z, so compute log(t) from t / (g + 0.5)
     log_t = math.log(_G + 0.5) + tf.math.log(1.0 + z / (_G + 0.5))
     upper = 0.5 * math.log(2 * math.pi) + (z + 0.5) * log_t - t + tf.math.log(series)
     down = x - tf.floor(x)
@@ -94,7 +94,7 @@ def _lgamma(node: Any, x: Any) -> Any:
 def _digamma(node: Any, x: Any) -> Any:
     reflected = x < 0.5
     z = tf.where(reflected, 1.0 - x, x)
-    steps = [1.0 / (z + float(k)) for k in range(6)]  # from where the series is exact enough
+    steps = [1.0 / (z + float(k)) for k in range(6)]  # the series is exact enough from z + 6 on
     far = z + 6.0
     square = 1.0 / (far * far)
     tail = square * (1 / 12 - square * (1 / 120 - square / 252))
@@ -177,7 +177,7 @@ def _floor_mod(node: Any, x: Any, y: Any) -> Any:
 
 
 def _floored(x: Any, y: Any) -> Any:
-    """Quotient, rounded down, and remainder; tf2onnx rounds towards zero."""
+    """Return (quotient rounded down, remainder); tf2onnx rounds towards zero."""
     quotient = tf.raw_ops.TruncateDiv(x=x, y=y)
     remainder = x - quotient * y
     if x.dtype.is_unsigned:
@@ -220,7 +220,7 @@ def _equal(node: Any, x: Any, y: Any) -> Any:
     if x.dtype == tf.string:
         raise cannot(
             node,
-            "texts are compared otherwise in ONNX: cut the file behind them, with inputs=, or look "
-            "them up in a table, tf.lookup.StaticHashTable",
+            "ONNX compares strings differently: cut the file after them, with inputs=, or use a "
+            "table, tf.lookup.StaticHashTable",
         )
     return None

@@ -1,4 +1,4 @@
-"""Ops of a GraphDef are replaced by others that compute the same: the rules say by which."""
+"""Replaces ops of a GraphDef by simpler ops that compute the same, as given by rules."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from ...graph.functions import Library, paste
 from ...graph.names import join, split, tensor_name
 from .static import Static
 
-# Given a node and its input tensors, the tensors that stand for its outputs, or one of them if
-# there is one; None to leave the node as it is. It is called in a graph of its own.
+# A rule gets a node and its input tensors, in a separate graph. It returns the tensors that replace
+# the node's outputs (or the one tensor), or None to leave the node as it is.
 Rule = Callable[..., Any]
-_SMALL = 1000  # elements of a constant that a rule may look at
-_ROUNDS = 10  # of replacing what rules have put in
+_SMALL = 1000  # elements: larger constants are placeholders for a rule
+_ROUNDS = 10  # a rule's result may contain ops that have a rule again
 
 
 class Known(NamedTuple):
@@ -31,13 +31,14 @@ class Known(NamedTuple):
 
 
 def in_plain_ops(graph_def: Any, rules: Mapping[str, Rule]) -> Any:
-    """A copy of a GraphDef, with its functions, in which rules have replaced what they know.
+    """Return a copy of a GraphDef, with its functions, in which rules have replaced ops.
 
-    A node that was replaced stays as an Identity, or IdentityN, of what stands for it: all names
-    stay. Constants of up to 1000 elements are constants in the rule's graph too.
+    A replaced node becomes an Identity or IdentityN of the tensors that replace its outputs, so
+    all names stay. Constants of up to 1000 elements are also constants in a rule's graph.
 
     Raises:
-      ConversionError: a rule refuses a node, or what rules put in has no end.
+      Refused: a rule refuses a node.
+      RecursionError: the rules replace without end.
     """
     for _ in range(_ROUNDS):
         library = Library(graph_def.library)
@@ -57,7 +58,7 @@ def in_plain_ops(graph_def: Any, rules: Mapping[str, Rule]) -> Any:
         result.library.function.extend(library.all())
         result.library.gradient.extend(graph_def.library.gradient)
         graph_def = result
-    raise RecursionError("the rules put in again and again what they replace")
+    raise RecursionError("the rules replace each other's results without end")
 
 
 def _own(node: Any) -> Any:
@@ -67,7 +68,7 @@ def _own(node: Any) -> Any:
 
 
 def _replace(body: Body, rules: Mapping[str, Rule], static: Static) -> bool:
-    """Replace nodes in a body; says whether any was."""
+    """Replace nodes in a body; return whether any was replaced."""
     framed, changed = has_frames(body.nodes), False
     for node in list(body.nodes.values()):
         if node.op not in rules:
@@ -82,9 +83,9 @@ def _replace(body: Body, rules: Mapping[str, Rule], static: Static) -> bool:
 
 
 def pasted(body: Body, scope: str, inner: Body, inputs: Sequence[str], framed: bool) -> List[str]:
-    """Copy what was traced into a body; the tensors that it returns."""
+    """Copy a traced function into a body; return the names of its results there."""
     copies, results = paste(body, scope, inner, inputs)
-    if framed and inputs:  # a constant within a loop must know that it is
+    if framed and inputs:  # in a loop, a constant needs a control input from the loop
         for copy in copies.values():
             if not copy.input:
                 copy.input.append(body.pivot(inputs[0]))
@@ -92,7 +93,7 @@ def pasted(body: Body, scope: str, inner: Body, inputs: Sequence[str], framed: b
 
 
 def known_inputs(body: Body, node: Any, static: Static) -> List[Known]:
-    """What is known of a node's inputs."""
+    """Return what is known of a node's inputs."""
     definition: Any = _tf.op_def(node.op)
     dtypes = [dtype for arg in definition.input_arg for dtype in widths(arg, node.attr)]
     found = []
@@ -105,12 +106,12 @@ def known_inputs(body: Body, node: Any, static: Static) -> List[Known]:
 
 
 def output_dtypes(node: Any) -> List[int]:
-    """The dtype of each output of a node."""
+    """Return the DataType number of each output of a node."""
     return [dtype for _, group in output_groups(node, _tf.op_def(node.op)) for dtype in group]
 
 
 def _constant(body: Body, text: str) -> Any:
-    """A small constant, in a function too."""
+    """Return the array of a small constant in a body; None for other nodes."""
     node = body.nodes.get(split(text)[0])
     while node is not None and node.op == "Identity":
         node = body.nodes.get(split(node.input[0])[0])
@@ -123,13 +124,13 @@ def _constant(body: Body, text: str) -> Any:
 
 
 def _placed(name: str, known: Known) -> Any:
-    """A tensor in the rule's graph."""
+    """Return a tensor for an input in the rule's graph; a constant where the value is known."""
     dtype = tf.as_dtype(known.dtype)
     if known.value is not None and None not in known.value.reshape(-1).tolist():
         return tf.constant(known.value, dtype)
     tensor = v1.placeholder(dtype, known.shape, name)
     if known.value is None:
-        return tf.identity(tensor)  # a result may be an argument itself
+        return tf.identity(tensor)  # so that a rule may return its argument
     parts = [tensor[i] if v is None else tf.constant(v, dtype) for i, v in enumerate(known.value)]
     return tf.stack(parts)
 
@@ -137,12 +138,12 @@ def _placed(name: str, known: Known) -> Any:
 def traced(
     function: Callable[..., Any], inputs: Sequence[Known], wanted: Sequence[int]
 ) -> Optional[Body]:
-    """What a function of tensors does, as a function of a graph; None if it returns None.
+    """Trace a Python function of tensors into a Body; return None if the function returns None.
 
     Args:
-      function: is called in a graph of its own.
-      inputs: what it is given.
-      wanted: the dtypes that it must return.
+      function: is called in a separate graph.
+      inputs: what is known of its arguments.
+      wanted: the DataType numbers that it must return.
     """
     args = {f"arg_{number}": known.dtype for number, known in enumerate(inputs)}
     with tf.Graph().as_default() as graph:
@@ -166,7 +167,7 @@ def _argument(name: str, dtype: int) -> Any:
 
 
 def stand_for(node: Any, results: Sequence[str]) -> None:
-    """Make a node hand on the tensors that replace its outputs."""
+    """Turn a node into an Identity or IdentityN of the tensors that replace its outputs."""
     dtypes = output_dtypes(node)
     waits = [text for text in node.input if text[:1] == "^"]
     del node.input[:]

@@ -1,4 +1,4 @@
-"""What ONNX, or tf2onnx, cannot express: named with its node, and with a way out."""
+"""The error for models that ONNX or tf2onnx does not support."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import Any
 
 
 class Refused(Exception):
-    """A node has no place in an ONNX file."""
+    """A node cannot be converted to ONNX."""
 
 
 def cannot(node: Any, why: str) -> Refused:
-    """The error to raise for a node."""
+    """Return the error to raise for a node."""
     return Refused(f"op {node.op}, node {node.name!r}: {why}")

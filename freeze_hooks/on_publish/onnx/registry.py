@@ -1,4 +1,4 @@
-"""How a module lists its rules."""
+"""The table in which a module registers its rules."""
 
 from __future__ import annotations
 

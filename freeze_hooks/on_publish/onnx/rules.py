@@ -1,4 +1,4 @@
-"""All rules: by which plainer ops tf2onnx gets those that it lacks or gets wrong."""
+"""All rules: they replace ops that tf2onnx lacks or converts wrongly by simpler ops."""
 
 from __future__ import annotations
 

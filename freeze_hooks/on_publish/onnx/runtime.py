@@ -1,4 +1,4 @@
-"""ONNX Runtime."""
+"""Runs ONNX files in ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ import numpy as np
 
 
 def is_installed() -> bool:
-    """Whether files can be tried."""
+    """Return whether ONNX Runtime is installed."""
     return importlib.util.find_spec("onnxruntime") is not None
 
 
 class Session:
-    """A file in ONNX Runtime: call it with {input name: array}."""
+    """An ONNX file in ONNX Runtime; call it with {input name: array}."""
 
     def __init__(self, called: Mapping[str, str], content: bytes) -> None:
-        """Load it; `called` has {its name of an output: that in the answers}."""
+        """Load a file's content; `called` is {output name in the file: name in the answers}."""
         ort = importlib.import_module("onnxruntime")
         options = ort.SessionOptions()
-        options.log_severity_level = 4  # errors are raised too
-        options.intra_op_num_threads = 1  # the training has the processors
+        options.log_severity_level = 4  # fatal only: errors are also raised
+        options.intra_op_num_threads = 1  # leaves the processors to the training
         self._session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         self._outputs = [info.name for info in self._session.get_outputs()]
         self._names = [called.get(name, name) for name in self._outputs]
         self._inputs = {info.name: info.type for info in self._session.get_inputs()}
 
     def __call__(self, feeds: Mapping[str, Any]) -> Dict[str, Any]:
-        """Its answers, {output name: array}."""
+        """Run the file, and return {output name: array}."""
         given = {n: _fed(value) for n, value in feeds.items() if n in self._inputs}
         return dict(zip(self._names, self._session.run(self._outputs, given)))
 
@@ -37,6 +37,6 @@ class Session:
 def _fed(value: Any) -> Any:
     if value.dtype.name == "bfloat16":
         return value.astype("float32")
-    if value.dtype == object:  # texts, which ONNX Runtime takes as str
+    if value.dtype == object:  # strings are bytes in TensorFlow, str in ONNX Runtime
         return np.vectorize(lambda text: text.decode(), otypes=[object])(value)
     return value

@@ -1,4 +1,4 @@
-"""Sums over places that occur several times: ONNX's ops leave out all but one of them, or fail."""
+"""Rules for sums over repeated indices: ONNX's own ops keep only one of each index, or fail."""
 
 from __future__ import annotations
 
@@ -49,10 +49,12 @@ def _prod(node: Any, data: Any, ids: Any, count: Any) -> Any:
 
 
 def _flat(node: Any, data: Any, ids: Any, count: Any) -> Tuple[Any, Any, Any]:
-    """Rows of data, the place of each, and the shape of the result with a row more: what has a
-    negative place goes there, since TensorFlow drops it."""
+    """Return (rows of data, [rows, 1] indices, shape of the result with an extra last row).
+
+    Rows with a negative index go into the extra row, since TensorFlow drops them.
+    """
     if ids.shape.rank is None:
-        raise cannot(node, "the rank of its ids is unknown: give it, with tf.ensure_shape")
+        raise cannot(node, "the rank of its ids is unknown: set it with tf.ensure_shape")
     rest = tf.shape(data)[ids.shape.rank :]
     if ids.shape.rank != 1:
         data = tf.reshape(data, tf.concat([[-1], rest], 0))
@@ -94,7 +96,7 @@ def _segments(ids: Any) -> Any:
 
 
 def _sizes(data: Any, ids: Any) -> Any:
-    """How many rows each segment has, to be broadcast over the result."""
+    """Return the number of rows of each segment, in a shape that broadcasts over the result."""
     found = tf.math.unsorted_segment_sum(tf.ones_like(ids, tf.int32), ids, _segments(ids))
     return tf.reshape(found, tf.concat([[-1], tf.ones_like(tf.shape(data)[1:])], 0))
 

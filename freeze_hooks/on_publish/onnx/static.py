@@ -1,4 +1,4 @@
-"""What is known of tensors before a graph runs: shapes, and values that follow from them."""
+"""Finds what is known of tensors before a graph runs: shapes, and values that follow from them."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import tensorflow as tf
 from ... import _tf
 from ..._tf import v1
 
-_MOST_OPS = 64  # that a value is computed by
+_MOST_OPS = 64  # a value that needs more ops is not computed
 _MOST_ELEMENTS = 1000
-# What open sizes are taken to be: what does not depend on them is the same for both.
+# Two values for open sizes: a result that is equal for both does not depend on them.
 _SIZES = (1009, 2003)
 _SHAPES = frozenset(("Shape",))
 
 
 class Static:
-    """Of an imported GraphDef; of nothing, if there is none."""
+    """Answers what is known of a GraphDef's tensors; without a GraphDef, nothing is known."""
 
     def __init__(self, graph_def: Optional[Any]) -> None:
         self._graph = None
@@ -27,13 +27,13 @@ class Static:
                 tf.import_graph_def(graph_def, name="")
 
     def shape(self, tensor: str) -> Any:
-        """The shape of a tensor, as far as it is known."""
+        """Return the shape of a tensor, as far as it is known."""
         return None if self._graph is None else _tf.static_shape(self._graph, tensor)
 
     def value(self, tensor: str) -> Any:
-        """A small tensor's value as an array, whose unknown elements are None; None if all are.
+        """Return a small tensor's value as an array; None if it is unknown.
 
-        A vector of whole numbers alone may be known in part: it is a shape.
+        A vector of whole numbers may be a shape that is known in part: unknown elements are None.
         """
         if self._graph is None:
             return None
@@ -50,7 +50,7 @@ class Static:
         return partly
 
     def _computed(self, tensor: Any, size: int) -> Any:
-        """A tensor's value, where it follows from constants and shapes."""
+        """Return a tensor's value if it follows from constants and shapes, else None."""
         fed = _shapes_above(tensor, size)
         if fed is None:
             return None
@@ -63,9 +63,9 @@ class Static:
 
 
 def _shapes_above(tensor: Any, size: int) -> Optional[Dict[Any, Any]]:
-    """{shape tensor: its value} of all that a tensor is computed from, with `size` for open sizes.
+    """Return {shape tensor: value} for the shapes that a tensor is computed from.
 
-    None if it is computed from anything else than these and constants.
+    Open sizes become `size`. Return None if the tensor needs more than shapes and constants.
     """
     fed: Dict[Any, Any] = {}
     stack: List[Any] = [tensor.op]

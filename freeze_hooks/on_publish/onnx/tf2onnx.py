@@ -1,4 +1,4 @@
-"""The package tf2onnx: imported when it is needed, and called."""
+"""Imports the package tf2onnx when it is needed, and calls it."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _ML = 2  # the version of DOMAIN that has LabelEncoder for all types
 
 
 def import_tf2onnx() -> None:
-    """See that tf2onnx is there.
+    """Import tf2onnx.
 
     Raises:
-      FreezeError: it is not, or cannot be imported beside this TensorFlow.
+      FreezeError: it is missing, or cannot be imported with this TensorFlow.
     """
-    with _unchanged_environment("TF_CPP_MIN_LOG_LEVEL"):  # tf2onnx sets it for good
+    with _unchanged_environment("TF_CPP_MIN_LOG_LEVEL"):  # tf2onnx sets it
         _imported("tf2onnx.convert")
         _imported("onnx.defs")
 
@@ -35,14 +35,14 @@ def made_by_tf2onnx(
     opset: Optional[int],
     optimizers: Optional[Mapping[str, Any]],
 ) -> Any:
-    """A ModelProto of a GraphDef, in which tf2onnx leaves what it cannot convert.
+    """Convert a GraphDef to a ModelProto; nodes that tf2onnx cannot convert stay in it.
 
     Args:
-      graph_def: without variables.
-      inputs: {full tensor name: what it is called in the model}.
-      outputs: the same.
-      opset: the version of ONNX's operators; None takes tf2onnx's choice.
-      optimizers: those to run on the model, by name; None runs all of tf2onnx's.
+      graph_def: a graph without variables.
+      inputs: {full tensor name: name in the model}.
+      outputs: {full tensor name: name in the model}.
+      opset: the version of ONNX's operators; None takes tf2onnx's default.
+      optimizers: tf2onnx's optimizers to run, by name; None runs all.
     """
     loader, tfonnx = _imported("tf2onnx.tf_loader"), _imported("tf2onnx.tfonnx")
     lookups = lookups_in(graph_def)
@@ -68,7 +68,7 @@ def made_by_tf2onnx(
 def _imported(module: str) -> Any:
     try:
         return importlib.import_module(module)
-    except Exception as error:  # an old one fails on a new NumPy in ways of its own
+    except Exception as error:  # an old version fails on a new NumPy with any error
         package = module.split(".")[0]
         raise FreezeError(
             f"to_onnx needs {package}, which cannot be imported ({shortened(error)}): "

@@ -1,4 +1,4 @@
-"""Ops that training leaves in a graph: quantization that is simulated, gradients that are asked."""
+"""Rules for ops of training that a model may keep: simulated quantization, and gradients."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _fake_quant_args(node: Any, x: Any) -> Any:
 
 @RULES.of("FakeQuantWithMinMaxVars", "FakeQuantWithMinMaxVarsPerChannel")
 def _fake_quant(node: Any, x: Any, low: Any, high: Any) -> Any:
-    """The range is moved so that 0 is a level; tf2onnx rounds halves and that level otherwise."""
+    """Move the range so that 0 is a level; tf2onnx rounds halves and this level differently."""
     first = 1.0 if node.attr["narrow_range"].b else 0.0
     last = 2.0 ** node.attr["num_bits"].i - 1.0
     step = (high - low) / (last - first)
@@ -28,7 +28,7 @@ def _fake_quant(node: Any, x: Any, low: Any, high: Any) -> Any:
     return tf.floor((inside - lowest) / step + 0.5) * step + lowest
 
 
-_OF_RESULT: Dict[str, Callable[[Any, Any], Any]] = {  # of what the op gave, and the gradient
+_OF_RESULT: Dict[str, Callable[[Any, Any], Any]] = {  # from the op's result and the gradient
     "SigmoidGrad": lambda y, dy: dy * y * (1.0 - y),
     "TanhGrad": lambda y, dy: dy * (1.0 - y * y),
     "SqrtGrad": lambda y, dy: dy * 0.5 / y,

@@ -127,7 +127,7 @@ FACTORS = [
 ]
 REFUSED = {  # {layer: (input, arguments, what the error names)}
     "Hashing": ("texts", {"num_bins": 5}, "StringToHashBucketFast"),
-    "TextVectorization": ("texts", {"vocabulary": ["a"], "standardize": None}, "texts"),
+    "TextVectorization": ("texts", {"vocabulary": ["a"], "standardize": None}, "strings"),
     "HashedCrossing": ("texts", {"num_bins": 5}, "SparseCross"),
 }
 ELSEWHERE = [

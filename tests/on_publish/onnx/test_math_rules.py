@@ -147,7 +147,7 @@ def test_lookup_tables(tmp_path):
 
 
 def test_texts_are_not_compared(tmp_path):
-    with pytest.raises(fh.ConversionError, match=r"op Equal, node .*texts are compared otherwise"):
+    with pytest.raises(fh.ConversionError, match=r"op Equal, node .*compares strings differently"):
         converted(lambda x: {"y": x == "a"}, {"x": np.array(["a"], object)}, tmp_path)
 
 
