@@ -1,6 +1,6 @@
 """The part `checkpoint`: freezing from the command line, ours against TensorFlow's freeze_graph.
 
-Each turn is a whole process: a bare `import tensorflow`, TensorFlow's tool, ours; they take turns.
+Each turn is a whole process: only `import tensorflow`, TensorFlow's tool, or ours, in rotation.
 """
 
 import functools
@@ -14,7 +14,7 @@ from measure import ENV, MIB, Folder, apart, take_turns
 
 
 def deep(layers):
-    """A chain of small dense layers with batch normalization, 18 nodes to freeze in each."""
+    """Build a chain of small dense layers with batch normalization; each has 18 nodes to freeze."""
     import tensorflow as tf
 
     v1 = tf.compat.v1
@@ -32,8 +32,10 @@ def deep(layers):
 
 
 def lstm(steps):
-    """The large language model of https://arxiv.org/abs/1409.2329, unrolled: two layers of 1,500
-    units, 10,000 words; 19 nodes in each layer and step."""
+    """Build the large language model of https://arxiv.org/abs/1409.2329, unrolled.
+
+    It has two layers of 1,500 units, 10,000 words, and 19 nodes in each layer and step.
+    """
     import tensorflow as tf
 
     v1 = tf.compat.v1
@@ -57,7 +59,7 @@ def lstm(steps):
 
 
 def vgg16():
-    """tf-slim's, for inference at 224 pixels."""
+    """Build tf-slim's VGG-16 for inference at 224 pixels."""
     import tensorflow as tf
     import tf_slim
     from tf_slim.nets import vgg
@@ -69,7 +71,7 @@ def vgg16():
 
 
 def build(name, directory):
-    """In a child process: save a checkpoint of the model, and say what is in it."""
+    """In a child process: save a checkpoint of the model, and return figures of its content."""
     import tensorflow as tf
 
     v1 = tf.compat.v1
@@ -89,7 +91,7 @@ def build(name, directory):
 
 
 def commands(directory):
-    """{peer: command} on one checkpoint."""
+    """Return {peer: command} for one checkpoint."""
     prefix = os.path.join(directory, "model.ckpt")
     flags = [
         "--input_meta_graph=" + prefix + ".meta",
@@ -110,7 +112,7 @@ def commands(directory):
 
 
 def measured(command):
-    """(seconds, peak MiB) of a process."""
+    """Return (seconds, peak MiB) of a process."""
     start = time.perf_counter()
     child = subprocess.Popen(
         command,
@@ -125,7 +127,7 @@ def measured(command):
 
 
 def times(name, rounds, directory):
-    """What one model's checkpoint takes: all seconds and peak MiB of all turns of each peer."""
+    """Return the seconds and peak MiB of each peer's turns on one model's checkpoint."""
     with Folder(directory) as folder:
         about = apart("checkpoint_freeze", "build", name=name, directory=folder.path)
         mib, sizes = {}, []
@@ -147,6 +149,6 @@ def times(name, rounds, directory):
             for peer, command in commands(folder.path).items()
         }
         seconds = take_turns(calls, rounds, between)
-        # Without the first call, which warms the file cache up.
+        # The first call only warms up the file cache.
         memory = {peer: peaks[1:] for peer, peaks in mib.items()}
         return dict(about, seconds=seconds, memory_mib=memory, file_mib=sizes[-1])

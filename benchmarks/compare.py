@@ -1,8 +1,8 @@
-"""Whether a run of run.py is as good as a recorded one: python benchmarks/compare.py RECORDED NEW
+"""Compares a run of run.py with a recorded one: python benchmarks/compare.py RECORDED NEW
 
-Exit status 1, and their names, if ratios got worse by over 25 %, or were not measured anew.
-Ratios, and not seconds, so that the two may come from different machines; it is release work, since
-they scatter on machines that do other things.
+If ratios got over 25 % worse or were not measured again, it prints them and exits with status 1.
+It compares ratios, not seconds, so that the runs may come from different machines. Use it before a
+release: ratios vary on machines with other work.
 """
 
 import json
@@ -12,7 +12,7 @@ WORSE = 1.25
 
 
 def compare(recorded, new):
-    """Lines on what got worse between two dicts of ratios, {name: {"value", "better"}}."""
+    """Return a line for each ratio that got worse; both dicts are {name: {"value", "better"}}."""
     lines = []
     for name, before in recorded.items():
         if name not in new:
@@ -20,7 +20,7 @@ def compare(recorded, new):
             continue
         old, now = before["value"], new[name]["value"]
         lower = before["better"] == "lower"
-        # Figures that are net of something may be below 0, by chance.
+        # A difference of two measurements may be below 0 by chance.
         bound = max(old, old * WORSE) if lower else min(old, old / WORSE)
         if now > bound if lower else now < bound:
             lines.append(f"{name}: {old:.3g} before, {now:.3g} now ({before['better']} is better)")
@@ -28,7 +28,7 @@ def compare(recorded, new):
 
 
 def main(recorded, new):
-    """Prints what got worse; returns the exit status."""
+    """Print the ratios that got worse, and return the exit status."""
     loaded = []
     for path in (recorded, new):
         with open(path) as file:

@@ -1,10 +1,10 @@
-"""Which programs run the files, and how far they are from the live model: README.md.
+"""Measures how other programs run the files, against the live model: the table in README.md.
 
-    python benchmarks/consumers.py                # all models: the table in README.md
-    python benchmarks/consumers.py --only digits  # one of them, printed
+    python benchmarks/consumers.py                # all models: writes the table in README.md
+    python benchmarks/consumers.py --only digits  # one model: prints its row
 
-Needs the extras `tensorflow`, `slim`, `consumers` and `test`, make and a C compiler. Differences
-are the greatest of the outputs, as parts of the range of the live model's outputs.
+Needs the extras `tensorflow`, `slim`, `consumers` and `test`, make and a C compiler. A difference
+is the largest one of the outputs, relative to the range of the live model's outputs.
 """
 
 import argparse
@@ -21,7 +21,7 @@ BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
 
 
 def cell(program, case, directory, notes):
-    """A difference, or the number of the note with what the program says."""
+    """Return a difference, or the number of the note with the program's error."""
     from consumers import difference, quoted
 
     try:
@@ -34,7 +34,7 @@ def cell(program, case, directory, notes):
 
 
 def measured(models):
-    """The table as Markdown lines, printed as they come."""
+    """Return the table as Markdown lines, and print each row when it is measured."""
     from consumers import NAMES, programs
 
     rows, notes = [], []

@@ -1,10 +1,10 @@
-"""What freezing costs where several processes train: python benchmarks/distributed.py
+"""The cost of freezing when several processes train: python benchmarks/distributed.py
 
-1. Two parameter servers and two workers on this machine, and an embedding of 210 MB over both
+1. Two parameter servers and two workers on this machine, with an embedding of 210 MB over both
    servers: how long the chief waits for a checkpoint (which the servers write), and for its frozen
-   file, with the values from the checkpoint's files ("auto" there) and from the session ("live").
-2. Two workers under MultiWorkerMirroredStrategy, and MobileNetV2 of Keras 2: what FreezeCallback
-   adds to the end of an epoch on the chief, and what saving the weights does.
+   file, with values from the checkpoint's files ("auto") or from the session ("live").
+2. Two workers under MultiWorkerMirroredStrategy, with MobileNetV2 of Keras 2: the time that
+   FreezeCallback, or save_weights, adds to the end of an epoch on the chief.
 """
 
 import json
@@ -17,7 +17,7 @@ import tempfile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path[:0] = [ROOT, os.path.join(ROOT, "tests", "support")]
-SAVES = 8  # the first of each is not counted
+SAVES = 8  # the first one is not counted
 
 
 def servers(values):
@@ -41,7 +41,7 @@ def servers(values):
 
 
 def worker(directory):
-    """Run by `workers` as each worker."""
+    """Train as one worker, in a process that `workers` starts."""
     import time
 
     import numpy as np
@@ -60,7 +60,7 @@ def worker(directory):
     freeze = fh.FreezeCallback(os.path.join(directory, "model.pb"), strict=True)
 
     class Measure(keras.callbacks.Callback):
-        """Drives the callback itself, so as to know what it takes."""
+        """Calls FreezeCallback and times it."""
 
         def on_train_begin(self, logs=None):
             freeze.set_model(self.model)

@@ -1,4 +1,4 @@
-"""The figures of run.py's numbers."""
+"""Draws the figures of run.py's numbers."""
 
 import os
 
@@ -28,7 +28,7 @@ STAGES = ["read", "check for NaN", "hash", "write", "reserve", "fsync"]
 
 
 def draw(numbers, directory):
-    """Draws what was measured; {part: [(file, title)]}."""
+    """Draw each measured part, and return {part: [(file, title)]}."""
     made = {}
     for part, (title, fill) in FIGURES.items():
         if part not in numbers:
@@ -53,7 +53,7 @@ def _pyplot():
 
 
 def _bars(axes, models, peers):
-    """Groups of bars, one a model, from the fastest to the slowest call with the median's top."""
+    """Draw a group of bars for each model: the median, with error bars from fastest to slowest."""
     width = 0.85 / len(peers)
     for place, (peer, label) in enumerate(peers.items()):
         results = [(i, r) for i, r in enumerate(models.values()) if peer in r["seconds"]]
@@ -75,7 +75,7 @@ def _errors(results, peer):
 
 
 def _lines(axes, results, peers, along):
-    """A line for each peer over `along(result)`, both on logarithmic scales."""
+    """Draw a line for each peer over `along(result)`, on logarithmic scales."""
     results = sorted(results, key=along)
     for peer, label in peers.items():
         x = [along(result) for result in results]

@@ -1,9 +1,9 @@
 """The part `keras`: a frozen file at a save of Keras's fit, against TensorFlow's v2 route, Keras's
 own formats and a raw write of the same bytes.
 
-Needs Keras 3 on TensorFlow; with orbax-checkpoint (and jax) installed, OrbaxCheckpoint is measured
-too. Every model runs in processes of its own: one for the times, in which the peers take turns, and
-one for each peer's memory.
+Needs Keras 3 on TensorFlow. If orbax-checkpoint (and jax) is installed, OrbaxCheckpoint is measured
+too. Every model runs in separate processes: one for the times, in which the peers take turns, and
+one for the memory of each peer.
 """
 
 import importlib.util
@@ -18,7 +18,7 @@ import freeze_hooks as fh
 
 
 def digits():
-    """A conv net with batch norm for images of 8 x 8."""
+    """Build a conv net with batch norm for images of 8 x 8."""
     layers = keras.layers
     stack = [layers.Input((8, 8, 1))]
     for filters in (32, 64):
@@ -28,22 +28,22 @@ def digits():
 
 
 def mobilenet_v2():
-    """262 variables, 14 MB."""
+    """Build MobileNetV2: 262 variables, 14 MB."""
     return keras.applications.MobileNetV2(weights=None), (1, 224, 224, 3)
 
 
 def resnet50():
-    """320 variables, 103 MB."""
+    """Build ResNet50: 320 variables, 103 MB."""
     return keras.applications.ResNet50(weights=None), (1, 224, 224, 3)
 
 
 def vgg16():
-    """32 variables, 553 MB."""
+    """Build VGG16: 32 variables, 553 MB."""
     return keras.applications.VGG16(weights=None), (1, 224, 224, 3)
 
 
 def embedding():
-    """One matrix of 1 GB, for which the v2 route takes 10 GB of memory."""
+    """Build a model with one matrix of 1 GB, for which the v2 route takes 10 GB of memory."""
     ids = keras.Input((8,), dtype="int32", name="ids")
     mean = keras.layers.GlobalAveragePooling1D()(keras.layers.Embedding(1 << 20, 256)(ids))
     return keras.Model(ids, keras.layers.Dense(8, activation="softmax")(mean)), (4, 8)
@@ -53,7 +53,7 @@ MODELS = {make.__name__: make for make in (digits, mobilenet_v2, resnet50, vgg16
 
 
 class Training:
-    """A model that trains, and the ways to write it: each returns its wall seconds."""
+    """A model in training, with all ways to write it; each returns its wall seconds."""
 
     def __init__(self, name, directory):
         self.folder = Folder(directory)
@@ -85,21 +85,21 @@ class Training:
         callback.on_epoch_begin(0)
 
     def train(self):
-        """One step."""
+        """Train one step."""
         self.model.train_on_batch(self.x, self.y)
 
     def clean(self):
-        """Deletes what was written and waits until the disk is at rest."""
+        """Delete the written files, and wait until the disk is idle."""
         self.background.artifacts  # noqa: B018  waits for its thread
         self.folder.clean()
 
     def prepare(self):
-        """What comes before each turn: a disk at rest, and a step of training."""
+        """Prepare a turn: make the disk idle, and train a step."""
         self.clean()
         self.train()
 
     def peers(self):
-        """{name: function that writes the model and returns its seconds}."""
+        """Return {name: function that writes the model and returns its seconds}."""
         calls = {
             "freeze": self.freeze,
             "stall": self.stall,
@@ -113,17 +113,17 @@ class Training:
         return calls
 
     def freeze(self):
-        """A save of FreezeCallback in the foreground."""
+        """Save with FreezeCallback in the foreground."""
         seconds = timed(lambda: self.foreground.on_epoch_end(0, {}))
         self.size = os.path.getsize(self.folder.file("f.pb"))
         return seconds
 
     def stall(self):
-        """How long a save of FreezeCallback in the background keeps training waiting."""
+        """Return the time that training waits for a save of FreezeCallback in the background."""
         return timed(lambda: self.background.on_epoch_end(0, {}))
 
     def train_meanwhile(self):
-        """A save in the background while training goes on; for its memory."""
+        """Save in the background while training continues, to measure the memory."""
         self.stall()
         for _ in range(3):
             self.train()
@@ -144,15 +144,15 @@ class Training:
         return timed(convert)
 
     def export(self):
-        """model.export: a SavedModel."""
+        """Call model.export, which writes a SavedModel."""
         return self._synced(lambda: self.model.export(self.folder.file("saved"), verbose=False))
 
     def keras_format(self):
-        """model.save: Keras's own format, with the optimizer."""
+        """Call model.save, which writes Keras's own format, with the optimizer."""
         return self._synced(lambda: self.model.save(self.folder.file("m.keras")))
 
     def orbax_checkpoint(self):
-        """OrbaxCheckpoint, until it is on disk."""
+        """Save with OrbaxCheckpoint, and wait until the files are on disk."""
         callback = keras.callbacks.OrbaxCheckpoint(
             self.folder.file("orbax"), save_on_background=False
         )
@@ -170,7 +170,7 @@ class Training:
 
 
 def times(name, rounds, directory):
-    """In a child process: all peers' seconds for one model."""
+    """In a child process: return all peers' seconds for one model."""
     with Training(name, directory) as training:
         return {
             "variables": len(training.model.weights),
@@ -181,7 +181,7 @@ def times(name, rounds, directory):
 
 
 def memory_of(name, peer, directory):
-    """In a child process: MiB above training that a peer takes."""
+    """In a child process: return the MiB that a peer takes above training."""
     with Training(name, directory) as training:
         call = dict(training.peers(), background=training.train_meanwhile)[peer]
         found = []

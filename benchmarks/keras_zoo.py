@@ -1,10 +1,10 @@
-"""Every Keras model of the zoo, frozen and run elsewhere: time, size, and how far the file is off.
+"""Freezes every Keras model of tests/support/keras_zoo.py: time, size and difference.
 
     python benchmarks/keras_zoo.py                    # all: results/keras_zoo.json and .md
-    python benchmarks/keras_zoo.py --only mobilenet   # one model, printed
-    python benchmarks/keras_zoo.py --keras tf_keras   # another Keras; printed
+    python benchmarks/keras_zoo.py --only mobilenet   # prints one model
+    python benchmarks/keras_zoo.py --keras tf_keras   # prints, for another Keras
 
-Each model runs in a process of its own, and its file in another one without freeze_hooks.
+Each model runs in a separate process, and its file in a further one without freeze_hooks.
 """
 
 import argparse
@@ -33,11 +33,11 @@ COLUMNS = (
     ("outputs", "outputs"),
     ("findings", "findings"),
 )
-TOLERANCE = 1e-5  # of an output's scale
+TOLERANCE = 1e-5  # relative to an output's scale
 
 
 def run(keras, name):
-    """The row of one model."""
+    """Measure one model, and return its row."""
     import keras_zoo
     from clean import CleanProcess
 
@@ -74,7 +74,7 @@ def run(keras, name):
 
 
 def child(args, name):
-    """The row of one model, from a process of its own."""
+    """Measure one model in a separate process, and return its row."""
     command = [sys.executable, __file__, "--keras", args.keras, "--only", name, "--json"]
     done = subprocess.run(command, capture_output=True)
     lines = done.stdout.decode().strip().splitlines()
@@ -84,7 +84,7 @@ def child(args, name):
 
 
 def cells(row):
-    """A row of the table, as Markdown."""
+    """Return a row of the table as Markdown."""
     if "error" in row:
         return f"| {row['model']} | {row['error']} |" + " |" * (len(COLUMNS) - 2)
     texts = []
@@ -97,13 +97,13 @@ def cells(row):
 
 
 def table(rows):
-    """All rows as a Markdown table."""
+    """Return all rows as a Markdown table."""
     head = "| " + " | ".join(title for _, title in COLUMNS) + " |"
     return "\n".join([head, "|---" * len(COLUMNS) + "|"] + [cells(row) for row in rows])
 
 
 def main():
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

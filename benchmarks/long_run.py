@@ -1,7 +1,7 @@
-"""Whether anything grows over 2,000 saves in one process: python benchmarks/long_run.py [SAVES]
+"""Shows whether anything grows over 2,000 saves in one process: benchmarks/long_run.py [SAVES]
 
-A hook that writes at each step of a training session, and a callback at each epoch of `fit`, in the
-background: memory, threads, open files and the graph's nodes after each quarter of the saves.
+A hook writes at each step of a training session, and a callback writes in the background at each
+epoch of `fit`. Prints memory, threads, open files and graph nodes after each quarter of the saves.
 """
 
 import os
@@ -22,7 +22,7 @@ v1 = tf.compat.v1
 
 
 def census(nodes):
-    """(resident MB, threads, open files, nodes) of this process."""
+    """Return (resident MB, threads, open files, nodes) of this process."""
     process = psutil.Process()
     return process.memory_info().rss / 1e6, process.num_threads(), process.num_fds(), nodes
 
@@ -46,7 +46,7 @@ def callback(saves, directory):
     class Count(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
             if (epoch + 1) % (saves // 4) == 0:
-                freeze.artifacts  # waits for what is being written  # noqa: B018
+                freeze.artifacts  # waits for the current write  # noqa: B018
                 found.append(census(0))
 
     path = os.path.join(directory, "{epoch}.pb")

@@ -1,11 +1,11 @@
-"""What a benchmark has run on."""
+"""Describes the machine of a benchmark."""
 
 import os
 import platform
 
 
 def described(directory):
-    """The machine in a sentence: processor, memory, file system, versions."""
+    """Return a sentence on the machine: processor, memory, file system, versions."""
     import keras
     import tensorflow as tf
 
@@ -24,7 +24,7 @@ def described(directory):
 
 
 def _file_system(directory):
-    """The type of the file system that holds `directory`."""
+    """Return the type of the file system that holds `directory`."""
     path, best = os.path.realpath(directory) + "/", ("", "unknown file system")
     with open("/proc/mounts") as file:
         for line in file:

@@ -1,4 +1,4 @@
-"""What all parts of the benchmark measure with; nothing of it needs TensorFlow."""
+"""Functions with which all parts of the benchmark measure; they do not need TensorFlow."""
 
 import ctypes
 import gc
@@ -13,7 +13,7 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 MIB = 1 << 20
 BLOCK = 8 * MIB
-# A peer whose call takes longer than SLOW seconds has fewer turns; the tables tell how many.
+# A peer with calls of over SLOW seconds gets fewer turns; the tables give the number.
 SLOW, SLOW_TURNS = 20, 2
 ENV = {
     "TF_CPP_MIN_LOG_LEVEL": "3",
@@ -24,12 +24,12 @@ ENV = {
 
 
 def take_turns(calls, rounds, between):
-    """Seconds of each peer, {name: {"first": seconds, "later": [seconds]}}.
+    """Return the seconds of each peer, {name: {"first": seconds, "later": [seconds]}}.
 
     Args:
-      calls: {name: function that returns its seconds}. Their order rotates from round to round.
-      rounds: calls of each after its first.
-      between: called before each, to put the disk at rest.
+      calls: {name: function that returns its seconds}. The order rotates with each round.
+      rounds: number of calls of each function after its first.
+      between: called before each call, to make the disk idle.
     """
     names, found = list(calls), {name: [] for name in calls}
     for turn in range(rounds + 1):
@@ -43,7 +43,7 @@ def take_turns(calls, rounds, between):
 
 
 def apart(module, function, **arguments):
-    """`module.function(**arguments)` in a process of its own; all of it as JSON."""
+    """Call `module.function(**arguments)` in a separate process; arguments and result are JSON."""
     with tempfile.NamedTemporaryFile(suffix=".json") as out:
         command = [sys.executable, os.path.abspath(__file__), module, function]
         command += [json.dumps(arguments), out.name]
@@ -52,7 +52,7 @@ def apart(module, function, **arguments):
 
 
 class Folder:
-    """A directory for what is measured, which is emptied before each turn."""
+    """A directory for the written files, which is emptied before each turn."""
 
     def __init__(self, parent):
         self.path = tempfile.mkdtemp(dir=parent)
@@ -64,11 +64,11 @@ class Folder:
         shutil.rmtree(self.path, ignore_errors=True)
 
     def file(self, name):
-        """The path of a file in it."""
+        """Return the path of a file in it."""
         return os.path.join(self.path, name)
 
     def clean(self):
-        """Deletes what was written and waits until the disk is at rest."""
+        """Delete the written files, and wait until the disk is idle."""
         for name in os.listdir(self.path):
             path = self.file(name)
             shutil.rmtree(path) if os.path.isdir(path) else os.remove(path)
@@ -76,27 +76,27 @@ class Folder:
         os.sync()
 
     def sync(self):
-        """Waits until all its files are on disk."""
+        """Wait until all its files are on disk."""
         for folder, _, names in os.walk(self.path):
             for name in names:
                 with open(os.path.join(folder, name), "rb") as file:
                     os.fsync(file.fileno())
 
     def raw(self, size):
-        """Seconds that `size` bytes take, in blocks of 8 MiB from one buffer."""
+        """Write `size` bytes in blocks of 8 MiB from one buffer, and return the seconds."""
         pieces = blocks(size)
         return timed(lambda: write(self.file("raw"), pieces))
 
 
 def blocks(size):
-    """`size` bytes, in blocks of 8 MiB from one buffer."""
+    """Return `size` bytes, as blocks of 8 MiB of one buffer."""
     block = memoryview(os.urandom(BLOCK))
     whole, rest = divmod(size, BLOCK)
     return [block] * whole + [block[:rest]]
 
 
 def write(path, pieces):
-    """Puts buffers on disk as they are."""
+    """Write buffers to a file, and sync it to disk."""
     with open(path, "wb", buffering=0) as file:
         for piece in pieces:
             view = memoryview(piece)
@@ -106,14 +106,14 @@ def write(path, pieces):
 
 
 def timed(call):
-    """Wall seconds of `call()`."""
+    """Return the wall seconds of `call()`."""
     start = time.perf_counter()
     call()
     return time.perf_counter() - start
 
 
 def memory(field):
-    """VmRSS or VmHWM of this process, MiB."""
+    """Return VmRSS or VmHWM of this process, in MiB."""
     with open("/proc/self/status") as status:
         for line in status:
             if line.startswith(field + ":"):
@@ -122,11 +122,11 @@ def memory(field):
 
 
 def peak(call):
-    """How far `call()` takes resident memory above where it stood, MiB."""
+    """Return the peak growth of resident memory during `call()`, in MiB."""
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
     with open("/proc/self/clear_refs", "w") as file:
-        file.write("5")  # the high-water mark starts again at the present value
+        file.write("5")  # resets the high-water mark to the current value
     before = memory("VmRSS")
     call()
     return memory("VmHWM") - before

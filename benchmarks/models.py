@@ -1,7 +1,7 @@
-"""Training graphs for the sessions that are measured, with gradients and an optimizer.
+"""Training graphs for the measured sessions, with gradients and an optimizer.
 
-A model trains for a single step, so that its variables are in the state training leaves them in
-(a sparse lookup, for one, changes how TensorFlow reads the variable from then on).
+A model trains for a single step, so that its variables are in the same state as in training (for
+example, after a sparse lookup TensorFlow reads the variable in another way).
 """
 
 import re
@@ -30,7 +30,7 @@ def _loss(logits, labels):
 
 
 def _model(loss, optimizer, feed, inputs, about):
-    """Adds the train step to the default graph; batch-norm updates run with it."""
+    """Add the train step to the default graph; batch-norm updates run with it."""
     step = v1.train.get_or_create_global_step()
     with tf.control_dependencies(v1.get_collection(v1.GraphKeys.UPDATE_OPS)):
         train_op = optimizer.minimize(loss, global_step=step)
@@ -38,7 +38,7 @@ def _model(loss, optimizer, feed, inputs, about):
 
 
 def vgg16():
-    """tf-slim VGG-16, 138 million parameters; dropout in the training pass, none in the saved."""
+    """Build tf-slim VGG-16, 138 million parameters; only the training pass has dropout."""
     from tf_slim.nets import vgg
 
     images, labels, data = _images(224)
@@ -56,7 +56,7 @@ def vgg16():
 
 
 def embedding(megabytes, width=64, classes=16):
-    """One matrix of so many MB, looked up sparsely, mean pooled, a dense layer and a softmax."""
+    """Build an embedding of so many MB: sparse lookup, mean pooling, a dense layer, a softmax."""
     rows = megabytes * 10**6 // (4 * width)
     ids = v1.placeholder(tf.int64, [None, 32], name="ids")
     labels = v1.placeholder(tf.int64, [None], name="labels")
@@ -79,12 +79,12 @@ def embedding(megabytes, width=64, classes=16):
 
 
 def _slim_norm():
-    """Arguments of slim's batch norm, as its nets use it."""
+    """Return the arguments of slim's batch norm, as slim's nets use them."""
     return {
         "decay": 0.997,
         "epsilon": 1e-5,
         "scale": True,
-        # A list, where slim has the bare name: only then does its batch norm do without Keras.
+        # Slim's nets pass only the name. With a list, slim's batch norm does not need Keras.
         "updates_collections": [v1.GraphKeys.UPDATE_OPS],
     }
 
@@ -93,13 +93,13 @@ def _slim_layers():
     import tf_slim as slim
     from tf_slim.layers import utils
 
-    if not hasattr(utils.ops, "Tensor"):  # where tf-slim 1.1.0 looks; newer TensorFlow has moved it
+    if not hasattr(utils.ops, "Tensor"):  # tf-slim 1.1.0 reads it here; newer TensorFlow moved it
         utils.ops.Tensor = tf.Tensor
     return slim
 
 
 def resnet50():
-    """tf-slim ResNet-v1-50, batch norm, weight decay, momentum."""
+    """Build tf-slim ResNet-v1-50 with batch norm, weight decay, momentum."""
     slim = _slim_layers()
     from tf_slim.nets import resnet_v1
 
@@ -123,7 +123,7 @@ def resnet50():
 
 
 def _mobilenet_v2(slim, net, is_training, reuse=None):
-    """Sandler et al. 2018, table 2; slim has none of its own."""
+    """Build MobileNetV2 as in Sandler et al. 2018, table 2; slim itself has no such net."""
     blocks = [(1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2)]
     blocks += [(6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1)]
     with v1.variable_scope("mobilenet_v2", reuse=reuse), slim.arg_scope(
@@ -149,7 +149,7 @@ def _mobilenet_v2(slim, net, is_training, reuse=None):
 
 
 def mobilenet_v2():
-    """MobileNetV2 of slim's layers, batch norm, momentum: many small variables."""
+    """Build MobileNetV2 of slim's layers with batch norm, momentum: many small variables."""
     slim = _slim_layers()
     images, labels, data = _images(224)
     logits = _mobilenet_v2(slim, images, True)
@@ -164,7 +164,7 @@ def mobilenet_v2():
 
 
 def convnet(size, batch, filters):
-    """(logits, labels, images to feed) of two convolutions and a dense layer, in training."""
+    """Build convolutions and a dense layer; return (logits, labels, images to feed)."""
     x = v1.placeholder(tf.float32, [None, size, size, 1], name="x")
     labels = v1.placeholder(tf.int64, [None], name="labels")
     net = x
@@ -180,7 +180,7 @@ def convnet(size, batch, filters):
 
 
 def digits():
-    """A conv net for images of 8 x 8, with Adam."""
+    """Build a conv net for images of 8 x 8, with Adam."""
     logits, labels, data = convnet(8, 32, [32, 64])
     return _model(
         _loss(logits, labels),
@@ -192,7 +192,7 @@ def digits():
 
 
 def nodes(count, layers=25, width=1024):
-    """The same 100 MB of weights in so many nodes, half of which are in the saved file."""
+    """Build a net of 100 MB with `count` nodes; half of them are in the saved file."""
     between = max(1, round((count - 558) / (2 * layers)))  # a tanh and its gradient
     x = v1.placeholder(tf.float32, [None, width], name="x")
     labels = v1.placeholder(tf.int64, [None], name="labels")
@@ -214,7 +214,7 @@ def nodes(count, layers=25, width=1024):
 
 
 def rnn(steps, width=256, inputs=64):
-    """An unrolled recurrent net whose cell is a tf.function, called at each step."""
+    """Build an unrolled recurrent net that calls its cell, a tf.function, at each step."""
     x = v1.placeholder(tf.float32, [None, steps, inputs], name="x")
     labels = v1.placeholder(tf.int64, [None], name="labels")
     kernel = v1.get_variable("kernel", [inputs + width, width], use_resource=True)
@@ -240,12 +240,12 @@ def rnn(steps, width=256, inputs=64):
 
 
 MODELS = {make.__name__: make for make in (digits, mobilenet_v2, resnet50, vgg16)}
-# Called by a name with a number, such as "nodes_20k" or "embedding_1900".
+# Selected by a name with a number, such as "nodes_20k" or "embedding_1900".
 FAMILIES = {make.__name__: make for make in (embedding, nodes, rnn)}
 
 
 def build(name):
-    """Builds the model called `name` in a graph of its own."""
+    """Build the model called `name` in a new graph."""
     with tf.Graph().as_default():
         v1.set_random_seed(1)
         if name in MODELS:

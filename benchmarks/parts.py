@@ -1,7 +1,7 @@
-"""The parts of the benchmark: of which models, and in which processes.
+"""The parts of the benchmark, with their models and processes.
 
-Nothing of it needs TensorFlow: a process counts its parent's memory as its own until it has begun
-(ru_maxrss), so that the parent must be small.
+This module does not import TensorFlow: ru_maxrss of a new process includes its parent's memory
+until it has started, so that the parent must be small.
 """
 
 import functools
@@ -10,21 +10,21 @@ from collections import namedtuple
 import checkpoint_freeze
 from measure import apart
 
-MEMORY_FROM = 50  # MiB: below, all peers' memory is little, and its measurement takes long
+MEMORY_FROM = 50  # MiB: smaller files need little memory, and measuring it takes long
 Part = namedtuple("Part", "run models quick")
-Part.__doc__ = """One part: run(name, options) gives a model's numbers as JSON; which models by
-default, and which to see whether it runs."""
+Part.__doc__ = """One part: run(name, options) returns a model's numbers as JSON; `models` are the
+default models, `quick` those for a short trial."""
 
 
 def _once(module, name, options, **more):
-    """The numbers of one process."""
+    """Return the numbers of one process."""
     more.update(name=name, rounds=options.rounds, directory=options.dir)
     return apart(module, "times", **more)
 
 
 def _with_memory(module, peers, name, options):
-    """The same, and for large files each peer's memory, in processes of their own: what one leaves
-    behind would hide what the next takes."""
+    """Return the same, and for large files each peer's memory. Each peer has a separate process:
+    memory that one peer leaves would hide the memory of the next."""
     result = _once(module, name, options)
     if options.quick or result["file_mib"] >= MEMORY_FROM:
         result["memory_mib"] = {
@@ -35,7 +35,7 @@ def _with_memory(module, peers, name, options):
 
 
 def _scaling(name, options):
-    """One matrix of so many MB, unless the part `session` has measured it in this run."""
+    """Measure one matrix, unless the part `session` has measured it in this run."""
     if name in options.measured:
         return options.measured[name]
     return _once("session_freeze", name, options, only=["freeze", "saver", "converter", "raw"])

@@ -1,7 +1,7 @@
-"""The part `plan`: what the number of nodes costs, with the same 100 MB of weights.
+"""The part `plan`: the cost of the number of nodes, with the same 100 MB of weights.
 
 The plan of a training graph (FreezeHook.begin, before the graph is finalized) takes turns with the
-least that TensorFlow does for the same: `as_graph_def` and `extract_sub_graph`. Then the graph
+minimum that TensorFlow needs for it: `as_graph_def` and `extract_sub_graph`. Then the graph
 trains, and saves take turns with a raw write.
 """
 
@@ -11,7 +11,7 @@ from session_freeze import Hook, Session, pruned, v1
 
 
 def times(name, rounds, directory):
-    """In a child process: seconds of plan, prune, save and raw write."""
+    """In a child process: return the seconds of plan, prune, save and raw write."""
     v1.logging.set_verbosity(v1.logging.ERROR)
     model = models.build(name)
 

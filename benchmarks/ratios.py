@@ -1,4 +1,4 @@
-"""From the numbers of run.py to ratios, and what they shall be; nothing of it needs TensorFlow."""
+"""Computes ratios from the numbers of run.py, and their targets; does not need TensorFlow."""
 
 import statistics
 
@@ -6,22 +6,22 @@ BIG = 470  # MiB: what "from half a gigabyte on" means
 
 
 def later(result, peer):
-    """Median seconds of a peer's later calls."""
+    """Return the median seconds of a peer's later calls."""
     return statistics.median(result["seconds"][peer]["later"])
 
 
 def median(result, peer, to):
-    """Ratio of two peers' medians."""
+    """Return the ratio of two peers' medians."""
     return later(result, peer) / later(result, to)
 
 
 def entry(value, better, target=None):
-    """A ratio: whether "lower" or "higher" is better, and the target, if it has one."""
+    """Return a ratio with its better direction ("lower" or "higher") and its target or None."""
     return {"value": value, "better": better, "target": target}
 
 
 def holds(ratio):
-    """Whether a ratio is what it shall be; None without a target."""
+    """Return whether a ratio meets its target; None without a target."""
     if ratio["target"] is None:
         return None
     if ratio["better"] == "lower":
@@ -30,7 +30,7 @@ def holds(ratio):
 
 
 def ratios(numbers):
-    """{name: entry} of all that was measured."""
+    """Return {name: entry} of all measured parts."""
     found = {}
     for part, of_part in PARTS.items():
         if part in numbers:
@@ -153,7 +153,7 @@ def _scaling(models):
 
 
 def shares_of(result):
-    """{stage: median of its part of a save}."""
+    """Return {stage: median of its share of a save}."""
     saves = result["saves"]
     stages = {stage for save in saves for stage in save if stage != "save"}
     return {
@@ -181,7 +181,7 @@ def _throughput(models):
     found = {}
     for name, result in models.items():
         peers = [peer for peer in ("freeze", "background") if peer in result["seconds"]]
-        for peer in peers:  # the target is for the best that there is
+        for peer in peers:  # the target applies to the best peer
             found[f"{name}, a step with checkpoints and {peer} / with checkpoints"] = entry(
                 median(result, peer, "checkpoint"), "lower", 1.02 if peer == peers[-1] else None
             )

@@ -1,4 +1,4 @@
-"""From the numbers of run.py to tables, figures and the README."""
+"""Makes tables, figures and the README's sections from the numbers of run.py."""
 
 import json
 import os
@@ -31,19 +31,19 @@ NAMES = {
 
 
 def table(heads, rows):
-    """A Markdown table; its first column is text, the others are numbers."""
+    """Return a Markdown table; its first column is text, the others are numbers."""
     lines = ["| " + " | ".join(heads) + " |", "|---|" + "--:|" * (len(heads) - 1)]
     return "\n".join(lines + ["| " + " | ".join(map(str, row)) + " |" for row in rows])
 
 
 def spread(times, scale=1.0):
-    """The median, with the fastest and the slowest."""
+    """Return the median, with the fastest and the slowest, as text."""
     least, middle, most = (f"{take(times) * scale:.3g}" for take in (min, statistics.median, max))
     return f"{middle} ({least}..{most})"
 
 
 def cells(result, peers, rounds):
-    """What each peer takes, with the number of its turns where it had fewer."""
+    """Return a cell with each peer's seconds, and the number of its turns if it had fewer."""
     found = []
     for peer in peers:
         if peer not in result["seconds"]:
@@ -55,18 +55,18 @@ def cells(result, peers, rounds):
 
 
 def with_memory(numbers):
-    """(name, result) of those models whose memory was measured."""
+    """Return (name, result) of the models with measured memory."""
     return [item for item in numbers["models"].items() if "memory_mib" in item[1]]
 
 
 def measured(numbers, order):
-    """Those peers that any model has, in an order."""
+    """Return the peers of `order` that at least one model has."""
     every = set().union(*(result["seconds"] for result in numbers["models"].values()))
     return [peer for peer in order if peer in every]
 
 
 def seconds_of(numbers, order, more, heads):
-    """A table of seconds; `more(result)` gives the cells under `heads`, before them."""
+    """Return a table of seconds; `more(result)` gives the cells of the first columns, `heads`."""
     peers = measured(numbers, order)
     rows = [
         [name, f"{result['file_mib']:.3g}", *more(result)] + cells(result, peers, numbers["rounds"])
@@ -208,7 +208,7 @@ PARTS = {
 
 
 def targets(numbers):
-    """The ratios that have a target, each with its number and whether it holds."""
+    """Return a table of the ratios with targets: the measured value, and whether it holds."""
     rows = []
     for name, ratio in numbers["ratios"].items():
         if ratio["target"] is not None:
@@ -219,7 +219,7 @@ def targets(numbers):
 
 
 def section(part, numbers):
-    """One part as Markdown paragraphs."""
+    """Return one part as Markdown paragraphs."""
     rounds = f"{numbers['rounds']} later calls of each"
     if part == "throughput":
         rounds = f"{2 * numbers['rounds']} later blocks of each"
@@ -232,14 +232,14 @@ def section(part, numbers):
 
 
 def text(numbers):
-    """All of it as Markdown."""
+    """Return all parts and targets as Markdown."""
     parts = [part for part in PARTS if part in numbers and numbers[part]["models"]]
     paragraphs = [line for part in parts for line in [f"## {part}", *section(part, numbers[part])]]
     return "\n\n".join([*paragraphs, "## targets", targets(numbers)])
 
 
 def publish(numbers, out, readme):
-    """Writes the JSON and, beside it, the figures; with `readme` also README.md's sections."""
+    """Write the JSON and, beside it, the figures; with `readme` also README.md's sections."""
     done = {part: found for part, found in numbers.items() if part in PARTS and found["models"]}
     numbers["ratios"] = ratios(done)
     with open(out, "w") as file:
@@ -253,7 +253,7 @@ def publish(numbers, out, readme):
 
 
 def replace_section(name, paragraphs):
-    """Puts Markdown in place of what README.md has between two markers."""
+    """Replace the text between two markers of README.md."""
     readme = os.path.join(HERE, "README.md")
     begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
     with open(readme) as file:

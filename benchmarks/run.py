@@ -1,11 +1,11 @@
-"""What freeze_hooks costs, beside all that TensorFlow and Keras have for the same.
+"""Measures the cost of freeze_hooks, beside TensorFlow's and Keras's own tools.
 
     python benchmarks/run.py                                   # all: results/all.json, README.md
     python benchmarks/run.py --only plan,scaling               # some parts; the others stay
-    python benchmarks/run.py --quick --out /tmp/quick/all.json # whether it runs; proves nothing
+    python benchmarks/run.py --quick --out /tmp/quick/all.json # tests only that it runs
 
 Needs TensorFlow 2.21, Keras 3, tf-slim and matplotlib (the extras `tensorflow`, `slim`, `dev`),
-16 GB of memory and 10 GB of disk. Figures are put beside the JSON.
+16 GB of memory and 10 GB of disk. It writes the figures beside the JSON.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from parts import PARTS
 
 
 def measure(part, options):
-    """One part's numbers, and the names of the models that failed."""
+    """Return one part's numbers, and the names of the models that failed."""
     names = PARTS[part].quick if options.quick else PARTS[part].models
     if options.models:
         names = [name for name in options.models.split(",") if options.only or name in names]
@@ -40,7 +40,7 @@ def measure(part, options):
 
 
 def arguments():
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -65,7 +65,7 @@ def arguments():
 
 
 def main():
-    """Measures part by part; each is kept as soon as it is there."""
+    """Measure part by part, and store each part when it is done."""
     options = arguments()
     out = os.path.abspath(options.out or report.RECORDED)
     os.makedirs(os.path.dirname(out), exist_ok=True)

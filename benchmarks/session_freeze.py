@@ -1,8 +1,8 @@
 """The part `session`: a frozen file with every checkpoint of a MonitoredTrainingSession, against
 TensorFlow's converter, Saver.save and a raw write of the same bytes.
 
-Every model runs in processes of its own: one for the times, in which the peers take turns, and one
-for each peer's memory, since memory that one peer leaves behind would hide what the next one takes.
+Every model runs in separate processes: one for the times, in which the peers take turns, and one
+for the memory of each peer, because memory that one peer leaves would hide the memory of the next.
 """
 
 import contextlib
@@ -17,27 +17,27 @@ from measure import MIB, Folder, memory, peak, take_turns, timed, write
 import freeze_hooks as fh
 
 v1 = tf.compat.v1
-# Whose times straight after a checkpoint are measured too, while its pages wait for the disk.
+# Models measured also directly after a checkpoint, while its pages still wait for the disk.
 AFTER_CHECKPOINT = ["vgg16"]
-# Taken before a hook listens: what a Saver does without one.
+# Read before any hook patches it: the save of a Saver without a hook.
 PLAIN_SAVE = v1.train.Saver.save
 
 
 class Hook(fh.FreezeHook):
-    """A FreezeHook that listens only when told, and notes how long it keeps training waiting."""
+    """A FreezeHook that works only when `on`, and records how long training waits for it."""
 
     on = False
-    watch = staticmethod(contextlib.nullcontext)  # what a save runs in
+    watch = staticmethod(contextlib.nullcontext)  # the context in which a save runs
     begin_seconds = begin_mib = save_seconds = 0.0
 
     def begin(self):
-        """Timed."""
+        """Time `begin`, and measure the memory that it takes."""
         before = memory("VmRSS")
         self.begin_seconds = timed(super().begin)
         self.begin_mib = memory("VmRSS") - before
 
     def after_save(self, *args):
-        """Timed."""
+        """Time `after_save`."""
         if self.on:
             with self.watch():
                 self.save_seconds = timed(functools.partial(super().after_save, *args))
@@ -47,7 +47,7 @@ class Session:
     """A trained model in a MonitoredTrainingSession with hooks; use as a context manager."""
 
     def __init__(self, model, directory, more=None):
-        """`directory` receives every file that is written, each deleted after its measurement.
+        """Make the hooks. Files are written to `directory`, and deleted after their measurement.
         `more` has the arguments of further hooks, by name."""
         self.model = model
         self.folder = Folder(directory)
@@ -55,7 +55,7 @@ class Session:
         with model.graph.as_default():
             step = v1.train.get_or_create_global_step()
             self.saver = v1.train.Saver(max_to_keep=0)
-            # Any Saver starts the hook. One of the step alone starts it with the disk at rest.
+            # Any Saver starts the hook. A Saver of only the step starts it with an idle disk.
             self.trigger = v1.train.Saver([step], max_to_keep=0)
         self.variables = saved_variables(model)
         self.size = sum(map(nbytes, self.variables))
@@ -68,7 +68,7 @@ class Session:
         self.saves = 0
 
     def __enter__(self):
-        """Opens the session and trains one step."""
+        """Open the session and train one step."""
         with self.model.graph.as_default():
             self.values = [variable.read_value() for variable in self.variables]
             self.monitored = v1.train.MonitoredTrainingSession(
@@ -83,12 +83,12 @@ class Session:
         return self
 
     def __exit__(self, *error):
-        """Closes the session."""
+        """Close the session."""
         self.monitored.close()
         self.folder.__exit__()
 
     def peers(self, after_checkpoint=False):
-        """{name: function that writes the model, or the like, and returns its seconds}."""
+        """Return {name: function that writes the model (or fetches it) and returns its seconds}."""
         calls = {
             "freeze": self.freeze,
             "saver": self.saver_save,
@@ -103,33 +103,33 @@ class Session:
         return calls
 
     def freeze(self, saver=None):
-        """FreezeHook: all that it adds to a Saver.save of the step alone, or of `saver`."""
+        """Return the time that FreezeHook adds to a save of only the step, or of `saver`."""
         seconds = self.freeze_by(self.hook, saver)
         self.size = os.path.getsize(self.hook.artifacts[-1].path)
         return seconds
 
     def stall(self):
-        """How long a FreezeHook that writes in the background keeps training waiting."""
+        """Return the time that training waits for a FreezeHook that writes in the background."""
         seconds = self.freeze_by(self.more["background"])
         assert self.more["background"].artifacts  # waits
         return seconds
 
     def freeze_by(self, hook, saver=None):
-        """How long one of the hooks keeps training waiting."""
+        """Return the time that training waits for one of the hooks."""
         self._save((saver or self.trigger).save, hook)
         return hook.save_seconds
 
     def fetch(self):
-        """One session.run of the variables that the file has: the least a stall can be."""
+        """Fetch the file's variables with one session.run: the minimum of a stall."""
         return timed(lambda: self.session.run(self.values))
 
     def raw_after_checkpoint(self):
-        """The raw write, straight after a Saver.save of all variables."""
+        """Do the raw write directly after a Saver.save of all variables."""
         self._plain_save()
         return self.folder.raw(self.size)
 
     def saver_save(self):
-        """Saver.save of all variables and the meta graph, on disk."""
+        """Save all variables and the meta graph with Saver.save, and sync the files to disk."""
 
         def save():
             self._plain_save()
@@ -151,7 +151,7 @@ class Session:
         return timed(convert)
 
     def difference(self):
-        """Largest difference between the frozen file's outputs and the session's."""
+        """Return the largest difference between the frozen file's outputs and the session's."""
         self.freeze()
         graph_def = v1.GraphDef()
         with open(self.hook.artifacts[-1].path, "rb") as file:
@@ -159,7 +159,7 @@ class Session:
         wanted = [name + ":0" for name in self.model.outputs]
         live = self.session.run(wanted, self.model.inputs)
         config = v1.ConfigProto()
-        # TensorFlow's graph optimizer would copy all weights, for the embedding to over 18 GiB.
+        # TensorFlow's graph optimizer would copy all weights: over 18 GiB for the embedding.
         config.graph_options.rewrite_options.disable_meta_optimizer = True
         with tf.Graph().as_default():
             v1.import_graph_def(graph_def, name="")
@@ -188,24 +188,24 @@ class Session:
 
 
 def nbytes(variable):
-    """A variable's size."""
+    """Return a variable's size in bytes."""
     return variable.shape.num_elements() * variable.dtype.base_dtype.size
 
 
 def pruned(model):
-    """What TensorFlow has for the plan: the nodes that the outputs need."""
+    """Return the nodes that the outputs need, with TensorFlow's own functions."""
     return v1.graph_util.extract_sub_graph(model.graph.as_graph_def(), model.outputs).node
 
 
 def saved_variables(model):
-    """The variables that the file has: not the step, nor the optimizer's slots."""
+    """Return the variables of the file, without the step and the optimizer's slots."""
     names = {node.name for node in pruned(model)}
     found = model.graph.get_collection(v1.GraphKeys.GLOBAL_VARIABLES)
     return [variable for variable in found if variable.op.name in names]
 
 
 def times(name, rounds, directory, only=()):
-    """In a child process: all peers' seconds (or those of `only`) for one model."""
+    """In a child process: return the seconds of all peers (or of `only`) for one model."""
     v1.logging.set_verbosity(v1.logging.ERROR)
     model = models.build(name)
     kept = []
@@ -231,7 +231,7 @@ def times(name, rounds, directory, only=()):
 
 
 def memory_of(name, peer, directory):
-    """In a child process: MiB above training that a peer's first and second call take."""
+    """In a child process: return the MiB above training of a peer's first and second call."""
     v1.logging.set_verbosity(v1.logging.ERROR)
     with Session(models.build(name), directory) as session:
         found = {}

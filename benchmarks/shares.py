@@ -1,7 +1,7 @@
 """The part `shares`: where the time of a session's save goes.
 
-Each stage is timed inside the library, at the calls that do it. From 256 MB on, a thread writes
-while the next values are read, so that there the shares are over 100 % together.
+Each stage is timed inside the library, at its calls. From 256 MB on, a thread writes while the next
+values are read, so that the shares add up to over 100 %.
 """
 
 import contextlib
@@ -19,13 +19,13 @@ from freeze_hooks.values import numerics
 
 
 class Clock:
-    """Seconds of each stage."""
+    """Collects the seconds of each stage."""
 
     def __init__(self):
         self.seconds = {}
 
     def timed(self, stage, call):
-        """`call`, whose seconds count for a stage."""
+        """Wrap `call` so that its seconds count for a stage."""
 
         def run(*args, **kwargs):
             start = time.perf_counter()
@@ -38,7 +38,7 @@ class Clock:
         return run
 
     def hash(self):
-        """In place of xxhash.xxh3_64()."""
+        """Replace xxhash.xxh3_64() by a timed one."""
         made = xxhash.xxh3_64()
         return _Hash(self.timed("hash", made.update), made.hexdigest)
 
@@ -55,8 +55,8 @@ class _Hashes:
 
 @contextlib.contextmanager
 def stages(clock):
-    """Times the stages of what is done in the block."""
-    session = v1.Session.__mro__[1]  # where `run` is
+    """Time the stages of the saves in the `with` block."""
+    session = v1.Session.__mro__[1]  # the class that defines `run`
     places = [
         (session, "run", clock.timed("read", session.run)),
         (numerics, "_not_finite", clock.timed("check for NaN", numerics._not_finite)),
@@ -76,7 +76,7 @@ def stages(clock):
 
 
 def times(name, rounds, directory):
-    """In a child process: [{stage: seconds}] of each save but the first; "save" is the whole."""
+    """In a child process: return {stage: seconds} of each save after the first; "save" is all."""
     v1.logging.set_verbosity(v1.logging.ERROR)
     found = []
     with Session(models.build(name), directory) as session:

@@ -1,11 +1,10 @@
-"""What weights= and optimize= do to a file: its size, its answers, and how fast TensorFlow runs it.
+"""The effect of weights= and optimize= on a file: its size, its answers, its speed in TensorFlow.
 
-    python benchmarks/smaller_files.py              # results/smaller_files.json, a table
+    python benchmarks/smaller_files.py              # results/smaller_files.json and a table
 
-The models' weights are random but for the digits net's, which is trained; batch norms have random
-statistics. Differences are the greatest of the outputs, as parts of the greatest output. The files
-run as they are: with its own optimizers, a session of TensorFlow's would fold the same when it
-loads them.
+Only the digits net is trained; the other weights are random. Batch norms have random statistics. A
+difference is the largest one of the outputs, relative to the largest output. The files run without
+TensorFlow's own optimizers, which would fold the same nodes at load.
 """
 
 import argparse
@@ -32,7 +31,7 @@ WAYS = {
 
 
 def stirred(model, random):
-    """The model with batch norms whose statistics are not the initial ones."""
+    """Return the model with random statistics in its batch norms."""
     for variable in model.non_trainable_variables:
         if variable.path.endswith("moving_mean"):
             variable.assign(random.normal(0, 0.1, variable.shape))
@@ -50,7 +49,7 @@ def application(name):
 
 
 def digits(random):
-    """A conv net with batch norm, trained on scikit-learn's digits."""
+    """Build a conv net with batch norm, and train it on scikit-learn's digits."""
     from sklearn.datasets import load_digits
 
     data = load_digits()
@@ -76,7 +75,7 @@ def digits(random):
 
 
 def lstm(random):
-    """An embedding of 20,000 words and an LSTM."""
+    """Build an embedding of 20,000 words and an LSTM."""
     layers = tf.keras.layers
     model = tf.keras.Sequential(
         [
@@ -98,7 +97,7 @@ MODELS = {
 
 
 def unoptimized(path):
-    """A function that runs a file as it is, and how many nodes it has."""
+    """Return a function that runs a file without optimizers, and the file's number of nodes."""
     v1 = tf.compat.v1
     graph_def = v1.GraphDef()
     with open(path, "rb") as file:
@@ -114,7 +113,7 @@ def unoptimized(path):
 
 
 def measured(model, x, directory, rounds):
-    """{way: figures} of one model; the ways take turns."""
+    """Return {way: figures} of one model; the ways take turns."""
     runs, found, answers = {}, {}, {}
     for way, how in WAYS.items():
         path = os.path.join(directory, way + ".pb")

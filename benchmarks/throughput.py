@@ -1,7 +1,7 @@
-"""The part `throughput`: what frozen files cost a training that saves every 100 steps.
+"""The part `throughput`: the cost of frozen files for a training that saves every 100 steps.
 
-A small conv net whose batch is such that a step takes about 10 ms. Several trainings of it take
-turns, a save and 100 steps each: without any save, with checkpoints, and with FreezeHook besides.
+A small conv net with a batch size for which a step takes about 10 ms. Several trainings of it take
+turns, with one save and 100 steps each: without saves, with checkpoints, and also with FreezeHook.
 """
 
 import os
@@ -35,7 +35,7 @@ class Training:
         self.session = self.monitored.run_step_fn(lambda step_context: step_context.session)
 
     def steps(self, count):
-        """Seconds of so many steps."""
+        """Return the seconds of `count` steps."""
 
         def train():
             for _ in range(count):
@@ -44,7 +44,7 @@ class Training:
         return timed(train)
 
     def block(self):
-        """Seconds of a step on average, with the save before them, and what it leaves running."""
+        """Return the mean seconds of STEPS steps after a save, including the save's time."""
 
         def train():
             if self.saver is not None:
@@ -56,7 +56,7 @@ class Training:
 
 
 def batch_of(seconds):
-    """A batch with which a step takes about so long."""
+    """Return the batch size for which a step takes about `seconds`."""
     training = Training(32, None, False, None)
     training.steps(20)
     took = min(training.steps(10) for _ in range(5)) / 10
@@ -65,7 +65,7 @@ def batch_of(seconds):
 
 
 def times(name, rounds, directory):
-    """In a child process: seconds a step of each training of the one net."""
+    """In a child process: return the seconds a step of each training."""
     v1.logging.set_verbosity(v1.logging.ERROR)
     batch = batch_of(STEP_SECONDS)
     hooks = {

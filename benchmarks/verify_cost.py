@@ -1,7 +1,7 @@
-"""The part `verify`: what `verify=` adds to a save, here and in a process of its own.
+"""The part `verify`: the time that `verify=` adds to a save, in this process and in a separate one.
 
-Each file is run on the feeds of the model, and its answers compared with the live session's, before
-it appears.
+Before a file appears, it is run on the model's feeds, and its answers are compared with the live
+session's.
 """
 
 import functools
@@ -14,7 +14,7 @@ import freeze_hooks as fh
 
 
 def times(name, rounds, directory):
-    """In a child process: seconds of a save with and without `verify=`."""
+    """In a child process: return the seconds of a save with and without `verify=`."""
     v1.logging.set_verbosity(v1.logging.ERROR)
     model = models.build(name)
     feeds = {tensor.split(":")[0]: value for tensor, value in model.inputs.items()}
