@@ -44,7 +44,7 @@ class Training:
         return timed(train)
 
     def block(self):
-        """Return the mean seconds of STEPS steps after a save, including the save's time."""
+        """Return the mean seconds of a step, over a save and the STEPS steps after it."""
 
         def train():
             if self.saver is not None:

@@ -1,8 +1,8 @@
-"""Trains a DNNClassifier on handwritten digits by train_and_evaluate; the best model is frozen.
+"""Train a DNNClassifier on handwritten digits with train_and_evaluate, and freeze the best model.
 
     python examples/digits_estimator.py [DIRECTORY]
 
-Needs TensorFlow 1.15 to 2.15, the last with Estimator.
+Needs TensorFlow 1.15 to 2.15, the last version with Estimator.
 """
 
 import os

@@ -1,12 +1,12 @@
-"""Train a conv net on scikit-learn's digits with Keras; the best model is a frozen .pb at once.
+"""Train a conv net on scikit-learn's digits with Keras, and freeze the best model as best.pb.
 
-FreezeCallback writes best.pb whenever the accuracy on the validation digits is better than ever
-before. A second Python process that imports TensorFlow alone then scores the held-out digits from
-that file, and the result is compared with the weights that Keras had in the best epoch.
+FreezeCallback writes best.pb whenever the accuracy on the validation digits beats the best value so
+far. Then a second Python process, which imports only TensorFlow, scores the held-out digits with
+that file. The result is compared with the weights that Keras had in the best epoch.
 
     python examples/digits_keras.py [directory]
 
-It runs on Keras 3, and with `tf_keras` or TensorFlow 1.15's tf.keras where there is no Keras 3.
+It runs on Keras 3. Without Keras 3 it uses `tf_keras`, or tf.keras of TensorFlow 1.15.
 """
 
 import importlib
@@ -51,7 +51,7 @@ assert "freeze_hooks" not in sys.modules
 
 
 def digits():
-    """(images, labels) to train on, to validate with, and held out; images are 8x8x1 in 0..1."""
+    """Return (images, labels) for training, validation and hold-out; images are 8x8x1 in 0..1."""
     data = load_digits()
     images = (data.images / 16.0).astype(np.float32)[..., np.newaxis]
     x, held_x, y, held_y = train_test_split(
@@ -62,7 +62,7 @@ def digits():
 
 
 def network():
-    """A conv net with batch normalization and dropout; "image" to "digit"."""
+    """Build a conv net with batch normalization and dropout, from "image" to "digit"."""
     layers = keras.layers
     image = keras.Input((8, 8, 1), name="image")
     x = layers.Conv2D(32, 3, padding="same", use_bias=False)(image)
@@ -77,7 +77,7 @@ def network():
 
 
 class BestWeights(keras.callbacks.Callback):
-    """Remembers the weights of the best epoch in memory, to compare the file with."""
+    """Keeps the weights of the best epoch in memory, to compare them with the file."""
 
     def on_train_begin(self, logs=None):
         self.best, self.weights = -1.0, None
@@ -88,7 +88,7 @@ class BestWeights(keras.callbacks.Callback):
 
 
 def score_elsewhere(path, images):
-    """The file's probabilities, computed by a process that imports TensorFlow alone."""
+    """Return the file's probabilities, computed by a process that imports only TensorFlow."""
     with tempfile.TemporaryDirectory() as directory:
         feeds, out = os.path.join(directory, "x.npy"), os.path.join(directory, "probs.npy")
         np.save(feeds, images)

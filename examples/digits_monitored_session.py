@@ -1,9 +1,9 @@
 """Train a conv net on scikit-learn's digits; every checkpoint gets a frozen .pb beside it.
 
-Batch normalization and dropout hang on one `is_training` placeholder, images come from tf.data:
-the graph that trains cannot be deployed as it is. FreezeHook cuts off the input pipeline, fixes
-is_training, and writes a clean inference graph. A second Python process that imports TensorFlow
-alone then scores the held-out digits from the newest file.
+Batch normalization and dropout depend on an `is_training` placeholder, and images come from
+tf.data, so the training graph cannot be deployed unchanged. FreezeHook cuts off the input pipeline,
+fixes is_training, and writes a clean inference graph. Then a second Python process, which imports
+only TensorFlow, scores the held-out digits with the newest file.
 
     python examples/digits_monitored_session.py [directory]
 """
@@ -42,7 +42,7 @@ assert "freeze_hooks" not in sys.modules
 
 
 def digits():
-    """(train images, held-out images, train labels, held-out labels); images are 8x8x1 in 0..1."""
+    """Return train and held-out images (8x8x1 in 0..1), then train and held-out labels."""
     data = load_digits()
     images = (data.images / 16.0).astype(np.float32)[..., np.newaxis]
     labels = data.target.astype(np.int64)
@@ -55,7 +55,7 @@ def weights(name, shape, scale):
 
 
 def batch_norm(x, is_training):
-    """Batch normalization with moving averages, which a control dependency updates."""
+    """Add batch normalization with moving averages, which a control dependency updates."""
     channels = [int(x.shape[-1])]
     gamma = v1.get_variable("gamma", channels, initializer=v1.ones_initializer())
     beta = v1.get_variable("beta", channels, initializer=v1.zeros_initializer())
@@ -76,7 +76,7 @@ def batch_norm(x, is_training):
 
 
 def network(images, is_training):
-    """Class probabilities and logits of 8x8x1 images."""
+    """Return class probabilities and logits of 8x8x1 images."""
     x = images
     for i, width in enumerate([16, 32]):
         with v1.variable_scope(f"block{i}"):
@@ -92,7 +92,7 @@ def network(images, is_training):
 
 
 def train(directory, x_train, y_train, x_test):
-    """Train for STEPS steps; returns the hook and the live probabilities of the test images."""
+    """Train for STEPS steps; return the hook and the live probabilities of the test images."""
     with tf.Graph().as_default():
         v1.set_random_seed(1)
         data = tf.data.Dataset.from_tensor_slices((x_train, y_train))
@@ -118,7 +118,7 @@ def train(directory, x_train, y_train, x_test):
 
 
 def score_elsewhere(path, directory, x_test):
-    """Probabilities of the test images by the frozen file, in a process with TensorFlow alone."""
+    """Return the frozen file's probabilities of the test images, from a second process."""
     feeds, answer = os.path.join(directory, "held_out.npz"), os.path.join(directory, "probs.npy")
     np.savez(feeds, x=x_test)
     subprocess.run([sys.executable, "-c", SCORER, path, feeds, answer], check=True)

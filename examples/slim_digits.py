@@ -1,9 +1,10 @@
 """Train a tf-slim net with batch normalization; each checkpoint gets a frozen inference graph.
 
-The training graph has batch statistics, dropout and moving-average updates built in, as slim nets
-do when is_training=True. So the file is not cut out of it: `inference_fn` builds the net once more
-with is_training=False, in a graph of its own, and takes the live variables by name. Trained twice:
-by `slim.learning.train` with a FreezingSaver, and by `slim.training.train` with a FreezeHook.
+Batch statistics, dropout and moving-average updates are built into the training graph, as in all
+slim nets with is_training=True. So the file is not made from this graph: `inference_fn` builds the
+net again with is_training=False, in a separate graph, and takes the live variables by name. The net
+is trained twice: by `slim.learning.train` with a FreezingSaver, and by `slim.training.train` with a
+FreezeHook.
 
     python examples/slim_digits.py [directory]
 """
@@ -22,21 +23,22 @@ from tf_slim.layers import utils
 import freeze_hooks as fh
 
 v1 = tf.compat.v1
-if not hasattr(utils.ops, "Tensor"):  # tf-slim 1.1 looks here; newer TensorFlow has moved it
+if not hasattr(utils.ops, "Tensor"):  # tf-slim 1.1 reads it here; newer TensorFlow moved it
     utils.ops.Tensor = tf.Tensor
 STEPS, BATCH = 200, 64
 
 
 def digits():
-    """(train images, held-out images, train labels, held-out labels); images are 8x8x1 in 0..1."""
+    """Return train and held-out images (8x8x1 in 0..1), then train and held-out labels."""
     data = load_digits()
     images = (data.images / 16.0).astype(np.float32)[..., np.newaxis]
     return train_test_split(images, data.target, test_size=360, random_state=0)
 
 
 def network(images, is_training):
-    """Logits."""
-    # With a list here, and fused, slim's batch norm needs no Keras 2, which TensorFlow 2.16 lost.
+    """Return the logits of images."""
+    # TensorFlow has no Keras 2 from 2.16 on. With fused=True and a list of updates_collections,
+    # slim's batch norm does not need it.
     norm = {
         "is_training": is_training,
         "decay": 0.9,
@@ -57,13 +59,13 @@ def network(images, is_training):
 
 
 def inference():
-    """The net as it is deployed: (inputs, outputs)."""
+    """Build the net for inference, and return (inputs, outputs)."""
     images = v1.placeholder(tf.float32, [None, 8, 8, 1], name="image")
     return {"image": images}, {"probs": tf.nn.softmax(network(images, is_training=False))}
 
 
 def training(x, y):
-    """The train op of slim.learning, over batches from tf.data."""
+    """Return the train op of slim.learning, over batches from tf.data."""
     data = tf.data.Dataset.from_tensor_slices((x, y)).shuffle(2000, seed=1).repeat().batch(BATCH)
     images, labels = v1.data.make_one_shot_iterator(data).get_next()
     loss = v1.losses.sparse_softmax_cross_entropy(labels, network(images, is_training=True))
@@ -72,7 +74,7 @@ def training(x, y):
 
 
 def by_learning_train(directory, x, y):
-    """`slim.learning.train`: a Supervisor, whose timer and end save."""
+    """Train with `slim.learning.train`: a Supervisor saves by a timer and at the end."""
     train_op = training(x, y)
     saver = fh.FreezingSaver(inference_fn=inference)
     slim.learning.train(
@@ -82,7 +84,7 @@ def by_learning_train(directory, x, y):
 
 
 def by_training_train(directory, x, y):
-    """`slim.training.train`: a MonitoredTrainingSession and its hooks."""
+    """Train with `slim.training.train`: a MonitoredTrainingSession with hooks."""
     train_op = training(x, y)
     hook = fh.FreezeHook(inference_fn=inference)
     slim.training.train(
@@ -95,7 +97,7 @@ def by_training_train(directory, x, y):
 
 
 def restored(prefix, x):
-    """Probabilities from the checkpoint, restored the classic way, to compare with."""
+    """Return the probabilities from the checkpoint, restored by a Saver, for comparison."""
     with tf.Graph().as_default(), v1.Session() as session:
         inputs, outputs = inference()
         v1.train.Saver().restore(session, prefix)

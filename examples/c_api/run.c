@@ -1,9 +1,9 @@
-/* Runs a frozen file by TensorFlow's C API: one tensor in, one tensor of floats out.
+/* Runs a frozen file with TensorFlow's C API: one tensor in, one tensor of floats out.
  *
  *     ./run model.pb image:0 float 2,8,8,1 images.bin probs:0
  *
- * The type is float, int32 or int64, for a file of such numbers in the machine's byte order, or
- * string, for a text file with one value a line. What the output holds is printed, a number a line.
+ * The type is float, int32 or int64, for a file of these numbers in the machine's byte order, or
+ * string, for a text file with one value a line. Prints the output, one number a line.
  */
 
 #include <stdint.h>
@@ -30,7 +30,7 @@ static void *allocated(size_t size) {
   return memory;
 }
 
-/* All of a file, with a zero byte after it; its length goes to `length`. */
+/* Reads a whole file and adds a zero byte; its length goes to `length`. */
 static char *content(const char *path, size_t *length) {
   FILE *file = fopen(path, "rb");
   if (file == NULL) fail(path, "cannot be opened");
@@ -60,7 +60,7 @@ static TF_Graph *graph_of(const char *path, TF_Status *status) {
   return graph;
 }
 
-/* "probs:0" or "probs" as the operation's output. */
+/* Finds the output of an operation by its name, "probs:0" or "probs". */
 static TF_Output output_of(TF_Graph *graph, const char *name) {
   TF_Output found = {NULL, 0};
   const char *colon = strrchr(name, ':');
@@ -82,7 +82,7 @@ static TF_DataType type_of(const char *name) {
   if (strcmp(name, "int32") == 0) return TF_INT32;
   if (strcmp(name, "int64") == 0) return TF_INT64;
   if (strcmp(name, "string") == 0) return TF_STRING;
-  fail(name, "is none of float, int32, int64, string");
+  fail(name, "is not float, int32, int64 or string");
   return TF_FLOAT;
 }
 
@@ -94,11 +94,11 @@ static int shape_of(const char *text, int64_t *dims) {
     if (end == text || dims[rank - 1] < 0) fail(text, "is not a shape such as 2,8,8,1");
     text = *end == ',' ? end + 1 : end;
   }
-  if (*text) fail(text, "is more than the 8 dimensions that this program knows");
+  if (*text) fail(text, "has more than the 8 dimensions that this program supports");
   return rank;
 }
 
-/* The string tensor keeps its own copy of each line. */
+/* Copies each line into the string tensor. */
 static void fill_lines(TF_Tensor *tensor, char *text, int64_t count) {
   TF_TString *strings = TF_TensorData(tensor);
   for (int64_t i = 0; i < count; ++i) {
