@@ -1,4 +1,4 @@
-"""For griffe, which reads the docstrings: `a, b,` and `c: text` on the next line are one entry."""
+"""For griffe, which reads the docstrings: joins `a, b,` with `c: text` on the next line."""
 
 import re
 

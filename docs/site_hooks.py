@@ -1,7 +1,7 @@
-"""For mkdocs: the README as a page of the site, and links to files that are not on it.
+"""For mkdocs: adds the README as a page, and handles links to files outside the site.
 
-A link from README.md or docs/ to a file of the repository must name one that is there. On the site
-it is text alone.
+A link from README.md or docs/ to a file of the repository must name an existing file. On the site
+it becomes plain text.
 """
 
 import os
