@@ -1,4 +1,4 @@
-"""What can go wrong, as exceptions a caller can tell apart."""
+"""The exceptions that freeze_hooks raises."""
 
 from __future__ import annotations
 
@@ -8,47 +8,47 @@ from typing import Iterable, Iterator, List, Tuple, Type
 
 
 class FreezeError(ValueError):
-    """Catch this to catch every error that freeze_hooks raises on its own account."""
+    """Base class: catch it to catch every error that freeze_hooks raises itself."""
 
 
 class UnknownNameError(FreezeError):
-    """An operation or tensor name is not in the graph; the message lists near matches."""
+    """A node or tensor name is not in the graph; the message lists near matches."""
 
 
 class MissingNodeError(UnknownNameError, AssertionError):
-    """A node is not in a graph, where TensorFlow's function of the name raises AssertionError."""
+    """A node is not in a graph; an AssertionError too, which TensorFlow's own functions raise."""
 
 
 class NotFreezableError(FreezeError):
-    """The wanted outputs need something a frozen file cannot hold, such as an assignment."""
+    """The outputs need something that a frozen file cannot hold, such as an assignment."""
 
 
 class TooLargeError(FreezeError):
-    """The file would pass 2 GiB, the most a protocol buffer parser accepts."""
+    """The file would be larger than 2 GiB, the limit of protocol buffer parsers."""
 
 
 class NotFiniteError(FreezeError):
-    """A variable holds NaN or infinity, and check_numerics="raise" forbids it."""
+    """A variable holds NaN or infinity, and check_numerics="raise" forbids them."""
 
 
 class NotVerifiedError(FreezeError):
-    """A file that was written does not answer as the live model does, so it is not published."""
+    """A file's answers are not the live model's, so the file is not published."""
 
 
 class InvalidFileError(FreezeError):
-    """A file is truncated, not a GraphDef, or contradicts itself."""
+    """A file is truncated, is not a GraphDef, or contradicts itself."""
 
 
 class NotAFileError(InvalidFileError, IsADirectoryError):
-    """A directory is where a file is needed; the message says what is in it."""
+    """A path is a directory, but must be a file; the message lists what is in it."""
 
 
 class ConversionError(FreezeError):
-    """The converter of another format cannot express what a frozen file holds."""
+    """A converter does not support a frozen file's graph, or the converted file is wrong."""
 
 
-_LONGEST = 2000  # letters: what is in a file must not fill the log
-# What is raised by Python code that meets a graph in which something is missing or of another kind.
+_LONGEST = 2000  # characters: the content of a file must not fill the log
+# Raised by Python code for a broken graph, in which something is missing or has another type.
 BROKEN: Tuple[Type[Exception], ...] = (
     ValueError,
     LookupError,
@@ -65,11 +65,12 @@ BROKEN: Tuple[Type[Exception], ...] = (
 def refused(
     what: str, *more: Type[Exception], kind: Type[FreezeError] = InvalidFileError
 ) -> Iterator[None]:
-    """Raise InvalidFileError, of `what`, where reading it in this block fails for what is in it.
+    """Raise InvalidFileError if a block of code fails because the content of `what` is broken.
 
     Args:
-      more: other exceptions that mean so.
-      kind: the error to raise, of what is no file.
+      what: the file's path, or what else is read; for the message.
+      more: further exceptions that mean broken content.
+      kind: the error to raise instead, if `what` is not a file.
     """
     try:
         yield
@@ -81,7 +82,7 @@ def refused(
 
 
 def near(name: str, candidates: Iterable[str], most: int = 5) -> List[str]:
-    """The candidates a person who typed `name` may have meant, best first."""
+    """Return the candidates that a person who typed `name` may have meant, best first."""
     pool = list(candidates)
     lowered = name.lower()
     tail = lowered.rsplit("/", 1)[-1]

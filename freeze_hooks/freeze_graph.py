@@ -1,10 +1,10 @@
-"""TensorFlow's freeze_graph, its arguments and flags, without a session wherever that can be.
+"""TensorFlow's freeze_graph, with the same arguments and flags; without a session where possible.
 
     python -m freeze_hooks.freeze_graph --input_meta_graph=model.ckpt-1000.meta \\
         --input_binary=true --input_checkpoint=model.ckpt-1000 \\
         --output_node_names=probs --output_graph=frozen.pb
 
-Follows tensorflow/python/tools/freeze_graph.py of TensorFlow 2.21.
+It follows tensorflow/python/tools/freeze_graph.py of TensorFlow 2.21.
 """
 
 from __future__ import annotations
@@ -43,21 +43,21 @@ class _Task:
     saved_model: Optional[str] = None
 
     def read(self) -> Reading:
-        """The plan and its values: from the checkpoint's files, or a session where need be."""
+        """Return the plan and its values, from the checkpoint's files or, if needed, a session."""
         if not any(node.op in VARIABLES for node in self.stored.graph_def.node):
             _tf.warn("the graph has no variables: it is frozen already, and only pruned")
         if self.saved_model:
             return read_meta_graph(self.saved_model, self.stored.meta, self.spec)
         source = StoredSource(self.stored, self.prefix, self.saver_def)
         custom = source.saver_def if self._restores_otherwise(source) else None
-        # TensorFlow's tool runs no initializers where there is an input_saver
+        # TensorFlow's tool runs no initializers if there is an input_saver
         initializers = self.initializers if self.saver_def is None else ()
         if custom is not None or initializers:
             return read_initialized(self.stored, self.prefix, custom, initializers, self.spec)
         return source.read(self.spec)
 
     def _restores_otherwise(self, source: StoredSource) -> bool:
-        """Whether a saver's restore ops are not the ones from which keys can be read."""
+        """Return whether the checkpoint's keys cannot be read from the saver's restore ops."""
         if source.saver_def is None or source.changed():
             return source.saver_def is not None
         given = self.saver_def is not None
@@ -86,19 +86,20 @@ def freeze_graph(
     """Use it in place of TensorFlow's `freeze_graph.freeze_graph`: the arguments are the same.
 
     Args:
-      input_graph: a file of a GraphDef, text or binary.
-      input_saver: a file of a SaverDef, whose restore ops tell what the checkpoint's keys are.
-      input_binary: a hint only: what a file holds is told by its content.
+      input_graph: the file of a GraphDef, text or binary.
+      input_saver: the file of a SaverDef; its restore ops say what the checkpoint's keys are.
+      input_binary: not needed; text and binary files are detected by their content.
       input_checkpoint: a checkpoint's prefix, one of its files, or a directory (its newest).
-      output_node_names: separated by commas.
+      output_node_names: names of nodes, separated by commas.
       restore_op_name, filename_tensor_name, checkpoint_version: not used.
       output_graph: the file to write; empty writes none.
-      clear_devices: whether nodes lose the devices that the graph places them on.
+      clear_devices: whether to remove the nodes' devices.
       initializer_nodes: ops to run after the values are restored, separated by commas; they need
-        a session. As in TensorFlow, they are not run where there is an `input_saver`.
-      variable_names_whitelist, variable_names_denylist: variables to make constants, or not to,
-        separated by commas. The second is `variable_names_blacklist` in TensorFlow 1.15.
-      input_meta_graph: a file of a MetaGraphDef, instead of `input_graph`.
+        a session. As in TensorFlow, they do not run if there is an `input_saver`.
+      variable_names_whitelist: the only variables to make constants, separated by commas.
+      variable_names_denylist: variables that stay variables, separated by commas. TensorFlow 1.15
+        calls it `variable_names_blacklist`.
+      input_meta_graph: the file of a MetaGraphDef, instead of `input_graph`.
       input_saved_model_dir: the directory of a SavedModel, instead of graph and checkpoint.
       saved_model_tags: its tags, separated by commas.
 
@@ -107,8 +108,8 @@ def freeze_graph(
 
     Raises:
       OSError: an input file does not exist, or the output cannot be written.
-      ValueError: there is no checkpoint, no output is named, or (FreezeError) as
-        `freeze_checkpoint`.
+      ValueError: there is no checkpoint, or no output is named; otherwise a FreezeError, as
+        `freeze_checkpoint` raises.
       RuntimeError: the SavedModel has no graph with these tags.
     """
     task = _task_of_files(
@@ -145,18 +146,18 @@ def freeze_graph_with_def_protos(
     checkpoint_version: int = 2,
     variable_names_blacklist: str = "",
 ) -> Any:
-    """Use it in place of TensorFlow's function of this name: `freeze_graph` of what files hold.
+    """Use it in place of TensorFlow's function: `freeze_graph` with messages instead of files.
 
     Args:
       input_graph_def, input_saver_def, input_meta_graph_def: a GraphDef, SaverDef, MetaGraphDef.
-      saved_model_tags: a list.
+      saved_model_tags: a list of tags.
       others: as in `freeze_graph`.
 
     Returns:
       The frozen GraphDef.
 
     Raises:
-      OSError, ValueError, RuntimeError: as `freeze_graph`.
+      OSError, ValueError, RuntimeError: as in `freeze_graph`.
     """
     task = _task(
         input_graph_def,
@@ -285,10 +286,12 @@ def _frozen(task: _Task, path: Optional[str]) -> Any:
 
 
 def main(unused_args: Any, flags: Any) -> None:
-    """Freeze what flags say (attributes named as the command's), a piece in memory at a time.
+    """Freeze as the command does; `flags` has an attribute for each flag of the command.
+
+    Only a part of the file is in memory at a time.
 
     Raises:
-      ValueError, OSError, RuntimeError: as `freeze_graph`.
+      ValueError, OSError, RuntimeError: as in `freeze_graph`.
     """
     if flags.checkpoint_version not in (1, 2):
         raise ValueError(
@@ -316,9 +319,9 @@ def main(unused_args: Any, flags: Any) -> None:
 _TEXT_FLAGS = {
     "input_graph": ("", "file of the GraphDef, text or binary"),
     "input_saver": ("", "file of a SaverDef"),
-    "input_checkpoint": ("", "a checkpoint's prefix, or a directory, whose newest is taken"),
+    "input_checkpoint": ("", "a checkpoint's prefix, or a directory (its newest checkpoint)"),
     "output_graph": ("", "the file to write"),
-    "output_node_names": ("", "the outputs' nodes, separated by commas"),
+    "output_node_names": ("", "names of the outputs' nodes, separated by commas"),
     "restore_op_name": ("save/restore_all", "not used"),
     "filename_tensor_name": ("save/Const:0", "not used"),
     "initializer_nodes": ("", "ops to run before freezing, separated by commas"),
@@ -329,13 +332,13 @@ _TEXT_FLAGS = {
     "saved_model_tags": ("serve", "its tags, separated by commas"),
 }
 _BOOL_FLAGS = {
-    "input_binary": (False, "not needed: text and binary files are told apart"),
-    "clear_devices": (True, "whether nodes lose the devices they are placed on"),
+    "input_binary": (False, "not needed: text and binary files are detected"),
+    "clear_devices": (True, "whether to remove the nodes' devices"),
 }
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command's flags."""
+    """Return the parser of the command's flags."""
     made = argparse.ArgumentParser(
         prog="python -m freeze_hooks.freeze_graph",
         description="Freeze a graph with the values of a checkpoint or SavedModel to one file.",
@@ -354,7 +357,7 @@ def _is_true(text: str) -> bool:
 
 
 def run_main() -> None:
-    """The command."""
+    """Run the command."""
     flags, unknown = parser().parse_known_args()
     main([sys.argv[0], *unknown], flags)
 

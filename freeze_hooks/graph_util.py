@@ -1,10 +1,10 @@
-"""TensorFlow's own functions for freezing, with this package behind them.
+"""Replacements for TensorFlow's own functions for freezing.
 
     from freeze_hooks import graph_util
     frozen = graph_util.convert_variables_to_constants(sess, graph_def, ["probs"])
 
-They take and return what `tf.compat.v1.graph_util.convert_variables_to_constants` and
-`convert_variables_to_constants_v2` (tensorflow/python/framework/convert_to_constants.py) do.
+Arguments and results are those of `tf.compat.v1.graph_util.convert_variables_to_constants` and of
+`convert_variables_to_constants_v2` (tensorflow/python/framework/convert_to_constants.py).
 """
 
 from __future__ import annotations
@@ -33,25 +33,26 @@ def convert_variables_to_constants(
     variable_names_whitelist: Optional[Container[str]] = None,
     variable_names_blacklist: Optional[Container[str]] = None,
 ) -> Any:
-    """Use it in place of TensorFlow's: a GraphDef of what the outputs need, without variables.
+    """Use it in place of TensorFlow's: it returns a GraphDef of the outputs, without variables.
 
-    Conditionals, loops, functions and lookup tables are frozen too; control inputs, which would
-    only run updates and summaries, are left out. Nodes stay on their devices, as they do in
-    TensorFlow's function; constants have none.
+    Conditionals, loops, functions and lookup tables are frozen too. Control inputs are removed,
+    since they would only run updates and summaries. As in TensorFlow's function, nodes keep their
+    devices; constants have none.
 
     Args:
-      sess: a session that has the variables, whose graph may be finalized.
-      input_graph_def: the GraphDef of its graph, or of a part of it.
-      output_node_names: names of operations.
+      sess: a session with the variables; its graph may be finalized.
+      input_graph_def: the GraphDef of the session's graph, or of a part of it.
+      output_node_names: names of nodes.
       variable_names_whitelist: the only variables to replace, by the names of their nodes.
-      variable_names_blacklist: variables to leave as they are.
+      variable_names_blacklist: variables that stay variables.
 
     Returns:
       The GraphDef.
 
     Raises:
-      TypeError: an argument is of another type.
-      AssertionError: a name is not in the graph (near matches are listed); it is a FreezeError too.
+      TypeError: an argument has the wrong type.
+      AssertionError: a name is not in the graph; the message lists near matches. The error is a
+        FreezeError too.
       FreezeError: the outputs cannot be frozen.
       tf.errors.FailedPreconditionError: a variable is not initialized.
     """
@@ -85,7 +86,7 @@ def convert_variables_to_constants(
 
 
 def _ends(graph_def: Any, names: Iterable[str]) -> Tuple[List[str], List[str]]:
-    """Which of some nodes have outputs, and which only run."""
+    """Return (names of nodes with outputs, names of nodes that can only run)."""
     ops: Dict[str, Any] = {node.name: _tf.op_def(node.op) for node in graph_def.node}
     known = [(name, ops[name]) for name in names if ops.get(name) is not None]
     running = [name for name, definition in known if not definition.output_arg]
@@ -95,16 +96,17 @@ def _ends(graph_def: Any, names: Iterable[str]) -> Tuple[List[str], List[str]]:
 def convert_variables_to_constants_v2(
     func: Any, lower_control_flow: bool = True, aggressive_inlining: bool = False
 ) -> Any:
-    """Use it in place of TensorFlow's: a function like `func`, with its variables' present values.
+    """Use it in place of TensorFlow's: it returns a function like `func` with fixed variables.
 
     Args:
       func: a ConcreteFunction.
       lower_control_flow: write conditionals and loops as Switch, Merge, Enter...
-      aggressive_inlining: taken for the sake of callers; functions are always inlined.
+      aggressive_inlining: not used; functions are always inlined.
 
     Returns:
-      The function: its `inputs` are those of `func` but what that captured, its `outputs` have
-      the names of `func`'s, and its graph holds no variable. Nodes stay on their devices.
+      The function. Its `inputs` are those of `func` without captures, and its `outputs` have the
+      names of `func`'s. Its graph has the variables' present values as constants. Nodes keep their
+      devices.
 
     Raises:
       FreezeError: the function cannot be frozen.
@@ -117,7 +119,7 @@ def convert_variables_to_constants_v2(
     planned = plan_concrete(func, naming, lower_control_flow=lower_control_flow, devices=True)
     graph_def = graph_def_of(planned.plan, planned.values())
     present = {node.name for node in graph_def.node}
-    for tensor in fed:  # the signature stays, also where an output does not need all of it
+    for tensor in fed:  # inputs that no output needs stay in the signature
         if tensor.op.name not in present:
             graph_def.node.add().CopyFrom(tensor.op.node_def)
     wrapped = v1.wrap_function(lambda: v1.import_graph_def(graph_def, name=""), [])

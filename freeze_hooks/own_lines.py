@@ -1,4 +1,4 @@
-"""Where in a user's own code an error was raised: what is told first of it."""
+"""Finds the line of the user's own code in an error's traceback; messages start with it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _GENERATED = re.compile(r"^<frozen|__autograph_generated_file")
 
 
 def causes(error: BaseException) -> List[BaseException]:
-    """An error and what it was raised from or while, the first of all in front."""
+    """Return an error and its chain of causes and contexts, the earliest first."""
     found: List[BaseException] = []
     behind: Optional[BaseException] = error
     while behind is not None and all(behind is not known for known in found):
@@ -33,15 +33,15 @@ def causes(error: BaseException) -> List[BaseException]:
 
 
 def own_line(error: BaseException) -> Optional[Line]:
-    """The innermost line of a user's own code that an error, or what caused it, passed through.
+    """Return the innermost line of the user's own code in the traceback of an error or its causes.
 
-    Where there is none, a line of an installed package that is no framework.
+    If there is none, return a line of an installed package that is not a framework.
     """
     return _first([line for cause in causes(error) for line in list(_lines(cause))[::-1]])
 
 
 def own_line_of_crash(said: str) -> Optional[Line]:
-    """The same of what faulthandler said of a process that crashed."""
+    """Return the user's own line from faulthandler's output for a crashed process."""
     return _first([(f, int(n), name) for f, n, name in _DUMPED.findall(said)])
 
 
@@ -54,20 +54,20 @@ def _first(lines: Sequence[Line]) -> Optional[Line]:
 
 
 def shown(line: Line) -> str:
-    """ "train.py:12, in call: return tanh(x)"."""
+    """Return a line as text, such as "train.py:12, in call: return tanh(x)"."""
     file, number, function = line
     code = linecache.getline(file, number).strip()
     return f"{file}:{number}, in {function}" + (f": {code}" if code else "")
 
 
 def told(error: BaseException) -> str:
-    """An error's class and message in full, with the user's own line in front."""
+    """Return the user's own line, and an error's class and full message."""
     line = own_line(error)
     return (shown(line) + "\n" if line else "") + said(error)
 
 
 def said(error: BaseException) -> str:
-    """An error's class and message in full."""
+    """Return an error's class and full message."""
     text = str(error).strip()
     return type(error).__name__ + (f": {text}" if text else "")
 
@@ -75,7 +75,7 @@ def said(error: BaseException) -> str:
 def _lines(error: BaseException) -> Iterator[Line]:
     for frame, number in traceback.walk_tb(error.__traceback__):
         yield frame.f_code.co_filename, number, frame.f_code.co_name
-    # AutoGraph runs a translation of the user's code, and knows what it is of
+    # AutoGraph runs a translation of the user's code, and knows the original lines
     translated: Any = getattr(getattr(error, "ag_error_metadata", None), "translated_stack", ())
     for known in reversed(translated):
         yield known.filename, known.lineno, known.function_name

@@ -1,4 +1,4 @@
-"""Models that tf.distribute trains in several replicas: which worker writes, and what it reads."""
+"""Models that tf.distribute trains in several replicas: which worker writes, and which values."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from ._tf import v1
 
 
 def strategy_of(model: Any) -> Any:
-    """The tf.distribute strategy under which a model is trained; the default one if none."""
+    """Return the tf.distribute strategy of a model's training; if none, the default strategy."""
     return getattr(model, "distribute_strategy", None) or tf.distribute.get_strategy()
 
 
 def is_chief(strategy: Any) -> bool:
-    """Whether this process is the one that writes, as Keras's ModelCheckpoint has it."""
+    """Return whether this process writes files, decided as in Keras's ModelCheckpoint."""
     return not _tf.several_workers(strategy) or bool(strategy.extended.should_checkpoint)
 
 
 def one_replica(strategy: Any) -> ContextManager[Any]:
-    """Where a variable is what one replica has of it, rather than a reduction over all."""
+    """Return a context in which a variable has one replica's value, not a reduction over all."""
     if strategy.num_replicas_in_sync == 1 and not _tf.several_workers(strategy):
         return contextlib.ExitStack()
     replica: ContextManager[Any] = tf.distribute.ReplicaContext(
@@ -32,17 +32,18 @@ def one_replica(strategy: Any) -> ContextManager[Any]:
 
 
 def reduced_on_read(values: Iterable[Any]) -> Dict[int, Any]:
-    """{id of a replica's handle: variable} of those whose replicas differ until they are read.
+    """Return {id of a replica's handle: variable} for variables that are reduced when read.
 
-    Such are the moving averages of a batch normalization. Where there are several workers, all
-    must read them, in the same order (tf.VariableSynchronization.ON_READ).
+    Their replicas differ until then (tf.VariableSynchronization.ON_READ). Examples are the moving
+    averages of a batch normalization. If there are several workers, all must read them, in the
+    same order.
     """
     reduced = _reduced(values)
     return {id(part.handle): value for value in reduced for part in _tf.replicas_of(value)}
 
 
 def reduced_in(graph: Any) -> Dict[str, Any]:
-    """{name of a replica's variable: variable} of those in a graph."""
+    """Return {name of a replica's variable: variable} for such variables of a graph."""
     known = graph.get_collection(v1.GraphKeys.GLOBAL_VARIABLES)
     return {part.op.name: v for v in _reduced(known) for part in _tf.replicas_of(v)}
 
@@ -55,7 +56,7 @@ def _reduced(values: Iterable[Any]) -> Iterator[Any]:
 
 
 def reduction(variable: Any) -> Any:
-    """The tensor that a Saver saves of a variable whose replicas differ until they are read."""
+    """Return the tensor that a Saver saves for a variable that is reduced when read."""
     with contextlib.ExitStack() as stack:
         if not tf.distribute.has_strategy():
             stack.enter_context(variable.distribute_strategy.scope())

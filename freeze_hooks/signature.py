@@ -1,4 +1,4 @@
-"""What a frozen file is fed and what it answers."""
+"""The inputs and outputs of a frozen file."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ class TensorInfo:
     """One input or output of a frozen file.
 
     Attributes:
-      name: its key in `load_frozen(path)(key=...)` and in what that returns.
-      tensor: its full name in the file, such as "probs:0".
+      name: its key in `load_frozen(path)(key=...)`, or in the result of that call.
+      tensor: its full tensor name in the file, such as "probs:0".
       dtype: TensorFlow's name of its dtype, such as "float32".
-      shape: its dimensions, None for an unknown one; None for an unknown rank.
+      shape: its dimensions, with None for an unknown one; None if the rank is unknown.
     """
 
     name: str
@@ -27,7 +27,7 @@ class TensorInfo:
 
 @dataclasses.dataclass(frozen=True)
 class Signature:
-    """What a frozen file is fed and what it answers."""
+    """The inputs and outputs of a frozen file."""
 
     inputs: Tuple[TensorInfo, ...]
     outputs: Tuple[TensorInfo, ...]

@@ -1,1 +1,1 @@
-"""What a model or function was traced from, and what of that has changed since."""
+"""Finds what has changed in a model or function since it was traced."""

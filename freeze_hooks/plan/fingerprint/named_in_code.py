@@ -1,4 +1,4 @@
-"""Which names the user's own code mentions: a trace does not depend on any others."""
+"""Finds the names that the user's own code mentions: a trace depends on no other names."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from typing import Any, Dict, Iterator, List, Mapping, Set, Tuple
 LIBRARIES = frozenset(
     ("builtins", "functools", "jax", "jaxlib", "keras", "numpy", "tensorflow", "tf_keras", "torch")
 )
-# by these, code reaches attributes whose names do not stand in it
+# with these, code reaches attributes that it does not name
 _ANY_NAME = frozenset(
     ("__dict__", "__getattribute__", "attrgetter", "eval", "exec", "getattr", "vars")
 )
-ENTRIES = ("call", "__call__", "compute_mask")  # what Keras or a caller runs of an object
+ENTRIES = ("call", "__call__", "compute_mask")  # methods that Keras or a caller calls
 _paths = sysconfig.get_paths()
 _INSTALLED = tuple({_paths[kind] for kind in ("stdlib", "purelib", "platlib")})
 
 
 def is_library(module: Any) -> bool:
-    """Whether a module of this name is TensorFlow's, Keras's or the like."""
+    """Return whether a module of this name belongs to TensorFlow, Keras or another library."""
     return str(module).split(".")[0] in LIBRARIES
 
 
 def is_foreign(module: Any) -> bool:
-    """Whether a module is of Python or of a package, rather than of the user's program."""
+    """Return whether a module belongs to Python or a package, and not to the user's program."""
     file = getattr(module, "__file__", None)
     if file is None:
         return getattr(module, "__name__", "") != "__main__"
@@ -34,12 +34,12 @@ def is_foreign(module: Any) -> bool:
 
 
 class Mentioned:
-    """The names in code that a trace may run, found step by step: it grows with what is added.
+    """Collects the names in all code that a trace may run.
 
     Attributes:
-      names: attributes, globals, methods and texts that are mentioned.
-      anything: whether the code may reach other names too.
-      functions: the user's functions among it.
+      names: the attributes, globals, methods and strings that the code mentions.
+      anything: whether the code may reach names that it does not mention.
+      functions: {id: function} of the user's functions in it.
     """
 
     def __init__(self) -> None:
@@ -52,13 +52,13 @@ class Mentioned:
         return name in self.names
 
     def add_class(self, kind: type) -> None:
-        """Add what the mentioned methods of a class, and of those that it is made of, mention."""
+        """Add a class and its base classes; `settle` adds the names in their mentioned methods."""
         for base in kind.__mro__:
             if not is_library(base.__module__):
                 self._classes[id(base)] = base
 
     def add_function(self, function: Any) -> None:
-        """Add what a function mentions, and what it decorates, unless it is a library's."""
+        """Add the names in a function and in the one it wraps, unless a library defines it."""
         while callable(function) and id(function) not in self.functions:
             code = getattr(function, "__code__", None)
             if isinstance(code, types.CodeType):
@@ -70,7 +70,7 @@ class Mentioned:
             function = getattr(function, "__wrapped__", None)
 
     def settle(self) -> None:
-        """Follow what is mentioned to the functions that it means, until there are no new ones."""
+        """Add all functions that the code mentions, until there are no new ones."""
         before = -1
         while before != self.size:
             before = self.size
@@ -86,15 +86,15 @@ class Mentioned:
 
     @property
     def size(self) -> int:
-        """How much is known: it grows."""
+        """The number of names, functions and classes; it only grows."""
         return len(self.names) + len(self.functions) + len(self._classes)
 
     def classes(self) -> List[type]:
-        """The user's classes."""
+        """Return the user's classes."""
         return list(self._classes.values())
 
     def globals_of(self, function: Any) -> Iterator[Tuple[str, Any]]:
-        """(name, value) of the globals that a function mentions itself."""
+        """Yield (name, value) of the globals that a function itself mentions."""
         found: Mapping[str, Any] = getattr(function, "__globals__", {})
         for name in loaded(function.__code__):
             if name in found:
@@ -103,7 +103,7 @@ class Mentioned:
 
 @functools.lru_cache(maxsize=4096)
 def _names(code: types.CodeType) -> Tuple[str, ...]:
-    """Names and short texts in code, and in the functions that are defined in it."""
+    """Return the names, and strings that may be names, in code and in functions defined in it."""
     found: Dict[str, None] = dict.fromkeys(code.co_names)
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
@@ -115,7 +115,7 @@ def _names(code: types.CodeType) -> Tuple[str, ...]:
 
 @functools.lru_cache(maxsize=4096)
 def loaded(code: types.CodeType) -> Tuple[str, ...]:
-    """The globals that code reads, and the functions that are defined in it."""
+    """Return the names of the globals that code and functions defined in it read."""
     found: Dict[str, None] = {}
     for instruction in dis.get_instructions(code):
         if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
@@ -127,7 +127,7 @@ def loaded(code: types.CodeType) -> Tuple[str, ...]:
 
 
 def _functions(value: Any) -> Iterator[Any]:
-    """The functions behind what stands in a class."""
+    """Yield the functions behind an entry of a class."""
     if isinstance(value, property):
         yield from (f for f in (value.fget,) if f is not None)
     elif isinstance(value, (staticmethod, classmethod)):
@@ -139,5 +139,5 @@ def _functions(value: Any) -> Iterator[Any]:
 
 
 def _is_installed(function: Any) -> bool:
-    """Whether a function is of Python or of a package, rather than of the user's program."""
+    """Return whether a function belongs to Python or a package, and not to the user's program."""
     return str(function.__code__.co_filename).startswith(_INSTALLED)

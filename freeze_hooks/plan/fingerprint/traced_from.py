@@ -1,8 +1,8 @@
-"""What a model or function was like when it was traced, and what of that is different now.
+"""Remembers the Python values that a trace may have read, and finds those that changed since.
 
-A trace takes Python's values as they are: numbers and switches that a call reads become constants,
-layers and tables that it uses become nodes. So each object that a trace may have read is watched.
-A look is quick where nothing has changed: values are compared by identity alone.
+A trace fixes Python values: numbers and switches that a call reads become constants, layers and
+tables that it uses become nodes. So each object that a trace may have read is watched. If nothing
+has changed, a check is quick: it compares values by identity only.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .named_in_code import Mentioned, is_foreign, is_library, loaded
 from .value_images import PLAIN
 from .watches import Enclosed, Entries, Items, Kept, Numbers
 
-# Of Keras's models: how they are trained, and what was made for that.
+# Attributes of Keras's models that concern training only.
 _TRAINING = frozenset(
     re.findall(
         r"\w+",
@@ -32,22 +32,23 @@ _TRAINING = frozenset(
         "_jax_state _jax_state_synced",
     )
 )
-# By these Keras knows the layers that it calls, and in what numbers they compute.
+# Attributes that hold the layers that Keras calls, and the dtypes in which they compute.
 _STRUCTURE = frozenset(("_dtype_policy", "_functional", "_operations"))
-_LAYERS = ("_layers", "_self_tracked_trackables")  # of which Keras 2's has other things too
-# These Keras makes as it computes, and anew each time.
+_LAYERS = ("_layers", "_self_tracked_trackables")  # in Keras 2, the second has other things too
+# Keras sets these anew at each call.
 _PASSING = frozenset(("_dropout_mask", "_recurrent_dropout_mask"))
 _GENERAL = ("Layer", "Model", "Network", "Functional", "Sequential")  # these compute nothing
-_ROUNDS = 20  # each finds code that the one before led to
+_ROUNDS = 20  # each round may find code that leads to further code
 
 
 class TracedFrom:
-    """Make it when a trace was made; `changes` tells what is otherwise since.
+    """Create it when a trace is made; `changes` then lists what has changed since.
 
-    Watched are plain values (numbers, texts, containers of them, NumPy arrays), layers, variables
-    and tables (which one it is) in the attributes of a model, of all its layers, modules and other
-    objects; what functions enclose; globals and class attributes. Of the user's own objects, only
-    what the code of their calls mentions is: a counter that `train_step` keeps is none of it.
+    It watches the attributes of a model and of all its layers, modules and other objects, the
+    variables that functions enclose, globals and class attributes. Plain values (numbers, strings,
+    containers of them, NumPy arrays) are compared by content; layers, variables and tables by
+    identity. In the user's own objects, it watches only attributes that the code of their calls
+    mentions: a counter that only `train_step` uses is not watched.
 
     Args:
       root: a model of any Keras, a tf.Module, or a function.
@@ -58,7 +59,7 @@ class TracedFrom:
         self._begin()
 
     def changes(self) -> List[str]:
-        """What a trace would find otherwise now, such as "dense_1.temperature: 1.0 -> 0.5"."""
+        """Return what a new trace would read differently: "dense_1.temperature: 1.0 -> 0.5"."""
         stale = [watch for watch in self._watches if not watch.same()]
         found = [change for watch in stale for change in watch.changes()]
         if stale and not found and not all(watch.renew() for watch in stale):
@@ -66,11 +67,11 @@ class TracedFrom:
         return list(dict.fromkeys(found))
 
     def _begin(self) -> None:
-        """Watch what there is, until all code that is met was read for what it mentions."""
+        """Watch all objects; repeat until the code that they lead to mentions no new names."""
         self._mentioned = Mentioned()
         for _ in range(_ROUNDS):
             self._watches: List[Any] = []
-            self._met: Dict[int, Any] = {}  # alive, so that no other object gets its id
+            self._met: Dict[int, Any] = {}  # keeps objects alive, so that no other gets their id
             self._pending: Deque[Tuple[Any, str]] = collections.deque()
             known = self._mentioned.size
             self._meet(self._root, "")
@@ -84,13 +85,13 @@ class TracedFrom:
                 return
 
     def _meet(self, value: Any, name: str) -> None:
-        """Have what can change within a value, which is called `name`, be watched."""
+        """Put a value, called `name` in messages, on the list of those to watch."""
         if not isinstance(value, PLAIN) and id(value) not in self._met:
             self._met[id(value)] = value
             self._pending.append((value, name))
 
     def _meet_all(self) -> None:
-        """Watch what was met, and what is in it: one by one, however deep it is nested."""
+        """Watch the values on the list, and those inside them; without recursion."""
         while self._pending:
             self._look_into(*self._pending.popleft())
 
@@ -107,7 +108,7 @@ class TracedFrom:
         elif isinstance(value, functools.partial):
             for part in (value.func, value.args, value.keywords):
                 self._meet(part, name)
-        elif isinstance(value, weakref.ref):  # a bound tf.function has its object so
+        elif isinstance(value, weakref.ref):  # a bound tf.function refers to its object so
             self._meet(value(), "")
         elif isinstance(value, types.MethodType):
             self._meet(value.__self__, name)
@@ -133,7 +134,7 @@ class TracedFrom:
             self._meet(default, name)
 
     def _meet_globals(self) -> None:
-        """Watch the globals that the user's functions read, and what they mention of modules."""
+        """Watch the globals that the user's functions read, in their own modules and in others."""
         places: Dict[int, Tuple[Any, Set[str]]] = {}
         for function in list(self._mentioned.functions.values()):
             here = function.__globals__
@@ -153,7 +154,7 @@ class TracedFrom:
         if attributes is None or any(base.__name__ == "Metric" for base in kind.__mro__):
             return
         if layer is None and is_library(kind.__module__):
-            return  # tensors, variables, tables, optimizers: which one it is, its owner tells
+            return  # tensors, variables, tables, optimizers: the owner's watch compares identity
         if layer is not None or not is_foreign(sys.modules.get(kind.__module__)):
             self._mentioned.add_class(kind)
         if layer is not None:
@@ -180,7 +181,7 @@ class TracedFrom:
             self._meet(value, form.format(name, key))
 
     def _is_read(self, kind: type, layer: Optional[type], key: str, value: Any) -> bool:
-        """Whether a call may depend on an attribute of an object of this class."""
+        """Return whether a call may depend on an attribute of an object of this class."""
         own = not is_library(kind.__module__)
         if layer is None:
             return key in self._mentioned or self._may_be_read(key)
@@ -209,7 +210,7 @@ class TracedFrom:
 
 
 def _is_of_module(names: Set[str], key: str, value: Any) -> bool:
-    """Whether a global of these names is one whose value a trace takes."""
+    """Return whether a global is among `names` and a trace takes its value."""
     if key.startswith("__") or key not in names:
         return False
     return not (isinstance(value, (type, types.ModuleType)) or _is_tensor(value))
@@ -231,7 +232,7 @@ def _is_layer(thing: Any) -> bool:
 
 @functools.lru_cache(maxsize=4096)
 def layer_class(kind: Any) -> Any:
-    """Keras's Layer of which a class is; None if it is of none."""
+    """Return Keras's own Layer class that a class derives from; None if it is not a layer."""
     for base in kind.__mro__:
         if base.__name__ == "Layer" and is_library(base.__module__):
             return base
@@ -240,12 +241,12 @@ def layer_class(kind: Any) -> Any:
 
 @functools.lru_cache(maxsize=None)
 def names_of_bare(layer: Any) -> frozenset:
-    """The attributes by which Keras keeps its own notes of any layer."""
+    """Return the attributes that Keras gives to every layer for its own use."""
     return frozenset(vars(layer(name="bare")))
 
 
 def _is_of_kerases(kind: type, layer: type) -> bool:
-    """Whether a class computes by Keras's own code, which reads attributes of its own."""
+    """Return whether Keras's own code computes for a class; it may read any attribute."""
     return any(
         is_library(base.__module__) and base.__name__ not in _GENERAL and issubclass(base, layer)
         for base in kind.__mro__

@@ -1,4 +1,4 @@
-"""Images of Python values, by which it is told later whether a trace would take them otherwise."""
+"""Images of Python values: a later image is equal if a trace would read the value as before."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import numpy as np
 
 PLAIN = (type(None), bool, int, float, complex, str, bytes, np.generic, enum.Enum)
 _DEPTH = 8
-_SHOWN = 40  # letters
+_SHOWN = 40  # characters
 
 
 class _This:
-    """An object that is compared by identity, and stays alive for that."""
+    """Wraps an object to compare it by identity; it keeps the object alive."""
 
     def __init__(self, thing: Any) -> None:
         self.thing = thing
@@ -29,10 +29,10 @@ class _This:
 
 
 def image(value: Any, depth: int = 0) -> Any:
-    """Two values of the same image are the same to a trace.
+    """Return a value's image; two values with equal images are equal for a trace.
 
-    Numbers, texts and containers of them are compared by content, as are arrays; functions by
-    their code and what they enclose; all else by identity.
+    Numbers, strings, arrays, and containers of them are compared by content. Functions are
+    compared by their code and the values that they enclose. All else is compared by identity.
     """
     if depth > _DEPTH:
         return _This(value)
@@ -58,7 +58,7 @@ def image(value: Any, depth: int = 0) -> Any:
 
 
 def cells(function: Any) -> List[Any]:
-    """What a function encloses, as it is now."""
+    """Return the present values of the variables that a function encloses."""
     found = []
     for cell in getattr(function, "__closure__", None) or ():
         try:
@@ -69,14 +69,14 @@ def cells(function: Any) -> List[Any]:
 
 
 def content(array: Any) -> Any:
-    """What tells an array from one of other numbers."""
+    """Return what differs between arrays with different content: dtype, shape and a checksum."""
     objects = array.dtype.hasobject
     data: Any = repr(array.tolist()).encode() if objects else np.ascontiguousarray(array)
     return array.dtype.str, array.shape, zlib.crc32(data)
 
 
 def shown(value: Any) -> str:
-    """A value for a message: short, on one line."""
+    """Return a value as short text, on one line, for a message."""
     if isinstance(value, np.ndarray):
         return f"an array of {value.dtype} {list(value.shape)}"
     if isinstance(value, PLAIN):
@@ -94,7 +94,7 @@ def shown(value: Any) -> str:
 
 
 def _builtin(value: Any) -> Any:
-    """A container that Keras has wrapped, as Python's own."""
+    """Return a container, perhaps wrapped by Keras, as one of Python's own."""
     for kind in (list, tuple, dict, frozenset):
         if isinstance(value, kind):
             return kind(value)

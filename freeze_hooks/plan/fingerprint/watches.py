@@ -1,4 +1,4 @@
-"""Watches over one object each: quick to say that nothing in it has changed, else they say what."""
+"""Watches: each tells quickly whether one object has changed, and if so, how."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class Items:
         self._images = list(map(image, self.values))
 
     def same(self) -> bool:
-        """Whether each value is the very object that it was."""
+        """Return whether each value is still the same object."""
         now = self._now()
         return len(now) == len(self.values) and all(map(operator.is_, now, self.values))
 
     def changes(self) -> Iterator[str]:
-        """What is otherwise now."""
+        """Yield the changes, as text."""
         now = self._now()
         if len(now) != len(self.values):
             yield f"{self._name}: {len(self.values)} -> {len(now)} items"
@@ -34,7 +34,7 @@ class Items:
                 yield f"{self._called(i)}: {shown(old)} -> {shown(new)}"
 
     def renew(self) -> bool:
-        """Take equal values for the ones before them; False where a new one is to be watched."""
+        """Accept equal new values; return False if a new value has content to watch."""
         before, self.values = self.values, self._now()
         new = [value for old, value in zip(before, self.values) if old is not value]
         return len(before) == len(self.values) and all(isinstance(value, PLAIN) for value in new)
@@ -47,12 +47,13 @@ class Items:
 
 
 class Kept(Items):
-    """Watches those items of a list that are of a kind.
+    """Watches some items of a list that is an entry of a mapping.
 
     Args:
-      of: the mapping whose entry is the list.
-      key: the entry.
-      counts: whether an item is of the kind.
+      of: the mapping.
+      key: the entry's key.
+      name: the list's name, for messages.
+      counts: whether to watch an item.
     """
 
     def __init__(self, of: Any, key: str, name: str, counts: Callable[[Any], bool]) -> None:
@@ -78,9 +79,10 @@ class Entries(Items):
 
     Args:
       of: the mapping.
-      keys: those of its entries that count.
-      form: what an entry is called, by the mapping's name and the key.
-      counts: whether an entry that is added counts too, by its key and value.
+      keys: the keys of the entries to watch.
+      name: the mapping's name, for messages.
+      form: formats an entry's name from the mapping's name and the key.
+      counts: whether to watch an added entry, by its key and value.
     """
 
     def __init__(
@@ -93,13 +95,13 @@ class Entries(Items):
     ) -> None:
         self._keys, self._form, self._counts = list(keys), form, counts
         self._known = set(of)
-        # a defaultdict would make what is gone
+        # itemgetter would make a defaultdict create a missing entry
         plain = len(self._keys) > 1 and not hasattr(type(of), "__missing__")
         self._quick = operator.itemgetter(*self._keys) if plain else None
         super().__init__(of, name)
 
     def same(self) -> bool:
-        """Whether each value is the very object that it was, and no entry was added."""
+        """Return whether each value is still the same object, and no entry was added."""
         if len(self._of) != len(self._known):
             return False
         if self._quick is None:
@@ -110,7 +112,7 @@ class Entries(Items):
             return False
 
     def changes(self) -> Iterator[str]:
-        """What is otherwise now."""
+        """Yield the changes, as text."""
         for i, (old, new) in enumerate(zip(self.values, self._now())):
             if new is _GONE:
                 yield f"{self._called(i)}: {shown(old)} -> gone"
@@ -120,7 +122,7 @@ class Entries(Items):
             yield f"{self._form.format(self._name, key)}: new, {shown(value)}"
 
     def renew(self) -> bool:
-        """Take equal values for the ones before them; False where a new one is to be watched."""
+        """Accept equal new values; return False if a new value has content to watch."""
         self._known = set(self._of)
         return super().renew()
 
@@ -144,13 +146,13 @@ class Numbers:
         self._content = content(of)
 
     def same(self) -> bool:
-        """Whether its content is what it was."""
+        """Return whether the content is still the same."""
         return bool(content(self._of) == self._content)
 
     def changes(self) -> Iterator[str]:
-        """That its content is otherwise."""
+        """Yield that the content has changed."""
         yield f"{self._name}: other numbers in it"
 
     def renew(self) -> bool:
-        """Nothing new is to be watched."""
+        """Return True: an array has nothing new to watch."""
         return True
