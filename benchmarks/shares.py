@@ -15,6 +15,7 @@ from measure import MIB
 from session_freeze import Session, v1
 
 from freeze_hooks.storage import sink
+from freeze_hooks.storage.descriptor import Descriptor
 from freeze_hooks.values import numerics
 
 
@@ -61,7 +62,7 @@ def stages(clock):
         (session, "run", clock.timed("read", session.run)),
         (numerics, "_not_finite", clock.timed("check for NaN", numerics._not_finite)),
         (sink, "xxhash", _Hashes(clock.hash)),
-        (sink.Descriptor, "put", clock.timed("write", sink.Descriptor.put)),
+        (Descriptor, "put", clock.timed("write", Descriptor.put)),
         (os, "posix_fallocate", clock.timed("reserve", os.posix_fallocate)),
         (os, "fsync", clock.timed("fsync", os.fsync)),
     ]

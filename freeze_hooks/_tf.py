@@ -146,7 +146,7 @@ def replicas_of(variable: Any) -> List[Any]:
     return list(variable.values) if hasattr(type(variable), "values") else [variable]
 
 
-def is_remote(session: Any) -> bool:
+def runs_elsewhere(session: Any) -> bool:
     """Whether a session runs in another process, where others may run steps."""
     return bool(getattr(session, "sess_str", b""))
 

@@ -30,7 +30,7 @@ from .sources.checkpoint_index import find_prefix
 from .sources.graph_file import StoredGraph, as_graph, parse, read_message
 from .sources.restored_session import read_initialized
 from .sources.saved_model import meta_graph, read_meta_graph
-from .storage import atomic
+from .storage.filesystem import read
 
 
 @dataclasses.dataclass(frozen=True)
@@ -281,7 +281,7 @@ def _frozen(task: _Task, path: Optional[str]) -> Any:
     reading = task.read()
     if path:
         reading.write(path, beside=False)
-        return GraphDef.FromString(atomic.read(path))
+        return GraphDef.FromString(read(path))
     return graph_def_of(reading.plan, reading.values)
 
 

@@ -110,7 +110,16 @@ def reached(name):
 
 NEUTRAL = {
     f"freeze_hooks.{n}"
-    for n in ("_protos", "_tf", "errors", "replicas", "signature", "storage", "storage.filesystem")
+    for n in (
+        "_protos",
+        "_tf",
+        "errors",
+        "replicas",
+        "signature",
+        "storage",
+        "storage.descriptor",
+        "storage.filesystem",
+    )
 }
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from typing import Any, Container, Dict, List, Mapping, Optional, Tuple
 
 from google.protobuf.message import DecodeError
@@ -21,7 +20,7 @@ from ..graph.side_effects import side_effects
 from ..graph.validate import refuse_broken, stored_bytes
 from ..plan.compiler import by_layer, histogram, tensor_info
 from ..signature import Signature, TensorInfo
-from ..storage import filesystem
+from ..storage.filesystem import filesystem_of
 from ..storage.paths import plain_path
 from .description import FORMAT
 from .known_readers import findings_for, reader_of
@@ -85,7 +84,7 @@ def inspect(path: str, *, reader: Optional[str] = None) -> Report:
     ]
     return Report(
         _signature(graph_def, metadata, path),
-        filesystem.size(path) if filesystem.is_remote(path) else os.path.getsize(path),
+        filesystem_of(path).size(path),
         sum(nbytes for _, nbytes in weights),
         histogram(bodies),
         tuple(findings),
@@ -138,13 +137,10 @@ def _graph_def(path: str, data: bytes, ours: bool) -> Any:
 
 def _content(path: str) -> Tuple[bool, bytes]:
     """Whether a file begins as ours do, and what follows (of another file, all of it)."""
-    if filesystem.is_remote(path):
-        data = filesystem.read(path)
-        ours = data.startswith(START)
-        return ours, data[len(START) :] if ours else data
-    if os.path.isdir(path):
+    files = filesystem_of(path)
+    if files.is_directory(path):
         raise told_directory(path)
-    with open(path, "rb") as file:
+    with files.opened(path) as file:
         ours = file.read(len(START)) == START
         file.seek(len(START) if ours else 0)
         return ours, file.read()

@@ -10,6 +10,7 @@ from typing import Callable, Iterator, Optional
 from ..errors import ConversionError, FreezeError
 from ..frozen.writer import Artifact
 from ..storage import atomic
+from ..storage.filesystem import directory_of, read
 from ..storage.paths import plain_path
 
 After = Callable[[Artifact], str]
@@ -45,7 +46,7 @@ def destination(path: Optional[str]) -> Optional[str]:
     """Return a path to write to; raise OSError if its directory is not writable."""
     if path is not None:
         path = plain_path(path)
-        atomic.ensure_writable(atomic.directory_of(path))
+        atomic.ensure_writable(directory_of(path))
     return path
 
 
@@ -61,7 +62,7 @@ def write(path: str, content: bytes, check: Optional[Callable[[bytes], None]] = 
 
     def checked(temporary: str) -> None:
         assert check is not None
-        check(atomic.read(temporary))
+        check(read(temporary))
 
     wanted = None if check is None else checked
     atomic.publish(path, lambda file: file.write(content), len(content), check=wanted)

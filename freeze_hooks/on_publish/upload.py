@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-import posixpath
-from typing import Optional
 
 from ..frozen.writer import Artifact
-from ..storage import atomic, filesystem
+from ..storage import atomic
+from ..storage.filesystem import filesystem_of
 from .converting import After
 
 
@@ -33,23 +32,13 @@ def upload(prefix: str) -> After:
     atomic.ensure_writable(prefix)
 
     def uploaded(artifact: Artifact) -> str:
-        far = filesystem.is_remote(artifact.path)
-        base = (filesystem.split if far else os.path.split)(artifact.path)[1]
-        join = posixpath.join if filesystem.is_remote(prefix) else os.path.join
-        target = str(join(prefix, base))
+        base = filesystem_of(artifact.path).split(artifact.path)[1]
+        target = filesystem_of(prefix).join(prefix, base)
         if os.path.realpath(target) == os.path.realpath(artifact.path):
             return target
-        _copy(artifact.path, target, beside=target + ".json")
+        atomic.publish_link(artifact.path, target, beside=target + ".json")
         with contextlib.suppress(FileNotFoundError):  # some adapters write no description
-            _copy(artifact.path + ".json", target + ".json")
+            atomic.publish_link(artifact.path + ".json", target + ".json")
         return target
 
     return uploaded
-
-
-def _copy(source: str, target: str, beside: Optional[str] = None) -> None:
-    if filesystem.is_remote(source) and not filesystem.is_remote(target):
-        content = atomic.read(source)
-        atomic.publish(target, lambda file: file.write(content), len(content), beside)
-    else:
-        atomic.publish_link(source, target, beside)

@@ -10,7 +10,7 @@ from typing import Optional
 
 import xxhash
 
-from ..storage import filesystem
+from ..storage.filesystem import filesystem_of
 from .expected import Expected
 
 
@@ -25,8 +25,8 @@ class Proof:
     def __init__(self, expected: Expected, path: str) -> None:
         self._expected = expected
         self._path = path
-        # it is overwritten in place, which is impossible on a path with a scheme
-        self.mark: Optional[str] = None if filesystem.is_remote(path) else uuid.uuid4().hex
+        # it is overwritten in place
+        self.mark: Optional[str] = uuid.uuid4().hex if filesystem_of(path).rewrites else None
         self.difference: Optional[float] = None
 
     def check(self, temporary: str) -> Optional[str]:

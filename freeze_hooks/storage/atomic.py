@@ -1,20 +1,18 @@
-"""Complete files or none: temporary name, fsync, rename; and names of files, local or not."""
+"""Complete files or none: temporary name, fsync, rename."""
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import functools
 import json
 import math
 import os
-import shutil
-import tempfile
 import uuid
 from typing import Any, Callable, Iterator, Optional, Union
 
-from . import filesystem, in_flight, locks
-from .sink import Descriptor, Written, open_sink
+from . import in_flight, locks
+from .filesystem import filesystem_of, pieces
+from .sink import Written, open_sink
 
 
 def publish(
@@ -49,48 +47,37 @@ def publish(
 
 
 @contextlib.contextmanager
-def _opened(path: str, expected: int, held: Any) -> Iterator[Any]:
+def _opened(path: str, expected: int, held: contextlib.ExitStack) -> Iterator[Any]:
     """A new file for a Sink; what was written is on disk when the block ends well.
 
-    That it is in use is known until the ExitStack `held` ends, which is after it was renamed.
+    It is marked as in use until the ExitStack `held` ends, which is after it was renamed.
     """
-    if filesystem.is_remote(path):
-        with filesystem.opened(path) as writer:
-            yield writer
-        return
-    with locks.created(path, held) as file:
-        _reserve(file, expected)
-        yield Descriptor(file.fileno(), functools.partial(in_flight.check, path))
-        file.truncate()
-        os.fsync(file.fileno())
+    is_ours = functools.partial(locks.marked, path, held)
+    check = functools.partial(in_flight.check, path)
+    with filesystem_of(path).created(path, expected, is_ours, check) as file:
+        yield file
 
 
 @contextlib.contextmanager
 def _replacing(path: str, beside: Optional[str] = None) -> Iterator[str]:
     """A temporary name that becomes `path` if all goes well, and goes if not."""
-    far = filesystem.is_remote(path)
-    directory, base = filesystem.split(path) if far else os.path.split(os.path.abspath(path))
-    temporary = os.path.join(directory, f".{base}.{uuid.uuid4().hex[:12]}.tmp")
+    files = filesystem_of(path)
+    directory, base = files.split(files.absolute(path))
+    temporary = files.join(directory, f".{base}.{uuid.uuid4().hex[:12]}.tmp")
     process = os.getpid()
     try:
-        with in_flight.temporary(temporary, delete):
+        with in_flight.temporary(temporary, files.delete):
             yield temporary
             in_flight.check(temporary)
             if beside is not None:
-                with contextlib.suppress(FileNotFoundError):
-                    delete(beside)
-            (filesystem.rename if far else os.replace)(temporary, path)
-        if not far:  # two names of one file: renaming one to the other does nothing
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(temporary)
+                files.delete(beside)
+            files.replace(temporary, path)
     except BaseException:
         # a process that was forked in the midst of it may come here too, and the file is not its
         if os.getpid() == process:
             with contextlib.suppress(OSError):
-                delete(temporary)
+                files.delete(temporary)
         raise
-    if not far:
-        _sync_directory(directory)
 
 
 def publish_json(path: str, content: Any) -> None:
@@ -99,64 +86,16 @@ def publish_json(path: str, content: Any) -> None:
     publish(path, lambda file: file.write(text.encode()))
 
 
-def _reserve(file: Any, size: int) -> None:
-    if not size or not hasattr(os, "posix_fallocate"):
-        return
-    try:
-        os.posix_fallocate(file.fileno(), 0, size)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise
-
-
-def _sync_directory(directory: str) -> None:
-    """Make a rename last; some systems cannot open a directory, and need not."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(directory, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def is_absolute(path: str) -> bool:
-    """Whether a path means the same wherever the program is."""
-    return filesystem.is_remote(path) or os.path.isabs(path)
-
-
-def directory_of(path: str) -> str:
-    """The directory of a path, local or with a scheme; "." where it names none."""
-    return str((filesystem.split if filesystem.is_remote(path) else os.path.split)(path)[0]) or "."
-
-
-def make_directory(directory: str) -> None:
-    """Make a directory, and those above it, if it is missing.
-
-    Raises:
-      OSError: it cannot be made.
-    """
-    if filesystem.is_remote(directory):
-        filesystem.make_directory(directory)
-    else:
-        os.makedirs(directory, exist_ok=True)
-
-
 def ensure_writable(directory: str) -> None:
     """Make the directory if it is missing, try to write in it, and clear what was left over there.
 
     Raises:
       OSError: it cannot be made, or not be written in.
     """
-    make_directory(directory)
-    if filesystem.is_remote(directory):
-        trial = os.path.join(directory, f".{uuid.uuid4().hex[:12]}.tmp")
-        with filesystem.opened(trial) as writer:
-            writer.put(b"\0")
-        filesystem.delete(trial)
-    else:
-        with tempfile.TemporaryFile(dir=directory):
-            pass
-        locks.sweep(directory)
+    files = filesystem_of(directory)
+    files.make_directory(directory)
+    files.try_writing(directory)
+    locks.sweep(directory)
 
 
 def publish_link(source: str, path: str, beside: Optional[str] = None) -> None:
@@ -164,47 +103,19 @@ def publish_link(source: str, path: str, beside: Optional[str] = None) -> None:
 
     `beside` is as for `publish`.
     """
-    if filesystem.is_remote(path):
-        with _replacing(path, beside) as temporary:
-            filesystem.copy(source, temporary)
-        return
     try:
         with _replacing(path, beside) as temporary:
-            os.link(source, temporary)
+            filesystem_of(path).link(source, temporary)
+    except InterruptedError:  # given up
+        raise
     except OSError:
-        with open(source, "rb") as file:
-            publish(path, lambda sink: shutil.copyfileobj(file, sink), beside=beside)
+        size = filesystem_of(source).size(source)
+        publish(path, functools.partial(_copy, source), size, beside)
 
 
-def relative(path: str, directory: str) -> str:
-    """A path from a directory on; whole, where only one of them has a scheme."""
-    if not (filesystem.is_remote(path) or filesystem.is_remote(directory)):
-        return os.path.relpath(path, directory)
-    start = os.path.join(directory, "")
-    if path.startswith(start):
-        return path[len(start) :]
-    return path if filesystem.is_remote(path) else os.path.abspath(path)
-
-
-def delete(path: str) -> None:
-    """Delete a file, local or with a scheme.
-
-    Raises:
-      OSError: it cannot be deleted; FileNotFoundError: it is not there.
-    """
-    (filesystem.delete if filesystem.is_remote(path) else os.unlink)(path)
-
-
-def read(path: str) -> bytes:
-    """All of a file, local or with a scheme.
-
-    Raises:
-      OSError: it cannot be read.
-    """
-    if filesystem.is_remote(path):
-        return filesystem.read(path)
-    with open(path, "rb") as file:
-        return file.read()
+def _copy(source: str, sink: Any) -> None:
+    for piece in pieces(source):
+        sink.write(piece)
 
 
 def json_number(value: Optional[float]) -> Union[float, str, None]:

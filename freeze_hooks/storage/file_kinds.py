@@ -7,7 +7,7 @@ import re
 from typing import Tuple
 
 from ..errors import FreezeError
-from . import filesystem
+from .filesystem import filesystem_of
 
 _KERAS = "a model or weights that Keras saves"
 _CHECKPOINT = "a part of a TensorFlow checkpoint"
@@ -48,7 +48,7 @@ def refuse_foreign(path: str, argument: str = "path") -> None:
                 f"{argument}={path!r} ends in {found.group()!r}, as the name of {owner} does: "
                 f"a frozen file is a GraphDef, so call it {path[: found.start()] + '.pb'!r}"
             )
-    if not filesystem.is_remote(path) and os.path.isdir(path):
+    if filesystem_of(path).is_directory(path):
         inside = os.path.join(path, "frozen.pb")
         raise FreezeError(
             f"{argument}={path!r} is a directory, and a frozen file is one file: say a name in "

@@ -11,7 +11,7 @@ import os
 import re
 import threading
 import weakref
-from typing import Any, Iterator, List, Optional, Set
+from typing import Any, List, Optional, Set
 
 try:
     import fcntl
@@ -23,19 +23,11 @@ _TEMPORARY = re.compile(
 )
 
 
-@contextlib.contextmanager
-def created(path: str, held: contextlib.ExitStack) -> Iterator[Any]:
-    """A new file to write, marked as being written until `held` ends, or the process does."""
-    while True:
-        with open(path, "xb", buffering=0) as file:
-            if _marked(path, held):
-                yield file
-                return
-        # somebody took it for left over before it was marked
+def marked(path: str, held: contextlib.ExitStack) -> bool:
+    """Mark a new file as being written until `held` ends, or the process does.
 
-
-def _marked(path: str, held: contextlib.ExitStack) -> bool:
-    """Whether the file has its mark, and is still there."""
+    False if the file is gone: somebody took it for left over before it was marked.
+    """
     if fcntl is None:
         return True
     try:
@@ -137,7 +129,7 @@ def sweep(directory: str) -> List[str]:
     """Delete a directory's temporary files that nobody writes any more; returns their names."""
     try:
         names = [name for name in os.listdir(directory) if _TEMPORARY.match(name)]
-    except OSError:
+    except OSError:  # it is gone, or has a scheme
         return []
     return [name for name in names if _deleted(os.path.join(directory, name))]
 

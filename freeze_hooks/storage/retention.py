@@ -10,8 +10,7 @@ import contextlib
 import os
 from typing import Any, Callable, Container, Dict, List, Optional, Sequence
 
-from . import filesystem
-from .atomic import delete, relative
+from .filesystem import filesystem_of, relative, resolved
 from .state import as_dict, changed
 
 COMPANIONS = (".onnx", ".tflite")  # endings of what on_publish= makes beside a frozen file
@@ -47,9 +46,10 @@ def companion(path: str, ending: str) -> str:
 
 def delete_if_alone(path: str, ending: str) -> None:
     """Delete a companion whose frozen file went while it was made."""
-    if not _is_there(path):
+    files = filesystem_of(path)
+    if files.stamp(path) is None:
         with contextlib.suppress(OSError):
-            delete(companion(path, ending))
+            files.delete(companion(path, ending))
 
 
 def retain(
@@ -77,6 +77,7 @@ def retain(
       The paths of the deleted files.
     """
     made: Dict[str, List[str]] = {}
+    there = filesystem_of(directory)
 
     def deleted(known: str) -> bool:
         return _delete(os.path.join(directory, known), made.get(known, ()))
@@ -84,7 +85,8 @@ def retain(
     def settled(known: str, mark: str) -> bool:
         """Whether a file that was to go is gone, or somebody has put another one in its place."""
         path = os.path.join(directory, known)
-        return bool(mark and _is_there(path) and _mark(path) != mark) or deleted(known)
+        is_another = mark and there.stamp(path) is not None and there.identity(path) != mark
+        return bool(is_another) or deleted(known)
 
     with changed(directory, name) as own:
         made = _made(own)
@@ -94,7 +96,7 @@ def retain(
         coming.pop(file, None)
         for known in [known for known in coming if known not in awaited]:
             prefix = coming.pop(known)
-            if _is_there(os.path.join(directory, known)):
+            if there.stamp(os.path.join(directory, known)) is not None:
                 files.setdefault(known, prefix)
         # what was to go when a program ended, or could not be deleted then
         leaving = _ours(as_dict(own.get("leaving")))
@@ -103,7 +105,7 @@ def retain(
 
         def outlived(known: str) -> bool:
             prefix = files[known]
-            return bool(prefix) and not exists(_joined(directory, prefix))
+            return bool(prefix) and not exists(resolved(prefix, directory))
 
         others = [known for known in files if known != file]
         if keep is None:
@@ -113,7 +115,7 @@ def retain(
             over = alike[: max(0, len(alike) + 1 - keep)]
         for known in over:
             del files[known]
-        leaving.update((known, _mark(os.path.join(directory, known))) for known in over)
+        leaving.update((known, there.identity(os.path.join(directory, known))) for known in over)
         still = {known: ends for known, ends in made.items() if known in files or known in leaving}
         own.update(files=files, leaving=leaving, made=still, coming=coming)
         for key in ("leaving", "made", "coming"):
@@ -121,13 +123,6 @@ def retain(
                 del own[key]
     # only now, so that the state never names what is not there
     return [os.path.join(directory, known) for known in over if deleted(known)]
-
-
-def _joined(directory: str, prefix: str) -> str:
-    if filesystem.is_remote(prefix):
-        return prefix
-    joined = os.path.join(directory, prefix)
-    return joined if filesystem.is_remote(joined) else os.path.normpath(joined)
 
 
 def _ours(files: Dict[str, Any]) -> Dict[str, str]:
@@ -152,20 +147,6 @@ def _can_be_ours(file: str) -> bool:
     return file == os.path.basename(file) and file.endswith(".pb") and "\0" not in file
 
 
-def _is_there(path: str) -> bool:
-    if filesystem.is_remote(path):
-        return filesystem.stamp(path) is not None
-    return os.path.isfile(path)
-
-
-def _mark(path: str) -> str:
-    """What tells a file from one that somebody puts in its place; "" where nothing does."""
-    try:
-        return "" if filesystem.is_remote(path) else str(os.stat(path).st_ctime_ns)
-    except OSError:
-        return ""
-
-
 def _delete(path: str, endings: Sequence[str] = ()) -> bool:
     """Delete a frozen file, its description and its companions; False if the system refuses now.
 
@@ -173,8 +154,7 @@ def _delete(path: str, endings: Sequence[str] = ()) -> bool:
     """
     try:
         for doomed in (path, path + ".json", *(companion(path, ending) for ending in endings)):
-            with contextlib.suppress(FileNotFoundError):
-                delete(doomed)
+            filesystem_of(doomed).delete(doomed)
     except OSError:  # Windows: somebody reads it
         return False
     return True

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
-import ctypes
-import functools
 import os
 import queue
 import threading
@@ -13,8 +11,6 @@ from typing import Any, Callable, Iterator, NamedTuple, Optional
 
 import xxhash
 
-_SYNC_FILE_RANGE_WRITE = 2
-_WRITEBACK = 8 << 20  # bytes to gather before the disk is told to begin
 _GATHER = 1 << 20  # smaller writes are gathered, larger ones go straight to the file
 # Bytes written before a thread takes over: it gains a quarter on 1.5 GB, but a file of 100 MB then
 # took 0.04 or 0.12 s, by chance, and always 0.035 s without.
@@ -28,28 +24,6 @@ class Written(NamedTuple):
 
     bytes: int
     hash: str
-
-
-class Descriptor:
-    """Takes bytes for an open file descriptor, and tells the disk to begin before all is there."""
-
-    def __init__(self, descriptor: int, check: Optional[Callable[[], None]] = None) -> None:
-        self._descriptor = descriptor
-        self._check = check  # raises if no more is wanted
-        self._sent = 0
-        self._done = 0
-
-    def put(self, data: Any) -> None:
-        """Append a buffer."""
-        if self._check is not None:
-            self._check()
-        view = memoryview(data).cast("B")
-        self._done += view.nbytes
-        while view:
-            view = view[os.write(self._descriptor, view) :]
-        if self._done - self._sent >= _WRITEBACK:
-            _start_writeback(self._descriptor, self._sent, self._done - self._sent)
-            self._sent = self._done
 
 
 class Sink:
@@ -165,19 +139,3 @@ def open_sink(file: Any, threaded: int = _THREADED, expected: int = 0) -> Iterat
         yield sink
     finally:
         sink.stop()
-
-
-def _start_writeback(descriptor: int, offset: int, length: int) -> None:
-    """Let the disk begin, so that fsync need not wait for all of it (sync_file_range(2))."""
-    start = getattr(libc(), "sync_file_range", None)  # Linux alone has it
-    if start is not None:
-        start(descriptor, ctypes.c_int64(offset), ctypes.c_int64(length), _SYNC_FILE_RANGE_WRITE)
-
-
-@functools.lru_cache(maxsize=None)
-def libc() -> Any:
-    """The C library's functions; None where it is not to be had so."""
-    try:
-        return ctypes.CDLL(None)
-    except (OSError, TypeError):  # Windows
-        return None

@@ -8,7 +8,8 @@ import os
 import threading
 from typing import Any, Dict, Iterator
 
-from .atomic import publish_json, read
+from .atomic import publish_json
+from .filesystem import read
 
 STATE_FILE = "frozen_state.json"
 _state_lock = threading.Lock()  # several adapters may write in one directory, in threads

@@ -14,7 +14,7 @@ def updates_meanwhile(session: Any) -> bool:
     So it is where the session is another process's, whose other clients run steps too, and off
     the main thread, where a Supervisor's timer saves while the main thread trains.
     """
-    return _tf.is_remote(session) or threading.current_thread() is not threading.main_thread()
+    return _tf.runs_elsewhere(session) or threading.current_thread() is not threading.main_thread()
 
 
 def queues_update(graph: Any) -> bool:

@@ -30,6 +30,7 @@ from ..frozen.reader import description
 from ..frozen.writer import Artifact, Undescribed
 from ..own_lines import told
 from ..storage import atomic, in_flight, locks, retention, state
+from ..storage.filesystem import filesystem_of
 from .background import Background
 from .best import Best, load_best, save_best
 from .no_file import Saves
@@ -173,7 +174,7 @@ class Delivery:
         if not background:
             job()
             return
-        here = None if atomic.is_absolute(path) else os.getcwd()
+        here = None if filesystem_of(path).is_absolute(path) else os.getcwd()
         self._writing.submit(path, functools.partial(self._do_there, path, job, here))
 
     def _do_there(self, path: str, job: Callable[[], None], here: Optional[str]) -> None:

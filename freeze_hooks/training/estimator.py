@@ -17,7 +17,7 @@ from ..sources.checkpoint import StoredSource
 from ..sources.checkpoint_index import find_prefix
 from ..sources.graph_file import as_graph
 from ..sources.naming import apart
-from ..storage import atomic
+from ..storage.filesystem import directory_of, filesystem_of
 from ..storage.paths import plain_path
 from ..values.renaming import Renaming
 from .delivery import Delivery, Listeners, Options, monitored
@@ -205,7 +205,7 @@ class FreezeExporter(_Exporter):
     def _put(
         self, estimator: Any, path: str, prefix: str, metrics: Mapping[str, float]
     ) -> Optional[str]:
-        directory, claimed = atomic.directory_of(path), None
+        directory, claimed = directory_of(path), None
         best = self._delivery.best(directory, os.path.basename(path), True)
         if best is not None:
             value = monitored(best.monitor, metrics, "the evaluation")
@@ -213,7 +213,7 @@ class FreezeExporter(_Exporter):
                 self._delivery.saves.passed_over(best, value)
                 return None
             claimed = best.claim(value)
-        atomic.make_directory(directory)
+        filesystem_of(directory).make_directory(directory)
 
         def freeze(path: str) -> Artifact:
             return self._reading(estimator, prefix).publish(path, metrics)

@@ -19,7 +19,7 @@ from ..sources.keras.batches import Batches, may_look
 from ..sources.keras.input_types import check_call, is_declared, is_known
 from ..sources.keras.model import plan_seen
 from ..sources.keras.training_state import check_averages, step_of, synchronize
-from ..storage import atomic
+from ..storage import atomic, filesystem
 from ..storage.file_kinds import refuse_foreign
 from ..storage.paths import plain_path
 from ..values.value import Value, held
@@ -113,7 +113,7 @@ class FreezeCallback(KerasProtocol):
         self._template = plain_path(beside.filepath if filepath is None else filepath)
         self.writes_to = self._template if beside is None else frozen_path(self._template)
         refuse_foreign(self.writes_to, "filepath")
-        self._directory = atomic.directory_of(self._template.split("{", 1)[0])
+        self._directory = filesystem.directory_of(self._template.split("{", 1)[0])
         check_keeping(max_to_keep, self._template)
         self._verbose = verbose
         self._schedule = Schedule(save_freq)
@@ -141,7 +141,7 @@ class FreezeCallback(KerasProtocol):
             strict=strict,
             on_publish=on_publish,
         )
-        key = atomic.relative(self._template, self._directory)
+        key = filesystem.relative(self._template, self._directory)
         self._delivery = Delivery(options, key, "FreezeCallback")
         self._plan: Optional[FunctionPlan] = None
         self._resumed: Optional[bool] = None
@@ -284,7 +284,7 @@ class FreezeCallback(KerasProtocol):
             return
         value = self._monitor.value(metrics)
         self._settle_direction()
-        base = atomic.relative(path, self._directory)
+        base = filesystem.relative(path, self._directory)
         try:
             best = self._delivery.best(self._directory, base, bool(self._resumed))
         except OSError as error:
@@ -334,7 +334,7 @@ class FreezeCallback(KerasProtocol):
                 self._delivery.put,
                 freeze,
                 self._directory,
-                atomic.relative(path, self._directory),
+                filesystem.relative(path, self._directory),
                 self._delivery.options.keep,
                 best=claimed,
             )
@@ -359,7 +359,7 @@ class FreezeCallback(KerasProtocol):
         )
 
         def freeze(path: str) -> Artifact:
-            atomic.make_directory(atomic.directory_of(path))
+            filesystem.filesystem_of(path).make_directory(filesystem.directory_of(path))
             return write(path)
 
         return freeze

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
 from typing import Any, Mapping, Optional, Tuple
 
 from ..errors import FreezeError
-from ..storage import filesystem
+from ..storage.filesystem import filesystem_of
 
 _ENDINGS = re.compile(r"(\.weights)?\.(keras|h5|hdf5)$")
 
@@ -64,11 +63,7 @@ class Beside:
 def _stamp(path: Optional[str]) -> Optional[Tuple[int, ...]]:
     """What changes when a file, a TensorFlow checkpoint or a SavedModel is written anew."""
     for file in [] if path is None else [path, path + ".index", path + "/saved_model.pb"]:
-        if filesystem.is_remote(file):
-            found = filesystem.stamp(file)
-            if found is not None:
-                return found
-        elif os.path.isfile(file):
-            status = os.stat(file)
-            return status.st_ino, status.st_mtime_ns, status.st_size
+        found = filesystem_of(file).stamp(file)
+        if found is not None:
+            return found
     return None

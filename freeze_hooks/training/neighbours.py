@@ -7,7 +7,7 @@ import sys
 from typing import Any, List, Optional
 
 from ..errors import FreezeError
-from ..storage import filesystem
+from ..storage.filesystem import filesystem_of
 
 _LISTS = ("callbacks", "_hooks")  # of Keras's CallbackList, of a MonitoredSession
 _FILES = ("filepath", "filename")  # of ModelCheckpoint, of CSVLogger
@@ -83,4 +83,4 @@ def _same(one: str, another: str) -> bool:
 
 
 def _absolute(path: str) -> str:
-    return path if filesystem.is_remote(path) else os.path.abspath(path)
+    return filesystem_of(path).absolute(path)

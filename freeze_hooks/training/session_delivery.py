@@ -15,6 +15,7 @@ from ..errors import FreezeError
 from ..frozen.numbers import metrics_of
 from ..sources.session import Freezer
 from ..storage import atomic
+from ..storage.filesystem import directory_of
 from ..storage.paths import plain_path
 from .concurrency import queues_update, updates_meanwhile
 from .delivery import Delivery, Options, monitored
@@ -121,7 +122,7 @@ class SessionDelivery(Delivery):
     ) -> None:
         options = self.options
         background = options.save_on_background and not self._ended
-        directory = options.output_dir or atomic.directory_of(stem)
+        directory = options.output_dir or directory_of(stem)
         metrics = self._measure(session, step)
         prefix = checkpoint[0] if checkpoint else None
         keep, base, value = options.keep, os.path.basename(stem), math.nan

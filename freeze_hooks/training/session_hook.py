@@ -13,7 +13,7 @@ from ..frozen.writer import Artifact
 from ..plan.spec import FreezeSpec, Names
 from ..proof.asked import Verifying
 from ..sources.session import Freezer, step_of
-from ..storage.filesystem import is_remote
+from ..storage.filesystem import filesystem_of
 from ..values.renaming import Renaming
 from .delivery import Listeners
 from .neighbours import others
@@ -217,8 +217,8 @@ class FreezeHook(v1.train.SessionRunHook):
     def _files(self) -> Set[Tuple[Optional[str], str, str]]:
         """What tells the hook's files from those of another one."""
         options, directory = self._options, self._options.output_dir
-        if directory is not None and not is_remote(directory):
-            directory = os.path.abspath(directory)
+        if directory is not None:
+            directory = filesystem_of(directory).absolute(directory)
         scheduled = "model-STEP" if self._every else "PREFIX"
         stems = ["best" if options.save_best_only else scheduled]
         stems += ["latest"] if options.latest else []

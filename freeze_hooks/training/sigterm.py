@@ -12,7 +12,7 @@ from typing import Any
 
 from ..errors import FreezeError
 from ..storage import in_flight
-from ..storage.sink import libc
+from ..storage.descriptor import libc
 
 
 class SigtermHandler:

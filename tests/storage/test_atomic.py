@@ -13,6 +13,7 @@ import pytest
 import xxhash
 
 from freeze_hooks.storage import atomic, retention, sink
+from freeze_hooks.storage.descriptor import Descriptor
 from freeze_hooks.storage.state import STATE_FILE
 
 OLD, NEW = b"old" * 1000, b"new" * 2000
@@ -171,7 +172,7 @@ def test_a_disk_that_fills_up_while_a_large_file_is_written():
     """What the writing thread meets reaches the writer, at the latest in the end."""
     data = b"n" * (16 << 20)
     with open("/dev/full", "wb", buffering=0) as full, sink.open_sink(
-        sink.Descriptor(full.fileno()), 0
+        Descriptor(full.fileno()), 0
     ) as file:
         with pytest.raises(OSError) as raised:
             for _ in range(100):

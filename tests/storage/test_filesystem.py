@@ -1,6 +1,8 @@
 """Paths with a scheme, which TensorFlow's own file systems serve (tf.io.gfile)."""
 
+import inspect
 import json
+import os
 import uuid
 
 import numpy as np
@@ -10,6 +12,7 @@ from fitting import TF1, Scores, classifier, fit, keras_of, weights_of
 from small import FEEDS, FREEZE, build
 
 import freeze_hooks as fh
+from freeze_hooks.storage import filesystem
 
 v1, gfile = tf.compat.v1, tf.io.gfile
 
@@ -158,3 +161,31 @@ def test_a_scheme_that_is_not_known(graph):
 def test_a_file_that_is_not_there(directory):
     with pytest.raises(FileNotFoundError):
         fh.load_frozen(directory + "/m.pb")
+
+
+def test_local_and_remote_files_are_alike():
+    """Whoever has one asks it as the other: the same methods with the same arguments."""
+
+    def methods(kind):
+        functions = inspect.getmembers(kind, inspect.isfunction)
+        return {name: inspect.signature(function).parameters for name, function in functions}
+
+    assert methods(filesystem.Local) == methods(filesystem.Remote)
+    assert isinstance(filesystem.filesystem_of("gs://models/m.pb"), filesystem.Remote)
+    assert isinstance(filesystem.filesystem_of("models/m.pb"), filesystem.Local)
+
+
+@pytest.mark.parametrize(
+    "path, place, relative",
+    [
+        ("run/model-1", "out", "../run/model-1"),
+        ("gs://models/run/model-1", "gs://models", "run/model-1"),
+        ("gs://models/run/model-1", "s3://models", "gs://models/run/model-1"),
+        ("gs://models/run/model-1", "out", "gs://models/run/model-1"),
+        ("/run/model-1", "gs://models", "/run/model-1"),
+    ],
+)
+@pytest.mark.skipif(os.name != "posix", reason="other separators")
+def test_a_path_from_a_directory_and_back(path, place, relative):
+    assert filesystem.relative(path, place) == relative
+    assert filesystem.resolved(relative, place) == path
