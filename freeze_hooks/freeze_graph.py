@@ -20,9 +20,9 @@ from . import _tf
 from ._protos import GraphDef, MetaGraphDef, SaverDef
 from .errors import InvalidFileError
 from .frozen.stream import graph_def_of
-from .graph.body import VARIABLES
 from .graph.functions import outputs_of
 from .graph.names import split
+from .graph.ops import VARIABLES
 from .graph.restore_ops import restored_keys
 from .plan.spec import FreezeSpec, kept_variables
 from .sources.checkpoint import Reading, StoredSource

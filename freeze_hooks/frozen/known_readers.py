@@ -12,9 +12,9 @@ from typing import Any, Callable, FrozenSet, List, Mapping, Sequence, Tuple
 from .._protos import dtype_enum, to_array
 from ..errors import UnknownNameError, near
 from ..graph.body import UNSET, Body, data_inputs
-from ..graph.endpoints import PLACEHOLDERS
 from ..graph.lint import Finding
 from ..graph.names import split
+from ..graph.ops import PLACEHOLDERS
 
 Test = Callable[[Any, Body], bool]
 _BYTES = frozenset(dtype_enum(name) for name in ("int8", "uint8"))

@@ -7,8 +7,9 @@ from typing import Iterator
 from .. import _tf
 from .._protos import GraphDef
 from ..graph.batch_norms import fold_batch_norms
-from ..graph.body import Body, prune
+from ..graph.body import Body
 from ..graph.names import split
+from ..graph.prune import prune
 from ..plan.compiler import plan_frozen
 from ..plan.types import FreezePlan
 from ..values.value import Value

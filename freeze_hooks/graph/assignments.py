@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import Any, Dict, List, Mapping, Set, Tuple
 
 from ..errors import NotFreezableError
-from .body import ENTERS, Body, topological
+from .body import Body
 from .names import split
-from .read_after_write import above
-from .ref_aliasing import ALIASING
+from .ops import ADDS, ALIASING, ENTERS, REF_ASSIGNS
 from .variables import Kept, handed, hands_on, variables_of
-
-_ASSIGNS = {"Assign": "Identity", "AssignAdd": "Add", "AssignSub": "Sub"}
+from .walks import above, topological
 
 
 def settle_assigns(body: Body, kept: Kept = None) -> List[str]:
@@ -33,7 +31,7 @@ def settle_assigns(body: Body, kept: Kept = None) -> List[str]:
     for variable, nodes in assigns.items():
         if len(nodes) > 1:
             raise NotFreezableError(_refusal(nodes[0], nodes[1], variable, "both change"))
-        before = above(body, nodes[0].input)
+        before = above(body.nodes, nodes[0].input)
         for reader in readers[variable]:
             if reader.name not in before:
                 raise NotFreezableError(
@@ -59,7 +57,7 @@ def _users(body: Body, variables: Set[str]) -> Tuple[Users, Users]:
         for i, text in enumerate(node.input):
             tensor = split(text)
             changed = refs.get(tensor) or assigned.get(tensor)
-            if node.op in _ASSIGNS and i == 0 and changed is not None:
+            if node.op in REF_ASSIGNS and i == 0 and changed is not None:
                 assigned[node.name, 0] = changed
                 assigns.setdefault(changed, []).append(node)
                 continue
@@ -84,7 +82,7 @@ def _settle(node: Any) -> None:
     dtype = node.attr["T"].type
     if node.op == "Assign":
         del node.input[0]
-    node.op = _ASSIGNS[node.op]
+    node.op = ADDS.get(node.op, "Identity")
     node.attr.clear()
     node.attr["T"].type = dtype
 

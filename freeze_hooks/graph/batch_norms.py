@@ -9,10 +9,8 @@ import numpy as np
 from .._protos import AttrValue, to_array, to_tensor
 from .body import Body
 from .names import split
-
-_BATCH_NORMS = frozenset(("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"))
-_CONVOLUTIONS = frozenset(("Conv2D", "DepthwiseConv2dNative"))
-_PASSING = frozenset(("Identity", "StopGradient"))
+from .ops import BATCH_NORMS, CONVOLUTIONS, SAME_VALUE
+from .walks import consumers
 
 
 def fold_batch_norms(body: Body) -> int:
@@ -23,12 +21,12 @@ def fold_batch_norms(body: Body) -> int:
     Returns:
       How many it folded.
     """
-    users = body.consumers()
+    users = consumers(body.nodes)
     outputs = {split(text)[0] for text in body.outputs}
     return sum(
         _fold(body, node, users, outputs)
         for node in list(body.nodes.values())
-        if node.op in _BATCH_NORMS
+        if node.op in BATCH_NORMS
     )
 
 
@@ -62,7 +60,7 @@ def _chain(body: Body, text: str, users: Any, outputs: Any) -> Optional[Any]:
     bias = None
     node = body.nodes[split(text)[0]]
     while len(users[node.name]) == 1 and node.name not in outputs:
-        if node.op in _CONVOLUTIONS:
+        if node.op in CONVOLUTIONS:
             return node, bias
         if node.op == "BiasAdd" and bias is None:
             bias = node
@@ -75,7 +73,7 @@ def _chain(body: Body, text: str, users: Any, outputs: Any) -> Optional[Any]:
 def _constant(body: Body, text: str) -> Optional[Any]:
     name, port = split(text)
     node = body.nodes[name]
-    while node.op in _PASSING and port == 0:
+    while node.op in SAME_VALUE and port == 0:
         name, port = split(node.input[0])
         node = body.nodes[name]
     return to_array(node.attr["value"].tensor) if node.op == "Const" else None

@@ -6,8 +6,10 @@ from typing import Any, Callable, Dict, Iterable, Mapping, Set, Tuple, Union
 
 from .._protos import GraphDef, NodeDef
 from .names import join, split, unique
+from .ops import LOOKUPS
 from .tables import Table, fill
 from .variables import Variable
+from .walks import all_nodes
 
 # a str says why it cannot travel; anything else is a NodeDef or a TensorProto
 Capture = Union[Variable, Table, str, Any]
@@ -59,8 +61,8 @@ def _become_handle(node: Any, variable: Variable) -> None:
 
 def lookup_types(graph_def: Any) -> Set[Tuple[int, int]]:
     """(key, value) dtypes of all look-ups in a graph and its functions."""
-    nodes = list(graph_def.node) + [n for f in graph_def.library.function for n in f.node_def]
-    return {(n.attr["Tin"].type, n.attr["Tout"].type) for n in nodes if n.op == "LookupTableFindV2"}
+    finds = (node for node in all_nodes(graph_def) if node.op in LOOKUPS)
+    return {(node.attr["Tin"].type, node.attr["Tout"].type) for node in finds}
 
 
 def strip_scopes(graph_def: Any, is_scope: Callable[[str], bool]) -> Dict[str, str]:

@@ -7,23 +7,14 @@ from typing import Any, Callable, Container, Dict, List, Mapping, Optional, Sequ
 
 from .._protos import DT_RESOURCE, DT_VARIANT, AttrValue, dtype_name, to_tensor
 from ..errors import FreezeError, NotFreezableError, UnknownNameError
-from .body import (
-    MERGES,
-    NEXT_ITERATIONS,
-    VARIABLES,
-    Body,
-    data_inputs,
-    depths,
-    has_frames,
-    output_type,
-)
+from .body import Body, data_inputs, output_type
 from .exact import exact
+from .frames import depths, has_frames
 from .names import join, split, tensor_name, unique, unknown
-from .pipelines import is_source
-from .read_after_write import above
+from .ops import MERGES, NEXT_ITERATIONS, PLACEHOLDERS, VARIABLES, is_source
 from .variables import variables_of
+from .walks import above
 
-PLACEHOLDERS = frozenset(("Placeholder", "PlaceholderV2", "PlaceholderWithDefault"))
 _MOST_SAID = 8
 Shape = Optional[Tuple[Optional[int], ...]]
 
@@ -181,7 +172,7 @@ def refuse_unguarded(body: Body, inputs: Sequence[End]) -> None:
         if node.op not in MERGES or any(body.nodes[n].op in NEXT_ITERATIONS for n in inputs_of):
             continue
         for name in (n for n in inputs_of if found[n] <= 0):
-            fed = sorted(cuts.keys() & above(body, [name]).keys())
+            fed = sorted(cuts.keys() & above(body.nodes, [name]).keys())
             if fed:
                 raise NotFreezableError(
                     f"inputs=: {cuts[fed[0]].key!r} is computed in a branch of a conditional: cut "
@@ -191,7 +182,9 @@ def refuse_unguarded(body: Body, inputs: Sequence[End]) -> None:
 
 def _defaults_to_data(body: Body, name: str) -> bool:
     """Whether what a placeholder holds, where it is not fed, comes from a pipeline."""
-    return any(is_source(body.nodes[other].op) for other in above(body, body.nodes[name].input))
+    return any(
+        is_source(body.nodes[other].op) for other in above(body.nodes, body.nodes[name].input)
+    )
 
 
 def shape_attr(shape: Shape) -> Any:

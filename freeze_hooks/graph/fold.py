@@ -9,16 +9,14 @@ import numpy as np
 
 from .._protos import DT_INT32, AttrValue, to_tensor
 from ..errors import NotFreezableError
-from .body import ENTERS, MERGES, NEXT_ITERATIONS, SWITCHES, Body, data_inputs, prune
+from .body import Body, data_inputs
 from .constant_values import truth, value_of
-from .functions import Library, Trail, inline_calls
+from .functions import Library, Trail, branches_of, inline_calls
 from .names import CONTROL, join, split
+from .ops import BRANCHING, CASES, ENTERS, IFS, MERGES, NEXT_ITERATIONS, SWITCHES, WHILES
+from .prune import prune
 from .unused_arguments import drop_unused, drop_unused_invariants
-
-IFS = frozenset(("If", "StatelessIf"))
-CASES = frozenset(("Case", "StatelessCase"))
-WHILES = frozenset(("While", "StatelessWhile"))
-BRANCHING = IFS | CASES | WHILES
+from .walks import consumers
 
 
 def simplify(body: Body, library: Library, path: Tuple[str, ...] = ()) -> Body:
@@ -90,20 +88,18 @@ def _forget_dead_controls(body: Body) -> None:
 
 def _dead_tensors(body: Body, switches: Mapping[str, int]) -> Set[Tuple[str, int]]:
     """(node, port) of every tensor that is never computed; port CONTROL: the node never runs."""
-    consumers = body.consumers()
+    users = consumers(body.nodes)
     dead: Set[Tuple[str, int]] = {(name, 1 - port) for name, port in switches.items()}
     stack = list(dead)
     while stack:
         name, port = stack.pop()
-        for user, index in consumers.get(name, ()):
+        for user, index in users.get(name, ()):
             if (user.name, CONTROL) in dead or split(user.input[index])[1] != port:
                 continue
             if user.op in MERGES and not _merge_dies(body, user, dead):
                 continue
             ports = {
-                split(text)[1]
-                for node, i in consumers.get(user.name, ())
-                for text in [node.input[i]]
+                split(text)[1] for node, i in users.get(user.name, ()) for text in [node.input[i]]
             }
             wanted = {p for n, p in map(split, body.outputs) if n == user.name}
             fresh = {(user.name, p) for p in ports | wanted | {0, CONTROL}} - dead
@@ -176,15 +172,6 @@ def _chosen(node: Any, selector: Any) -> Optional[Any]:
     branches = node.attr["branches"].list.func
     index = int(np.reshape(selector, ()))
     return branches[index if 0 <= index < len(branches) else len(branches) - 1]
-
-
-def branches_of(node: Any) -> List[Any]:
-    """The function references (NameAttrList) of an If, Case or While."""
-    if node.op in IFS:
-        return [node.attr["then_branch"].func, node.attr["else_branch"].func]
-    if node.op in CASES:
-        return list(node.attr["branches"].list.func)
-    return [node.attr["cond"].func, node.attr["body"].func]
 
 
 def _roles(node: Any) -> List[str]:

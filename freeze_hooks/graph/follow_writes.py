@@ -5,19 +5,14 @@ from __future__ import annotations
 from typing import Any, Container, Dict, List, Mapping, Optional, Set, Tuple
 
 from .._protos import AttrValue
-from .body import Body, data_inputs, depths, has_frames, topological
+from .body import Body, data_inputs
+from .frames import depths, has_frames
 from .functions import Library
 from .names import inputs_among
-from .read_after_write import above, written
+from .ops import ADDS, ASSIGNS, REF_ASSIGNS
+from .read_after_write import written
 from .variables import Variable, changes, variables_of
-
-_SETS = frozenset(("AssignVariableOp", "Assign"))
-_ADDS = {
-    "AssignAddVariableOp": "Add",
-    "AssignAdd": "Add",
-    "AssignSubVariableOp": "Sub",
-    "AssignSub": "Sub",
-}
+from .walks import above, topological
 
 
 def follow_assignments(
@@ -44,7 +39,7 @@ def follow_assignments(
     writers, reads = _users(body, library, variables)
     followed = []
     for read, name in reads:
-        before = writers[name] & above(body, read.input).keys() if writers[name] else set()
+        before = writers[name] & above(body.nodes, read.input).keys() if writers[name] else set()
         if not before or any(inner.get(node) for node in before | {read.name}):
             continue
         order = _in_order(body, before)
@@ -78,7 +73,7 @@ def _users(
         if node.op == ("ReadVariableOp" if variable.resource else "Identity"):
             if len(node.input) > 1:
                 reads.append((node, variable.node))
-        elif node.op in ("Assign", "AssignAdd", "AssignSub"):
+        elif node.op in REF_ASSIGNS:
             carried[node.name, 0] = variable  # the reference, handed on
             writers[variable.node].add(node.name)
         elif not variable.resource and changes(node, given):
@@ -88,9 +83,11 @@ def _users(
 
 def _in_order(body: Body, names: Set[str]) -> Optional[List[str]]:
     """Assignments as they follow on each other; None if others change it too, or in no order."""
-    if any(body.nodes[name].op not in _SETS and body.nodes[name].op not in _ADDS for name in names):
+    if any(
+        body.nodes[name].op not in ASSIGNS and body.nodes[name].op not in ADDS for name in names
+    ):
         return None
-    before = {name: names & above(body, body.nodes[name].input).keys() for name in names}
+    before = {name: names & above(body.nodes, body.nodes[name].input).keys() for name in names}
     ordered = sorted(names, key=lambda name: len(before[name]))
     if any(len(before[name]) != i for i, name in enumerate(ordered)):
         return None
@@ -106,7 +103,7 @@ def _value_after(body: Body, variable: Variable, order: List[str]) -> str:
         return str(body.add(kind, name, [variable.node], **{attr: dtype}).name)
     node = body.nodes[order[-1]]
     given = data_inputs(node)[1]
-    if node.op in _SETS:
+    if node.op in ASSIGNS:
         return given
     earlier = _value_after(body, variable, order[:-1])
-    return str(body.add(_ADDS[node.op], node.name + "/left", [earlier, given], T=dtype).name)
+    return str(body.add(ADDS[node.op], node.name + "/left", [earlier, given], T=dtype).name)

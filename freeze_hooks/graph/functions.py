@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    Mapping,
+    Optional,
+    Sequence,
+    Set,
+    Tuple,
+)
 
 from .._protos import DT_RESOURCE, FunctionDef, GraphDef, NodeDef
 from ..errors import NotFreezableError
-from .body import (
-    ARG,
-    ENTERS,
-    Body,
-    follow,
-    gate_invariants,
-    has_frames,
-    output_groups,
-    output_type,
-    prune,
-    takes_variable,
-    topological,
-    widths,
-)
+from .body import Body, follow, output_groups, output_type, widths
+from .frames import gate_invariants, has_frames
 from .names import join, split, unique
 from .op_registry import op_def
+from .ops import ARG, CALLS, CASES, ENTERS, IFS
+from .prune import prune, takes_variable
+from .walks import topological
 
 _MOST_COPIED = 1 << 21  # nodes: 40 functions that call each other twice would make 2**40
 _COPY = 16  # nodes' worth of time that each copy takes besides
-CALLS = frozenset(("PartitionedCall", "StatefulPartitionedCall"))
 
 
 class Library:
@@ -120,6 +122,31 @@ def referenced(node: Any) -> Iterator[str]:
             yield value.func.name
         for func in value.list.func:
             yield func.name
+
+
+def branches_of(node: Any) -> List[Any]:
+    """The function references (NameAttrList) of an If, Case or While."""
+    if node.op in IFS:
+        return [node.attr["then_branch"].func, node.attr["else_branch"].func]
+    if node.op in CASES:
+        return list(node.attr["branches"].list.func)
+    return [node.attr["cond"].func, node.attr["body"].func]
+
+
+def holding(functions: Mapping[str, Iterable[Any]], is_held: Callable[[Any], bool]) -> Set[str]:
+    """Names of the functions that hold a node for which `is_held`, or call one that does.
+
+    Args:
+      functions: the nodes of each function, by its name.
+      is_held: says it of a node.
+    """
+    refers = {name: {r for n in nodes for r in referenced(n)} for name, nodes in functions.items()}
+    fresh = {name for name, nodes in functions.items() if any(map(is_held, nodes))}
+    found: Set[str] = set()
+    while fresh:
+        found |= fresh
+        fresh = {name for name, names in refers.items() if names & fresh} - found
+    return found
 
 
 def callee(node: Any, library: Library) -> Optional[str]:

@@ -4,29 +4,35 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import re
 from typing import Any, Container, Dict, Iterable, Iterator, List, Mapping, Sequence, Set, Tuple
 
 from .._protos import to_array
-from .body import SWITCHES, TABLE_INITS, Body, data_inputs
-from .endpoints import PLACEHOLDERS
-from .fold import CASES, IFS
+from .body import Body, data_inputs
 from .names import split, unique
 from .op_registry import comes_with_tensorflow
-from .pipelines import PIPELINE, PYTHON, with_cuts
+from .ops import (
+    ANY_BATCH_NORM,
+    CASES,
+    IFS,
+    PIPELINE,
+    PLACEHOLDERS,
+    PYTHON,
+    RANDOM,
+    SWITCHES,
+    TABLES,
+    TENSOR_FILLS,
+    TRAINING_RESOURCES,
+)
+from .pipelines import with_cuts
 
 CARRIED = "state"  # that a run leaves to the next one
 _NORM = "training_batch_norm"
 _PATTERNS = {  # of op types
-    _NORM: re.compile(r"FusedBatchNorm(?!Grad)"),
-    "random": re.compile(
-        r"(Stateless)?(Parameterized)?"
-        r"(Random(Uniform|StandardNormal|Normal|Gamma|Poisson|Shuffle|Binomial)"
-        r"|TruncatedNormal|Multinomial)(Int|FullInt)?(V\d)?$"
-    ),
+    _NORM: ANY_BATCH_NORM,
+    "random": RANDOM,
     "python": PYTHON,
-    "table": re.compile(r"(Anonymous|Mutable)*(Dense)?HashTable"),
-    "resource": re.compile(r".+ResourceHandleOp$"),  # of boosted trees and forests
+    "table": TABLES,
+    "resource": TRAINING_RESOURCES,
     "pipeline": PIPELINE,
 }
 _SHAPE_INPUT = {"Reshape": 1, "Fill": 0, "BroadcastTo": 1, "RandomUniform": 0}
@@ -167,7 +173,7 @@ def _filled_tables(body: Body) -> Set[str]:
     filled_by = {
         "^" + node.name: split(node.input[0])[0]
         for node in body.nodes.values()
-        if node.op in TABLE_INITS and node.input
+        if node.op in TENSOR_FILLS and node.input
     }
     found = set()
     for node in body.nodes.values() if filled_by else ():

@@ -18,37 +18,15 @@ from typing import (
 )
 
 from .._protos import DT_RESOURCE, DT_VARIANT, dtype_name
-from .body import (
-    EXITS,
-    MERGES,
-    NEXT_ITERATIONS,
-    SWITCHES,
-    Body,
-    data_inputs,
-    depths,
-    has_frames,
-    output_type,
-)
-from .functions import referenced
+from .body import Body, data_inputs, output_type
+from .frames import depths, has_frames
+from .functions import holding, referenced
 from .names import split, tensor_name, unique
+from .ops import EXITS, MERGES, NEXT_ITERATIONS, PASSING_ELEMENTS, is_source
+from .walks import below
 
-PYTHON = re.compile(r"(PyFunc|PyFuncStateless|EagerPyFunc)$")
-PIPELINE = re.compile(
-    r"(IteratorGetNext(Sync|AsOptional)?|Iterator(V2)?|OneShotIterator|AnonymousIterator.*"
-    r"|IteratorFromStringHandle(V2)?|.*MultiDeviceIterator.*|Optional(GetValue|FromValue|None)"
-    r"|.*Queue(Dequeue|Enqueue).*|.*(FIFO|Shuffle|Priority)Queue(V2)?|Barrier(TakeMany)?"
-    r"|(OrderedMap|Map)?(Stage|Unstage|UnstageNoKey|Peek)|StagePeek|TakeManySparseFromTensorsMap"
-    r"|.*Reader(V2)?|Reader(Read|Restore|Serialize|Num).*|RecordInput|InfeedDequeue.*"
-    r"|.*Dataset(V\d)?|(.*)?DatasetToSingleElement|DatasetTo(Graph|TFRecord).*|DatasetFromGraph)$"
-)
-_HANDING_ON = frozenset(SWITCHES + ("Identity", "RefIdentity", "StopGradient", "PreventGradient"))
 _OWN_NAME = re.compile(r"[a-z][a-z0-9_]*$")
 _GIVEN_NAME = re.compile(r"(shuffle_)?batch(_join)?(_\d+)?$|fifo_queue|cond|case")
-
-
-def is_source(op: str) -> bool:
-    """Whether an op gives data of the training's process, which a file cannot carry."""
-    return bool(PIPELINE.match(op) or PYTHON.match(op))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,16 +100,12 @@ class _Reached:
 
     def __init__(self, body: Body, functions: Iterable[Body]) -> None:
         self._nodes = body.nodes
-        self._holding = _holding(functions)
+        inside = {body.name.rstrip("/"): body.nodes.values() for body in functions}
+        self._holding = holding(inside, lambda node: is_source(node.op))
         self._depths = depths(body) if has_frames(body.nodes) else {}
-        waiting = [name for name, node in body.nodes.items() if self._gives(node)]
-        users = body.consumers() if waiting else {}
-        self._after: Set[str] = set()  # names of nodes that have a pipeline above them
-        while waiting:
-            name = waiting.pop()
-            if name not in self._after:
-                self._after.add(name)
-                waiting += [node.name for node, _ in users.get(name, ())]
+        giving = {name for name, node in body.nodes.items() if self._gives(node)}
+        # names of nodes that have a pipeline above them
+        self._after = giving | below(body.nodes, giving) if giving else giving
 
     def element(self, text: str) -> Optional[Tuple[str, ...]]:
         """The tensors of pipelines that a tensor hands on; None if it is no element."""
@@ -141,7 +115,7 @@ class _Reached:
             return None
         if self._gives(node) or node.op == "PlaceholderWithDefault":
             return None if self._depths.get(name) else (text,)
-        if node.op in _HANDING_ON:
+        if node.op in PASSING_ELEMENTS:
             return self.element(node.input[0])
         merged = self._merged(node) if node.op in MERGES and port == 0 else None
         return (text,) if merged is None and self._closes(node) else merged
@@ -160,7 +134,7 @@ class _Reached:
 
     def _closes(self, node: Any) -> bool:
         """Whether a node ends a conditional or loop in which there is a pipeline's element."""
-        if node.op not in MERGES + EXITS or self._depths.get(node.name):
+        if node.op not in MERGES | EXITS or self._depths.get(node.name):
             return False
         stack, seen = [node.name], {node.name}
         while stack:
@@ -181,18 +155,3 @@ class _Reached:
         """Whether a tensor is what a pipeline gives in place of numbers, which cannot be fed."""
         node = self._nodes[name]
         return is_source(node.op) and output_type(node, port) in (DT_RESOURCE, DT_VARIANT)
-
-
-def _holding(functions: Iterable[Body]) -> Set[str]:
-    """Names of the functions that hold a pipeline, or call one that does."""
-    bodies = {body.name.rstrip("/"): list(body.nodes.values()) for body in functions}
-    found = {name for name, nodes in bodies.items() if any(is_source(n.op) for n in nodes)}
-    more = found
-    while more:
-        more = {
-            name
-            for name, nodes in bodies.items()
-            if name not in found and any(not found.isdisjoint(referenced(n)) for n in nodes)
-        }
-        found = found | more
-    return found

@@ -5,24 +5,13 @@ from __future__ import annotations
 from typing import Any, Dict, Iterable, Mapping, Set, Tuple
 
 from ..errors import NotFreezableError
-from .body import Body, prune, topological
-from .fold import BRANCHING, WHILES, branches_of
-from .functions import CALLS, Library
+from .body import Body
+from .functions import Library, branches_of
 from .names import inputs_among, split
+from .ops import BRANCHING, CALLS, WHILES
+from .prune import prune
 from .variables import Carried, Kept, Variable, changes, handed, hands_on, variables_of
-
-
-def above(body: Body, inputs: Iterable[str]) -> Dict[str, None]:
-    """Names of all nodes that stand before these inputs, each once."""
-    stack = [split(text)[0] for text in inputs]
-    seen = dict.fromkeys(stack)
-    while stack:
-        for text in body.nodes[stack.pop()].input:
-            name = split(text)[0]
-            if name not in seen:
-                seen[name] = None
-                stack.append(name)
-    return seen
+from .walks import above, topological
 
 
 def after_writes(body: Body, kept: Kept) -> Set[str]:
@@ -121,7 +110,7 @@ def _written_in_branches(
 
 
 def _refuse(body: Body, reader: Any, read: Set[str], writers: Mapping[str, Set[str]]) -> None:
-    before = above(body, reader.input)
+    before = above(body.nodes, reader.input)
     found = sorted(name for name in before if read & writers.get(name, set()))
     if found:
         variable = sorted(read & writers[found[0]])[0]

@@ -9,16 +9,13 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Dict, FrozenSet, List, Mapping, Set, Tuple
 
-from .body import MERGES, NEXT_ITERATIONS, SWITCHES, Body, data_inputs, prune, topological
+from .body import Body, data_inputs
 from .names import inputs_among, split
-from .read_after_write import above, refuse
-from .variables import Kept, Variable, changes, handed, plain_op, variables_of
-
-# what may give the variable's own memory on, so that a later assignment changes its output too
-ALIASING = frozenset(
-    ("Identity", "StopGradient", "PreventGradient", "Reshape", "Squeeze", "ExpandDims")
-    + ("Switch", "Merge", "Enter", "Exit", "NextIteration")
-)
+from .ops import ALIASING, MERGES, NEXT_ITERATIONS, SWITCHES, plain_op
+from .prune import prune
+from .read_after_write import refuse
+from .variables import Kept, Variable, changes, handed, variables_of
+from .walks import above, topological
 
 Sides = FrozenSet[Tuple[str, int]]  # the branches something is in: predicates and ports
 Held = Set[Tuple[str, Sides]]  # variables, and the branches their memory came through
@@ -37,7 +34,7 @@ class _Uses:
 def late_readers(body: Body) -> Set[str]:
     """Names of the nodes that use a reference variable's memory, if the outputs may wait for a
     change of it."""
-    nodes = {name: body.nodes[name] for name in above(body, body.outputs)}
+    nodes = {name: body.nodes[name] for name in above(body.nodes, body.outputs)}
     uses = _uses(Body(nodes, body.outputs), None)
     changed: Set[str] = set().union(*uses.writers.values())
     return {n for n, held in uses.readers.items() if changed & {variable for variable, _ in held}}
@@ -62,7 +59,7 @@ def refuse_late_reads(body: Body, kept: Kept = None) -> None:
                 for writer, changed in writers.items()
                 if variable in changed and not _exclude(uses.sides[writer], way)
             ]
-            before = above(body, body.nodes[name].input) if may else {}
+            before = above(body.nodes, body.nodes[name].input) if may else {}
             found = [
                 writer
                 for writer in may
@@ -88,7 +85,7 @@ def _puts_back(body: Body, reader: str, writer: str, variable: str) -> bool:
         if tensor[0] == variable:
             return False
         node = body.nodes[tensor[0]]
-        if tensor not in seen and plain_op(node) in ALIASING:
+        if tensor not in seen and plain_op(node.op) in ALIASING:
             stack += [split(text) for text in data_inputs(node)]
         seen.add(tensor)
     return True
@@ -126,7 +123,7 @@ def _use(
     uses: _Uses,
     memory: Dict[Tuple[str, int], Held],
 ) -> None:
-    if plain_op(node) in ALIASING:
+    if plain_op(node.op) in ALIASING:
         for name, port in handed(node):
             side = _side(node, port, body)
             held = memory.setdefault((name, port), set())

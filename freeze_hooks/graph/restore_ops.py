@@ -18,6 +18,8 @@ from typing import (
 )
 
 from .names import split
+from .ops import AFTER_RESTORES, ASSIGNS, RESTORES, WRITES
+from .walks import above
 
 
 class SavedKey(NamedTuple):
@@ -26,12 +28,6 @@ class SavedKey(NamedTuple):
     key: str
     begin: Optional[Tuple[int, ...]] = None
     size: Optional[Tuple[int, ...]] = None
-
-
-_ASSIGNS = frozenset(("Assign", "AssignVariableOp"))
-_WRITES = ("Assign", "Scatter", "ResourceScatter")
-_READS = frozenset(("RestoreV2", "Restore", "RestoreSlice"))
-_PASSING = frozenset(("Identity", "Reshape"))  # Saver(reshape=True) adds the second
 
 
 def restored_keys(graph_def: Any, restore_op: str = "") -> Dict[str, SavedKey]:
@@ -43,7 +39,7 @@ def restored_keys(graph_def: Any, restore_op: str = "") -> Dict[str, SavedKey]:
     """
     nodes = {node.name: node for node in graph_def.node}
     root = split(restore_op)[0]
-    chosen = _above(nodes, root) if root in nodes else set(nodes)
+    chosen = above(nodes, [root]) if root in nodes else nodes
     found = dict(_restored(nodes, chosen, lambda text: split(text)[0]))
     functions = {f.signature.name: f for f in graph_def.library.function}
     for name in sorted(chosen):
@@ -64,30 +60,19 @@ def changed_when_restored(graph_def: Any, restore_op: str) -> Set[str]:
     nodes = {node.name: node for node in graph_def.node}
     root = split(restore_op)[0]
     changed = set()
-    for name in _above(nodes, root) if root in nodes else ():
+    for name in above(nodes, [root]):
         node = nodes[name]
-        if not node.op.startswith(_WRITES) or len(node.input) < 2:
+        if not WRITES.match(node.op) or len(node.input) < 2:
             continue
         source, _ = _source(nodes, node.input[1])
-        if node.op not in _ASSIGNS or source is None or not _is_plain(nodes, source):
+        if node.op not in ASSIGNS or source is None or not _is_plain(nodes, source):
             changed.add(split(node.input[0])[0])
     return changed
 
 
 def _is_plain(nodes: Mapping[str, Any], source: Any) -> bool:
     """Whether it reads a checkpoint, at keys that the graph tells."""
-    return source.op in _READS and len(_strings(nodes, source.input[1])) > 0
-
-
-def _above(nodes: Mapping[str, Any], root: str) -> Set[str]:
-    stack, seen = [root], {root}
-    while stack:
-        for text in nodes[stack.pop()].input:
-            name = split(text)[0]
-            if name in nodes and name not in seen:
-                seen.add(name)
-                stack.append(name)
-    return seen
+    return source.op in RESTORES and len(_strings(nodes, source.input[1])) > 0
 
 
 def _restored_in_call(call: Any, function: Any) -> Dict[str, SavedKey]:
@@ -107,7 +92,7 @@ def _restored(
     read: Dict[str, List[Tuple[str, ...]]] = {}  # a saver has one RestoreV2 for all its keys
     for name in chosen:
         node = nodes[name]
-        if node.op not in _ASSIGNS or len(node.input) < 2:
+        if node.op not in ASSIGNS or len(node.input) < 2:
             continue
         source, port = _source(nodes, node.input[1])
         handle = variable(node.input[0])
@@ -126,7 +111,7 @@ def _source(nodes: Mapping[str, Any], text: str) -> Tuple[Optional[Any], int]:
     while True:
         name, _, port = text.partition(":")
         node = nodes.get(name)
-        if node is None or node.op not in _PASSING:
+        if node is None or node.op not in AFTER_RESTORES:
             return node, int(port.rpartition(":")[2] or 0)  # "name:tensors:3" in a function
         text = node.input[0]
 

@@ -8,18 +8,20 @@ from typing import Any, Dict, List, Mapping, Sequence, Set
 
 from .._protos import AttrValue, GraphDef
 from ..errors import FreezeError, NotFreezableError
-from .body import VARIABLES, Body, follow, prune
+from .body import Body, follow
 from .endpoints import End, shape_attr
 from .fold import simplify
 from .functions import Library
 from .names import split, tensor_name
-from .read_after_write import above, written
+from .ops import OPTIMIZERS, VARIABLES
+from .prune import prune
+from .read_after_write import written
 from .tables import changed_tables
 from .variables import Variable, variables_of
+from .walks import above
 
 # Keras 3's seeds, which each run moves on: what they are for is told of as random.
 _SEED = re.compile(r"(^|/)seed_generator_state$")
-_BY_OPTIMIZERS = re.compile(r"(Resource)?(Sparse)?Apply[A-Z]")
 
 
 def fed_variables(body: Body, inputs: Sequence[End]) -> List[str]:
@@ -68,7 +70,7 @@ def refuse_unreturned(body: Body, original: Body, library: Library, fed: Sequenc
             continue
         name = given[0].node
         said = f"outputs= asks for what a run leaves in variable {name!r}, which inputs= names too"
-        nodes = {n: body.nodes[n] for n in above(body, [node.name])}
+        nodes = {n: body.nodes[n] for n in above(body.nodes, [node.name])}
         run = dataclasses.replace(body, nodes=nodes, outputs=[node.name])
         before = written(run, library, {(name, 0): given[0]}).get(name)
         if before:
@@ -128,7 +130,7 @@ def changed_in_a_run(
     changes.update(changed_tables(whole))
     found = {}
     for name, nodes in changes.items():
-        ops = sorted(n for n in nodes if not _BY_OPTIMIZERS.match(whole.nodes[n].op))
+        ops = sorted(n for n in nodes if not OPTIMIZERS.match(whole.nodes[n].op))
         if ops and not _SEED.search(name):
             found[name] = f"{whole.nodes[ops[0]].op} {ops[0]!r}"
     return found

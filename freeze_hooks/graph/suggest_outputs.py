@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Callable, Dict, List, Mapping, Optional, Set, Tuple
+from typing import Any, Callable, List, Mapping, Optional, Set, Tuple
 
 from .._protos import DT_RESOURCE, DT_STRING, DT_VARIANT, dtype_name
 from .body import output_type
-from .endpoints import PLACEHOLDERS, Shape
+from .endpoints import Shape
 from .names import split
 from .op_registry import op_def
+from .ops import ELEMENTS, NO_ANSWER, PLACEHOLDERS, SAVES_AND_SUMMARIES
+from .walks import below
 
 _BACKWARD = re.compile(r"(^|/)(gradients|gradient_tape|save|report_uninitialized_\w+)(_\d+)?/")
-_NO_ANSWER = frozenset(
-    ("Const", "Identity", "ReadVariableOp", "NoOp", "Shape", "ShapeN", "Assert", "Fill", "Range")
-)
 _MOST = 12
 
 
@@ -44,7 +43,7 @@ def likely_outputs(
     found = []
     for name in sorted(forward - used):
         dtype = output_type(nodes[name], 0)
-        if dtype in (None, DT_RESOURCE, DT_STRING, DT_VARIANT) or nodes[name].op in _NO_ANSWER:
+        if dtype in (None, DT_RESOURCE, DT_STRING, DT_VARIANT) or nodes[name].op in NO_ANSWER:
             continue
         found.append((name, dtype_name(dtype or 0), shape_of(name + ":0")))
     found.sort(key=lambda f: (not (f[2] and f[2][0] is None), not f[2]))
@@ -53,27 +52,12 @@ def likely_outputs(
 
 def _fed(nodes: Mapping[str, Any]) -> Set[str]:
     """Names of the nodes downstream of placeholders, iterators and queues."""
-    users: Dict[str, List[str]] = {}
-    for node in nodes.values():
-        for text in node.input:
-            if not text.startswith("^"):
-                users.setdefault(split(text)[0], []).append(node.name)
-    stack = [n.name for n in nodes.values() if n.op in PLACEHOLDERS or _yields_data(n.op)]
-    found: Set[str] = set()
-    while stack:
-        for name in users.get(stack.pop(), ()):
-            if name not in found:
-                found.add(name)
-                stack.append(name)
-    return found
-
-
-def _yields_data(op: str) -> bool:
-    return op.startswith("IteratorGetNext") or "Dequeue" in op
+    feeding = [n.name for n in nodes.values() if n.op in PLACEHOLDERS or ELEMENTS.match(n.op)]
+    return below(nodes, feeding, data_only=True)
 
 
 def _is_training(node: Any) -> bool:
-    if _BACKWARD.search(node.name) or "Summary" in node.op or node.op.startswith("Save"):
+    if _BACKWARD.search(node.name) or SAVES_AND_SUMMARIES.match(node.op):
         return True
     definition: Optional[Any] = op_def(node.op)
     if definition is None:

@@ -9,22 +9,14 @@ import numpy as np
 
 from .._protos import DT_RESOURCE, AttrValue, NodeDef
 from ..errors import NotFreezableError
-from .body import MUTABLE_TABLES, Body, data_inputs, prune, topological
+from .body import Body, data_inputs
 from .constant_values import value_of
 from .names import split, unique
 from .op_registry import imports_rows
-from .read_after_write import above
-from .variables import HANDING_ON, Variable, handed
-
-STATIC_TABLES = frozenset(("HashTableV2",))
-_OF_REFERENCES = {  # TensorFlow 1's first ops, whose handle is a reference to a string
-    name: name + "V2"
-    for name in ("HashTable", "MutableHashTable", "MutableHashTableOfTensors")
-    + ("MutableDenseHashTable", "InitializeTable", "InitializeTableFromTextFile")
-    + ("LookupTableFind", "LookupTableInsert", "LookupTableSize")
-    + ("LookupTableExport", "LookupTableImport")
-}
-_CHANGES = frozenset(("LookupTableInsertV2", "LookupTableRemoveV2", "LookupTableImportV2"))
+from .ops import HANDING_ON, MUTABLE_TABLES, OF_REFERENCES, STATIC_TABLES, TABLE_CHANGES
+from .prune import prune
+from .variables import Variable, handed
+from .walks import above, topological
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,15 +41,10 @@ class Table:
     values: Any
 
 
-def is_mutable(op: str) -> bool:
-    """Whether an op type makes a table that its users change."""
-    return _OF_REFERENCES.get(op, op) in MUTABLE_TABLES
-
-
 def upgrade_tables(nodes: Iterable[Any]) -> None:
     """Make resources of tables that are references, in place: the ops are the same otherwise."""
     for node in nodes:
-        node.op = _OF_REFERENCES.get(node.op, node.op)
+        node.op = OF_REFERENCES.get(node.op, node.op)
 
 
 def refuse_lookups_after_changes(body: Body) -> None:
@@ -72,7 +59,7 @@ def refuse_lookups_after_changes(body: Body) -> None:
     needed = prune(body).nodes if changes else {}
     for name in users.keys() & needed.keys():
         node, table = body.nodes[name], users[name]
-        late = sorted(changes.get(table, set()) & above(body, node.input).keys())
+        late = sorted(changes.get(table, set()) & above(body.nodes, node.input).keys())
         if late:
             change = body.nodes[late[0]]
             raise NotFreezableError(
@@ -99,7 +86,7 @@ def _users_of_tables(body: Body) -> Tuple[Dict[str, str], Dict[str, Set[str]]]:
         for table in {handles.get(split(text), "") for text in data_inputs(node)} - {""}:
             if node.op in HANDING_ON:
                 handles.update(dict.fromkeys(handed(node), table))
-            elif node.op in _CHANGES:
+            elif node.op in TABLE_CHANGES:
                 changes.setdefault(table, set()).add(node.name)
             else:
                 users[node.name] = table

@@ -6,6 +6,7 @@ from typing import Any, Dict, List, Sequence, Set
 
 from .body import UNSET, Body, data_inputs
 from .names import join, split
+from .ops import ARG
 
 
 def drop_unused(node: Any, branches: Sequence[Body]) -> None:
@@ -14,7 +15,7 @@ def drop_unused(node: Any, branches: Sequence[Body]) -> None:
     types = list(node.attr["Tin"].list.type)
     names = list(zip(*(b.args for b in branches)))
     used = [
-        any(arg in b.nodes and b.nodes[arg].op == "_Arg" for arg, b in zip(args, branches))
+        any(arg in b.nodes and b.nodes[arg].op == ARG for arg, b in zip(args, branches))
         for args in names
     ]
     if all(used):

@@ -17,9 +17,11 @@ from .._protos import (
     itemsize,
 )
 from ..errors import NotFreezableError
-from .body import ARG, MERGES, NEXT_ITERATIONS, UNSET, Body, topological
+from .body import UNSET, Body
 from .functions import Library, referenced
 from .names import split
+from .ops import ARG, MERGES, NEXT_ITERATIONS
+from .walks import topological
 
 # as TensorFlow has them, and _internal
 _NODE_NAME = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.\\/>-]*\Z")

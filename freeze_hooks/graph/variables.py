@@ -8,26 +8,25 @@ from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Tuple
 
 from .._protos import DT_BOOL, DT_INT32, DT_RESOURCE, AttrValue, to_tensor
 from ..errors import NotFreezableError
-from .body import (
+from .body import UNSET, Body, data_inputs, widths
+from .frames import has_frames
+from .functions import Library, branches_of
+from .names import inputs_among, split
+from .op_registry import op_def
+from .ops import (
+    BRANCHING,
     ENTERS,
+    HANDING_ON,
     HANDLES,
     MERGES,
     PIVOTS,
-    UNSET,
+    READS,
     VARIABLES,
-    Body,
-    data_inputs,
-    has_frames,
-    prune,
-    topological,
-    widths,
+    WHILES,
+    plain_op,
 )
-from .fold import BRANCHING, WHILES, branches_of
-from .functions import Library
-from .names import inputs_among, split
-from .op_registry import op_def
-
-HANDING_ON = frozenset(("Identity", "Switch", "Merge", "Enter", "Exit", "NextIteration"))
+from .prune import prune
+from .walks import topological
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,11 +99,11 @@ def _make_plain(body: Body, library: Library, carried: Carried, kept: Kept) -> N
         if node.op in BRANCHING:
             _branch(node, library, given, carried, kept)
         elif hands_on(node, variable):
-            node.op = plain_op(node)
+            node.op = plain_op(node.op)
             node.attr["T"].type = variable.dtype
             carried.update(dict.fromkeys(handed(node), variable))
-        elif node.op in _READS:
-            _READS[node.op](body, node, variable)
+        elif node.op in READS:
+            _PLAIN[node.op](body, node, variable)
         elif changes(node, given):
             raise NotFreezableError(_refusal(node, variable))
     for node in body.nodes.values():
@@ -125,24 +124,19 @@ def _takes_handles(node: Any) -> bool:
     return node.op in HANDING_ON and node.attr.get("T", UNSET).type == DT_RESOURCE
 
 
-def plain_op(node: Any) -> str:
-    """What a node's op is called once its variable is a plain tensor."""
-    return str(node.op[3:] if node.op.startswith("Ref") else node.op)
-
-
 def hands_on(node: Any, variable: Variable) -> bool:
     """Whether a node only passes the variable itself (not its value) to its outputs."""
-    return plain_op(node) in HANDING_ON and (variable.resource or node.op.startswith("Ref"))
+    return plain_op(node.op) in HANDING_ON and (variable.resource or node.op.startswith("Ref"))
 
 
 def handed(node: Any) -> List[Tuple[str, int]]:
     """The outputs by which a node hands a variable on."""
-    return [(node.name, port) for port in ((0, 1) if plain_op(node) == "Switch" else (0,))]
+    return [(node.name, port) for port in ((0, 1) if plain_op(node.op) == "Switch" else (0,))]
 
 
 def changes(node: Any, given: Mapping[int, Variable]) -> bool:
     """Whether a node does more with the variables it is given, by input, than reading them."""
-    if node.op in _READS:
+    if node.op in READS:
         return False
     return any(variable.resource or _wants_ref(node, i) for i, variable in given.items())
 
@@ -154,12 +148,12 @@ def may_change(ops: Iterable[str]) -> bool:
 
 @functools.lru_cache(maxsize=None)
 def _may_change(op: str) -> bool:
-    if op in _READS or op in VARIABLES:
+    if op in READS or op in VARIABLES:
         return False
     definition = op_def(op)
     if definition is None or any("func" in attr.type for attr in definition.attr):
         return True
-    if op.startswith("Ref") and op[3:] in HANDING_ON:
+    if op.startswith("Ref") and plain_op(op) in HANDING_ON:
         return False
     return any(
         arg.is_ref or arg.type == DT_RESOURCE or (definition.is_stateful and arg.type_list_attr)
@@ -271,7 +265,7 @@ def _initialized(body: Body, node: Any, variable: Variable) -> None:
     _become(node, "Identity", T=DT_BOOL)
 
 
-_READS: Dict[str, Callable[[Body, Any, Variable], None]] = {
+_PLAIN: Dict[str, Callable[[Body, Any, Variable], None]] = {
     "ReadVariableOp": _identity,
     "ResourceGather": _gather,
     "ResourceGatherNd": _gather_nd,

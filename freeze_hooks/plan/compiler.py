@@ -21,7 +21,7 @@ from typing import (
 
 from .._protos import GraphDef, NodeDef, dtype_name
 from ..errors import NotFreezableError, TooLargeError, UnknownNameError
-from ..graph.body import ARG, VARIABLES, Body, prune, topological
+from ..graph.body import Body
 from ..graph.defaults import with_defaults
 from ..graph.endpoints import (
     End,
@@ -41,11 +41,14 @@ from ..graph.lint import Asked, lint
 from ..graph.lower import lower
 from ..graph.names import split, tensor_name
 from ..graph.narrow_weights import shrink
+from ..graph.ops import ARG, VARIABLES
 from ..graph.pipelines import cuts
+from ..graph.prune import prune
 from ..graph.state import fed_variables, feed_variables, return_states
 from ..graph.suggest_outputs import no_outputs
 from ..graph.tables import Table, freeze_tables
 from ..graph.variables import Variable, freeze_variables, variables_of
+from ..graph.walks import topological
 from ..signature import Signature, TensorInfo
 from .spec import FreezeSpec
 from .types import LIMIT, Described, FreezePlan, Slot

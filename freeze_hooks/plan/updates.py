@@ -6,16 +6,18 @@ import dataclasses
 from typing import List, Mapping, Sequence
 
 from ..graph.assignments import settle_assigns
-from ..graph.body import Body, prune
+from ..graph.body import Body
 from ..graph.drop_effects import drop_effects
 from ..graph.fold import simplify
 from ..graph.follow_writes import follow_assignments
 from ..graph.functions import Library
-from ..graph.read_after_write import above, after_writes, refuse_reads_after_writes
+from ..graph.prune import prune
+from ..graph.read_after_write import after_writes, refuse_reads_after_writes
 from ..graph.ref_aliasing import late_readers, refuse_late_reads
 from ..graph.state import changed_in_a_run, refuse_unreturned
 from ..graph.tables import refuse_lookups_after_changes, upgrade_tables
 from ..graph.variables import may_change
+from ..graph.walks import above
 from .spec import FreezeSpec
 
 
@@ -56,7 +58,7 @@ def without_updates(
     Raises:
       NotFreezableError: what they need of a variable or table may be what it is changed to.
     """
-    reached = above(body, [*body.outputs, *spec.runs])
+    reached = above(body.nodes, [*body.outputs, *spec.runs])
     if not (spec.kept or spec.targets or may_change(body.nodes[name].op for name in reached)):
         reduced = simplify(prune(body, moved), library)
         refuse_unreturned(reduced, body, library, fed)

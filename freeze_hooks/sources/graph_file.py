@@ -16,9 +16,11 @@ from .. import _protos, _tf
 from .._protos import GraphDef, MetaGraphDef
 from ..errors import FreezeError, InvalidFileError, refused
 from ..frozen.other_kinds import told
-from ..graph.body import Body, prune
-from ..graph.endpoints import PLACEHOLDERS, Shape
+from ..graph.body import Body
+from ..graph.endpoints import Shape
 from ..graph.names import split
+from ..graph.ops import PLACEHOLDERS
+from ..graph.prune import prune
 from ..graph.restore_ops import SavedKey
 from ..graph.validate import refuse_broken
 

@@ -10,9 +10,10 @@ import tensorflow as tf
 from .._protos import GraphDef
 from .._tf import v1
 from ..errors import InvalidFileError, refused
-from ..graph.body import Body, prune
+from ..graph.body import Body
 from ..graph.functions import part_of
 from ..graph.names import split
+from ..graph.prune import prune
 from ..graph.side_effects import refuse_to_run
 from ..graph.variables import variables_of
 from ..plan.spec import FreezeSpec

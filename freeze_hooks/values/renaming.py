@@ -8,8 +8,8 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Union
 from .._protos import dtype_name
 from .._tf import variables_by_name
 from ..errors import FreezeError, UnknownNameError, near
-from ..graph.body import HANDLES, VARIABLES
-from ..graph.tables import Column, is_mutable
+from ..graph.ops import HANDLES, VARIABLES, is_mutable_table
+from ..graph.tables import Column
 from ..graph.variables import Variable
 from .averages import average_names
 
@@ -117,7 +117,7 @@ def _source(graph: Any, wanted: Variable, name: str) -> Variable:
 
 
 def _table(graph: Any, wanted: Column, name: str) -> str:
-    known = [op.name for op in graph.get_operations() if is_mutable(op.type)]
+    known = [op.name for op in graph.get_operations() if is_mutable_table(op.type)]
     if name not in known:
         close = ", ".join(map(repr, near(name, known))) or "nothing alike"
         raise UnknownNameError(

@@ -12,21 +12,13 @@ import tensorflow as tf
 from .._protos import GraphDef
 from .._tf import v1
 from ..errors import NotFreezableError
-from ..graph.body import VARIABLES, Body, prune
-from ..graph.endpoints import PLACEHOLDERS
-from ..graph.functions import CALLS, part_of, referenced
+from ..graph.body import Body
+from ..graph.functions import holding, part_of
 from ..graph.names import split
+from ..graph.ops import ASSIGNS, CALLS, FILLS, PLACEHOLDERS, VARIABLES
+from ..graph.prune import prune
 from ..graph.side_effects import refuse_to_run
 from ..graph.tables import Table, upgrade_tables
-
-_INITS = frozenset(
-    (
-        "InitializeTableV2",
-        "InitializeTableFromTextFileV2",
-        "InitializeTableFromDataset",
-        "LookupTableImportV2",
-    )
-)
 
 
 def static_contents(
@@ -79,31 +71,16 @@ def _nodes_of(graph_def: Any) -> Dict[str, Any]:
 
 def _assigned(body: Body) -> Set[str]:
     """Return variables that the graph itself assigns, such as a SavedModel's asset paths."""
-    assigns = (node for node in body.nodes.values() if node.op in ("Assign", "AssignVariableOp"))
+    assigns = (node for node in body.nodes.values() if node.op in ASSIGNS)
     return {split(node.input[0])[0] for node in assigns}
 
 
-def _filling_functions(library: Any) -> Set[str]:
-    """Return the names of functions that fill a table, directly or through other functions.
-
-    The initializers of a SavedModel are such functions.
-    """
-    inside = {
-        f.signature.name: {n for d in f.node_def for n in referenced(d)} for f in library.function
-    }
-    filling: Set[str] = set()
-    fresh = set(_INITS)
-    while fresh:
-        filling |= fresh
-        fresh = {name for name, used in inside.items() if used & fresh} - filling
-    return filling - _INITS
-
-
 def _initializers(nodes: Mapping[str, Any], graph_def: Any) -> Mapping[str, List[str]]:
-    filling = _filling_functions(graph_def.library)
+    # a SavedModel's initializers are functions
+    filling = holding({f.signature.name: f.node_def for f in graph_def.library.function}, _fills)
     found: Dict[str, List[str]] = {}
     for node in nodes.values():
-        if node.op in _INITS:
+        if _fills(node):
             given = node.input[:1]
         elif node.op in CALLS and node.attr["f"].func.name in filling:
             given = node.input
@@ -112,6 +89,10 @@ def _initializers(nodes: Mapping[str, Any], graph_def: Any) -> Mapping[str, List
         for table in dict.fromkeys(split(text)[0] for text in given):
             found.setdefault(table, []).append(node.name)
     return found
+
+
+def _fills(node: Any) -> bool:
+    return node.op in FILLS
 
 
 def _run(part: Any, body: Body, name: str, init: str, fed: Mapping[str, Any]) -> Table:

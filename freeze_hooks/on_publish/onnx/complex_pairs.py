@@ -8,8 +8,10 @@ import tensorflow as tf
 
 from ..._protos import GraphDef, NodeDef
 from ..._tf import op_def
-from ...graph.body import Body, data_inputs, has_frames, topological, widths
+from ...graph.body import Body, data_inputs, widths
+from ...graph.frames import has_frames
 from ...graph.names import join
+from ...graph.walks import topological
 from .fourier import TRANSFORMS, Pair
 from .plain_ops import Known, known_inputs, output_dtypes, pasted, stand_for, traced
 from .static import Static

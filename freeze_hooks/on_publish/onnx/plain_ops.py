@@ -10,9 +10,11 @@ import tensorflow as tf
 from ... import _protos, _tf
 from ..._protos import AttrValue, GraphDef
 from ..._tf import v1
-from ...graph.body import ARG, Body, data_inputs, has_frames, output_groups, widths
+from ...graph.body import Body, data_inputs, output_groups, widths
+from ...graph.frames import has_frames
 from ...graph.functions import Library, paste
 from ...graph.names import join, split, tensor_name
+from ...graph.ops import ARG
 from .static import Static
 
 # A rule gets a node and its input tensors, in a separate graph. It returns the tensors that replace
