@@ -1,1 +1,1 @@
-"""The file: how it is written, read and described."""
+"""Writes, reads and describes frozen files."""

@@ -1,8 +1,8 @@
-"""Ragged and sparse tensors, which a file has as several: what each part is called, and how a whole
-is taken apart and put together.
+"""Ragged and sparse tensors: names their parts, takes them apart, and puts them together.
 
-The ragged "x" is "x/values", "x/row_splits", and for each further ragged dimension
-"x/row_splits_1"...; the sparse "x" is "x/indices", "x/values" and "x/dense_shape".
+A file has a dense tensor for each part. The ragged "x" is "x/values", "x/row_splits", and for each
+further ragged dimension "x/row_splits_1"... The sparse "x" is "x/indices", "x/values" and
+"x/dense_shape".
 """
 
 from __future__ import annotations
@@ -20,13 +20,15 @@ _SPARSE = (tf.SparseTensor, tf.SparseTensorSpec, v1.SparseTensorValue)
 _SLICES = (tf.IndexedSlices, tf.IndexedSlicesSpec)
 _IS_PART = re.compile(r"(flat_)?values|row_splits(_\d+)?|indices|dense_shape|shape")
 _SPLITS = re.compile(r"row_splits(?:_(\d+))?")
-# as tf.compat.v1.sparse_placeholder and ragged.placeholder call them
+# names that tf.compat.v1.sparse_placeholder and ragged.placeholder use
 _ALSO = {"dense_shape": "shape", "values": "flat_values", "row_splits": "row_splits_0"}
 
 
 def part_names(leaf: Any) -> List[str]:
-    """The names of a tensor's parts, or of its spec's, in the order of tf.nest.flatten; [""] of a
-    dense one."""
+    """Return the names of the parts of a tensor or TypeSpec, in tf.nest.flatten's order.
+
+    A dense tensor has one part, "".
+    """
     count = len(tf.nest.flatten(leaf, expand_composites=True))
     if isinstance(leaf, _RAGGED):
         return ragged_parts(count)
@@ -38,7 +40,7 @@ def part_names(leaf: Any) -> List[str]:
 
 
 def ragged_parts(count: int) -> List[str]:
-    """The names of the parts of a ragged tensor that has so many."""
+    """Return the names of the parts of a ragged tensor with `count` parts."""
     return ["values", *map(_splits, range(count - 1))]
 
 
@@ -47,8 +49,10 @@ def _splits(depth: int) -> str:
 
 
 def wholes(names: Collection[str]) -> Dict[str, List[str]]:
-    """{tensor: its parts' names} of the names of a file's inputs or outputs; a dense one has its
-    own name alone."""
+    """Return {tensor: names of its parts} for the names of a file's inputs or outputs.
+
+    The only part of a dense tensor is its own name.
+    """
     found: Dict[str, List[str]] = {}
     for name in names:
         whole, _, part = name.rpartition("/")
@@ -58,9 +62,9 @@ def wholes(names: Collection[str]) -> Dict[str, List[str]]:
 
 
 def taken_apart(name: str, value: Any, inputs: Collection[str]) -> Optional[Dict[str, Any]]:
-    """{input: value} of a ragged or sparse tensor that is given for several of a file's inputs.
+    """Return {input: value} for a ragged or sparse value that feeds several inputs of a file.
 
-    Lists of lists will do for a ragged one. None of a value for one input.
+    A list of lists may stand for a ragged tensor. Return None if the value feeds one input.
 
     Raises:
       FreezeError: the file has other parts than the value.
@@ -73,7 +77,7 @@ def taken_apart(name: str, value: Any, inputs: Collection[str]) -> Optional[Dict
     if not parts and not given:
         return None
     if len(parts) == 1 and not given:
-        return {parts[0]: value}  # all that is needed of it, or a dense tensor of such a name
+        return {parts[0]: value}  # the file needs only this part, or the dense input has its name
     if not parts:
         raise FreezeError(f"{name} is one dense tensor, not {type(value).__name__}")
     named = {end: f"{name}/{end}" for end in _ends(parts)}
@@ -81,7 +85,8 @@ def taken_apart(name: str, value: Any, inputs: Collection[str]) -> Optional[Dict
     is_whole = set(filter(None, known.values())) == set(parts)
     if not is_whole or (depths and len(given) - 1 > max(depths) + 1):
         raise FreezeError(
-            f"{name} is made of {', '.join(parts)}, which {_said(value)} has not: give each by name"
+            f"{name} is made of {', '.join(parts)}; {_said(value)} does not have these: give each "
+            "part by name"
         )
     return {key: given[part] for part, key in known.items() if key}
 
@@ -106,8 +111,10 @@ def _said(value: Any) -> str:
 
 
 class Answers(Dict[str, Any]):
-    """{output name: array}; a ragged or sparse output "y" is its parts, "y/values"..., and
-    `answers["y"]` puts them together as the tf.compat.v1 value that a session gives."""
+    """{output name: array}; a ragged or sparse output "y" has an entry for each part, "y/values"...
+
+    `answers["y"]` puts the parts together, as the tf.compat.v1 value that a session returns.
+    """
 
     def __missing__(self, name: str) -> Any:
         parts = {end: self[f"{name}/{end}"] for end in _ends(wholes(self).get(name, []))}

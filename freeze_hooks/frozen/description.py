@@ -1,4 +1,4 @@
-"""What a frozen file says of itself."""
+"""The description that a frozen file contains."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from .._version import __version__
 from ..signature import Signature
 from ..storage import atomic
 
-FORMAT = 1  # of the description in a file
+FORMAT = 1  # the version of the description
 
 
 def describe(
     signature: Signature, step: Optional[int], metrics: Mapping[str, float], values: str
 ) -> Dict[str, Any]:
-    """What a frozen file says of itself, as JSON types."""
+    """Return the description of a frozen file, in JSON types."""
     return {
         "format": FORMAT,
         "signature": dataclasses.asdict(signature),

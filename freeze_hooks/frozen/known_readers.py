@@ -1,7 +1,7 @@
-"""What programs that read frozen files themselves get wrong, or cannot run: findings for `inspect`.
+"""Findings for `inspect`: what other programs compute wrongly in a frozen file, or cannot run.
 
-Each entry was seen with the version that stands there, and `tests/test_readers.py` tries each for
-real: one that a newer version gets right is noticed.
+Each entry was seen with the version that it names. `tests/frozen/test_known_readers.py` tries each
+in the program itself, and fails for an entry that a newer version gets right.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from ..graph.ops import PLACEHOLDERS
 Test = Callable[[Any, Body], bool]
 _BYTES = frozenset(dtype_enum(name) for name in ("int8", "uint8"))
 _WIDE = frozenset(dtype_enum(name) for name in ("int64", "uint64"))
-_FLOAT8 = frozenset((24, 25))  # numbers of DataType, which older TensorFlow has no names for
+_FLOAT8 = frozenset((24, 25))  # DataType numbers; older TensorFlow has no names for them
 _TYPES = ("T", "Ta", "Tb", "DstT", "dtype")
 _MOST = 2**31 - 1
 
 
 @dataclasses.dataclass(frozen=True)
 class Flaw:
-    """What a program answers otherwise than TensorFlow, or refuses, of some nodes.
+    """A kind of node that a program computes differently from TensorFlow, or refuses.
 
     Attributes:
-      ops: the types of the nodes that it may be about.
-      is_met: whether it is about such a node.
+      ops: the op types of such nodes.
+      is_met: whether a node of these types is such a node.
       problem: what the program does.
-      remedy: what to do.
-      kind: of the finding; "reader_refuses" where the program says itself that it cannot.
+      remedy: what the user can do.
+      kind: the finding's kind; "reader_refuses" if the program itself raises an error.
     """
 
     ops: FrozenSet[str]
@@ -48,10 +48,10 @@ class Reader:
     """A program that reads frozen files.
 
     Attributes:
-      title: what people call it.
-      version: which one was tried.
-      flaws: what it gets wrong, or refuses, of some nodes of a type.
-      refused: op types that it cannot run, and says so.
+      title: its name.
+      version: the version that was tried.
+      flaws: kinds of nodes that it computes wrongly or refuses.
+      refused: op types for which it raises an error.
     """
 
     title: str
@@ -61,10 +61,10 @@ class Reader:
 
 
 def reader_of(name: str) -> Reader:
-    """The reader that `reader=` names.
+    """Return the reader that `reader=` names.
 
     Raises:
-      UnknownNameError: there is none of this name.
+      UnknownNameError: there is no reader of this name; the error lists near matches.
     """
     if name not in READERS:
         close = near(str(name), READERS) or sorted(READERS)
@@ -74,7 +74,7 @@ def reader_of(name: str) -> Reader:
 
 
 def findings_for(reader: Reader, bodies: Sequence[Body]) -> List[Finding]:
-    """What a reader gets wrong or cannot run in a graph and the functions it uses."""
+    """Return findings for the nodes of a graph and its functions that a reader gets wrong."""
     found = []
     for flaw in reader.flaws:
         nodes = [
@@ -94,7 +94,7 @@ def findings_for(reader: Reader, bodies: Sequence[Body]) -> List[Finding]:
     ]
     if nodes:
         problem = f"{reader.title} {reader.version} cannot run these ops"
-        remedy = "use others, cut the file there (inputs= or outputs=), or run it in TensorFlow"
+        remedy = "use other ops, cut the file there (inputs= or outputs=), or run it in TensorFlow"
         found.append(Finding("reader_refuses", tuple(nodes), problem, remedy))
     return found
 
@@ -138,7 +138,7 @@ def _takes_from_constant(node: Any, body: Body) -> bool:
 
 
 def _is_of_images(node: Any, body: Body) -> bool:
-    """Whether a node takes what a convolution or another op of images gives."""
+    """Return whether a node's input comes from a convolution or another op on images."""
     seen, stack = set(), [node]
     while stack:
         names = [split(text)[0] for text in data_inputs(stack.pop())]
@@ -166,34 +166,34 @@ OPENVINO = Reader(
         Flaw(
             _ops("BatchMatMul BatchMatMulV2 BatchMatMulV3 MatMul Einsum"),
             _is_of(_BYTES),
-            "cuts products of 8-bit matrices to 8 bits, though their sums are of 32",
-            "freeze the model before quantize(), which makes such products; weights= makes a file "
-            "smaller, too",
+            "cuts products of 8-bit matrices to 8 bits, though their sums need 32 bits",
+            "freeze the model before quantize(), which makes such products; weights= also makes a "
+            "file smaller",
         ),
         Flaw(
             _ops("Add AddV2 AddN Sub Mul Square Neg Pow Prod Sum Mean FloorDiv TruncateDiv"),
             _is_of(_BYTES),
-            "stops at the greatest 8-bit number, where TensorFlow goes on from the least, and "
-            "rounds what is divided",
-            "cast to int32 before, in the model",
+            "saturates at the greatest 8-bit number, where TensorFlow wraps to the least, and "
+            "rounds quotients",
+            "cast to int32 before it, in the model",
         ),
         Flaw(
             frozenset(PLACEHOLDERS | {"Const"}),
             _is_wide,
-            "computes with 64-bit integers in 32 bits: those beyond 2**31 are answered otherwise",
-            f"feed smaller ones, as ids are; else {_IN_TENSORFLOW}",
+            "computes 64-bit integers in 32 bits: numbers beyond 2**31 give wrong answers",
+            f"feed smaller numbers, such as ids; otherwise {_IN_TENSORFLOW}",
         ),
         Flaw(
             _ops("ScatterNd"),
             _always,
-            "does not add up what is scattered to one place twice",
+            "does not add up two values that are scattered to one place",
             "use tf.tensor_scatter_nd_add on zeros",
         ),
         Flaw(
             _ops("Unique UniqueV2"),
             _always,
             "gives zeros for values found after the first",
-            "cut the file behind it, with inputs=",
+            "cut the file after it, with inputs=",
         ),
         Flaw(
             _ops("Cast"),
@@ -219,32 +219,32 @@ OPENCV = Reader(
         Flaw(
             _ops("Conv2D"),
             _is_dilated,
-            "leaves out dilations of convolutions",
-            "use DepthwiseConv2D, whose dilations it has, or run it elsewhere",
+            "ignores dilations of convolutions",
+            "use DepthwiseConv2D, where it applies dilations, or run the file elsewhere",
         ),
         Flaw(
             _ops("Sub"),
             _takes_from_constant,
-            "takes a constant from the tensor, where the tensor is to be taken from the constant",
+            "computes x - c for c - x, if c is a constant",
             "write 1 - x as (-1.0) * x + 1",
         ),
         Flaw(
             _ops("Softmax"),
             _is_of_images,
-            "takes the softmax of images over another axis than channels",
-            "leave it out of the file (outputs=) and take it of what OpenCV gives",
+            "computes the softmax of images over another axis than the channels",
+            "leave it out of the file (outputs=) and compute it from OpenCV's answers",
         ),
         Flaw(
             _ops("StridedSlice"),
             _is_of_images,
-            "takes slices of images along other axes, as of rows for channels",
-            "crop before the file, or run it elsewhere",
+            "takes slices of images along other axes, such as rows for channels",
+            "crop before you feed the file, or run it elsewhere",
         ),
         Flaw(
             _ops("Softplus"),
             _always,
             "gives infinity for the softplus of numbers beyond 88",
-            "bound what is given to it: tf.minimum is refused, tf.nn.relu6 is not",
+            "limit its input: OpenCV refuses tf.minimum, but not tf.nn.relu6",
         ),
     ),
     _ops(

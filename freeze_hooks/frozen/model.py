@@ -1,4 +1,4 @@
-"""A frozen file ready to run: what it is fed, and what it answers."""
+"""Loads a frozen file and runs it."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ from .reader import (
 class FrozenModel:
     """A frozen file ready to run: `model(x=array)` gives {output name: array}.
 
-    Inputs are keyword arguments by name, or one dict where a name is no Python identifier:
-    `model({"scope/x": array})`. A model with one input takes it as it is: `model(array)`.
+    Pass inputs as keyword arguments, or as one dict if a name is not a Python identifier:
+    `model({"scope/x": array})`. A model with one input also takes the array alone: `model(array)`.
 
-    A ragged or sparse input "x" is several, "x/values" and so on: give these, or a RaggedTensor or
-    SparseTensor (or their tf.compat.v1 values) for "x". Of a ragged or sparse output "y", the
-    answers have each part, and `answers["y"]` is the whole, as a tf.compat.v1 value.
+    The file has a ragged or sparse input "x" in parts: "x/values" and so on. Pass these parts, or
+    pass a RaggedTensor or SparseTensor (or its tf.compat.v1 value) for "x". The answers have each
+    part of a ragged or sparse output "y", and `answers["y"]` is the whole, as a tf.compat.v1 value.
 
     Use it in a `with` block, or `close()` it, to free its session.
 
     Attributes:
       inputs, outputs: {name: TensorInfo}.
       graph_def: the file's GraphDef.
-      metadata: how the file describes itself; empty for a foreign file.
+      metadata: the file's description; empty if another program wrote the file.
     """
 
     def __init__(self, path: str, allow_side_effects: bool = False) -> None:
@@ -45,8 +45,8 @@ class FrozenModel:
         reaching = () if allow_side_effects else side_effects(self.graph_def)
         if reaching:
             raise InvalidFileError(
-                "{} would reach out of its graph: {}; allow_side_effects=True loads it all "
-                "the same".format(path, "; ".join(map(_said, reaching)))
+                "{} would reach out of its graph: {}; allow_side_effects=True loads it "
+                "anyway".format(path, "; ".join(map(_said, reaching)))
             )
         self.metadata = _description(self.graph_def, path)
         signature = _signature(self.graph_def, self.metadata, path)
@@ -76,11 +76,11 @@ class FrozenModel:
         """Run the model.
 
         Args:
-          *feeds: {input name: value}; or the value alone, of a model with one input.
+          *feeds: {input name: value}; or the value alone, if the model has one input.
           **more: inputs by name.
 
         Raises:
-          UnknownNameError: an input is missing, or is none of the model's.
+          UnknownNameError: an input is missing, or the model has no such input.
           FreezeError: a value does not fit its input: it would be cut, rounded to another whole
             number, or made infinite.
         """
@@ -109,7 +109,7 @@ class FrozenModel:
             raise FreezeError(f"{self._path}: {error}") from error
 
     def _named(self, feeds: Tuple[Any, ...], more: Mapping[str, Any]) -> Dict[str, Any]:
-        """What is given, by name."""
+        """Return the arguments of a call by name."""
         if not feeds:
             return dict(more)
         if len(feeds) == 1 and isinstance(feeds[0], Mapping):
@@ -123,7 +123,7 @@ class FrozenModel:
         raise FreezeError(f"it takes {len(names)} inputs, by name: model({told})")
 
     def _parts(self, name: str, value: Any) -> Dict[str, Any]:
-        """{input: value} of what is given for a name: several of a ragged or sparse tensor."""
+        """Return {input: value} for one argument; a ragged or sparse tensor gives several."""
         found = taken_apart(name, value, self._feeds)
         if found is not None:
             return found
@@ -150,9 +150,9 @@ class FrozenModel:
 _UNFIT = (
     TypeError,
     ValueError,
-    AttributeError,  # what TensorFlow 1.15 raises of some eager tensors
+    AttributeError,  # raised by TensorFlow 1.15 for some eager tensors
     OverflowError,
-    NotImplementedError,  # what NumPy gets of a symbolic tensor
+    NotImplementedError,  # raised if NumPy converts a symbolic tensor
     tf.errors.InvalidArgumentError,
 )
 
@@ -160,17 +160,18 @@ _UNFIT = (
 def load_frozen(path: str, allow_side_effects: bool = False) -> FrozenModel:
     """Load a frozen file to try it: `load_frozen("model.pb")(x=array)["probs"]`.
 
-    A file that freeze_hooks did not write works too: its placeholders are the inputs, and the
-    tensors nobody uses are the outputs.
+    A file that another program wrote works too: its placeholders are the inputs, and tensors that
+    no node uses are the outputs.
 
     Args:
       path: the file.
-      allow_side_effects: also load a graph that has ops which read or write files, talk to other
-        processes, run Python functions or drive devices: it could do so when it runs.
+      allow_side_effects: also load a graph with ops that read or write files, talk to other
+        processes, run Python functions or drive devices. Such ops may run when you call the model.
 
     Raises:
-      InvalidFileError: the file is truncated or no GraphDef, or has such ops; they are named.
-      OSError: it cannot be read.
+      InvalidFileError: the file is truncated, is not a GraphDef, or has such ops; the error names
+        them.
+      OSError: the file cannot be read.
     """
     return FrozenModel(plain_path(path), allow_side_effects)
 

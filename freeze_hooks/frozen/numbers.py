@@ -1,4 +1,4 @@
-"""Numbers of any kind, as Python's own: NumPy's, TensorFlow's, Keras's, JAX's, PyTorch's."""
+"""Converts numbers of NumPy, TensorFlow, Keras, JAX and PyTorch to Python's int and float."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from ..errors import FreezeError
 Number = Union[int, float]
 Run = Optional[Callable[[Any], Any]]
 _NONE = (str, bytes, bytearray, complex)
-_SHOWN = 100  # characters of what is not a number
+_SHOWN = 100  # characters of a wrong value in an error
 
 
 def number(value: Any, what: str, run: Run = None) -> Number:
-    """A number as Python's int or float; a whole one stays exact.
+    """Return a number as Python's int or float; a whole number stays exact.
 
     Args:
-      value: a number, or an array, a tensor or a variable that holds one.
-      what: what it is, for the error.
-      run: gives the value of a tensor or variable of a graph, as a session's `run` does.
+      value: a number, or an array, a tensor or a variable that holds one number.
+      what: its name in the error.
+      run: returns the value of a graph's tensor or variable, as a session's `run` does.
 
     Raises:
-      FreezeError: it is no number.
+      FreezeError: it is not a number.
     """
     try:
         found = _content(value, run)
@@ -36,10 +36,10 @@ def number(value: Any, what: str, run: Run = None) -> Number:
 
 
 def whole(value: Any, what: str, run: Run = None) -> int:
-    """As `number`, of what must be a whole one, such as a step.
+    """Return a whole number, such as a step, as an int; arguments as in `number`.
 
     Raises:
-      FreezeError: it is none.
+      FreezeError: it is not a whole number.
     """
     found = number(value, what, run)
     if found != found or found in (float("inf"), float("-inf")) or found != int(found):
@@ -48,13 +48,13 @@ def whole(value: Any, what: str, run: Run = None) -> int:
 
 
 def metrics_of(metrics: Any, what: str, run: Run = None) -> Dict[str, Number]:
-    """Metrics by name.
+    """Return metrics as {name: Python number}.
 
     Raises:
-      FreezeError: they are no dict, or one of them is no number; it is named.
+      FreezeError: `metrics` is not a dict, or a metric is not a number; the error names it.
     """
     if not isinstance(metrics, Mapping):
-        raise FreezeError(f"{what} is a dict {{name: number}}, not {metrics!r}")
+        raise FreezeError(f"{what} must be a dict {{name: number}}, not {metrics!r}")
     return {
         str(name): number(value, f"{what}: metric {str(name)!r}", run)
         for name, value in metrics.items()
@@ -62,21 +62,21 @@ def metrics_of(metrics: Any, what: str, run: Run = None) -> Dict[str, Number]:
 
 
 def _content(value: Any, run: Run) -> Any:
-    """The Python number in a value."""
+    """Return the Python number in a value; raise TypeError if it has none."""
     if isinstance(getattr(value, "graph", None), tf.Graph):
         if run is None:
-            raise TypeError("a graph's tensor has a value only in a session: give what it ran to")
+            raise TypeError("a graph's tensor has a value only in a session: pass that value")
         value = run(value)
     if np.ma.is_masked(value):
         raise TypeError("it is masked")
     if not hasattr(value, "item") and hasattr(value, "numpy"):
         value = value.numpy()
-    if hasattr(value, "item"):  # also of a PyTorch tensor with a gradient, or on an accelerator
+    if hasattr(value, "item"):  # PyTorch tensors with a gradient or on an accelerator have it too
         if getattr(getattr(value, "dtype", None), "kind", "f") in "mM":
             raise TypeError("it is a time")
         value = value.item()
     if hasattr(value, "result"):
-        raise TypeError("it has a result: give metric.result()")
+        raise TypeError("it is a metric object: pass metric.result()")
     if isinstance(value, _NONE) or not (hasattr(value, "__float__") or hasattr(value, "__index__")):
         raise TypeError(f"it is of type {type(value).__name__}")
     return value

@@ -1,4 +1,4 @@
-"""A frozen graph after TensorFlow's own optimizers, which need all of it in memory."""
+"""Optimizes a frozen graph, with TensorFlow's own optimizers too. All of it must be in memory."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from .stream import graph_def_of
 
 
 def optimized(plan: FreezePlan, values: Iterator[Value]) -> FreezePlan:
-    """A plan without slots: `plan` with these values, folded and simplified.
+    """Return a plan without slots: `plan` with these values as constants, simplified.
 
-    Batch normalization goes into the convolutions before it; then Grappler's pruning, constant
-    folding, arithmetic and dependency passes run. Inputs and outputs keep their names, and no op
-    comes in that only TensorFlow knows, as its remapper's fused ops would.
+    First, batch normalizations are folded into the convolutions before them. Then Grappler's
+    pruning, constant folding, arithmetic and dependency passes run. Inputs and outputs keep their
+    names. Grappler's remapper does not run: only TensorFlow knows its fused ops.
     """
     graph_def = graph_def_of(plan, values)
     inputs = [info.tensor for info in plan.signature.inputs]

@@ -1,4 +1,4 @@
-"""Files and directories of other kinds than graphs: what one is, by its content, and what to do."""
+"""Errors for files and directories that are not graphs: each says what it is, and what to do."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from google.protobuf.message import DecodeError
 from .._protos import MetaGraphDef, SavedModel, parse
 from ..errors import InvalidFileError, NotAFileError
 
-_HEAD = 4096  # bytes in which a kind shows
+_HEAD = 4096  # bytes: the start of a file that is searched
 _TABLE_END = bytes.fromhex("57fb808b247547db")  # the magic number at the end of LevelDB's tables
 _TEXT = re.compile(rb"\s*(#[^\n]*\n\s*)*(node|versions|library|meta_info_def|graph_def)\s*[:{]")
 _PAGE = re.compile(rb"\s*(<!doctype html|<html|<head|<\?xml[^>]*>\s*<(!doctype html|html))", re.I)
 _TITLE = re.compile(rb"<title[^>]*>\s*([^<]{1,80})", re.I)
-# what each way to a frozen file is called
+# what to do instead
 _KERAS = "load it with keras.models.load_model and give the model to fh.freeze_keras_model"
 _WEIGHTS = (
     "build the model, call its load_weights with this file, and give it to fh.freeze_keras_model"
@@ -52,9 +52,9 @@ _MAGIC: Sequence[Tuple[bytes, str, str]] = (
 
 
 def told(path: str, data: bytes, takes_text: bool = False) -> Optional[InvalidFileError]:
-    """The error of a file that is no graph, if its content (or name) says what it is instead.
+    """Return an error if a file's content or name shows that it is not a graph; else None.
 
-    With `takes_text`, a graph as text is one, too.
+    With `takes_text`, a text GraphDef is a graph, too.
     """
     for look in _LOOKS:
         found = look(path, data)
@@ -64,8 +64,7 @@ def told(path: str, data: bytes, takes_text: bool = False) -> Optional[InvalidFi
 
 
 def told_at(path: str) -> Optional[InvalidFileError]:
-    """The error of what is at a path, where something else is needed; None where it is unknown, or
-    nothing is there."""
+    """Return an error that says what is at a path; None if nothing is there, or it is unknown."""
     if tf.io.gfile.isdir(path):
         return told_directory(path)
     if not tf.io.gfile.exists(path):
@@ -81,7 +80,7 @@ def _empty(path: str, data: bytes) -> _Found:
     if data.strip(b"\0"):
         return None
     what = "all zeros" if data else "empty (0 bytes)"
-    return what, "who wrote or copied it was stopped, or found the disk full: write it anew"
+    return what, "writing or copying it was interrupted, or the disk was full: write it anew"
 
 
 def _magic(path: str, data: bytes) -> _Found:
@@ -93,7 +92,7 @@ def _page(path: str, data: bytes) -> _Found:
         return None
     title = _TITLE.search(data[:_HEAD])
     shown = " titled {!r}".format(title.group(1).decode(errors="replace").strip()) if title else ""
-    return f"a web page{shown}", "the download failed: see that its address is that of the file"
+    return f"a web page{shown}", "the download failed: check that the address is the file's"
 
 
 def _xml(path: str, data: bytes) -> _Found:
@@ -219,7 +218,7 @@ def _holds(message: Any, data: bytes, is_whole: Callable[[Any], bool]) -> bool:
 
 
 def _onnx(path: str, data: bytes) -> _Found:
-    # field 1 is a small number, as nothing of TensorFlow's has it; then come its other fields
+    # field 1 is a small number, unlike in TensorFlow's messages; ModelProto's other fields follow
     if data[:1] != b"\x08" or not 1 <= int.from_bytes(data[1:2], "little") < 64:
         return None
     return ("an ONNX model", _CONVERTED) if re.match(rb"[\x12\x1a\x22*2:B]", data[2:3]) else None
@@ -247,7 +246,7 @@ _LOOKS: Sequence[Callable[[str, bytes], _Found]] = (
 
 
 def told_directory(path: str) -> NotAFileError:
-    """The error of a directory, where a file is needed: what is in it."""
+    """Return the error for a directory at a file's path; it says what is in the directory."""
     names = sorted(name.rstrip("/") for name in tf.io.gfile.listdir(path))
     return NotAFileError("{} is {}: {}".format(path, *_directory(path, names)))
 
@@ -271,7 +270,7 @@ def _directory(path: str, names: List[str]) -> Tuple[str, str]:
         return "a directory of SavedModels", f"give one, {os.path.join(path, inner[-1])!r}"
     files = _ending(names, ".pb") or names
     shown = ", ".join(files[:5]) + (", ..." if len(files) > 5 else "")
-    return "a directory, where a file is needed", f"it has {shown}"
+    return "a directory, but must be a file", f"it has {shown}"
 
 
 def _ending(names: Iterable[str], end: str) -> List[str]:

@@ -1,4 +1,4 @@
-"""Reading frozen files: what is in one, and running it."""
+"""Reads frozen files: `inspect` reports what is in a file, without running it."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ from .wire import DESCRIPTION, START
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """What is, or would be, in a frozen file.
+    """What is in a frozen file, or what a plan would write to it.
 
     Attributes:
       signature: its inputs and outputs.
-      bytes: its length (of a plan: at least, where shapes are unknown).
-      weight_bytes: the length of its constants' values (of a plan: of the variables' values).
+      bytes: its size; for a plan with unknown shapes, the smallest possible size.
+      weight_bytes: the size of its constants' values; for a plan, of the variables' values.
       ops: {op type: count}, functions included.
-      findings: training-mode ops and others to look at.
-      metadata: how the file describes itself; empty for a foreign file or a plan.
+      findings: ops to look at, such as training-mode ops.
+      metadata: the file's description; empty for a plan, or if another program wrote the file.
       side_effects: ops that reach out of the graph, to files, the network, Python or devices.
       layers: {prefix of names: bytes of the values under it}, the largest first.
     """
@@ -55,17 +55,17 @@ class Report:
 
 
 def inspect(path: str, *, reader: Optional[str] = None) -> Report:
-    """Say what is in a frozen file, without running any of it.
+    """Report what is in a frozen file, without running any of it.
 
     Args:
       path: the file.
-      reader: "openvino" or "opencv" adds findings of what that program gets wrong in the file, or
+      reader: "openvino" or "opencv" adds findings for nodes that this program computes wrongly or
         cannot run.
 
     Raises:
-      InvalidFileError: the file is truncated or no GraphDef.
+      InvalidFileError: the file is truncated or not a GraphDef.
       UnknownNameError: there is no such reader.
-      OSError: it cannot be read.
+      OSError: the file cannot be read.
     """
     program = None if reader is None else reader_of(reader)
     path = plain_path(path)
@@ -96,7 +96,7 @@ def inspect(path: str, *, reader: Optional[str] = None) -> Report:
 
 
 def _noted(metadata: Mapping[str, Any], path: str) -> List[Finding]:
-    """Findings of the graph that was frozen, which its file does not show."""
+    """Return the findings in a description: they concern ops that are no longer in the file."""
     try:
         return [
             Finding(str(one["kind"]), tuple(one["nodes"]), str(one["problem"]), str(one["remedy"]))
@@ -107,11 +107,11 @@ def _noted(metadata: Mapping[str, Any], path: str) -> List[Finding]:
 
 
 def read_graph_def(path: str) -> Any:
-    """The GraphDef in a file; its nodes have the attributes that were stripped as defaults.
+    """Read the GraphDef in a file, and add the default attributes that were stripped.
 
     Raises:
-      InvalidFileError: the file is truncated or no GraphDef.
-      OSError: it cannot be read.
+      InvalidFileError: the file is truncated or not a GraphDef.
+      OSError: the file cannot be read.
     """
     ours, data = _content(path)
     try:
@@ -126,7 +126,7 @@ def _graph_def(path: str, data: bytes, ours: bool) -> Any:
     try:
         graph_def = parse(GraphDef(), data)
     except DecodeError as error:
-        raise InvalidFileError(f"{path} is truncated, or no binary GraphDef: {error}") from None
+        raise InvalidFileError(f"{path} is truncated or not a binary GraphDef: {error}") from None
     if not graph_def.node:
         raise InvalidFileError(f"{path} holds no graph")
     if ours and not graph_def.HasField("versions"):
@@ -137,7 +137,7 @@ def _graph_def(path: str, data: bytes, ours: bool) -> Any:
 
 
 def _content(path: str) -> Tuple[bool, bytes]:
-    """Whether a file begins as ours do, and what follows (of another file, all of it)."""
+    """Return (whether freeze_hooks wrote a file, its content without our START)."""
     files = filesystem_of(path)
     if files.is_directory(path):
         raise told_directory(path)
@@ -148,7 +148,7 @@ def _content(path: str) -> Tuple[bool, bytes]:
 
 
 def description(path: str) -> Dict[str, Any]:
-    """How a frozen file describes itself; empty if it does not, or is none."""
+    """Return a frozen file's description; empty if it has none, or cannot be read."""
     try:
         return _description(read_graph_def(path), path)
     except (OSError, InvalidFileError):
@@ -163,11 +163,11 @@ def _description(graph_def: Any, path: str) -> Dict[str, Any]:
             except (ValueError, RecursionError) as error:
                 raise InvalidFileError(f"{path}: its description is broken: {error}") from None
             if not (found and isinstance(found, dict)):
-                raise InvalidFileError(f"{path}: its description is no JSON object")
+                raise InvalidFileError(f"{path}: its description is not a JSON object")
             if found.get("format", FORMAT) != FORMAT:
                 raise InvalidFileError(
-                    f"{path}: its description has format {found['format']!r}, this version reads "
-                    f"{FORMAT}: it may be from a newer freeze_hooks"
+                    f"{path}: its description has format {found['format']!r}, but this version "
+                    f"reads {FORMAT}: it may be from a newer freeze_hooks"
                 )
             return found
     return {}
@@ -193,13 +193,13 @@ def _signature(graph_def: Any, metadata: Mapping[str, Any], path: str) -> Signat
 def _info(end: Any, nodes: Container[str]) -> TensorInfo:
     name, tensor, dtype, shape = (end[key] for key in ("name", "tensor", "dtype", "shape"))
     if not all(isinstance(text, str) for text in (name, tensor, dtype)):
-        raise TypeError(f"name, tensor and dtype are strings, unlike in {end}")
+        raise TypeError(f"name, tensor and dtype must be strings, unlike in {end}")
     node, port = split(tensor)
     if node not in nodes or port < 0:
-        raise ValueError(f"it names {tensor!r}, which is not there")
+        raise ValueError(f"it names {tensor!r}, which is not in the graph")
     if shape is not None:
         if not all(dim is None or type(dim) is int for dim in shape):
-            raise TypeError(f"a shape is a list of integers, not {shape!r}")
+            raise TypeError(f"a shape must be a list of integers, not {shape!r}")
         shape = tuple(shape)
     return TensorInfo(name, tensor, dtype, shape)
 

@@ -1,4 +1,4 @@
-"""Writes a plan and the values of its slots as one GraphDef, never holding more than a chunk."""
+"""Writes a plan and the values of its slots as one GraphDef, one chunk at a time."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from ..plan.types import Described, FreezePlan, Slot
 from ..values.value import Value
 from . import wire
 
-_NARROWED = 1 << 21  # elements at once
-_SPELLED = 16  # bytes: a scalar of any dtype
+_NARROWED = 1 << 21  # elements per step
+_SPELLED = 16  # bytes: the largest scalar of any dtype
 
 
 def write(
@@ -23,10 +23,10 @@ def write(
     """Write a whole frozen file.
 
     Args:
-      plan: the structure.
+      plan: the file's structure.
       values: one Value for each of `plan.slots`, in their order.
-      description: what the file says of itself; JSON types only.
-      file: has `write(buffer)`.
+      description: the file's description; JSON types only.
+      file: an object with `write(buffer)`.
 
     Raises:
       FreezeError: a value's shape is not what the graph declares.
@@ -42,7 +42,7 @@ def write(
 
 
 def graph_def_of(plan: FreezePlan, values: Iterator[Value]) -> Any:
-    """The GraphDef that a plan makes of one Value for each of its slots, without a description.
+    """Return a plan's GraphDef with one Value for each slot; it has no description.
 
     Raises:
       FreezeError: a value's shape is not what the graph declares.
@@ -56,14 +56,14 @@ def graph_def_of(plan: FreezePlan, values: Iterator[Value]) -> Any:
             buffer.write(wire.field(wire.NODE, piece.node))
         else:
             _write_value(piece, next(values), buffer)
-        graph_def.MergeFromString(buffer.getvalue())  # which appends
+        graph_def.MergeFromString(buffer.getvalue())  # it appends
         if isinstance(piece, Slot):
             _spell(graph_def.node[-1].attr["value"].tensor)
     return graph_def
 
 
 def _spell(tensor: Any) -> None:
-    """Spell small tensors as make_tensor_proto does, which is what programs compare with."""
+    """Store small tensors as make_tensor_proto does, since programs compare them with that."""
     if 0 < len(tensor.tensor_content) <= _SPELLED:
         tensor.CopyFrom(to_tensor(to_array(tensor), tensor.dtype))
 
@@ -83,11 +83,11 @@ def _write_value(slot: Slot, value: Value, file: Any) -> None:
     file.write(wire.const_header(slot.node, slot.dtype, value.shape, nbytes))
     for chunk in value.chunks if slot.dtype == variable.dtype else _narrowed(slot, value.chunks):
         file.write(chunk)
-        del chunk  # else it stays alive while the next one is fetched
+        del chunk  # frees its memory before the next fetch
 
 
 def _narrowed(slot: Slot, chunks: Iterable[Any]) -> Iterator[Any]:
-    """The chunks in the slot's dtype, rounded to nearest, made in pieces."""
+    """Yield the chunks in the slot's dtype, rounded to nearest, in smaller pieces."""
     wide, small = numpy_dtype(slot.variable.dtype), numpy_dtype(slot.dtype)
     for chunk in chunks:
         array = np.frombuffer(chunk, wide)
@@ -100,6 +100,6 @@ def _narrowed(slot: Slot, chunks: Iterable[Any]) -> Iterator[Any]:
                 raise FreezeError(
                     f"variable {slot.variable.node!r} holds {piece[beyond][0]:g}, which is beyond "
                     f"{dtype_name(slot.dtype)}: weights='bfloat16' has float32's range, and "
-                    "weights=None keeps all"
+                    "weights=None changes no value"
                 )
             yield made.view(np.uint8).data

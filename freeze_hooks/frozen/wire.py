@@ -1,7 +1,7 @@
 """The protocol buffer wire format of a GraphDef, written piece by piece.
 
-A GraphDef is a sequence of fields, and the last field of a Const node can be its tensor's
-`tensor_content`: a short header followed by the variable's own memory is the whole node.
+A GraphDef is a sequence of fields. The last field of a Const node can be its tensor's
+`tensor_content`. So a whole node is a short header, followed by the variable's own memory.
 Sources: protobuf.dev/programming-guides/encoding, graph.proto, node_def.proto, tensor.proto.
 """
 
@@ -21,7 +21,7 @@ DESCRIPTION = "_freeze_hooks"
 
 
 def varint(number: int) -> bytes:
-    """A number >= 0 in base 128, least significant group first."""
+    """Encode a number >= 0 in base 128, least significant group first."""
     groups = bytearray()
     while number > 0x7F:
         groups.append(number & 0x7F | 0x80)
@@ -31,18 +31,21 @@ def varint(number: int) -> bytes:
 
 
 def prefix(field_number: int, length: int) -> bytes:
-    """What stands before a length-delimited field."""
+    """Return the bytes before the content of a length-delimited field."""
     return varint(field_number << 3 | 2) + varint(length)
 
 
 def field(field_number: int, data: bytes) -> bytes:
-    """A whole length-delimited field."""
+    """Return a whole length-delimited field."""
     return prefix(field_number, len(data)) + data
 
 
 START = field(_VERSIONS, b"")
-"""How each file begins: a field that adds nothing to the `versions` at its end, but tells that a
-file without them is cut short. (In the files of other writers they may rightly be missing.)"""
+"""The first bytes of each file: an empty `versions` field, which changes nothing.
+
+The real `versions` are at the end. A file with START but without `versions` is cut short. Files of
+other programs may have no `versions`.
+"""
 
 
 def _number(field_number: int, value: int) -> bytes:
@@ -50,7 +53,7 @@ def _number(field_number: int, value: int) -> bytes:
 
 
 def _enclose(inner: bytes, more: int, *field_numbers: int) -> bytes:
-    """`inner` and `more` bytes that will follow it, inside nested fields (innermost first)."""
+    """Put `inner`, and `more` bytes that will follow it, into nested fields (innermost first)."""
     for number in field_numbers:
         inner = prefix(number, len(inner) + more) + inner
     return inner
@@ -62,19 +65,19 @@ def _tensor(dtype: int, shape: Sequence[int]) -> bytes:
 
 
 def const_header(node: bytes, dtype: int, shape: Sequence[int], length: int) -> bytes:
-    """All of a Const's field in a GraphDef but the `length` bytes of its value, which follow.
+    """Return a Const's field in a GraphDef, except the `length` bytes of its value, which follow.
 
     Args:
       node: the serialized NodeDef without its "value" attribute.
       dtype: a DataType number; not DT_STRING.
       shape: the value's dimensions.
-      length: the value's bytes, row-major and little-endian.
+      length: the number of the value's bytes, which are row-major and little-endian.
     """
     return _const(node, _tensor(dtype, shape) + prefix(_TENSOR_CONTENT, length), length)
 
 
 def string_const(node: bytes, dtype: int, shape: Sequence[int], values: Iterable[bytes]) -> bytes:
-    """A whole Const's field in a GraphDef, of strings."""
+    """Return a string Const's whole field in a GraphDef."""
     strings = b"".join(field(_TENSOR_STRINGS, value) for value in values)
     return _const(node, _tensor(dtype, shape) + strings, 0)
 
@@ -86,7 +89,7 @@ def _const(node: bytes, tensor: bytes, more: int) -> bytes:
 
 
 def described(node: bytes, description: Any) -> bytes:
-    """A node's field in a GraphDef, with a description as JSON in its `_freeze_hooks` attribute."""
+    """Return a node's field in a GraphDef, with a JSON description in `_freeze_hooks`."""
     text = json.dumps(description, sort_keys=True, allow_nan=False).encode()
     entry = field(1, DESCRIPTION.encode()) + field(2, field(_ATTR_STRING, text))
     return field(NODE, node + field(_NODE_ATTR, entry))

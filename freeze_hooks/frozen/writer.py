@@ -1,4 +1,4 @@
-"""Writes one frozen file: its values, its description, its proof."""
+"""Writes one frozen file with its values and its description, and proves it."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from .optimize import optimized
 
 @dataclasses.dataclass(frozen=True)
 class Artifact:
-    """Print it to see what was written, or read from it where: `artifact.path`.
+    """Print it to see what was written; `artifact.path` is the file.
 
-    What the functions return, `hook.artifacts` lists and `on_publish=` is called with.
+    Functions return it, `hook.artifacts` lists it, and `on_publish=` gets it.
 
     Attributes:
-      path: where the file is.
-      step: the global step of its values; None where there is none.
+      path: the file's path.
+      step: the global step of its values; None if there is no step.
       signature: its inputs and outputs, with names, dtypes and shapes.
-      metrics: {name: value} of what was measured when it was written.
-      bytes: its length.
+      metrics: {name: value} of the metrics measured when it was written.
+      bytes: its size.
       seconds: wall time from the first byte read to the file's rename.
       hash: xxh3_64 of its bytes, in hexadecimal.
-      max_difference: with `verify=`, the largest difference of its answers to the live ones.
+      max_difference: with `verify=`, the largest difference between its and the live answers.
     """
 
     path: str
@@ -56,7 +56,7 @@ class Artifact:
 
 
 class Undescribed(OSError):
-    """A frozen file is there, but its description beside it could not be written."""
+    """The frozen file was written, but not its description beside it (`.pb.json`)."""
 
     def __init__(self, artifact: Artifact, error: OSError) -> None:
         super().__init__(str(error))
@@ -73,10 +73,10 @@ def write_frozen(
     beside: bool = True,
     expected: Optional[Expected] = None,
 ) -> Artifact:
-    """Publish a plan with one value for each of its slots; `source` says where they are from.
+    """Publish a plan with one value for each of its slots; `source` says where the values are from.
 
-    The description stands in the file, and `beside` it too. The file does not appear if it answers
-    otherwise than `expected`.
+    The description is in the file, and with `beside` also in a file beside it. If the answers
+    differ from `expected`, the file does not appear.
     """
     if beside:  # else in place of TensorFlow's own functions, which take any path
         refuse_foreign(path)

@@ -81,7 +81,7 @@ def test_a_ragged_input_of_rank_2_and_its_answer(tmp_path):
         assert again["whole"].to_list() == (live["whole"] * 2).to_list()
         with pytest.raises(KeyError):
             answers["who"]
-        with pytest.raises(fh.FreezeError, match="a ragged tensor of ragged rank 1 has not"):
+        with pytest.raises(fh.FreezeError, match="a ragged tensor of ragged rank 1 does not have"):
             model(x=tf.ragged.constant([[1]]))
 
 

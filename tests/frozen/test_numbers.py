@@ -132,7 +132,7 @@ def test_steps_are_whole(plan, tmp_path):
     for odd in (0.5, float("nan"), np.float32("inf")):
         with pytest.raises(fh.FreezeError, match="step= is not a whole number but"):
             plan.write(str(tmp_path / "f.pb"), step=odd)
-    with pytest.raises(fh.FreezeError, match="metrics= is a dict"):
+    with pytest.raises(fh.FreezeError, match="metrics= must be a dict"):
         plan.write(str(tmp_path / "f.pb"), metrics=[("loss", 1.0)])
 
 

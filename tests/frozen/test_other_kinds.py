@@ -118,7 +118,7 @@ TRAINED = {
     "run": "is a directory of checkpoints: give it to fh.freeze_checkpoint",
     "saved": r"is a directory of SavedModels: give one, '.*3'",
     "saved/3": r"is a SavedModel's directory: give it to fh.freeze_saved_model",
-    "": r"is a directory, where a file is needed: it has m\.pb",
+    "": r"is a directory, but must be a file: it has m\.pb",
 }
 
 
