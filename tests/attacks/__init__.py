@@ -1,8 +1,9 @@
-"""Hostile files, each made by a small function that says what it is and what happens.
+"""Hostile files. A small function makes each; its docstring says what it is and what happens.
 
-`graphs` has frozen files and graphs to freeze, `checkpoints` the files of checkpoints, `seeds` real
-files that are cut short, exchanged (test_attacks.py) and broken at random (test_fuzz.py); `reader`
-opens them in a process of their own, which has little memory. What remains TensorFlow's: a graph
-that passes all our looks is given to its importer, which checks what attributes mean, and a graph
-that is run does what its ops do: loops without end, or as much memory as its tensors take.
+`graphs` has frozen files and graphs to freeze, `checkpoints` the files of checkpoints. `seeds` has
+real files, which are cut short, exchanged (test_attacks.py) or broken at random (test_fuzz.py).
+`reader` opens them in a separate process with little memory. Two risks are left to TensorFlow. A
+graph that passes all our checks goes to its importer, which checks the meaning of attributes. A
+graph that runs does what its ops do: it may loop without end, or use as much memory as its tensors
+need.
 """

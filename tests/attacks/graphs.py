@@ -1,5 +1,8 @@
-"""Hostile graphs. Each function gives a GraphDef, or bytes; `REFUSED` says which are refused, with
-what, by all that reads frozen files and by all that freezes graphs from files."""
+"""Hostile graphs. Each function returns a GraphDef or bytes.
+
+A docstring with "Refused" means that all readers of frozen files and all freezing of files refuse
+it; "harmless" means that all accept it. test_attacks.py reads these words.
+"""
 
 import tensorflow as tf
 
@@ -50,12 +53,12 @@ def graph(*nodes):
 
 
 def ending(*nodes):
-    """A graph whose output is called as the doors want it."""
+    """Return a graph with the output `probs`, which all readers ask for."""
     return graph(*nodes, placeholder(), identity("probs", "x"))
 
 
 def with_functions(*chain):
-    """`probs` calls the function "f0"; each of (name, [nodes], returned) is one of the library."""
+    """Return a graph that calls "f0", with functions (name, [nodes], returned) in its library."""
     made = graph(placeholder(), node("f0", "call", "x"), identity("probs", "call"))
     for name, nodes, returned in chain:
         function = made.library.function.add()
@@ -68,53 +71,53 @@ def with_functions(*chain):
 
 
 def a_cycle():
-    """Two nodes wait for each other. Refused: no order to run them in, and walks would not end."""
+    """Two nodes wait for each other. Refused: they have no order, and walks would not end."""
     return ending(identity("a", "b"), identity("b", "a"))
 
 
 def a_cycle_of_controls():
-    """The same by control inputs, which are easily forgotten. Refused."""
+    """A cycle of control inputs, which code easily forgets. Refused."""
     return ending(node("NoOp", "a", "^b"), node("NoOp", "b", "^a"))
 
 
 def a_long_cycle():
-    """20,000 nodes in a circle: whoever follows it by recursion overflows the stack. Refused."""
+    """A cycle of 20,000 nodes, which overflows the stack of recursive code. Refused."""
     count = 20000
     return ending(*(identity(f"n{i}", f"n{(i + 1) % count}") for i in range(count)))
 
 
 def two_of_a_name():
-    """One of them could be shown, and the other run. Refused."""
+    """Two nodes share a name: a tool could show one, and run the other. Refused."""
     return ending(identity("a", "x"), const("a", [], float_val=[1]))
 
 
 def two_functions_of_a_name():
-    """The same in the library. Refused."""
+    """Two functions share a name. Refused."""
     return with_functions(("f0", [identity("i", "a")], "i:output:0"), ("f0", [], "a"))
 
 
 def a_missing_input():
-    """An input of a node that is not there. Refused."""
+    """A node takes input from a node that does not exist. Refused."""
     return ending(identity("a", "gone"))
 
 
 def a_missing_output():
-    """An input that is the 1,000,000th output of a node with one. Refused."""
+    """A node takes the 1,000,000th output of a node that has one. Refused."""
     return ending(identity("a", "x:1000000"))
 
 
 def a_negative_output():
-    """Python would take it for the last one. Refused."""
+    """Output -2, which Python would count from the end. Refused."""
     return ending(identity("a", "x:-2"))
 
 
 def too_few_inputs():
-    """A Switch without its predicate, which code that trusts it looks at. Refused."""
+    """A Switch without its predicate, which careless code would read. Refused."""
     return ending(node("Switch", "s", "x", T=FLOAT))
 
 
 def too_many_inputs():
-    """Refused."""
+    """An Identity of two inputs. Refused."""
     return ending(node("Identity", "i", "x", "x", T=FLOAT))
 
 
@@ -129,22 +132,22 @@ def an_attribute_of_another_kind():
 
 
 def a_type_that_is_none():
-    """A number that stands for no dtype. Refused."""
+    """A number that is not a dtype. Refused."""
     return ending(node("Placeholder", "p", dtype=v1.AttrValue(type=77), shape=shape(1)))
 
 
 def terabytes():
-    """A constant of a few bytes that claims 4 TB. Refused: TensorFlow would try to have them."""
+    """A constant of a few bytes that claims 4 TB. Refused: TensorFlow would try to allocate it."""
     return ending(const("c", [1 << 40], float_val=[1]))
 
 
 def terabytes_of_strings():
-    """The same of strings, whose length no shape tells. Refused."""
+    """Strings that claim a huge shape, which tells nothing about their length. Refused."""
     return ending(const("c", [1 << 40], dtype=7, string_val=[b"x"]))
 
 
 def an_overflowing_shape():
-    """2^32 by 2^32 elements: in 64 bits, that is none. Refused."""
+    """2^32 by 2^32 elements, which is 0 in 64 bits. Refused."""
     return ending(const("c", [1 << 32, 1 << 32], float_val=[1]))
 
 
@@ -154,17 +157,17 @@ def a_negative_size():
 
 
 def a_thousand_dimensions():
-    """TensorFlow's shapes have 254 at most; to make one of more ends the process. Refused."""
+    """A shape of over 254 dimensions, which ends TensorFlow's process. Refused."""
     return ending(node("Placeholder", "p", dtype=FLOAT, shape=shape(*[1] * 1000)))
 
 
 def a_value_too_short():
-    """Four bytes for a thousand numbers: who trusts the shape reads behind them. Refused."""
+    """Four bytes for a thousand numbers: code that trusts the shape reads past them. Refused."""
     return ending(const("c", [1000], tensor_content=b"four"))
 
 
 def a_value_too_long():
-    """More numbers than the shape has room for. Refused."""
+    """More numbers than the shape allows. Refused."""
     return ending(const("c", [1], float_val=[1.0] * 100))
 
 
@@ -175,13 +178,13 @@ def a_trillion_outputs():
 
 
 def less_than_no_outputs():
-    """Refused."""
+    """A node of -5 outputs. Refused."""
     split = node("Split", "s", "axis", "x", T=FLOAT, num_split=v1.AttrValue(i=-5))
     return ending(const("axis", [], dtype=3, int_val=[0]), split)
 
 
 def many_nodes_of_many_outputs():
-    """A thousand nodes, each of half as many as one may claim. Refused by their sum."""
+    """A thousand nodes, each with half the allowed number of outputs. Refused for the sum."""
     axis = const("axis", [], dtype=3, int_val=[0])
     many = v1.AttrValue(i=1 << 19)
     splits = (node("Split", f"s{i}", "axis", "x", T=FLOAT, num_split=many) for i in range(1000))
@@ -189,46 +192,48 @@ def many_nodes_of_many_outputs():
 
 
 def a_name_with_a_newline():
-    """A name that forges a line of a log. Refused: no node can be called so."""
+    """A name that forges a line of a log. Refused: nodes cannot have such names."""
     return ending(identity("a\nERROR: all is lost", "x"))
 
 
 def a_name_that_leads_out():
-    """A name that would be a path out of a directory, if it were one. It is not: harmless."""
+    """A name that would lead out of a directory if it were a path. It is not: harmless."""
     return ending(identity("a/../../../etc/passwd", "x"))
 
 
 def an_absolute_name():
-    """A name that begins with a slash. Refused: no node can be called so."""
+    """A name that begins with a slash. Refused: nodes cannot have such names."""
     return ending(identity("/etc/passwd", "x"))
 
 
 def a_name_of_megabytes():
-    """It is quoted in errors: they stay short. Refused, since the node's input is missing."""
+    """A name of 4 MiB: errors that quote it stay short. Refused: the node's input is missing."""
     return ending(identity("a" * (4 << 20), "gone"))
 
 
 def a_recursive_function():
-    """A function that calls itself: TensorFlow's importer overflows the stack. Refused."""
+    """A function that calls itself, which overflows the stack of TensorFlow's importer. Refused."""
     return with_functions(("f0", [node("f0", "again", "a")], "again:r:0"))
 
 
 def functions_that_call_each_other():
-    """The same by a detour."""
+    """Two functions that call each other."""
     return with_functions(
         ("f0", [node("f1", "n", "a")], "n:r:0"), ("f1", [node("f0", "n", "a")], "n:r:0")
     )
 
 
 def a_chain_of_functions():
-    """3,000 functions, each of which calls the next: too deep for recursion. Refused."""
+    """3,000 functions that call each other in a chain, too deep for recursion. Refused."""
     chain = [(f"f{i}", [node(f"f{i + 1}", "n", "a")], "n:r:0") for i in range(3000)]
     return with_functions(*chain, ("f3000", [identity("n", "a")], "n:output:0"))
 
 
 def a_billion_laughs():
-    """40 functions, each of which calls the next twice: inlined, 2^40 nodes, and as
-    many steps for TensorFlow's importer. Refused."""
+    """40 functions; each calls the next twice. Refused.
+
+    Inlining would make 2^40 nodes, and TensorFlow's importer would take as many steps.
+    """
     chain = [
         (f"f{i}", [node(f"f{i + 1}", "n", "a"), node(f"f{i + 1}", "m", "n:r:0")], "m:r:0")
         for i in range(40)
@@ -237,7 +242,7 @@ def a_billion_laughs():
 
 
 def a_billion_branches():
-    """The same by conditionals, each of whose branches is the next. Refused."""
+    """40 functions; each has a conditional whose two branches are the next. Refused."""
     chain = []
     for i in range(40):
         branch = v1.AttrValue()
@@ -251,7 +256,7 @@ def a_billion_branches():
 
 
 def a_function_without_its_result():
-    """Refused."""
+    """A function that returns the output of a missing node. Refused."""
     return with_functions(("f0", [identity("i", "a")], "gone:output:0"))
 
 
@@ -263,7 +268,7 @@ def a_function_in_a_circle():
 
 
 def a_deep_message():
-    """Attributes of lists of functions of attributes...: parsers count, and refuse. Refused."""
+    """Attributes nested 2,000 deep; protobuf's parsers have a limit. Refused."""
     value = field(3, b"")  # AttrValue.i would be a number; its bytes do not matter
     for _ in range(2000):
         entry = field(1, b"a") + field(2, value)
@@ -274,11 +279,11 @@ def a_deep_message():
 
 
 def a_long_chain():
-    """A graph 5,000 nodes deep is harmless, if nothing follows it by recursion."""
+    """A graph 5,000 nodes deep is harmless, if no code follows it by recursion."""
     chain = [identity("n0", "x")] + [identity(f"n{i}", f"n{i - 1}") for i in range(1, 5000)]
     return graph(placeholder(), *chain, identity("probs", "n4999"))
 
 
 def unknown_ops():
-    """2,000 ops that nobody knows, each looked up once. It can be looked into, not run."""
+    """2,000 unknown ops, each looked up once. The file can be inspected, but not run."""
     return ending(*(node(f"Op{i}", f"n{i}") for i in range(2000)))

@@ -1,4 +1,4 @@
-"""A process that reads hostile files in bounded memory and time, started anew when it dies."""
+"""A process that reads hostile files in limited memory and time; a new one starts if it dies."""
 
 import json
 import os
@@ -9,12 +9,12 @@ import threading
 from places import PROGRAMS
 
 PROGRAM = os.path.join(PROGRAMS, "reading.py")
-MEGABYTES = 2048  # that a file may take; TensorFlow's own threads reserve some of it
-SECONDS = 300  # for a file of some kilobytes: a hang, not a measurement
+MEGABYTES = 2048  # the limit for reading a file; TensorFlow's own threads reserve some of it
+SECONDS = 300  # for a file of some kilobytes: only a hang takes longer
 
 
 class Reader:
-    """Give it files: `read("inspected", path=...)` is {"outcome", "said", "peak"}."""
+    """Give it files: `read("inspected", path=...)` returns {"outcome", "said", "peak"}."""
 
     def __init__(self, seconds=SECONDS):
         self._seconds = seconds

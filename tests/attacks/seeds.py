@@ -1,4 +1,4 @@
-"""Small real files to break: what each is, and who reads it."""
+"""Small real files to break, and which readers take each."""
 
 import os
 import shutil
@@ -14,7 +14,7 @@ v1 = tf.compat.v1
 
 
 def _probs(x):
-    """A graph with a lookup table, a conditional of functions and variables."""
+    """Build a graph with a lookup table, a conditional in a function, and variables."""
     w = v1.get_variable("w", [2, 2], initializer=v1.ones_initializer(), use_resource=True)
     b = v1.get_variable("b", [2], initializer=v1.zeros_initializer(), use_resource=False)
     init = tf.lookup.KeyValueTensorInitializer([1, 2], [3.0, 4.0], tf.int64, tf.float32)
@@ -29,7 +29,7 @@ def _probs(x):
 
 
 class _Module(tf.Module):
-    """What tf.saved_model.save writes: objects, functions and a variable."""
+    """A module for tf.saved_model.save, with a function and a variable."""
 
     def __init__(self):
         super().__init__()
@@ -41,7 +41,7 @@ class _Module(tf.Module):
 
 
 class Seeds:
-    """Writes the files under a directory; `files` is {name: (bytes, suffix, where)}."""
+    """Writes the files to a directory; `files` is {name: (bytes, kinds of readers)}."""
 
     def __init__(self, directory):
         self._directory = directory
@@ -90,15 +90,17 @@ class Seeds:
             return file.read()
 
     def task(self, name, data, directory):
-        """Write a broken file as `name` into a directory, with what belongs to it; the reader's
-        arguments for it."""
+        """Write a broken file as `name` to a directory, with the files that belong to it.
+
+        Return the reader's arguments for it.
+        """
         os.makedirs(directory, exist_ok=True)
         out = os.path.join(directory, "out.pb")
         task = {"prefix": self.prefix, "meta": self._small, "out": out}
         if name in ("index", "entry"):
             path = os.path.join(directory, "broken.ckpt")
             _beside(self.prefix + ".data-00000-of-00001", path + ".data-00000-of-00001")
-            if name == "entry":  # with checksums that are right
+            if name == "entry":  # in an index with right checksums
                 data = checkpoints.table({**self._entries, b"w": data})
             _write(path + ".index", data)
         elif name == "v1":

@@ -1,4 +1,4 @@
-"""Each abuse in tests/attacks, tried on all that reads such a file, in bounded memory and time."""
+"""Each attack of tests/attacks, on all code that reads such a file, in limited memory and time."""
 
 import inspect
 import json
@@ -22,7 +22,7 @@ SMALL = 4000  # bytes
 
 
 def abuses(module):
-    """The functions of a module of attacks that take what `sound` or a graph's takes."""
+    """Return the attacks in a module: its functions with the parameters of an attack."""
     wanted = ["entries", "key"] if module is checkpoints else []
     return [
         function
@@ -46,7 +46,7 @@ def seeds(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    """The prefix of a checkpoint of a small model, whose output is `probs`; so is its .meta."""
+    """The prefix of a small model's checkpoint with a .meta file; the output is `probs`."""
     prefix = str(tmp_path_factory.mktemp("model") / "model.ckpt")
     with tf.Graph().as_default(), v1.Session() as session:
         x = v1.placeholder(tf.float32, [None, 2], "x")
@@ -66,7 +66,7 @@ def test_graphs(reader, model, tmp_path, abuse):
     for kind, answer in answers.items():
         assert answer["outcome"] in ("read", "refused"), (kind, answer)
         assert len(answer["said"]) < 3000
-    if "Refused" in abuse.__doc__:  # all but what takes a GraphDef that somebody else has read
+    if "Refused" in abuse.__doc__:  # "converted" gets a GraphDef that was parsed elsewhere
         outcomes = {answers[kind]["outcome"] for kind in FROZEN + STORED[:2]}
         assert outcomes == {"refused"}, answers
     if "harmless" in abuse.__doc__:
@@ -83,7 +83,7 @@ def test_checkpoints(reader, model, tmp_path, abuse):
     os.link(model + ".data-00000-of-00001", prefix + ".data-00000-of-00001")
     answer = reader("checkpoint", path=prefix, meta=model + ".meta", out=out)
     assert answer["outcome"] in ("read", "refused"), answer
-    if answer["outcome"] == "read":  # nothing but what was saved may go into a file
+    if answer["outcome"] == "read":  # the file must have the saved values
         with fh.load_frozen(out) as frozen:
             assert frozen(x=[[1, 2]])["probs"].tolist() == [[3, 3]]
     else:
@@ -92,7 +92,7 @@ def test_checkpoints(reader, model, tmp_path, abuse):
 
 @pytest.mark.parametrize("name", ["frozen", "meta", "text", "v1", "entry", "saved_model", "state"])
 def test_cut_everywhere(reader, seeds, tmp_path, name):
-    """Read only where what is left is a whole file; small ones are cut at every byte."""
+    """Files cut short are refused, unless the rest is whole; small ones are cut at every byte."""
     data, doors = seeds.files[name]
     for length in range(0, len(data), 1 if len(data) < SMALL else len(data) // 100 + 1):
         answer = reader(doors[0], **seeds.task(name, data[:length], str(tmp_path)))
@@ -102,7 +102,7 @@ def test_cut_everywhere(reader, seeds, tmp_path, name):
 
 @pytest.mark.parametrize("name", ["frozen", "meta", "text", "v1", "index", "saved_model", "state"])
 def test_of_another_kind(reader, seeds, tmp_path, name):
-    """Each file in the place of each other."""
+    """Each file takes the place of each other file."""
     own, doors = seeds.files[name]
     for data in [file for file, _ in seeds.files.values() if file != own] + [b"\x89PNG\r\n", b"PK"]:
         for door in doors:
@@ -124,14 +124,14 @@ STATES = {
 
 @pytest.mark.parametrize("content", STATES.values(), ids=STATES)
 def test_states(reader, tmp_path, content):
-    """A frozen_state.json that is none of ours is as good as none."""
+    """A frozen_state.json that freeze_hooks did not write counts as missing."""
     (tmp_path / "frozen_state.json").write_bytes(content)
     assert reader("state", path=str(tmp_path))["outcome"] == "read"
     assert "model" in json.loads((tmp_path / "frozen_state.json").read_text())
 
 
 def test_a_state_that_names_the_files_of_others(reader, tmp_path):
-    """Files "of ours" in other directories, or that are no frozen files, are not deleted."""
+    """Named files are not deleted if they are in other directories or are not frozen files."""
     (tmp_path / "in").mkdir()
     others = [tmp_path / "a.pb", tmp_path / "in" / "b.txt", tmp_path / "in" / "c.pb"]
     for path in others:
@@ -145,7 +145,7 @@ def test_a_state_that_names_the_files_of_others(reader, tmp_path):
 
 @pytest.mark.parametrize("name", ["../../secret.txt", "/etc/passwd", "a/../../secret.txt", ""])
 def test_assets_that_lead_out(tmp_path, name):
-    """A SavedModel whose vocabulary is a file of the machine that freezes it. Refused."""
+    """A SavedModel names a file of the user's machine as its vocabulary. Refused."""
     directory = tmp_path / "saved"
     (tmp_path / "secret.txt").write_text("secret\n")
     (tmp_path / "v.txt").write_text("a\nb\n")
@@ -178,7 +178,7 @@ def test_assets_that_lead_out(tmp_path, name):
 
 @pytest.fixture(params=[tf.io.write_file, tf.io.read_file], ids=["written", "read"])
 def at_the_start(request, tmp_path):
-    """Keys for a table, or values for a variable, which touch `touched.txt` on their way."""
+    """Return a function that passes keys or values on, and writes or reads `touched.txt`."""
     touched = tmp_path / "touched.txt"
     if request.param is tf.io.read_file:
         touched.write_text("a")
@@ -192,7 +192,7 @@ def at_the_start(request, tmp_path):
 
 
 def refused_to_write(tmp_path, freeze):
-    """`freeze` works where a file is read, and is refused where one would be written."""
+    """Check that `freeze` works if a file is read, and is refused if one would be written."""
     touched, out = tmp_path / "touched.txt", tmp_path / "out.pb"
     if touched.exists():
         freeze(str(out))
@@ -204,8 +204,7 @@ def refused_to_write(tmp_path, freeze):
 
 
 def test_tables_that_write(at_the_start, clean, tmp_path):
-    """What fills a table runs when a checkpoint is frozen, without being asked for. What writes a
-    file besides is no part of that, and does not run."""
+    """Freezing a checkpoint runs the ops that fill a table, but no op that writes a file."""
     prefix, touched, out = str(tmp_path / "model.ckpt"), tmp_path / "touched.txt", tmp_path / "o.pb"
     before = touched.exists()
     with tf.Graph().as_default(), v1.Session() as session:
@@ -222,7 +221,7 @@ def test_tables_that_write(at_the_start, clean, tmp_path):
 
 
 def test_saved_models_that_write(at_the_start, tmp_path):
-    """So does what a SavedModel runs when it is loaded. Refused."""
+    """A SavedModel's init op writes a file. Refused."""
     with tf.Graph().as_default(), v1.Session() as session:
         local = v1.get_variable(
             "local",
@@ -236,13 +235,13 @@ def test_saved_models_that_write(at_the_start, tmp_path):
         session.run([local.initializer, v1.get_variable("w", [2]).initializer])
         directory = str(tmp_path / "saved")
         v1.saved_model.simple_save(session, directory, {"x": x}, {"y": y}, local.initializer)
-    if (tmp_path / "touched.txt").read_text() == "stolen":  # by the session here
+    if (tmp_path / "touched.txt").read_text() == "stolen":  # this test's session wrote it
         (tmp_path / "touched.txt").unlink()
     refused_to_write(tmp_path, lambda out: fh.freeze_saved_model(directory, out))
 
 
 def test_initializers_that_write(at_the_start, tmp_path):
-    """And what freeze_graph's initializer_nodes name. Refused."""
+    """An op in freeze_graph's initializer_nodes writes a file. Refused."""
     prefix = str(tmp_path / "model.ckpt")
     with tf.Graph().as_default(), v1.Session() as session:
         start = tf.strings.length(at_the_start(tf.constant(["a", "b"])))

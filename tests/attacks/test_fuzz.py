@@ -1,6 +1,7 @@
-"""Real files, broken at random, in a process of their own: only our errors, and no end of it.
+"""Real files, broken at random, in a separate process: reading must end, with our errors only.
 
-`FUZZ=200000 pytest tests/test_fuzz.py` tries so many. What fails is kept, and named.
+`FUZZ=200000 pytest tests/attacks/test_fuzz.py` tries 200,000 files. Failing files are kept; the
+output names them.
 """
 
 import os
@@ -24,8 +25,8 @@ WEIGHTS = {
     "saved_model_2": 1,
     "state": 1,
 }
-FRESH = 4000  # inputs to a process: TensorFlow does not free all that it reads
-MOST = 20  # failures, after which no more are looked for
+FRESH = 4000  # inputs per process: TensorFlow does not free all that it reads
+MOST = 20  # failures, then the search ends
 
 OPERATIONS = ("cut", "flip", "splice", "copy", "number", "drop")
 change = st.tuples(
@@ -34,7 +35,7 @@ change = st.tuples(
     st.integers(0, 1 << 20),
     st.integers(0, 255),
 )
-# The ends of what varints are read as
+# The limits of the integer types that varints are read as
 NUMBERS = tuple(
     bytes.fromhex(text)
     for text in (
@@ -51,7 +52,7 @@ NUMBERS = tuple(
 
 
 def broken(data, changes):
-    """A file with some changes made to it: each is (operation, place, another place, byte)."""
+    """Return a file with changes made to it; each is (operation, place, another place, byte)."""
     for operation, place, other, byte in changes:
         at, to = place % (len(data) + 1), other % (len(data) + 1)
         low, high = min(at, to), max(at, to)
@@ -75,7 +76,7 @@ def broken(data, changes):
 
 
 class Fuzzer:
-    """Tries files; `failures` names those that are kept in a directory, with what happened."""
+    """Tries files; `failures` names those kept in a directory, and says what happened."""
 
     def __init__(self, seeds, directory, reader):
         self.failures = []

@@ -38,7 +38,7 @@ TEXTS = """
 
 @pytest.fixture
 def events(graph, tmp_path):
-    """A directory with the events of a frozen file that `inspect` wrote."""
+    """A directory with the events that `inspect` wrote for a frozen file."""
     x = v1.placeholder(tf.float32, [None, 512], name="features")
     with v1.variable_scope("classifier"):
         logits = tf.matmul(x, v1.get_variable("w", [512, 3]))
@@ -69,7 +69,7 @@ def test_the_event_file(events):
 
 
 class Browser:
-    """A headless Chromium, told what to do through a pipe."""
+    """A headless Chromium that takes commands through a pipe."""
 
     def __init__(self, directory):
         theirs, self._write = os.pipe()
@@ -112,7 +112,7 @@ class Browser:
 
 
 def serve(directory):
-    """TensorBoard on a free port: (process, its address)."""
+    """Start TensorBoard on a free port; return (process, its address)."""
     process = subprocess.Popen(
         [sys.executable, "-m", "tensorboard.main", "--logdir", str(directory)]
         + ["--port", "0", "--host", "127.0.0.1"],

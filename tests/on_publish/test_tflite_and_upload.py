@@ -1,4 +1,4 @@
-"""Converters and copies that follow a frozen file: read back by the runtimes they are for."""
+"""Converters and uploads of frozen files; the runtimes read the results back."""
 
 import json
 import os

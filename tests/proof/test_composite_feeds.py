@@ -1,4 +1,4 @@
-"""verify= of functions of ragged and sparse tensors: random feeds fit, and wholes are taken."""
+"""verify= for functions of ragged and sparse tensors, with random feeds and with a user's own."""
 
 import numpy as np
 import pytest
@@ -44,7 +44,7 @@ SPARSE = tf.sparse.from_dense([[1.0, 0.0, 0.0, 2.0], [0.0, 0.0, 3.0, 0.0]])
 
 @pytest.mark.parametrize("name", ["ragged", "ragged_twice", "of_three_rows", "sparse"])
 def test_random_feeds_fit(name, tmp_path):
-    bags = Bags()  # a method holds it weakly
+    bags = Bags()  # a bound tf.function keeps no strong reference to it
     artifact = fh.freeze_function(getattr(bags, name), str(tmp_path / "f.pb"), verify=True)
     assert artifact.max_difference <= 1e-5
 

@@ -1,5 +1,7 @@
-"""A proof finds what is wrong in a file, also where the plan itself is wrong: faults are built into
-the planning (tests/mutants.py) and into the values, and no file with one may pass."""
+"""A proof finds each fault that is built into a plan (tests/support/mutants.py) or its values.
+
+No file with a fault may pass.
+"""
 
 import dataclasses
 
@@ -29,7 +31,7 @@ v1 = tf.compat.v1
 TF1 = tf.__version__.startswith("1.")
 WORDS = ["one", "two", "three", "four"]
 RANDOM = np.random.RandomState(3)
-# Of ids, float32 has only the even ones here; each is another row of the table.
+# float32 cannot hold these odd ids: it rounds them to even ones, which are other rows of the table.
 SAMPLE = {
     "x": RANDOM.randn(5, 8).astype(np.float32),
     "ids": np.arange(2**24 + 1, 2**24 + 11, 2),
@@ -63,7 +65,7 @@ def table():
 
 
 def network(x, ids, word, training):
-    """Two answers of one shape, by all that a fault may be in."""
+    """Return two outputs of one shape, computed with everything that a fault may change."""
     h = tf.where(x > 0, x, 0.25 * x)
     h = tf.matmul(tf.matmul(h, variable("a", [8, 8])), variable("bb", [8, 8]))
     h += tf.gather(variable("rows", [97, 8]), tf.math.floormod(ids, 97))
@@ -75,7 +77,7 @@ def network(x, ids, word, training):
 
 
 def inference(resource=False):
-    """The network under placeholders."""
+    """Build the network on placeholders."""
     x = v1.placeholder(tf.float32, [None, 8], "x")
     ids = v1.placeholder(tf.int64, [None], "ids")
     word = v1.placeholder(tf.string, [None], "word")
@@ -92,7 +94,7 @@ def build(resource):
 
 
 class InSession:
-    """A training in a session; `freeze` freezes what it has then."""
+    """A training in a session; `freeze` freezes its present state."""
 
     def __init__(self, resource=True):
         self._graph = tf.Graph()
@@ -114,7 +116,7 @@ class InSession:
 
 
 class ByHook:
-    """Each freeze is a training of its own, with a file at its start and after each step."""
+    """Each `freeze` is a separate training, with a file at the start and after each step."""
 
     def train(self):
         pass
@@ -133,7 +135,7 @@ class ByHook:
 
 
 class OfReferences(InSession):
-    """Variables as TensorFlow 1 makes them by default."""
+    """Reference variables, TensorFlow 1's default."""
 
     def __init__(self):
         super().__init__(resource=False)
@@ -169,7 +171,7 @@ class OfSavedModel(InSession):
         inputs = {name: tensor(name + ":0") for name in ("x", "ids", "word", "training")}
         outputs = {name: tensor(name + ":0") for name in ("probs", "scores")}
         with self._graph.as_default():
-            self._graph.clear_collection(v1.saved_model.constants.MAIN_OP_KEY)  # of the last one
+            self._graph.clear_collection(v1.saved_model.constants.MAIN_OP_KEY)  # the last save's
             self._graph.clear_collection(v1.saved_model.constants.LEGACY_INIT_OP_KEY)
             v1.saved_model.simple_save(
                 self.session, directory, inputs, outputs, v1.tables_initializer()
@@ -179,7 +181,7 @@ class OfSavedModel(InSession):
 
 
 class Net(tf.Module):
-    """The network of variables of its own, as TensorFlow 2 has it; it counts its calls."""
+    """The network as a tf.Module with its own variables; it counts its calls."""
 
     def __init__(self):
         super().__init__()
@@ -230,7 +232,7 @@ class OfFunction:
 
 
 class OfSavedFunction(OfFunction):
-    """The same, saved as a SavedModel of TensorFlow 2."""
+    """The function, saved as a SavedModel of TensorFlow 2."""
 
     def freeze(self, path, verify):
         directory = path[: -len(".pb")]
@@ -284,13 +286,13 @@ def test_faults_of_the_graph(name, verify, route, tmp_path, monkeypatch):
 
 
 def test_a_wrong_table_entry(route, tmp_path, monkeypatch):
-    """Random words are in no table."""
+    """Only the sample finds it: random words are not in the table."""
     build_in(monkeypatch, wrong_table_entry)
     assert_refused(route, tmp_path, SAMPLE)
 
 
 def test_rounded_ids(route, tmp_path, monkeypatch):
-    """Random ids are small, and none of them is rounded."""
+    """Only the sample finds it: random ids are small, and rounding does not change them."""
     build_in(monkeypatch, rounded_ids)
     assert_refused(route, tmp_path, SAMPLE)
 
@@ -313,7 +315,7 @@ def test_training_mode(in_graph, tmp_path, monkeypatch):
 
 
 def test_a_dropped_update(in_function, tmp_path, monkeypatch):
-    """What the function adds to a variable before it reads it."""
+    """The function adds to a variable before it reads it; the plan leaves that out."""
     in_function.function = in_function.net.counted
     given = {"x": SAMPLE["x"]}
     calls = float(in_function.net.calls.numpy())
@@ -326,7 +328,7 @@ def test_a_dropped_update(in_function, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("verify", [True, SAMPLE], ids=["random", "given"])
 def test_stale_values(verify, route, tmp_path, monkeypatch):
-    """The values that were read first are in every file."""
+    """Every file gets the values that were read for the first file."""
     remember_values(monkeypatch)
     with pytest.raises(fh.NotVerifiedError):
         route.freeze(str(tmp_path / "first.pb"), verify)

@@ -1,5 +1,7 @@
-"""The proof of a Keras model finds what is wrong in a file, as tests/test_mutations.py has it for
-graphs; on each Keras, and with KERAS_BACKEND=jax or torch on these as well."""
+"""The proof of a Keras model finds each fault, on each Keras, and with KERAS_BACKEND=jax or torch.
+
+tests/proof/test_mutations.py does the same for graphs.
+"""
 
 import os
 
@@ -24,7 +26,7 @@ import freeze_hooks as fh
 
 ELSEWHERE = os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow"
 RANDOM = np.random.RandomState(3)
-# Of ids, float32 has only the even ones here; each is another row of the table.
+# float32 cannot hold these odd ids: it rounds them to even ones, which are other rows of the table.
 X, IDS = RANDOM.randn(32, 8).astype(np.float32), np.arange(2**24 + 1, 2**24 + 65, 2)
 Y = RANDOM.rand(32, 3).astype(np.float32)
 OF_THE_GRAPH = {
@@ -39,7 +41,7 @@ OF_THE_GRAPH = {
 
 
 def build(keras):
-    """Two answers of one shape, by all that a fault may be in."""
+    """Return a model with two outputs of one shape, and everything that a fault may change."""
     layers, ops = keras.layers, getattr(keras, "ops", tf)
     mod = ops.mod if hasattr(keras, "ops") else tf.math.floormod
     x, ids = keras.Input((8,), name="x"), keras.Input((), dtype="int64", name="ids")
@@ -58,7 +60,7 @@ def fit(model, *callbacks):
 
 
 class ByCallback:
-    """Each freeze is a training, whose last batch is what the proof compares on."""
+    """Each `freeze` is a training; the proof compares on its last batch."""
 
     def __init__(self, name):
         self.model = build(keras_of(name))
@@ -74,7 +76,7 @@ class ByCallback:
 
 
 class OfModel(ByCallback):
-    """Frozen between trainings, and compared on a batch that is given."""
+    """`freeze` runs between trainings; the proof compares on a given batch."""
 
     def freeze(self, path):
         given = {"x": X[:5], "ids": IDS[:5]}
@@ -96,7 +98,7 @@ def route(request, name):
 
 
 def plan_once(request):
-    """Another process plans a model, which takes seconds: it is asked once for each."""
+    """Ask the other process for each model's plan only once, since it takes seconds."""
     from freeze_hooks.sources.keras import other_backends
 
     asked = other_backends._ask
@@ -113,7 +115,7 @@ def plan_once(request):
 
 @pytest.fixture(autouse=True)
 def fresh_keras():
-    """One model serves all tests of a route: nothing is cleared between them."""
+    """Override the fixture that clears Keras: one model serves all tests of a route."""
 
 
 def assert_refused(route, directory):
@@ -135,13 +137,13 @@ def test_faults_of_the_graph(fault, route, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 8, 16])
 def test_a_batch_size_that_is_baked_in(size, route, tmp_path, monkeypatch):
-    """Whichever it is."""
+    """One of the batches finds it, whatever the size is."""
     build_in(monkeypatch, lambda plan: baked_batch(plan, size))
     assert_refused(route, tmp_path)
 
 
 def test_stale_values(route, tmp_path, monkeypatch):
-    """The values that were read first are in every file."""
+    """Every file gets the values that were read for the first file."""
     remember_values(monkeypatch)
     with pytest.raises(fh.NotVerifiedError):
         route.freeze(str(tmp_path / "first.pb"))

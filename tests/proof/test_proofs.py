@@ -1,5 +1,7 @@
-"""verify= asks the user's own way: the graph's own tensors, TensorFlow's Saver and loaders, the
-Python function; and says what a file takes or answers otherwise."""
+"""verify= asks for the live answers in the user's way, and reports how a file differs.
+
+The user's way is the graph's own tensors, TensorFlow's Saver and loaders, or the Python function.
+"""
 
 import os
 
@@ -53,7 +55,7 @@ def test_a_session(model, tmp_path):
 
 
 def test_a_session_looks_at_every_entry_of_a_table(model, tmp_path, monkeypatch):
-    """What verify=True makes up is looked up among the table's own keys."""
+    """verify=True feeds the table's own keys."""
     fed = []
     run = v1.Session.run
 
@@ -98,7 +100,7 @@ def test_floats_are_rounded_as_the_session_does(graph, tmp_path):
 
 @pytest.mark.parametrize("partitioned", [False, True])
 def test_a_checkpoint(partitioned, graph, tmp_path):
-    """By the Saver's ops in its meta graph, or by name where the graph alone is given."""
+    """With a meta graph, its Saver's ops restore; with the graph alone, names are matched."""
     partitioner = v1.fixed_size_partitioner(2) if partitioned else None
     train_op = build(partitioner=partitioner)
     ema = tf.train.ExponentialMovingAverage(0.5)
@@ -143,7 +145,7 @@ def test_a_saved_model_of_a_graph(model, tmp_path):
 
 
 def test_another_value_is_found(graph, tmp_path, monkeypatch):
-    """What was read of the checkpoint is not what is compared with."""
+    """The proof does not use the values that freezing read from the checkpoint."""
     from freeze_hooks.sources.checkpoint_index import Checkpoint
 
     build()
@@ -167,7 +169,7 @@ def _shifted(values):
 
 @EAGER
 def test_a_python_function_is_called(tmp_path):
-    """Not its trace, which keeps the numbers that it found."""
+    """The proof calls the Python function, not its trace, which keeps old numbers."""
     weights = tf.Variable([[1.0], [2.0]])
     scale = [3.0]
 
@@ -308,12 +310,12 @@ def test_answers_of_rare_dtypes(kind, graph, tmp_path):
     with v1.Session() as session:
         assert proved(fh.freeze_session(session, path_in(tmp_path), ["y"], verify=True))
         apart = fh.Verify(own_process=True)
-        if kind == "bfloat16":  # which NumPy's files cannot keep
+        if kind == "bfloat16":  # NumPy's files cannot hold it
             assert proved(fh.freeze_session(session, path_in(tmp_path), ["y"], verify=apart))
 
 
 def test_a_dense_table_of_a_graph_that_must_not_run(graph, tmp_path):
-    """Its copy in another session has the table's own buckets."""
+    """The graph's copy in another session gets the table's own buckets."""
     from tensorflow.python.ops import lookup_ops
 
     kind = getattr(lookup_ops, "DenseHashTable", None) or lookup_ops.MutableDenseHashTable

@@ -1,4 +1,4 @@
-"""verify=: a file appears only if it answers as the live model; the difference is noted in it."""
+"""verify=: a file appears only if it answers like the live model; the file notes the difference."""
 
 import json
 import os
@@ -46,7 +46,7 @@ def hash_of(path):
 
 @pytest.fixture
 def broken(monkeypatch):
-    """Every file answers one too much, but for that of step 0, before which training may fail."""
+    """Add 1 to the answers of every file except step 0's: a fault there may end the training."""
     run = run_standalone.answers
 
     def answers(path, batches, fetches):
@@ -69,7 +69,7 @@ def test_hook(verify, resource, graph, tmp_path):
 
 
 def test_a_file_that_answers_otherwise_is_not_published(graph, tmp_path, broken, warnings_logged):
-    """Training goes on; with strict it ends, and the files that were there stay."""
+    """Training continues, or with `strict` ends; existing files stay."""
     hook = fh.FreezeHook(verify=True, **FREEZE)
     train([hook], tmp_path)
     assert [artifact.step for artifact in hook.artifacts] == frozen_steps(tmp_path) == [0]
@@ -96,7 +96,7 @@ def test_what_was_there_stays(graph, tmp_path, monkeypatch):
 
 
 def test_bytes_that_are_wrong_on_disk_are_found(graph, tmp_path, monkeypatch):
-    """The file itself is run: a value that was written wrong is noticed."""
+    """The proof runs the file itself, so it finds a value that was written wrongly."""
     build()
     right = wire.const_header
     with v1.Session() as session:
@@ -113,7 +113,7 @@ def test_bytes_that_are_wrong_on_disk_are_found(graph, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("piped", [False, True], ids=["placeholders", "pipeline"])
 def test_what_only_training_is_fed(piped, graph, tmp_path):
-    """An assertion on labels, and a rate in a branch that is bound not to be taken."""
+    """An assertion on labels, and a rate in a branch that `bind=` turns off."""
     if piped:
         data = tf.data.Dataset.from_tensor_slices((X, [0] * 16)).batch(4)
         x, labels = v1.data.make_initializable_iterator(data).get_next()
@@ -146,7 +146,7 @@ def test_tolerance(graph, tmp_path):
 
 
 def test_averages_and_an_inference_graph(graph, tmp_path):
-    """What the file holds is not what the session would answer: a copy of the graph is."""
+    """The file has other values than the session, so a copy of the graph answers."""
 
     def inference():
         x = v1.placeholder(tf.float32, [None, 8], "x")
@@ -193,7 +193,7 @@ def test_tables(mutable, graph, tmp_path):
 
 
 def test_training_is_not_changed_by_it(graph, tmp_path):
-    """Updates that the outputs wait for are not run in the live session."""
+    """Updates that the outputs wait for do not run in the live session."""
     x = v1.placeholder(tf.float32, [None, 3], "x")
     for resource in (False, True):
         with v1.variable_scope(f"use_{resource}", use_resource=resource):
@@ -215,7 +215,7 @@ def test_cut_inputs(graph, tmp_path):
     tf.matmul(x, v1.get_variable("w", [8, 2]), name="y")
     with v1.Session() as session:
         session.run(v1.global_variables_initializer())
-        for verify in (True, {"image": X}):  # the live graph takes the pipeline's batches alone
+        for verify in (True, {"image": X}):  # the live graph takes only the pipeline's batch size
             path = str(tmp_path / "m.pb")
             cut = {"inputs": {"image": x}, "verify": verify}
             assert_proved([fh.freeze_session(session, path, ["y"], **cut)])
@@ -302,7 +302,7 @@ def test_function(tmp_path):
     "traced, message", [(lambda x: x * 2, "differs from"), (lambda x: x[:1], "has the shape")]
 )
 def test_a_layer_that_does_otherwise_when_it_is_traced(traced, message, kind, tmp_path):
-    """As Keras 3.15's TimeDistributed does where batch and time are open."""
+    """Keras 3.15's TimeDistributed is such a layer, if batch and time are open."""
     keras = keras_of(kind)
 
     class Fickle(keras.layers.Layer):

@@ -1,4 +1,4 @@
-"""What random graphs (test_random_graphs.py) brought to light, each as small as it goes."""
+"""Bugs that random graphs (test_random_graphs.py) found, each as small as possible."""
 
 import numpy as np
 import pytest
@@ -8,13 +8,13 @@ from frozen_files import read_graph_def
 import freeze_hooks as fh
 
 v1 = tf.compat.v1
-LIMITED = v1.RunOptions(timeout_in_ms=20000)  # for what might never end
+LIMITED = v1.RunOptions(timeout_in_ms=20000)  # a wrong graph might never end
 X = np.arange(4, dtype=np.float32).reshape(2, 2)
 
 
 @pytest.mark.parametrize("chosen", [False, True])
 def test_a_reference_that_a_decided_branch_asks_about(chosen, control_flow_v1, graph, tmp_path):
-    """The RefSwitch that is folded hands on the variable, not its value."""
+    """The folded RefSwitch must pass on the variable, not its value."""
     v = v1.get_variable("v", [3], use_resource=False, initializer=v1.ones_initializer())
     flag = v1.placeholder(tf.bool, [], "flag")
     tf.cond(flag, lambda: v1.is_variable_initialized(v), lambda: tf.size(v) > 5, name="y")
@@ -61,7 +61,7 @@ def test_a_tensor_that_is_input_and_output(graph, tmp_path):
 
 
 def endless_unless_gated(kind, x, t):
-    """A body whose next value of a loop's variable is made of an invariant alone."""
+    """A loop body that computes a loop variable's next value only from an invariant."""
 
     @tf.function(autograph=False)
     def same(t):
@@ -94,7 +94,7 @@ def endless_unless_gated(kind, x, t):
 @pytest.mark.parametrize("lower", [False, True])
 @pytest.mark.parametrize("kind", ["call", "same", "beside", "if"])
 def test_calls_in_a_loop_with_its_invariants(kind, lower, control_flow_v1, graph, tmp_path):
-    """What only takes invariants runs in each iteration, also in one after the last."""
+    """A node that takes only invariants runs in each iteration, also after the last."""
     x, v = v1.placeholder(tf.float32, [2], "x"), v1.get_variable("v", [2])
     t = x + v
     tf.while_loop(

@@ -19,7 +19,7 @@ WORDS = np.array([b"a", b"b", b"other"])
 
 
 def assigns_of_a_control(directory):
-    """tensorflow#3628: updates that the output waits for."""
+    """tensorflow#3628: the output waits for updates."""
     w = v1.get_variable("w", [4], use_resource=False)
     with tf.control_dependencies([v1.assign_sub(v1.get_variable("m", [4]), w)]):
         tf.identity(x_placeholder() * w, name="y")
@@ -27,7 +27,7 @@ def assigns_of_a_control(directory):
 
 
 def assigns_that_are_wanted(directory):
-    """tensorflow#15215: what an assignment in a branch gives goes into the output."""
+    """tensorflow#15215: the output uses the result of an assignment in a branch."""
     x, on = x_placeholder(), v1.placeholder_with_default(True, [], "on")
     mean = v1.get_variable("mean", [4], use_resource=False)
     new = tf.cond(on, lambda: v1.assign(mean, tf.reduce_mean(x, 0)), lambda: tf.zeros([4]))
@@ -65,7 +65,7 @@ def mutable_table(directory):
     return {}, {"x:0": WORDS}
 
 
-# What TensorFlow's converter makes of each: it refuses, or its file is unusable, wrong or right; a
+# {case: what TensorFlow's converter does}: it refuses, or its file is unusable, wrong or right. A
 # pair where 1.15.5 and 2.21 differ.
 CASES = {
     assigns_of_a_control: "unusable",
@@ -82,7 +82,7 @@ CASES = {
 
 
 def reference(session, clean, path, feeds, outputs):
-    """Judges what TensorFlow's converter makes of the session, once given the live answer."""
+    """Convert the session with TensorFlow's converter; return a function that judges the result."""
     try:
         notorious.converted(session, outputs, path)
     except (ValueError, RuntimeError, tf.errors.OpError):

@@ -1,4 +1,4 @@
-"""Known issues with the ends of a graph, and with how large it is."""
+"""Known issues with the inputs and outputs of a graph, and with its size."""
 
 import notorious_trackers
 import numpy as np
@@ -31,9 +31,9 @@ def test_one_name_given_twice_is_refused(argument, graph):
 
 
 def test_a_variable_over_1_gib(graph, tmp_path):
-    """TensorFlow's converter makes a file of it that is right, on 1.15.5 and on 2.21.
+    """TensorFlow's converter also writes a correct file, on 1.15.5 and on 2.21.
 
-    The file is only parsed here: its import takes TensorFlow 2.21 half a minute.
+    The file is only parsed here: TensorFlow 2.21 needs half a minute to import it.
     """
     size, chosen = 270_000, np.array([0, 150_000, 269_999])
     rows = v1.get_variable(
@@ -55,7 +55,7 @@ def test_a_variable_over_1_gib(graph, tmp_path):
 
 
 def test_a_frozen_file_is_frozen_again(graph, clean, tmp_path):
-    """tensorflow#18877: a frozen graph given once more."""
+    """tensorflow#18877: the graph to freeze is already frozen."""
     tf.multiply(x_placeholder(), v1.get_variable("w", [4]), name="y")
     first, second = str(tmp_path / "first.pb"), str(tmp_path / "second.pb")
     with v1.Session() as session:
@@ -70,7 +70,7 @@ def test_a_frozen_file_is_frozen_again(graph, clean, tmp_path):
 
 
 def test_nothing_of_the_training_half_of_a_batch_norm_is_left(graph, tmp_path):
-    """openvino#21, opencv#13110: readers of frozen graphs know neither of its two kinds of ops."""
+    """openvino#21, opencv#13110: readers of frozen graphs do not know its two kinds of ops."""
     arguments, _ = fused_batch_norm(tmp_path)
     report = fh.check(graph, ["y"], **arguments)
     assert report.findings == ()
@@ -84,10 +84,10 @@ def test_nothing_of_the_training_half_of_a_batch_norm_is_left(graph, tmp_path):
 
 
 def test_a_loop_is_imported_twice_into_one_graph(graph, tmp_path):
-    """tensorflow#33752, tensorflow#26526: a While, as its conditionals and loops are functions.
+    """tensorflow#33752, tensorflow#26526: a While can, since its condition and body are functions.
 
-    TensorFlow takes two imports of a loop of Enter and Exit for one, by the names of their frames,
-    which no file can tell apart: they need a graph each.
+    TensorFlow takes two imports of a loop of Enter and Exit for one loop, because their frames have
+    the same name. No file can prevent that: such imports need a graph each.
     """
     build = {case.__name__: case for case in notorious_trackers.CASES}["nested_loops_v2"]
     build(tmp_path)

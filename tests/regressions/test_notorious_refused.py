@@ -1,4 +1,4 @@
-"""Known issues that no file can mend: refused, or warned of, with all that is to blame named."""
+"""Known issues that no file can fix: refused or warned of, with all nodes that cause them."""
 
 import re
 
@@ -16,7 +16,7 @@ def double(x):
 
 
 def python_and_loaded_ops():
-    """tensorflow#12073, aster#55: ops that only the process of the training has."""
+    """tensorflow#12073, aster#55: ops that exist only in the training's process."""
     x = x_placeholder()
     parts = [v1.py_func(double, [x], tf.float32, stateful=False, name=f"part{i}") for i in range(6)]
     parts.append(tf.numpy_function(double, [x], tf.float32, name="stateful"))
@@ -82,7 +82,7 @@ def read_after_an_assign_in_a_branch(w, x):
 
 
 def conditional_after_an_assign(w, x):
-    """TensorFlow leaves out a control input where a data input brings the same order."""
+    """TensorFlow leaves out a control input if a data input gives the same order."""
     with tf.control_dependencies([w.assign_add(x[0], name="add")]):
         return tf.cond(x[0, 0] > 0.0, lambda: x * w, lambda: x - w), ["add", "'w'"]
 
@@ -117,7 +117,7 @@ ORDERED = [
 
 
 def memory_after_an_assign(w, x):
-    """The product is of what the assignment leaves: w's Identity is w's own memory."""
+    """The product uses the assigned value: w's Identity shares w's memory."""
     with tf.control_dependencies([v1.assign_add(w, x[0], name="add")]):
         return x * w, ["Mul 'mul'", "add", "'w'"]
 
@@ -150,7 +150,7 @@ def memory_given_to_a_function(w, x):
 
 @pytest.mark.parametrize("build", ORDERED, ids=lambda build: build.__name__)
 def test_what_depends_on_the_order_of_assigns_is_refused(build, graph, clean, tmp_path):
-    """TensorFlow's converter makes files of them, none of which can be loaded."""
+    """TensorFlow's converter writes files for them, but none can be loaded."""
     refused(build, v1.get_variable("w", [4], use_resource=True), clean, tmp_path)
 
 
@@ -193,5 +193,5 @@ def test_a_recursive_function_is_refused(graph):
                 node.attr["f"].func.name = name
     said = f"function '{name}' calls itself .*recursion cannot be frozen"
     with v1.Session() as session, pytest.raises(fh.NotFreezableError, match=said):
-        # not a session of that graph: its import ends TensorFlow with a segmentation fault
+        # not in a session of that graph: TensorFlow crashes when it imports the graph
         graph_util.convert_variables_to_constants(session, graph_def, ["y"])

@@ -1,4 +1,4 @@
-"""Files that version 0.1.0 wrote are read, and trainings that it began go on."""
+"""Files of version 0.1.0 can be read, and trainings that it began continue."""
 
 import glob
 import importlib.util
@@ -28,7 +28,7 @@ FILES = sorted(
 
 
 def loaded():
-    """make.py, which holds the trainings."""
+    """The module make.py, which has the trainings."""
     spec = importlib.util.spec_from_file_location("make_v0_1_0", os.path.join(DATA, "make.py"))
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -40,7 +40,7 @@ MAKE = loaded()
 
 @pytest.fixture(params=WRITERS)
 def old(request, tmp_path, monkeypatch):
-    """The working directory is a copy of what one TensorFlow wrote."""
+    """Work in a copy of the directory that one version of TensorFlow wrote."""
     directory = str(tmp_path / "old")
     shutil.copytree(os.path.join(DATA, request.param), directory)
     monkeypatch.chdir(directory)

@@ -1,4 +1,4 @@
-"""`ema=` finds the averages whatever variable scope they were made in."""
+"""`ema=` finds the averages, whichever variable scope they were created in."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ v1 = tf.compat.v1
 
 
 def net(resource, ema, scope):
-    """Two variables of one last name, one of which is averaged; returns the average."""
+    """Build a net with two variables of one last name; return one and the update of its average."""
     x = v1.placeholder(tf.float32, [None, 2], "x")
     with v1.variable_scope("net", use_resource=resource):
         w = v1.get_variable("w", initializer=[1.0, 2.0])
@@ -33,7 +33,7 @@ def test_averages_in_a_scope(more, scope, resource, graph, tmp_path):
     w, update = net(resource, ema, scope)
     again = tf.train.ExponentialMovingAverage(0.5, **more)
     with v1.Session() as session:
-        session.run(v1.variables_initializer(v1.trainable_variables()))  # averages begin with them
+        session.run(v1.variables_initializer(v1.trainable_variables()))  # averages start from them
         session.run(v1.global_variables_initializer())
         session.run(v1.assign(w, [9.0, 8.0]))
         session.run(update)

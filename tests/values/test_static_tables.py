@@ -1,4 +1,4 @@
-"""Lookup tables of session graphs travel in the file: no init step, and no other file."""
+"""Lookup tables of session graphs are in the file, which needs no init op and no other file."""
 
 import numpy as np
 import pytest
@@ -85,7 +85,7 @@ def test_mutable_tables_are_read_at_each_save(kind, default, graph, clean, tmp_p
         for i, change in enumerate([tf.no_op(), insert, remove]):
             session.run(change)
             freezes.append((tmp_path / f"{i}.pb", frozen(session, tmp_path / f"{i}.pb")))
-    for path, live in freezes:  # the first one is of an empty table
+    for path, live in freezes:  # in the first, the table is empty
         (got,) = clean.run(path, {"x:0": WORDS}, ["y:0"])
         np.testing.assert_array_equal(got, live)
     assert [len(set(map(str, live.tolist()))) for _, live in freezes] == [1, 2, 2]

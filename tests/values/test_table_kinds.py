@@ -1,4 +1,4 @@
-"""Lookup tables of every make, and tables in training."""
+"""Lookup tables of all kinds, and tables that training changes."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ def look_up(table):
 
 
 def static_reference(directory):
-    """Of the ops of TensorFlow's first years, whose handles are references."""
+    """A table by TensorFlow's oldest ops, whose handles are references."""
     table = tf.raw_ops.HashTable(**types(shared_name="t"))
     init = tf.raw_ops.InitializeTable(
         table_handle=table, keys=tf.constant(["a", "b"]), values=tf.constant([1.0, 2.0])
@@ -70,7 +70,7 @@ def static_vocabulary(directory):
 
 
 def index_to_string(directory):
-    """Back and forth: two tables."""
+    """Look up back and forth, in two tables."""
     forth = lookup_ops.index_table_from_tensor(["a", "b"], num_oov_buckets=0)
     back = lookup_ops.index_to_string_table_from_tensor(["A", "B"], default_value="?")
     tf.identity(back.lookup(forth.lookup(words())), name="y")
@@ -105,7 +105,7 @@ def test_kinds(kind, graph, clean, tmp_path):
 
 
 def counted():
-    """Training that fills a table with the words it meets."""
+    """Fill a table with the words that training meets."""
     table = lookup_ops.MutableHashTable(tf.string, tf.float32, -1.0)
     x = words()
     step = v1.train.get_or_create_global_step()
@@ -119,7 +119,7 @@ def counted():
 @pytest.mark.parametrize("background", [False, True])
 @pytest.mark.parametrize("values", ["live", "checkpoint"])
 def test_a_table_that_training_fills(values, background, graph, clean, tmp_path):
-    """Each file has the content of its moment; a checkpoint has no table without a saveable."""
+    """Each file has the table's content of its save; the checkpoint has no such table."""
     train_op = counted()
     hook = fh.FreezeHook(outputs=["y"], values=values, save_on_background=background)
     live = []
@@ -137,7 +137,7 @@ def test_a_table_that_training_fills(values, background, graph, clean, tmp_path)
 
 
 def test_an_inference_graph_s_table(graph, clean, tmp_path):
-    """inference_fn= builds a table of the same name, whose content is the training's."""
+    """inference_fn= builds a table of the same name; the file has the training's content."""
     train_op = counted()
 
     def inference():
@@ -157,7 +157,7 @@ def test_an_inference_graph_s_table(graph, clean, tmp_path):
 
 @pytest.mark.parametrize("saved", [False, True])
 def test_a_finalized_graph(saved, graph, clean, tmp_path):
-    """The op that exports the table for checkpoints will do; without one, an error says so."""
+    """The checkpoint's export op is used; if there is none, an error says so."""
     table = lookup_ops.MutableHashTable(tf.string, tf.float32, -1.0, checkpoint=saved)
     tf.identity(table.lookup(words()), name="y")
     path = str(tmp_path / "a.pb")

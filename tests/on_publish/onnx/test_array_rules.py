@@ -1,4 +1,4 @@
-"""Indices, orders and sums over places: what ONNX's own ops take for something else."""
+"""Indices, orders and sums over indices, which ONNX's own ops treat differently."""
 
 import numpy as np
 import tensorflow as tf
@@ -54,7 +54,7 @@ def test_places_that_are_negative_too_large_or_there_twice(tmp_path):
             }
         )
 
-    # others than these the trial would make up are refused by TensorFlow or have undefined answers
+    # no trial: TensorFlow refuses random feeds here, or gives undefined answers for them
     wanted, got = converted(functions, {"x": X, "ids": IDS}, tmp_path, verify=False)
     assert_same(got, wanted)
 
@@ -88,7 +88,7 @@ def test_orders_and_shapes(tmp_path):
 
 
 def test_what_tf2onnxs_optimizers_get_wrong_is_converted_without_them(tmp_path):
-    """It takes a transpose past the dimension that is added after it, wrongly."""
+    """An optimizer wrongly moves a transpose past the expand_dims that follows it."""
 
     def moved(x, y):
         rows = tf.reshape(tf.concat([x, y], 1), [-1, 5, 2])

@@ -1,4 +1,4 @@
-"""Fourier transforms and complex numbers, which ONNX Runtime has none of."""
+"""Fourier transforms and complex numbers, which ONNX Runtime does not have."""
 
 import numpy as np
 import pytest

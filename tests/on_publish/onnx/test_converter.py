@@ -1,4 +1,4 @@
-"""to_onnx: what it promises of its files, and what it says where it cannot make one."""
+"""to_onnx: the promises about its files, and its errors for models that it cannot convert."""
 
 import importlib
 import os
@@ -98,7 +98,7 @@ def frozen_doubling(path, name="x"):
 
 
 def test_a_file_that_answers_otherwise_is_not_published(graph, tmp_path, monkeypatch):
-    """As if a converter made a mistake: it is given another file."""
+    """The converter gets another file, as if it made a mistake."""
     wrong = {"Mul": lambda node, x, y: tf.add(tf.add(x, x), 0.01)}
     monkeypatch.setattr(
         importlib.import_module("freeze_hooks.on_publish.onnx.converter"), "RULES", wrong
@@ -126,7 +126,7 @@ def test_a_file_that_onnx_runtime_cannot_run_is_not_published(tmp_path):
 
 
 def test_what_training_goes_on_without(graph, tmp_path, warnings_logged):
-    """A model that cannot be converted costs a warning a save, never the training."""
+    """A model that cannot be converted costs one warning per save; training continues."""
     train_op = build()
     tf.linalg.svd(tf.ones([2, 2]) * v1.get_default_graph().get_tensor_by_name("probs:0")[0, 0])
     outputs = [

@@ -1,4 +1,4 @@
-"""Resizing, convolutions and colours: as TensorFlow does them."""
+"""Resizing, convolutions and colours give the same answers as TensorFlow."""
 
 import importlib
 

@@ -1,4 +1,4 @@
-"""Every layer and every activation of Keras 3, through `to_onnx` into ONNX Runtime."""
+"""Every layer and every activation of Keras 3, converted by `to_onnx` and run in ONNX Runtime."""
 
 import importlib
 
@@ -44,7 +44,7 @@ RANKED = {
     "SeparableConv": [{"filters": 4, "kernel_size": 3}],
     "DepthwiseConv": [{"kernel_size": 2, "padding": "same", "depth_multiplier": 2}],
 }
-# {layer: (input, arguments)}; a layer of several inputs is given its input as often as it takes
+# {layer: (input, arguments)}; a layer of several inputs gets the same input several times
 OTHERS = {
     "Dense": ("line", {"units": 3, "activation": "gelu"}),
     "EinsumDense": ("line", {"equation": "abc,cd->abd", "output_shape": (None, 3)}),
@@ -96,7 +96,7 @@ ALONE = [
     "Normalization",
 ]
 DROPPING = ("Dropout", "AlphaDropout", "GaussianDropout", "GaussianNoise")
-# They change images while a model is trained, but for these.
+# Layers that change images; most do so only in training.
 IMAGES = [
     "AutoContrast",
     "Solarization",
@@ -166,7 +166,7 @@ def layers_of():
 
 
 def plan(name):
-    """[(layer, its input)] of a model, by name."""
+    """Return [(layer, its input)] of a model, by name."""
     layers = layers_of()
     found = {}
 
@@ -213,7 +213,7 @@ def plan(name):
 
 
 def built(planned):
-    """A model of layers side by side, and its inputs."""
+    """Return a model of parallel layers, and its inputs."""
     keras = importlib.import_module("keras")
     keras.utils.set_random_seed(1)
     starts = {}

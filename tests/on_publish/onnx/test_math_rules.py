@@ -1,4 +1,4 @@
-"""Ops that tf2onnx lacks or gets wrong, converted together, and the same as TensorFlow's."""
+"""Ops that tf2onnx lacks or converts wrongly give the same answers as TensorFlow."""
 
 import numpy as np
 import pytest
@@ -58,7 +58,7 @@ def test_near_zero_no_digits_are_lost(tmp_path):
 
 
 def test_whole_numbers_below_zero_are_divided_as_python_does(tmp_path):
-    """tf2onnx takes ONNX's Div and Mod, which round otherwise."""
+    """tf2onnx uses ONNX's Div and Mod, which round differently."""
     arrays, kinds = {}, ("int32", "int64", "int8", "uint8")
     dividend, divisor = np.array([[7, -7, 7, -7, 6, 0]]), np.array([[2, 2, -2, -2, 3, -5]])
     for kind in kinds:
@@ -96,7 +96,7 @@ def test_within_branches_and_loops(tmp_path):
 
 
 def test_what_is_not_chosen_does_not_come_through(tmp_path):
-    """tf2onnx multiplies both with 0 and 1, and NaN and infinity times 0 are NaN."""
+    """tf2onnx multiplies both sides by 0 or 1, but NaN or infinity times 0 is NaN."""
     kinds = ("float32", "float64", "float16", "int32", "int64", "int8", "uint8", "int16", "bool")
 
     def chosen(x):
@@ -169,7 +169,7 @@ def test_quantization_that_is_simulated(tmp_path):
 
 
 def test_gradients(tmp_path):
-    """As of a saliency map."""
+    """Gradients such as those of a saliency map."""
     nn, m = tf.nn, tf.math
     kinds = (nn.relu, nn.relu6, nn.elu, nn.leaky_relu, nn.softplus, m.sigmoid, m.tanh, m.sqrt)
     kinds += (m.rsqrt, m.reciprocal)

@@ -1,5 +1,4 @@
-"""Graphs in plainer ops, before any converter sees them: TensorFlow itself tells that they compute
-the same."""
+"""Graphs with simpler ops compute the same in TensorFlow, before any converter gets them."""
 
 import numpy as np
 import pytest
@@ -39,7 +38,7 @@ BUILT = {"plain": erfc, "loop": loop, "branch": branch, "whole": whole, "two": s
 
 
 def built(function, functional):
-    """A GraphDef of a function of x, with control flow as functions or as dataflow."""
+    """Return a GraphDef of a function of x, with control flow as functions or as dataflow."""
     with tf.Graph().as_default() as graph:
         x = v1.placeholder(tf.float32, [None, 6], "x")
         before = v1.control_flow_v2_enabled()
