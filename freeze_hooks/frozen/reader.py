@@ -19,7 +19,7 @@ from ..graph.names import split
 from ..graph.ops import PLACEHOLDERS
 from ..graph.side_effects import side_effects
 from ..graph.validate import refuse_broken, stored_bytes
-from ..plan.compiler import by_layer, histogram, tensor_info
+from ..plan.summary import by_layer, histogram, tensor_info
 from ..signature import Signature, TensorInfo
 from ..storage.filesystem import filesystem_of
 from ..storage.paths import plain_path

@@ -12,7 +12,7 @@ from .variables import Kept, handed, hands_on, variables_of
 from .walks import above, topological
 
 
-def settle_assigns(body: Body, kept: Kept = None) -> List[str]:
+def compute_assigns(body: Body, kept: Kept = None) -> List[str]:
     """Make of each Assign, AssignAdd and AssignSub the value that it leaves, in place.
 
     The assignment itself is gone: each run of the file computes from the frozen value, as the
@@ -38,7 +38,7 @@ def settle_assigns(body: Body, kept: Kept = None) -> List[str]:
                     _refusal(nodes[0], reader, variable, "change and read, in no order,")
                 )
     for nodes in assigns.values():
-        _settle(nodes[0])
+        _compute(nodes[0])
     return [nodes[0].name for nodes in assigns.values()]
 
 
@@ -78,7 +78,7 @@ def _users(body: Body, variables: Set[str]) -> Tuple[Users, Users]:
     return assigns, readers
 
 
-def _settle(node: Any) -> None:
+def _compute(node: Any) -> None:
     dtype = node.attr["T"].type
     if node.op == "Assign":
         del node.input[0]

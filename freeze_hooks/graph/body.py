@@ -12,6 +12,7 @@ from typing import (
     List,
     Mapping,
     Optional,
+    Sequence,
     Tuple,
 )
 
@@ -39,8 +40,12 @@ class Body:
     args: Dict[str, int] = dataclasses.field(default_factory=dict)  # a function's: name to dtype
     rets: Tuple[str, ...] = ()
     effects: Tuple[str, ...] = ()  # nodes that run though no output needs them
-    awaited: Container[str] = ()  # nodes for which others go on waiting
-    late: AbstractSet[str] = frozenset()  # nodes that may see a change, see late_readers
+    awaited: Container[str] = ()  # nodes that others go on waiting for
+    waiting: AbstractSet[str] = frozenset()  # nodes that go on waiting for all they wait for
+
+    def in_order(self, awaited: Container[str], waiting: AbstractSet[str]) -> Body:
+        """Return the body with marks that tell `prune` which control inputs to keep."""
+        return dataclasses.replace(self, awaited=awaited, waiting=waiting)
 
     def add(self, op: str, name: str, inputs: Iterable[str] = (), **attrs: Any) -> Any:
         """Append a node under `name`, or a near name if taken; attrs are AttrValues."""
@@ -59,6 +64,21 @@ class Body:
                 if text in moved:
                     node.input[i] = follow(text, moved)
         self.outputs = [follow(text, moved) for text in self.outputs]
+
+    def rewire_controls(self, effects: Mapping[str, Sequence[str]]) -> None:
+        """Make what waited for a node in `effects` ("^node") wait for others instead, or none."""
+        left = (new[1:] for name in self.effects for new in effects.get("^" + name, ["^" + name]))
+        self.effects = tuple(left)
+        for node in self.nodes.values() if effects else ():
+            if any(text in effects for text in node.input):
+                inputs = [new for text in node.input for new in effects.get(text, [text])]
+                del node.input[:]
+                node.input.extend(inputs)
+
+    def take_place(self, call: str, copies: Iterable[str]) -> None:
+        """Mark the copies of a function's nodes as the call is marked that they replace."""
+        if call in self.waiting:
+            self.waiting = self.waiting | set(copies)
 
     def pivot(self, text: str) -> str:
         """A control input that is alive just when the tensor `text` is."""

@@ -215,8 +215,8 @@ def placeholders(body: Body, known: Sequence[End]) -> List[End]:
     return found
 
 
-def beside_inputs(outputs: Sequence[End], inputs: Sequence[End], texts: Sequence[str]) -> List[End]:
-    """The outputs as they are beside the inputs of a file.
+def fit_to_inputs(outputs: Sequence[End], inputs: Sequence[End], texts: Sequence[str]) -> List[End]:
+    """The outputs as they are in a file that has these inputs.
 
     The first dimension of an output is open where it was a batch size that an input has let go. One
     that is called as an input is has a node of another name: only a signature can have a name

@@ -63,27 +63,20 @@ def _fold_switches(body: Body) -> bool:
                 f"output {text!r} is in a branch that the bound values never take"
             )
     moved: Dict[str, str] = {}
+    gone: Dict[str, List[str]] = {}
     for node in list(body.nodes.values()):
         if (node.name, CONTROL) in dead:
             del body.nodes[node.name]
+            gone["^" + node.name] = []
         elif node.name in switches:
             moved[join(node.name, 1)] = node.name
             _become_identity(node, [node.input[0]])
         elif node.op in MERGES:
             _shrink_merge(body, node, dead, moved)
     body.rewire(moved)
-    _forget_dead_controls(body)
+    # a Merge runs though a node it waits for is dead, and so do a function's other effects
+    body.rewire_controls(gone)
     return True
-
-
-def _forget_dead_controls(body: Body) -> None:
-    """A Merge runs though a node it waits for is dead, and so do a function's other effects."""
-    body.effects = tuple(name for name in body.effects if name in body.nodes)
-    for node in body.nodes.values():
-        inputs = [t for t in node.input if not t.startswith("^") or t[1:] in body.nodes]
-        if len(inputs) != len(node.input):
-            del node.input[:]
-            node.input.extend(inputs)
 
 
 def _dead_tensors(body: Body, switches: Mapping[str, int]) -> Set[Tuple[str, int]]:

@@ -10,7 +10,7 @@ from .frames import depths, has_frames
 from .functions import Library
 from .names import inputs_among
 from .ops import ADDS, ASSIGNS, REF_ASSIGNS
-from .read_after_write import written
+from .read_after_write import writers_of
 from .variables import Variable, changes, variables_of
 from .walks import above, topological
 
@@ -62,7 +62,7 @@ def _users(
 ) -> Tuple[Dict[str, Set[str]], Reads]:
     """What changes each variable, and the reads of them that wait for something."""
     carried = {(name, 0): variable for name, variable in variables.items()}
-    changed = written(body, library, dict(carried))
+    changed = writers_of(body, library, dict(carried))
     writers = {name: changed.get(name, set()) for name in variables}
     reads = []
     for node in topological(body):

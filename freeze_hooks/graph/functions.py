@@ -214,19 +214,9 @@ def inline_calls(body: Body, library: Library, trail: Trail) -> bool:
         trail.note(added.values(), path)
         effects["^" + call.name] = ["^" + added[name] for name in inner.effects]
     body.rewire(moved)
-    _wait_for_effects(body, effects)
+    # what waited for a call now waits for the effects of its function
+    body.rewire_controls(effects)
     return True
-
-
-def _wait_for_effects(body: Body, effects: Mapping[str, List[str]]) -> None:
-    """What waited for a call now waits for the effects of its function."""
-    left = (new[1:] for name in body.effects for new in effects.get("^" + name, ["^" + name]))
-    body.effects = tuple(left)
-    for node in body.nodes.values() if effects else ():
-        if any(text in effects for text in node.input):
-            inputs = [new for text in node.input for new in effects.get(text, [text])]
-            del node.input[:]
-            node.input.extend(inputs)
 
 
 def _inline(
@@ -244,10 +234,9 @@ def _inline(
             copy.input.extend(controls)
             if inputs:
                 copy.input.append(body.pivot(inputs[0]))
-        elif call.name in body.late or takes_variable(inner.nodes[name], inner.nodes):
+        elif call.name in body.waiting or takes_variable(inner.nodes[name], inner.nodes):
             copy.input.extend(before)
-    if call.name in body.late:
-        body.late = body.late | {copy.name for copy in copies.values()}
+    body.take_place(call.name, [copy.name for copy in copies.values()])
     moved.update((join(call.name, port), text) for port, text in enumerate(outputs))
     return {name: copy.name for name, copy in copies.items()}
 

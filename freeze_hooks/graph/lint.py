@@ -66,7 +66,7 @@ class Asked:
       unused: inputs that the outputs do not need.
       batches: batch sizes of the training that inputs= made free.
       one_call: the graph is that of a function or model, to which other remedies apply.
-      settled: assignments whose results the outputs need.
+      updates: assignments whose results the outputs need.
       cuts: {tensor of the training graph: what it is}, to feed instead of a pipeline.
       carried: {variable or table: the op} of what a run reads, and changes for the next one.
       outputs: {key: tensor of the training graph} of the file's outputs.
@@ -77,7 +77,7 @@ class Asked:
     unused: Sequence[str] = ()
     batches: Container[int] = ()
     one_call: bool = False
-    settled: Sequence[str] = ()
+    updates: Sequence[str] = ()
     cuts: Mapping[str, str] = dataclasses.field(default_factory=dict)
     carried: Mapping[str, str] = dataclasses.field(default_factory=dict)
     outputs: Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -122,9 +122,9 @@ def lint(bodies: Iterable[Body], asked: Asked = Asked()) -> List[Finding]:
         remedy = "name them in inputs=, or fix them with bind="
         findings.append(Finding("unfed", missing, "placeholders that inputs= leaves out", remedy))
     findings += _carried(asked, how)
-    if asked.settled:
+    if asked.updates:
         problem = "updates of variables go into the outputs, as the next step would make them"
-        findings.append(Finding("update", tuple(asked.settled), problem, how))
+        findings.append(Finding("update", tuple(asked.updates), problem, how))
     if asked.unused:
         remedy = "leave them out of inputs=, or name an output that needs them"
         unused = tuple(asked.unused)

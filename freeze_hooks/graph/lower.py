@@ -64,7 +64,7 @@ def _choices(body: Body, node: Any, count: int) -> List[str]:
     index = _add(body, node, "Identity", [node.input[0]], DT_INT32)
 
     def compare(op: str, number: int) -> str:
-        inputs = [index, _const_beside(body, node, index, number, DT_INT32)]
+        inputs = [index, _const_where(body, node, index, number, DT_INT32)]
         return _add(body, node, op, inputs, DT_INT32)
 
     choices = [compare("Equal", number) for number in range(count - 1)]
@@ -173,13 +173,13 @@ def _to_bool(body: Body, node: Any, text: str, dtype: int) -> str:
         return text
     if dtype == DT_STRING:
         text = _add(body, node, "Identity", [text], dtype)
-        inputs = [text, _const_beside(body, node, text, "", dtype)]
+        inputs = [text, _const_where(body, node, text, "", dtype)]
         return _add(body, node, "NotEqual", inputs, dtype)
     types = {"SrcT": AttrValue(type=dtype), "DstT": AttrValue(type=DT_BOOL)}
     return str(body.add("Cast", node.name + "/Cast", [text], **types).name)
 
 
-def _const_beside(body: Body, node: Any, identity: str, value: Any, dtype: int) -> str:
+def _const_where(body: Body, node: Any, identity: str, value: Any, dtype: int) -> str:
     """A scalar constant in the branch or frame of an Identity, which prune() takes for a pivot."""
     tensor = AttrValue(tensor=to_tensor(value, dtype))
     types = {"value": tensor, "dtype": AttrValue(type=dtype)}

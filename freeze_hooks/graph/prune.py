@@ -27,11 +27,12 @@ def prune(
     Control inputs are dropped: in a file for inference they would only run updates, summaries,
     savers and asserts. They stay on a node inside a v1 conditional or loop whose data inputs, if
     any, do not say to which branch or iteration it belongs (ControlFlowContext pivots), and with
-    `keep_order` on nodes that take a variable, whose value may depend on what ran before, and on
-    all above them: TensorFlow leaves a control input out where a data input brings the same order
-    (Graph._control_dependencies_for_inputs). What waits for the initialization of a lookup table,
-    or for what is `awaited`, goes on waiting. Where the gradients of a v1 loop are needed, so do
-    its stacks, which control inputs alone keep in order, and all above them.
+    `keep_order` on nodes that take a variable, whose value may depend on what ran before, on those
+    that are `waiting`, and on all above them: TensorFlow leaves a control input out where a data
+    input brings the same order (Graph._control_dependencies_for_inputs). What waits for the
+    initialization of a lookup table, or for what is `awaited`, goes on waiting. Where the gradients
+    of a v1 loop are needed, so do its stacks, which control inputs alone keep in order, and all
+    above them.
     """
     moved = moved or {}
     outputs = [follow(text, moved) for text in body.outputs]
@@ -54,7 +55,7 @@ def prune(
         inputs = list(node.input)
         controls = [text for text in inputs if text[:1] == "^"]
         keeps = (stacks and node.op in ordered_ops) or (
-            keep_order and (name in body.late or takes_variable(node, body.nodes))
+            keep_order and (name in body.waiting or takes_variable(node, body.nodes))
         )
         if waited_for:
             whole.add(name)

@@ -42,10 +42,10 @@ def refuse_reads_after_writes(body: Body, library: Library, kept: Kept = None) -
       NotFreezableError: there is such a read; both ops and the variable are named.
     """
     frozen = {n: v for n, v in variables_of(body).items() if not (kept and kept(n))}
-    _written(body, library, {(name, 0): variable for name, variable in frozen.items()})
+    _check_reads(body, library, {(name, 0): variable for name, variable in frozen.items()})
 
 
-def written(body: Body, library: Library, carried: Carried) -> Dict[str, Set[str]]:
+def writers_of(body: Body, library: Library, carried: Carried) -> Dict[str, Set[str]]:
     """{variable: the nodes that change it}; `carried` grows to all tensors that hand them on."""
     found: Dict[str, Set[str]] = {}
     writers, _ = _writers(body, library, carried, False)
@@ -55,7 +55,7 @@ def written(body: Body, library: Library, carried: Carried) -> Dict[str, Set[str
     return found
 
 
-def _written(body: Body, library: Library, carried: Carried) -> Set[str]:
+def _check_reads(body: Body, library: Library, carried: Carried) -> Set[str]:
     """Names of the variables that a body changes, after a look at its reads."""
     writers, users = _writers(body, library, carried, True)
     changed: Set[str] = set().union(*writers.values())
@@ -103,9 +103,9 @@ def _written_in_branches(
             if variable.resource and i >= offset
         }
         if refusing:
-            found |= _written(branch, library, inner)
+            found |= _check_reads(branch, library, inner)
         else:
-            found |= written(branch, library, inner).keys()
+            found |= writers_of(branch, library, inner).keys()
     return found
 
 

@@ -31,7 +31,7 @@ class _Uses:
     sides: Dict[str, Sides]
 
 
-def late_readers(body: Body) -> Set[str]:
+def memory_readers(body: Body) -> Set[str]:
     """Names of the nodes that use a reference variable's memory, if the outputs may wait for a
     change of it."""
     nodes = {name: body.nodes[name] for name in above(body.nodes, body.outputs)}
@@ -40,11 +40,11 @@ def late_readers(body: Body) -> Set[str]:
     return {n for n, held in uses.readers.items() if changed & {variable for variable, _ in held}}
 
 
-def refuse_late_reads(body: Body, kept: Kept = None) -> None:
+def refuse_reads_of_changed_memory(body: Body, kept: Kept = None) -> None:
     """Make sure that nothing needed uses a reference variable's memory after it changed.
 
-    The body must still have the control inputs of `late_readers`. Changes whose results the
-    outputs take are left to `settle_assigns`, and `kept` variables may change.
+    The body must still have the control inputs of `memory_readers`. Changes whose results the
+    outputs take are left to `compute_assigns`, and `kept` variables may change.
 
     Raises:
       NotFreezableError: there is such a use; it, the changes and the variable are named.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from typing import Any, Dict, List, Mapping, Sequence, Set
+from typing import Any, Dict, Iterable, List, Mapping, Sequence, Set
 
 from .._protos import AttrValue, GraphDef
 from ..errors import FreezeError, NotFreezableError
@@ -15,7 +15,7 @@ from .functions import Library
 from .names import split, tensor_name
 from .ops import OPTIMIZERS, VARIABLES
 from .prune import prune
-from .read_after_write import written
+from .read_after_write import writers_of
 from .tables import changed_tables
 from .variables import Variable, variables_of
 from .walks import above
@@ -55,8 +55,16 @@ def return_states(
     return found
 
 
-def refuse_unreturned(body: Body, original: Body, library: Library, fed: Sequence[str]) -> None:
+def refuse_unreturned(
+    body: Body, nodes: Iterable[Any], library: Library, fed: Sequence[str]
+) -> None:
     """Make sure that each output that `return_states` made has become a new value.
+
+    Args:
+      body: what is left of the graph.
+      nodes: those of the whole graph.
+      library: its functions.
+      fed: names of the variables among the inputs.
 
     Raises:
       FreezeError: nothing changes the variable; what may be meant is named.
@@ -70,9 +78,9 @@ def refuse_unreturned(body: Body, original: Body, library: Library, fed: Sequenc
             continue
         name = given[0].node
         said = f"outputs= asks for what a run leaves in variable {name!r}, which inputs= names too"
-        nodes = {n: body.nodes[n] for n in above(body.nodes, [node.name])}
-        run = dataclasses.replace(body, nodes=nodes, outputs=[node.name])
-        before = written(run, library, {(name, 0): given[0]}).get(name)
+        needed = {n: body.nodes[n] for n in above(body.nodes, [node.name])}
+        run = dataclasses.replace(body, nodes=needed, outputs=[node.name])
+        before = writers_of(run, library, {(name, 0): given[0]}).get(name)
         if before:
             by = " and ".join(f"{body.nodes[n].op} {n!r}" for n in sorted(before))
             raise NotFreezableError(
@@ -80,7 +88,7 @@ def refuse_unreturned(body: Body, original: Body, library: Library, fed: Sequenc
             )
         new = [
             f"{tensor_name(other.input[1])!r} (of {other.op} {other.name!r})"
-            for other in original.nodes.values()
+            for other in nodes
             if other.op.startswith("Assign")
             and _node_of(other.input[0]) == name
             and other.name != name + "/Assign"
@@ -126,7 +134,7 @@ def changed_in_a_run(
     except NotFreezableError:  # which is said where it matters
         return {}
     variables: Dict[Any, Variable] = {(n, 0): v for n, v in variables_of(whole).items()}
-    changes: Dict[str, Set[str]] = dict(written(whole, library, variables))
+    changes: Dict[str, Set[str]] = dict(writers_of(whole, library, variables))
     changes.update(changed_tables(whole))
     found = {}
     for name, nodes in changes.items():

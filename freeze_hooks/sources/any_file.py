@@ -15,8 +15,8 @@ from ..frozen.reader import Report
 from ..frozen.writer import Artifact
 from ..graph.body import Body
 from ..graph.variables import variables_of
-from ..plan.compiler import by_layer
 from ..plan.spec import FreezeSpec, Names
+from ..plan.summary import by_layer
 from ..plan.types import FreezePlan
 from ..proof.asked import Verifying
 from ..values.renaming import Renaming

@@ -1,0 +1,73 @@
+"""A graph as the bytes of a file, with gaps for what is only known when the file is written."""
+
+from __future__ import annotations
+
+from typing import Any, Iterator, List, Mapping, Sequence, Union
+
+from .._protos import GraphDef, NodeDef
+from ..graph.body import Body
+from ..graph.forward_compat import drop_new_defaults
+from ..graph.names import split
+from ..graph.variables import Variable
+from ..graph.walks import topological
+from .types import Described, Slot
+
+_EXPERIMENTAL = {"experimental_debug_info", "experimental_type"} & set(
+    NodeDef.DESCRIPTOR.fields_by_name
+)
+_CLEARED = _EXPERIMENTAL | {"device"}
+_KEPT_ATTRS = frozenset(("_lower_using_switch_merge",))
+
+
+def pieces(
+    body: Body,
+    slots: Mapping[str, Variable],
+    functions: Sequence[Any],
+    graph_def: Any,
+    devices: bool = False,
+) -> Iterator[Union[bytes, Slot, Described]]:
+    """Yield a graph's nodes, cleaned in place and each after its inputs, and then the functions.
+
+    Args:
+      body: the graph; its first output's node carries the file's description.
+      slots: the variable of each Const that lacks its value, by the Const's name.
+      functions: the FunctionDefs to write.
+      graph_def: gives the versions.
+      devices: whether nodes stay on their devices.
+    """
+    described = split(body.outputs[0])[0]
+    run: List[Any] = []
+    for node in topological(body):
+        name = node.name
+        _clean(node, devices and name not in slots)
+        if name in slots or name == described:
+            yield GraphDef(node=run).SerializeToString(deterministic=True)
+            run = []
+            data = node.SerializeToString(deterministic=True)
+            if name in slots:
+                yield Slot(slots[name], data, node.attr["dtype"].type)
+            else:
+                yield Described(data)
+        else:
+            run.append(node)
+    tail = GraphDef(versions=graph_def.versions)
+    tail.library.function.extend(functions)
+    for function in tail.library.function:
+        function.attr.clear()
+        function.arg_attr.clear()
+        for node in function.node_def:
+            _clean(node, devices)
+    tail.node.extend(run)
+    yield tail.SerializeToString(deterministic=True)
+
+
+def _clean(node: Any, devices: bool) -> None:
+    for field in _EXPERIMENTAL if devices else _CLEARED:
+        node.ClearField(field)
+    for key in [k for k in node.attr if k[:1] == "_" and k not in _KEPT_ATTRS]:
+        del node.attr[key]
+    drop_new_defaults(node)
+    if node.op == "Switch":
+        # Grappler would merge equal Switches of two branches, and then lose a value where their
+        # input is constant (seen on 1.15 and 2.21); an attribute of its own keeps each apart.
+        node.attr["_switch"].s = node.name.encode()
