@@ -33,8 +33,9 @@ def to_tflite(
     converted only with a fixed batch size: pass an `input_signature` that fixes it to
     FreezeCallback or freeze_keras_model.
 
-    Each file first runs in TensorFlow Lite's interpreter. It appears only if its answers are those
-    of the frozen file in TensorFlow. The feeds are random, and of two sizes where sizes are open.
+    Each file first runs in TensorFlow Lite's interpreter. It appears only if its answers equal
+    those of the frozen file in TensorFlow. The feeds are random, and of two sizes where sizes are
+    open.
 
     Args:
       path: the file to write, replaced each time; None writes `X.tflite` beside each `X.pb`.

@@ -39,7 +39,7 @@ def to_onnx(
     node. Open sizes stay open. The conversion takes several times the file's size in memory.
 
     If ONNX Runtime is installed, each file first runs in it. The file appears only if its answers
-    are those of the frozen file in TensorFlow. The feeds are random, and of two sizes where sizes
+    equal those of the frozen file in TensorFlow. The feeds are random, and of two sizes where sizes
     are open. Without ONNX Runtime, a warning says that the file was not tried.
 
     Args:
