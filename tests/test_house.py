@@ -79,6 +79,12 @@ def test_rewriting_knows_no_sessions_and_no_files(name):
     assert above <= known
 
 
+def test_analyses_know_nothing_of_rewritings():
+    for name in MODULES:
+        if name.startswith("freeze_hooks.graph.") and ".passes" not in name:
+            assert not [need for need in imported(name) if ".graph.passes" in need], name
+
+
 def public():
     for name in fh.__all__:
         thing = getattr(fh, name)

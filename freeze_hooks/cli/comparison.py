@@ -13,7 +13,7 @@ from .._tf import v1
 from ..errors import FreezeError
 from ..frozen.model import load_frozen
 from ..frozen.reader import read_graph_def
-from ..graph.narrow_weights import WEIGHTS
+from ..graph.passes.narrow_weights import WEIGHTS
 from ..proof.feeds import random_feeds
 from ..proof.tolerance import difference
 from ..sources.any_file import CHECKPOINT, SAVED_MODEL, kind_of

@@ -6,9 +6,9 @@ from typing import Iterator
 
 from .. import _tf
 from .._protos import GraphDef
-from ..graph.batch_norms import fold_batch_norms
 from ..graph.body import Body
 from ..graph.names import split
+from ..graph.passes.batch_norms import fold_batch_norms
 from ..graph.prune import prune
 from ..plan.compiler import plan_frozen
 from ..plan.types import FreezePlan

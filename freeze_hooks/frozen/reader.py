@@ -11,12 +11,12 @@ from google.protobuf.message import DecodeError
 from .._protos import GraphDef, parse
 from ..errors import InvalidFileError, refused
 from ..graph.body import Body, output_type
-from ..graph.defaults import add_defaults
 from ..graph.endpoints import End, placeholders
 from ..graph.functions import Library
 from ..graph.lint import Finding, lint
 from ..graph.names import split
 from ..graph.ops import PLACEHOLDERS
+from ..graph.passes.defaults import add_defaults
 from ..graph.side_effects import side_effects
 from ..graph.validate import refuse_broken, stored_bytes
 from ..plan.summary import by_layer, histogram, tensor_info

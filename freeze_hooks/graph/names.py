@@ -47,6 +47,16 @@ def unique(name: str, taken: Container[str]) -> str:
     return candidate
 
 
+def rename(nodes: Iterable[Any], new: Mapping[str, str]) -> None:
+    """Give nodes their names in `new`, also where they are inputs of others, in place."""
+    for node in nodes:
+        node.name = new.get(node.name, node.name)
+        for i, text in enumerate(node.input):
+            name, port = split(text)
+            if name in new:
+                node.input[i] = join(new[name], port)
+
+
 def unknown(kind: str, name: str, candidates: Iterable[str], more: str = "") -> UnknownNameError:
     """The error to raise for a name that is not there."""
     close = near(name, candidates)

@@ -14,7 +14,15 @@ from ..graph.endpoints import Shape
 from ..graph.tables import Table
 from ..signature import Signature
 from .draft import Draft
-from .ends import (
+from .file_graph import (
+    find_functions,
+    find_problems,
+    lower_control_flow,
+    name_functions,
+    note_request,
+    write_pieces,
+)
+from .inputs_outputs import (
     bind_values,
     complete_inputs,
     cut_inputs,
@@ -24,14 +32,6 @@ from .ends import (
     refuse_unguarded_inputs,
     return_fed_variables,
     type_outputs,
-)
-from .file_graph import (
-    find_functions,
-    find_problems,
-    lower_control_flow,
-    name_functions,
-    note_request,
-    write_pieces,
 )
 from .pieces import pieces
 from .slots import (

@@ -17,10 +17,10 @@ from typing import (
 )
 
 from ..graph.body import Body
-from ..graph.defaults import with_defaults
 from ..graph.endpoints import End, Shape
 from ..graph.functions import Library
 from ..graph.lint import Asked, Finding
+from ..graph.passes.defaults import with_defaults
 from ..graph.prune import prune
 from ..graph.tables import Table
 from ..graph.variables import Variable

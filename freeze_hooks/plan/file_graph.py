@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ..graph.function_names import named_by_content
 from ..graph.lint import Asked, lint
-from ..graph.lower import lower
 from ..graph.names import tensor_name
+from ..graph.passes.function_names import named_by_content
+from ..graph.passes.lower import lower
 from ..graph.pipelines import cuts
 from .draft import Draft
 from .pieces import pieces

@@ -6,8 +6,8 @@ from typing import Any, Iterator, List, Mapping, Sequence, Union
 
 from .._protos import GraphDef, NodeDef
 from ..graph.body import Body
-from ..graph.forward_compat import drop_new_defaults
 from ..graph.names import split
+from ..graph.passes.forward_compat import drop_new_defaults
 from ..graph.variables import Variable
 from ..graph.walks import topological
 from .types import Described, Slot

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from ..errors import NotFreezableError
-from ..graph.narrow_weights import shrink
-from ..graph.state import feed_variables
-from ..graph.tables import freeze_tables
-from ..graph.variables import freeze_variables
+from ..graph.passes.fed_state import feed_variables
+from ..graph.passes.freeze_tables import freeze_tables
+from ..graph.passes.freeze_variables import freeze_variables
+from ..graph.passes.narrow_weights import shrink
 from .draft import Draft
 
 

@@ -8,7 +8,7 @@ from typing import Any, Callable, Container, Mapping, Optional, Sequence, Tuple,
 
 from ..errors import FreezeError
 from ..graph.names import tensor_name
-from ..graph.narrow_weights import WEIGHTS
+from ..graph.passes.narrow_weights import WEIGHTS
 from ..proof.asked import Verify as Verify
 from ..proof.asked import Verifying as Verifying
 from ..proof.asked import verify_of

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from typing import Callable, Tuple
 
-from ..graph.assignments import compute_assigns
-from ..graph.drop_effects import drop_effects
-from ..graph.fold import simplify
-from ..graph.follow_writes import follow_assignments
+from ..graph.passes.assignments import compute_assigns
+from ..graph.passes.drop_effects import drop_effects
+from ..graph.passes.fed_state import changed_in_a_run, refuse_unreturned
+from ..graph.passes.fold import simplify
+from ..graph.passes.follow_writes import follow_assignments
+from ..graph.passes.freeze_tables import upgrade_tables
 from ..graph.prune import prune
 from ..graph.read_after_write import after_writes, refuse_reads_after_writes
 from ..graph.ref_aliasing import memory_readers, refuse_reads_of_changed_memory
-from ..graph.state import changed_in_a_run, refuse_unreturned
-from ..graph.tables import refuse_lookups_after_changes, upgrade_tables
+from ..graph.tables import refuse_lookups_after_changes
 from ..graph.variables import may_change
 from ..graph.walks import above
 from .draft import Draft

@@ -24,9 +24,9 @@ from .._protos import GraphDef, NodeDef
 from .._tf import v1
 from ..errors import FreezeError, NotFreezableError
 from ..frozen.writer import Artifact
-from ..graph.captures import embed, lookup_types, strip_scopes
 from ..graph.names import split, tensor_name, unique
 from ..graph.ops import REF_VARIABLES
+from ..graph.passes.captures import embed, lookup_types, strip_scopes
 from ..graph.tables import Column
 from ..graph.variables import Variable, static
 from ..plan.compiler import compile_plan

@@ -16,9 +16,10 @@ from ..graph.body import Body
 from ..graph.functions import holding, part_of
 from ..graph.names import split
 from ..graph.ops import ASSIGNS, CALLS, FILLS, PLACEHOLDERS, VARIABLES
+from ..graph.passes.freeze_tables import upgrade_tables
 from ..graph.prune import prune
 from ..graph.side_effects import refuse_to_run
-from ..graph.tables import Table, upgrade_tables
+from ..graph.tables import Table
 
 
 def static_contents(

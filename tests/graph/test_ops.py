@@ -9,7 +9,8 @@ import tensorflow as tf
 
 import freeze_hooks as fh
 from freeze_hooks._tf import op_def
-from freeze_hooks.graph import ops, variables
+from freeze_hooks.graph import ops
+from freeze_hooks.graph.passes import freeze_variables
 from freeze_hooks.graph.walks import above, below, consumers
 
 v1 = tf.compat.v1
@@ -53,7 +54,7 @@ def test_a_kind_names_ops_that_there_are(name):
 
 
 def test_each_read_of_a_variable_has_a_plain_op():
-    assert set(variables._PLAIN) == ops.READS
+    assert set(freeze_variables._PLAIN) == ops.READS
 
 
 def test_what_is_above_and_below():

@@ -11,9 +11,9 @@ from freeze_hooks._protos import GraphDef, NodeDef
 from freeze_hooks.errors import near
 from freeze_hooks.graph.body import Body
 from freeze_hooks.graph.constant_values import value_of
-from freeze_hooks.graph.fold import simplify
 from freeze_hooks.graph.functions import Library
 from freeze_hooks.graph.names import join, split, tensor_name, unique
+from freeze_hooks.graph.passes.fold import simplify
 from freeze_hooks.graph.prune import prune
 from freeze_hooks.graph.walks import topological
 from freeze_hooks.plan.compiler import compile_plan

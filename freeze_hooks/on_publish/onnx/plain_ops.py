@@ -12,9 +12,10 @@ from ..._protos import AttrValue, GraphDef
 from ..._tf import v1
 from ...graph.body import Body, data_inputs, output_groups, widths
 from ...graph.frames import has_frames
-from ...graph.functions import Library, paste
+from ...graph.functions import Library
 from ...graph.names import join, split, tensor_name
 from ...graph.ops import ARG
+from ...graph.passes.inline import paste
 from .static import Static
 
 # A rule gets a node and its input tensors, in a separate graph. It returns the tensors that replace

@@ -6,11 +6,11 @@ from typing import Any, Dict, List, Optional
 
 import numpy as np
 
-from .._protos import AttrValue, to_array, to_tensor
-from .body import Body
-from .names import split
-from .ops import BATCH_NORMS, CONVOLUTIONS, SAME_VALUE
-from .walks import consumers
+from ..._protos import AttrValue, to_array, to_tensor
+from ..body import Body
+from ..names import split
+from ..ops import BATCH_NORMS, CONVOLUTIONS, SAME_VALUE
+from ..walks import consumers
 
 
 def fold_batch_norms(body: Body) -> int:

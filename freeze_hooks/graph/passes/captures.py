@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, Iterable, Mapping, Set, Tuple, Union
 
-from .._protos import GraphDef, NodeDef
-from .names import join, split, unique
-from .ops import LOOKUPS
-from .tables import Table, fill
-from .variables import Variable
-from .walks import all_nodes
+from ..._protos import GraphDef, NodeDef
+from ..names import rename, unique
+from ..ops import LOOKUPS
+from ..tables import Table
+from ..variables import Variable
+from ..walks import all_nodes
+from .freeze_tables import fill
 
 # a str says why it cannot travel; anything else is a NodeDef or a TensorProto
 Capture = Union[Variable, Table, str, Any]
@@ -43,7 +44,7 @@ def embed(graph_def: Any, captures: Mapping[str, Capture]) -> Any:
             node.attr.clear()
             node.attr["dtype"].type = captured.dtype
             node.attr["value"].tensor.CopyFrom(captured)
-    _rename(copy.node, renamed)
+    rename(copy.node, renamed)
     return copy
 
 
@@ -74,7 +75,7 @@ def strip_scopes(graph_def: Any, is_scope: Callable[[str], bool]) -> Dict[str, s
       {old: new} of the graph's nodes (those of functions are not told).
     """
     new = _stripped((node.name for node in graph_def.node), is_scope)
-    _rename(graph_def.node, new)
+    rename(graph_def.node, new)
     for function in graph_def.library.function:
         _strip_function(function, is_scope)
     return new
@@ -92,15 +93,6 @@ def _stripped(
         new[name] = unique("/".join(parts), taken)
         taken.add(new[name])
     return new
-
-
-def _rename(nodes: Iterable[Any], new: Mapping[str, str]) -> None:
-    for node in nodes:
-        node.name = new.get(node.name, node.name)
-        for i, text in enumerate(node.input):
-            name, port = split(text)
-            if name in new:
-                node.input[i] = join(new[name], port)
 
 
 def _strip_function(function: Any, is_scope: Callable[[str], bool]) -> None:

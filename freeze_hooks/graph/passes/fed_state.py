@@ -6,19 +6,19 @@ import dataclasses
 import re
 from typing import Any, Dict, Iterable, List, Mapping, Sequence, Set
 
-from .._protos import AttrValue, GraphDef
-from ..errors import FreezeError, NotFreezableError
-from .body import Body, follow
-from .endpoints import End, shape_attr
+from ..._protos import AttrValue, GraphDef
+from ...errors import FreezeError, NotFreezableError
+from ..body import Body, follow
+from ..endpoints import End, shape_attr
+from ..functions import Library
+from ..names import split, tensor_name
+from ..ops import OPTIMIZERS, VARIABLES
+from ..prune import prune
+from ..read_after_write import writers_of
+from ..tables import changed_tables
+from ..variables import Variable, variables_of
+from ..walks import above
 from .fold import simplify
-from .functions import Library
-from .names import split, tensor_name
-from .ops import OPTIMIZERS, VARIABLES
-from .prune import prune
-from .read_after_write import writers_of
-from .tables import changed_tables
-from .variables import Variable, variables_of
-from .walks import above
 
 # Keras 3's seeds, which each run moves on: what they are for is told of as random.
 _SEED = re.compile(r"(^|/)seed_generator_state$")

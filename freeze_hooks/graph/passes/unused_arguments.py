@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Sequence, Set
 
-from .body import UNSET, Body, data_inputs
-from .names import join, split
-from .ops import ARG
+from ..body import UNSET, Body, data_inputs
+from ..names import join, split
+from ..ops import ARG
 
 
 def drop_unused(node: Any, branches: Sequence[Body]) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
-from .._protos import DT_BOOL, DT_INT32, DT_STRING, AttrValue, to_tensor
-from .body import UNSET, Body, data_inputs, output_type
-from .frames import gate_invariants
-from .functions import Library, branches_of, paste
-from .names import join, split
-from .ops import BRANCHING, CASES, IFS
-from .prune import prune
+from ..._protos import DT_BOOL, DT_INT32, DT_STRING, AttrValue, to_tensor
+from ..body import UNSET, Body, data_inputs, output_type
+from ..frames import gate_invariants
+from ..functions import Library, branches_of
+from ..names import join, split
+from ..ops import BRANCHING, CASES, IFS
+from ..prune import prune
+from .inline import paste
 
 _PARALLEL = 10  # the default, which may be stripped from a While
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from .body import Body
+from ..body import Body
+from ..functions import Library, branches_of
+from ..ops import BRANCHING
+from ..prune import prune
 from .fold import put_branches
-from .functions import Library, branches_of
-from .ops import BRANCHING
-from .prune import prune
 
 
 def drop_effects(body: Body, library: Library) -> bool:

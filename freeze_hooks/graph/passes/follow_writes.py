@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any, Container, Dict, List, Mapping, Optional, Set, Tuple
 
-from .._protos import AttrValue
-from .body import Body, data_inputs
-from .frames import depths, has_frames
-from .functions import Library
-from .names import inputs_among
-from .ops import ADDS, ASSIGNS, REF_ASSIGNS
-from .read_after_write import writers_of
-from .variables import Variable, changes, variables_of
-from .walks import above, topological
+from ..._protos import AttrValue
+from ..body import Body, data_inputs
+from ..frames import depths, has_frames
+from ..functions import Library
+from ..names import inputs_among
+from ..ops import ADDS, ASSIGNS, REF_ASSIGNS
+from ..read_after_write import writers_of
+from ..variables import Variable, changes, variables_of
+from ..walks import above, topological
 
 
 def follow_assignments(

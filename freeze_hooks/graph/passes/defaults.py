@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Container, Dict, Iterable, Iterator, Optional, Tuple
 
-from .._protos import GraphDef
-from .op_registry import op_def
+from ..._protos import GraphDef
+from ..op_registry import op_def
 
 
 def add_defaults(graph_def: Any) -> None:

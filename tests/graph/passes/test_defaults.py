@@ -8,7 +8,7 @@ from frozen_files import read_graph_def
 
 import freeze_hooks as fh
 from freeze_hooks import graph_util
-from freeze_hooks.graph.defaults import with_defaults
+from freeze_hooks.graph.passes.defaults import with_defaults
 
 v1 = tf.compat.v1
 NORMS = {"FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"}

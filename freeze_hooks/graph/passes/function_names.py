@@ -6,8 +6,8 @@ import hashlib
 import re
 from typing import Any, Dict, Iterable, List, Mapping, Sequence, Tuple
 
-from .body import Body
-from .functions import referenced
+from ..body import Body
+from ..functions import referenced
 
 _COUNTED = re.compile(r"(_frozen)?(_\d+)?$")
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Mapping, Set, Tuple
 
-from ..errors import NotFreezableError
-from .body import Body
-from .names import split
-from .ops import ADDS, ALIASING, ENTERS, REF_ASSIGNS
-from .variables import Kept, handed, hands_on, variables_of
-from .walks import above, topological
+from ...errors import NotFreezableError
+from ..body import Body
+from ..names import split
+from ..ops import ADDS, ALIASING, ENTERS, REF_ASSIGNS
+from ..variables import Kept, handed, hands_on, variables_of
+from ..walks import above, topological
 
 
 def compute_assigns(body: Body, kept: Kept = None) -> List[str]:

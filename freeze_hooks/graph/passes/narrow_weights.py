@@ -6,10 +6,10 @@ from typing import Dict, Mapping, Optional
 
 import numpy as np
 
-from .._protos import AttrValue, dtype_enum, numpy_dtype
-from .body import Body
-from .tables import Column
-from .variables import Variable
+from ..._protos import AttrValue, dtype_enum, numpy_dtype
+from ..body import Body
+from ..tables import Column
+from ..variables import Variable
 
 WEIGHTS = ("float16", "bfloat16")
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 
 from ..errors import NotFreezableError, UnknownNameError
-from ..graph import endpoints, state
+from ..graph import endpoints
 from ..graph.endpoints import End
+from ..graph.passes import cut, fed_state
 from ..graph.suggest_outputs import no_outputs
 from .draft import Draft
 
@@ -25,19 +26,21 @@ def find_outputs(draft: Draft) -> None:
 def cut_inputs(draft: Draft) -> None:
     """Put a placeholder in place of each tensor that inputs= names; variables stay for now."""
     named = draft.spec.inputs or ()
-    draft.inputs, draft.moved = endpoints.cut(draft.body, named, draft.shape_of)
+    draft.inputs, draft.moved = cut.cut(draft.body, named, draft.shape_of)
     draft.named_inputs = {end.key: tensor for end, (_, tensor) in zip(draft.inputs, named)}
-    draft.fed_variables = state.fed_variables(draft.body, draft.inputs)
+    draft.fed_variables = fed_state.fed_variables(draft.body, draft.inputs)
 
 
 def return_fed_variables(draft: Draft) -> None:
     """Let an output that is a fed variable be what the other outputs' run leaves in it."""
-    draft.outputs = state.return_states(draft.body, draft.outputs, draft.fed_variables, draft.moved)
+    draft.outputs = fed_state.return_states(
+        draft.body, draft.outputs, draft.fed_variables, draft.moved
+    )
 
 
 def bind_values(draft: Draft) -> None:
     """Put a constant in place of each tensor that bind= names."""
-    draft.moved.update(endpoints.bind(draft.body, draft.spec.bind, draft.shape_of))
+    draft.moved.update(cut.bind(draft.body, draft.spec.bind, draft.shape_of))
 
 
 def refuse_unguarded_inputs(draft: Draft) -> None:
@@ -66,7 +69,7 @@ def fit_outputs_to_inputs(draft: Draft) -> None:
 
 def name_ends(draft: Draft) -> None:
     """Give both ends their names in the file; other nodes of these names step aside."""
-    renamed = endpoints.name_ends(draft.body, draft.inputs, draft.outputs, draft.slots)
+    renamed = cut.name_ends(draft.body, draft.inputs, draft.outputs, draft.slots)
     draft.slots = {renamed.get(name, name): variable for name, variable in draft.slots.items()}
 
 

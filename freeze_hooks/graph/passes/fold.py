@@ -7,16 +7,17 @@ from typing import Any, Dict, List, Mapping, Optional, Set, Tuple
 
 import numpy as np
 
-from .._protos import DT_INT32, AttrValue, to_tensor
-from ..errors import NotFreezableError
-from .body import Body, data_inputs
-from .constant_values import truth, value_of
-from .functions import Library, Trail, branches_of, inline_calls
-from .names import CONTROL, join, split
-from .ops import BRANCHING, CASES, ENTERS, IFS, MERGES, NEXT_ITERATIONS, SWITCHES, WHILES
-from .prune import prune
+from ..._protos import DT_INT32, AttrValue, to_tensor
+from ...errors import NotFreezableError
+from ..body import Body, data_inputs
+from ..constant_values import truth, value_of
+from ..functions import Library, branches_of
+from ..names import CONTROL, join, split
+from ..ops import BRANCHING, CASES, ENTERS, IFS, MERGES, NEXT_ITERATIONS, SWITCHES, WHILES
+from ..prune import prune
+from ..walks import consumers
+from .inline import Trail, inline_calls
 from .unused_arguments import drop_unused, drop_unused_invariants
-from .walks import consumers
 
 
 def simplify(body: Body, library: Library, path: Tuple[str, ...] = ()) -> Body:

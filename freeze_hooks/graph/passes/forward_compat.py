@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Any, Sequence
 
-from .op_registry import op_def
+from ..op_registry import op_def
 
 # By op, the attributes that TensorFlow 1.15 lacks and a later version, up to 2.21, writes into
 # every node; an importer refuses what its op does not have. Other defaults stay: OpenCV's importer

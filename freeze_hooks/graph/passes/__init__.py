@@ -1,0 +1,1 @@
+"""Rewritings of a graph; they use the analyses in `graph/`, which know nothing of them."""
