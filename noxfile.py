@@ -1,7 +1,11 @@
-"""All checks: `nox`. One of them: `nox -s lint`. Some tests: `nox -s newest -- -k name`."""
+"""What a change needs: `nox`. One session: `nox -s lint`. Some tests: `nox -s newest -- -k name`.
+
+All that CI runs: `nox`, then `nox -s oldest keras_2 exchange backends alone`.
+"""
 
 import os
 import shutil
+import subprocess
 import sys
 
 import nox
@@ -9,20 +13,55 @@ import nox
 nox.options.default_venv_backend = "venv"  # virtualenv no longer makes Python 3.7 environments
 nox.options.reuse_venv = "yes"
 nox.options.download_python = "never"
-nox.options.sessions = ["lint", "docs", "oldest", "keras_2", "newest", "exchange", "backends"]
+nox.options.sessions = ["lint", "docs", "newest"]
 # CI must run everything; elsewhere a Python that is not there is reported and skipped.
 nox.options.error_on_missing_interpreters = "CI" in os.environ
 
 HERE = "{}.{}".format(*sys.version_info)  # the newest TensorFlow, on the Python that runs nox
 # By file, so that never two large nets are trained at once.
 PARALLEL = ("-n", "logical", "--maxprocesses", "4", "--dist", "loadfile")
-# They send signals to processes, which inherit from pytest-xdist's that some are ignored.
+# They send signals to processes; those that pytest-xdist starts ignore some. See `alone`.
 ALONE = ("tests/integration/test_signals.py", "tests/integration/test_crash.py")
-# Keras 2 and Estimator have no part in these: TensorFlow 1.15 and the newest try them each time.
+# TensorFlow 1.15 and the newest both run these each time, and Keras and Estimator have no part in
+# them: bytes and files, graphs, sessions, hooks and Savers of sessions.
 OTHERS = (
-    "tests/attacks/test_fuzz.py",
+    "tests/attacks/",
+    "tests/frozen/test_optimize.py",
+    "tests/frozen/test_reader.py",
+    "tests/frozen/test_wire.py",
+    "tests/graph/test_defaults.py",
+    "tests/graph/test_gradients_of_loops.py",
+    "tests/graph/test_lower.py",
+    "tests/graph/test_narrow_weights.py",
+    "tests/graph/test_pipelines.py",
+    "tests/graph/test_rewriting.py",
+    "tests/graph/test_side_effects.py",
+    "tests/integration/test_distributed.py::test_tasks_that_are_killed_and_started_again",
+    "tests/integration/test_distributed.py::test_the_chief_alone_writes",
+    "tests/plan/test_updates.py",
+    "tests/regressions/",
+    "tests/sources/test_checkpoint.py",
+    "tests/sources/test_inference_graphs.py",
     "tests/sources/test_random_graphs.py",
+    "tests/sources/test_session.py",
     "tests/sources/test_slim_nets.py",
+    "tests/storage/test_atomic.py",
+    "tests/storage/test_locks.py",
+    "tests/test_benchmarks.py",
+    "tests/test_freeze_graph.py",
+    "tests/test_graph_util.py",
+    "tests/test_house.py",
+    "tests/test_replicas.py",
+    "tests/training/test_background.py",
+    "tests/training/test_best.py",
+    "tests/training/test_delivery.py",
+    "tests/training/test_saver.py",
+    "tests/training/test_session_delivery.py",
+    "tests/training/test_session_hook_edges.py",
+    "tests/training/test_session_hook_lifecycle.py",
+    "tests/values/test_averages.py",
+    "tests/values/test_static_tables.py",
+    "tests/values/test_table_kinds.py",
 )
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "2", "CUDA_VISIBLE_DEVICES": "-1"}
 
@@ -51,7 +90,7 @@ def oldest(session):
 @nox.session(python="3.11")
 def keras_2(session):
     """The last TensorFlow with Estimator and with Keras 2 as tf.keras."""
-    test(session, ".[cli,slim,test]", "tensorflow==2.15.1", alone=(), without=OTHERS)
+    test(session, ".[cli,slim,test]", "tensorflow==2.15.1", without=OTHERS)
 
 
 @nox.session(python=HERE)
@@ -67,11 +106,16 @@ def exchange(session):
     shutil.rmtree(directory)
     os.mkdir(directory)
     for task in ("write", "read"):
-        for name in ("oldest", "keras_2", "newest"):
-            python = os.path.join(".nox", name, "bin", "python")
-            if os.path.exists(python) or "CI" in os.environ:
-                program = os.path.join("tests", "programs", "exchange.py")
-                session.run(python, program, task, directory, env=QUIET, external=True)
+        for python in installed("oldest", "keras_2", "newest"):
+            program = os.path.join("tests", "programs", "exchange.py")
+            session.run(python, program, task, directory, env=QUIET, external=True)
+
+
+@nox.session(venv_backend="none")
+def alone(session):
+    """What needs a pytest without pytest-xdist; most of the time it waits for processes."""
+    pythons = installed("oldest", "newest")
+    side_by_side(session, [(python, {}, (*ALONE, *session.posargs)) for python in pythons])
 
 
 @nox.session
@@ -90,28 +134,53 @@ def between(session, tensorflow):
     else:
         keras_2 = f"tf-keras=={tensorflow}"
         test(session, ".[cli,slim,consumers,test]", f"tensorflow=={tensorflow}", keras_2)
+    if not session.posargs:
+        session.run("pytest", *ALONE, env=QUIET)
 
 
 @nox.session(python=HERE)
 def backends(session):
     # torch by its release: the newest may bring gigabytes of CUDA with it.
     session.install("-q", ".[tensorflow,jax,torch,test]", "torch==2.13.0")
-    for backend in ("jax", "torch"):
-        environment = dict(QUIET, KERAS_BACKEND=backend)
-        session.run(
-            "pytest",
-            "tests/sources/keras/test_other_backends.py",
-            *session.posargs,
-            env=environment,
-        )
+    python = os.path.join(session.bin, "python")
+    tests = ("tests/sources/keras/test_other_backends.py", *session.posargs)
+    backends = ("jax", "torch")
+    side_by_side(session, [(python, {"KERAS_BACKEND": name}, tests) for name in backends])
 
 
-def test(session, *packages, alone=ALONE, without=()):
+def installed(*names):
+    """The Pythons of these sessions; in CI all must be there."""
+    pythons = [os.path.join(".nox", name, "bin", "python") for name in names]
+    return [python for python in pythons if os.path.exists(python) or "CI" in os.environ]
+
+
+def side_by_side(session, runs):
+    """Run pytest by each (Python, environment, arguments) at the same time."""
+    started = []
+    for number, (python, environment, arguments) in enumerate(runs):
+        log = os.path.join(session.create_tmp(), f"{number}.log")
+        environment = {**os.environ, **QUIET, **environment}
+        command = [python, "-m", "pytest", *arguments]
+        with open(log, "w") as file:
+            process = subprocess.Popen(
+                command, stdout=file, stderr=subprocess.STDOUT, env=environment
+            )
+        started.append((process, command, log))
+    failed = []
+    for process, command, log in started:
+        failed += [" ".join(command)] if process.wait() else []
+        session.log(" ".join(command))
+        with open(log, errors="replace") as file:
+            shutil.copyfileobj(file, sys.stdout)
+    if failed:
+        session.error("failed: " + ", ".join(failed))
+
+
+def test(session, *packages, without=()):
     session.install("-q", *packages)
     if session.posargs:
         session.run("pytest", *session.posargs, env=QUIET)
         return
-    ignored = [f"--ignore={file}" for file in ALONE + without]
-    session.run("pytest", *PARALLEL, *ignored, env=QUIET)
-    if alone:
-        session.run("pytest", *alone, env=QUIET)
+    ignored = [f"--ignore={file}" for file in ALONE]
+    left_out = [f"--deselect={start}" for start in without]
+    session.run("pytest", *PARALLEL, *ignored, *left_out, env=QUIET)

@@ -1,6 +1,7 @@
 """What the tests share: a clean process to run frozen files in, and small training graphs."""
 
 import logging
+from pathlib import Path
 
 import pytest
 import tensorflow as tf
@@ -19,6 +20,41 @@ settings.register_profile(
     suppress_health_check=list(HealthCheck),
 )
 settings.load_profile("unhurried")
+
+
+# They take the longest: begun last, each would keep one process busy while the others have ended.
+LONG = (
+    "integration/test_distributed.py",
+    "sources/test_slim_nets.py",
+    "plan/fingerprint/test_traced_from.py",
+    "sources/keras/test_zoo.py",
+    "training/test_keras_callback.py",
+    "test_examples.py",
+    "integration/test_consumers.py",
+    "sources/keras/test_batches.py",
+    "training/test_keras_callback_in_fit.py",
+    "sources/keras/test_end_names.py",
+    "proof/test_mutations.py",
+    "training/test_estimator.py",
+    "sources/test_random_graphs.py",
+    "attacks/test_fuzz.py",
+    "attacks/test_attacks.py",
+    "training/test_keras_callback_in_several_fits.py",
+    "training/test_keras_callback_edges.py",
+    "on_publish/onnx/test_keras_layers.py",
+    "regressions/test_notorious_ends.py",
+)
+
+
+def pytest_configure(config):
+    config.option.loadscopereorder = False  # pytest-xdist puts files of many tests first
+
+
+def pytest_collection_modifyitems(items):
+    """Files of LONG first; in all else the order stays."""
+    here = Path(__file__).parent
+    place = {str(here / name): number for number, name in enumerate(LONG)}
+    items.sort(key=lambda item: place.get(str(item.fspath), len(LONG)))
 
 
 @pytest.fixture(scope="session")

@@ -4,10 +4,9 @@ import glob
 import json
 import os
 import re
-import subprocess
-import sys
 
 import pytest
+import started
 from places import PROGRAMS, ROOT
 
 import freeze_hooks as fh
@@ -31,14 +30,8 @@ PAGES = [
 @pytest.mark.parametrize("page", PAGES)
 def test_blocks_print_what_the_page_says(page, tmp_path):
     env = dict(os.environ, PYTHONPATH=ROOT)
-    done = subprocess.run(
-        [sys.executable, RUNNER, os.path.join(ROOT, "docs", page)],
-        cwd=str(tmp_path),
-        env=env,
-        capture_output=True,
-    )
-    assert done.returncode == 0, done.stderr.decode()
-    for block in json.loads(done.stdout.decode().splitlines()[-1]):
+    done = started.run([RUNNER, os.path.join(ROOT, "docs", page)], tmp_path, env)
+    for block in json.loads(done.stdout.splitlines()[-1]):
         if block["shown"] is not None:
             assert block["printed"] == block["shown"], f"{page}:{block['line']}"
 
@@ -50,7 +43,7 @@ def test_the_readme_s_freeze_graph(tmp_path):
     (command,) = re.findall(r"```bash\npython (.*?)```", readme, re.DOTALL)
     for arguments in (["block.py"], command.replace("\\\n", "").split()):
         env = dict(os.environ, PYTHONPATH=ROOT)
-        subprocess.check_output([sys.executable, *arguments], cwd=str(tmp_path), env=env)
+        started.run(arguments, tmp_path, env)
     assert [info.name for info in fh.inspect(str(tmp_path / "frozen.pb")).signature.outputs] == [
         "probs"
     ]

@@ -2,18 +2,15 @@
 
 import os
 import re
-import subprocess
-import sys
 
 import pytest
+import started
 import tensorflow as tf
 from places import ROOT
 
 
 def run(arguments, directory):
-    done = subprocess.run([sys.executable, *arguments], cwd=str(directory), capture_output=True)
-    assert done.returncode == 0, done.stderr.decode()
-    return done.stdout.decode()
+    return started.run(arguments, directory).stdout
 
 
 def test_digits_monitored_session(tmp_path):

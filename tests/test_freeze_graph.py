@@ -2,11 +2,10 @@
 
 import inspect
 import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
+import started
 import tensorflow as tf
 from frozen_files import read_graph_def
 from google.protobuf import text_format
@@ -300,22 +299,17 @@ def test_errors_are_those_that_callers_catch(run, tmp_path):
     assert not os.path.exists(run.out)
 
 
-def command(*flags):
-    return subprocess.run(
-        [sys.executable, "-m", "freeze_hooks.freeze_graph", *flags],
-        capture_output=True,
-        env=dict(os.environ, PYTHONPATH=ROOT),
-        text=True,
-    )
+def command(*flags, fails=False):
+    environment = dict(os.environ, PYTHONPATH=ROOT)
+    return started.run(["-m", "freeze_hooks.freeze_graph", *flags], env=environment, fails=fails)
 
 
 def test_the_command(run, clean):
     files = ["--input_checkpoint=" + run.checkpoint, "--output_graph=" + run.out]
-    done = command("--input_graph=" + run.text, "--output_node_names=probs", *files)
-    assert done.returncode == 0, done.stderr
+    command("--input_graph=" + run.text, "--output_node_names=probs", *files)
     run.check(clean)
     os.remove(run.out)
-    done = command(
+    command(
         "--input_meta_graph",
         run.checkpoint + ".meta",
         "--input_binary",
@@ -323,9 +317,8 @@ def test_the_command(run, clean):
         "--output_node_names=probs",
         *files,
     )
-    assert done.returncode == 0, done.stderr
     assert {n.op for n in read_graph_def(run.out).node} & {"VariableV2", "VarHandleOp"}
-    done = command("--input_graph=" + run.text, "--output_node_names=prob", *files)
-    assert done.returncode != 0 and "'probs'" in done.stderr
-    done = command("--checkpoint_version=3", *files)
-    assert done.returncode != 0 and "version" in done.stderr
+    done = command("--input_graph=" + run.text, "--output_node_names=prob", *files, fails=True)
+    assert "'probs'" in done.stderr
+    done = command("--checkpoint_version=3", *files, fails=True)
+    assert "version" in done.stderr

@@ -3,11 +3,10 @@
 import inspect
 import json
 import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
+import started
 import tensorflow as tf
 from control_flow import control_flow
 from places import PROGRAMS
@@ -189,8 +188,7 @@ def test_arguments_are_tensorflows():
 
 @pytest.fixture(scope="module")
 def converted():
-    printed = subprocess.check_output([sys.executable, PROGRAM], timeout=300)
-    return json.loads(printed.decode().splitlines()[-1])
+    return json.loads(started.run([PROGRAM]).stdout.splitlines()[-1])
 
 
 @pytest.mark.parametrize("lower", [True, False])

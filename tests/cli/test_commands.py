@@ -10,6 +10,7 @@ import threading
 
 import numpy as np
 import pytest
+import started
 import tensorflow as tf
 from click.testing import CliRunner
 from frozen_files import constants
@@ -237,7 +238,7 @@ m = M()
 tf.saved_model.save(m, sys.argv[1], signatures=m.f)
 """
     saved, out = tmp_path / "saved", tmp_path / "a.pb"
-    subprocess.check_call([sys.executable, "-c", program_of, str(saved)])
+    started.run(["-c", program_of, saved])
     assert "can be frozen" in run("check", saved)
     assert "Froze" in run("freeze", saved, "-o", out)
     assert "outputs: 1 of 1 equal" in run("verify", out, "--against", saved)
@@ -350,7 +351,7 @@ def test_the_readme_shows_what_it_says(tmp_path, monkeypatch):
         readme = file.read()
     (tmp_path / "block.py").write_text(re.findall(r"```python\n(.*?)```", readme, re.DOTALL)[0])
     env = dict(os.environ, PYTHONPATH=ROOT)
-    subprocess.check_output([sys.executable, "block.py"], cwd=str(tmp_path), env=env)
+    started.run(["block.py"], tmp_path, env)
     monkeypatch.chdir(tmp_path)
     np.savez("x.npz", x=np.random.randn(8, 4))
     (console,) = re.findall(r"```console\n(.*?)```", readme, re.DOTALL)

@@ -4,11 +4,10 @@ something that they get wrong or refuse, and what has none they get right."""
 import importlib.util
 import json
 import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
+import started
 import tensorflow as tf
 from fitting import HAS_KERAS_3
 
@@ -361,10 +360,10 @@ def test_unknown_readers(tmp_path):
 @pytest.mark.skipif(not importlib.util.find_spec("rich"), reason="needs the extra 'cli'")
 def test_the_command(tmp_path):
     path, _ = frozen(tmp_path, lambda x: x + x, BYTES)
-    command = [sys.executable, "-m", "freeze_hooks.cli", "inspect", path, "--json", "--reader"]
+    command = ["-m", "freeze_hooks.cli", "inspect", path, "--json", "--reader"]
     environment = {**os.environ, "PYTHONPATH": os.path.dirname(os.path.dirname(fh.__file__))}
     for reader, found in (("openvino", ["reader_wrong"]), ("opencv", [])):
-        printed = subprocess.check_output([*command, reader], env=environment, timeout=300)
-        assert [f["kind"] for f in json.loads(printed.decode())["findings"]] == found
-    run = subprocess.run([*command, "tensorrt"], stderr=subprocess.PIPE, env=environment)
-    assert run.returncode == 2 and b"--reader has no 'tensorrt'" in run.stderr
+        printed = started.run([*command, reader], env=environment).stdout
+        assert [f["kind"] for f in json.loads(printed)["findings"]] == found
+    run = started.run([*command, "tensorrt"], env=environment, fails=True)
+    assert run.returncode == 2 and "--reader has no 'tensorrt'" in run.stderr

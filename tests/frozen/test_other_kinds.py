@@ -8,13 +8,12 @@ import json
 import lzma
 import os
 import pickle
-import subprocess
-import sys
 import tarfile
 import zipfile
 
 import numpy as np
 import pytest
+import started
 import tensorflow as tf
 from fitting import HAS_KERAS_3, TF1
 
@@ -208,9 +207,9 @@ def test_what_keras_and_converters_write(tmp_path):
 @pytest.mark.skipif(not importlib.util.find_spec("rich"), reason="needs the extra 'cli'")
 def test_the_command_says_so(trained):
     for name in ("saved/3", "m.pbtxt"):
-        command = [sys.executable, "-m", "freeze_hooks.cli", "inspect", str(trained / name)]
+        command = ["-m", "freeze_hooks.cli", "inspect", trained / name]
         environment = {**os.environ, "PYTHONPATH": os.path.dirname(os.path.dirname(fh.__file__))}
-        run = subprocess.run(command, stderr=subprocess.PIPE, env=environment, timeout=300)
-        lines = run.stderr.decode().splitlines()
+        run = started.run(command, env=environment, fails=True)
+        lines = run.stderr.splitlines()
         assert run.returncode == 2 and lines[-1].startswith("freeze-hooks inspect: ")
         assert ("SavedModel's directory" if name == "saved/3" else "graph as text") in lines[-1]

@@ -3,10 +3,7 @@
 import json
 import os
 import shutil
-import signal
 import socket
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -16,13 +13,14 @@ from fitting import DIGITS, KERASES, TF1
 from frozen_files import constants
 from places import PROGRAMS, PYTHONPATH
 from small import frozen_steps, saved_steps
+from started import Started
 
 import freeze_hooks as fh
 
 v1 = tf.compat.v1
-ENVIRONMENT = dict(os.environ, PYTHONPATH=PYTHONPATH)
+ENV = dict(os.environ, PYTHONPATH=PYTHONPATH)
 PATIENCE = 400  # seconds; a loaded machine takes minutes to start TensorFlow again
-LARGE = 820_000  # rows of an embedding with 256 bytes each: 210 MB
+LARGE = 200_000  # rows of 256 bytes: each server has more than three chunks of 8 MiB
 
 
 def free_addresses(count):
@@ -54,21 +52,14 @@ class Cluster:
         """Start a task, again perhaps."""
         report = str(self._logs / f"worker{task}.json")
         given = dict(self._given, job=job, task=task, report=report)
-        with open(self.log(job, task), "ab") as log:
-            self._processes[job, task] = subprocess.Popen(
-                [sys.executable, os.path.join(PROGRAMS, "cluster.py"), json.dumps(given)],
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=ENVIRONMENT,
-            )
+        log, program = self.log(job, task), os.path.join(PROGRAMS, "cluster.py")
+        self._processes[job, task] = Started([program, json.dumps(given)], log, log, None, ENV)
 
     def log(self, job, task):
         return str(self._logs / f"{job}{task}.log")
 
     def kill(self, job, task):
-        process = self._processes.pop((job, task))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        self._processes.pop((job, task)).kill()
 
     def wait_for(self, found):
         """Wait until `found()` is true, and give what it said."""
@@ -95,7 +86,6 @@ class Cluster:
     def stop(self):
         for process in self._processes.values():
             process.kill()
-            process.wait()
         shutil.rmtree(self.run_dir)  # large
 
 
@@ -191,26 +181,17 @@ def run_keras(directory, **cluster):
     addresses = iter(free_addresses(sum(cluster.values())))
     spec = {job: [next(addresses) for _ in range(count)] for job, count in cluster.items()}
     tasks = [(job, task) for job, listed in spec.items() for task in range(len(listed))]
-    running = []
+    running, program = [], os.path.join(PROGRAMS, "workers.py")
     for job, task in tasks:
         config = json.dumps({"cluster": spec, "task": {"type": job, "index": task}})
-        with open(str(directory / f"{job}{task}.log"), "wb") as log:
-            command = [sys.executable, os.path.join(PROGRAMS, "workers.py"), KERAS_2]
-            running.append(
-                subprocess.Popen(
-                    command + [str(directory)],
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    env=dict(ENVIRONMENT, TF_CONFIG=config),
-                )
-            )
+        log, command = str(directory / f"{job}{task}.log"), [program, KERAS_2, directory]
+        running.append(Started(command, log, log, None, dict(ENV, TF_CONFIG=config)))
     workers = running if set(cluster) == {"worker"} else running[:1]
     try:
         codes = [process.wait(PATIENCE) for process in workers]
     finally:
         for process in running:
             process.kill()
-            process.wait()
     logs = [(directory / f"{job}{task}.log").read_text(errors="replace") for job, task in tasks]
     assert not any(codes), "\n".join(logs)
     return [json.loads(log.splitlines()[-1]) for log in logs[: len(workers)]]

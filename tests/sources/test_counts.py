@@ -3,11 +3,10 @@
 import collections
 import json
 import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
+import started
 import tensorflow as tf
 from control_flow import control_flow
 from fitting import DIGITS, KERASES, TF1, classifier, fit, keras_of
@@ -56,8 +55,7 @@ def counted(graph_def):
 @pytest.fixture(scope="module")
 def said(tmp_path_factory):
     directory = str(tmp_path_factory.mktemp("counted"))
-    printed = subprocess.check_output([sys.executable, PROGRAM, directory], timeout=600)
-    return json.loads(printed.decode().splitlines()[-1])
+    return json.loads(started.run([PROGRAM, directory]).stdout.splitlines()[-1])
 
 
 CONVERTED = ["many outputs", "nested", "shared weight"]  # which TensorFlow 1.15 can convert

@@ -3,11 +3,10 @@
 import json
 import os
 import re
-import subprocess
-import sys
 
 import numpy as np
 import pytest
+import started
 import tensorflow as tf
 from control_flow import control_flow
 from frozen_files import constants, read_graph_def
@@ -24,8 +23,8 @@ PROGRAM = os.path.join(PROGRAMS, "functions.py")
 def made(tmp_path_factory):
     """(directory of the files, what the program said)."""
     directory = tmp_path_factory.mktemp("functions")
-    printed = subprocess.check_output([sys.executable, PROGRAM, str(directory)], timeout=300)
-    return directory, json.loads(printed.decode().splitlines()[-1])
+    printed = started.run([PROGRAM, directory]).stdout
+    return directory, json.loads(printed.splitlines()[-1])
 
 
 def test_names_are_the_functions_own(made):

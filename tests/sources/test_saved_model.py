@@ -2,12 +2,11 @@
 
 import os
 import shutil
-import subprocess
-import sys
 
 import google.protobuf
 import numpy as np
 import pytest
+import started
 import tensorflow as tf
 from frozen_files import read_graph_def
 from places import PROGRAMS
@@ -200,7 +199,7 @@ def test_wrong_names(tmp_path):
 def saved(tmp_path_factory):
     """SavedModels of TensorFlow 2, made by another process."""
     directory = tmp_path_factory.mktemp("saved")
-    subprocess.check_call([sys.executable, PROGRAM, str(directory)], timeout=300)
+    started.run([PROGRAM, directory])
     return directory
 
 
@@ -260,9 +259,8 @@ def test_the_command_on_tensorflow_2(name, saved, clean, tmp_path):
     key = "vectors" if name == "words" else next(iter(signature.outputs))
     output = signature.outputs[key].name
     out = str(tmp_path / "a.pb")
-    subprocess.check_call(
+    started.run(
         [
-            sys.executable,
             "-m",
             "freeze_hooks.freeze_graph",
             "--input_saved_model_dir=" + str(saved / name),

@@ -25,12 +25,14 @@ NORM = {
 }
 
 
+# name: (net, its arguments' scope, size of images, more arguments). Those that pool over windows of
+# a fixed size need what they were made for; the others get images of which 2x2 pixels are left.
 NETS = {
-    "resnet_v1_50": (resnet_v1.resnet_v1_50, resnet_v1.resnet_arg_scope, 224, {}),
-    "resnet_v2_50": (resnet_v2.resnet_v2_50, resnet_v2.resnet_arg_scope, 224, {}),
+    "resnet_v1_50": (resnet_v1.resnet_v1_50, resnet_v1.resnet_arg_scope, 64, {}),
+    "resnet_v2_50": (resnet_v2.resnet_v2_50, resnet_v2.resnet_arg_scope, 64, {}),
     "inception_v1": (inception.inception_v1, inception.inception_v1_arg_scope, 224, {}),
-    "inception_v2": (inception.inception_v2, inception.inception_v2_arg_scope, 224, {}),
-    "inception_v3": (inception.inception_v3, inception.inception_v3_arg_scope, 299, {}),
+    "inception_v2": (inception.inception_v2, inception.inception_v2_arg_scope, 64, {}),
+    "inception_v3": (inception.inception_v3, inception.inception_v3_arg_scope, 107, {}),
     "vgg_16": (vgg.vgg_16, vgg.vgg_arg_scope, 224, {}),
     "alexnet_v2": (alexnet.alexnet_v2, alexnet.alexnet_v2_arg_scope, 224, {}),
     "overfeat": (overfeat.overfeat, overfeat.overfeat_arg_scope, 231, {}),

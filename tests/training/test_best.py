@@ -3,10 +3,9 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 
 import pytest
+import started
 import tensorflow as tf
 from places import SUPPORT
 from small import FEEDS, FREEZE, assert_bit_equal, build, saved_steps
@@ -146,7 +145,7 @@ def run_program(directory, losses, kill):
         directory=str(directory),
         kill=kill,
     )
-    return subprocess.run([sys.executable, "-c", script]).returncode
+    return started.run(["-c", script], fails=kill).returncode
 
 
 def best_loss(directory):

@@ -1,11 +1,11 @@
 """What is wrong is said before the first step, with names and remedies."""
 
 import os
-import subprocess
 import sys
 
 import numpy as np
 import pytest
+import started
 import tensorflow as tf
 from control_flow import control_flow
 
@@ -202,12 +202,8 @@ def test_a_directory_that_takes_the_checkpoint_but_not_the_file(tmp_path):
         "        except fh.FreezeError as error:\n"
         "            print('REFUSED', error)\n"
     )
-    run = subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path / "model")],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-    assert b"REFUSED cannot write a frozen file for" in run.stdout, run.stdout
+    run = started.run(["-c", script, tmp_path / "model"])
+    assert "REFUSED cannot write a frozen file for" in run.stdout, run.stderr
     assert sorted(p.name for p in tmp_path.iterdir() if "pb" in p.name) == []
     assert (tmp_path / "model.index").exists()
 

@@ -20,9 +20,9 @@ def keras(request):
 
 
 class Watch:
-    """A callback that notes the weights and the predictions after each epoch."""
+    """A callback that notes the weights, and the predictions if asked, after each epoch."""
 
-    def __new__(cls, keras):
+    def __new__(cls, keras, predict=True):
         class Noting(keras.callbacks.Callback):
             def __init__(self):
                 super().__init__()
@@ -30,7 +30,8 @@ class Watch:
 
             def on_epoch_end(self, epoch, logs=None):
                 self.weights.append(weights_of(self.model))
-                self.answers.append(self.model.predict(DIGITS[:50], verbose=0))
+                if predict:
+                    self.answers.append(self.model.predict(DIGITS[:50], verbose=0))
 
         return Noting()
 
@@ -65,7 +66,7 @@ def test_each_epoch_has_a_file_of_its_weights(keras, tmp_path, clean, background
 
 def scored(keras, directory, scores, **options):
     """Train as many epochs as there are scores; which epochs' weights best.pb came to hold."""
-    watch = Watch(keras)
+    watch = Watch(keras, predict=False)
     options = dict({"monitor": "score", "mode": "max", "save_best_only": True}, **options)
     callback = fh.FreezeCallback(str(directory / "best.pb"), **options)
     callbacks = [Scores(keras, scores), callback, watch]
@@ -199,7 +200,7 @@ def test_beside_a_model_checkpoint(keras, tmp_path, best_only, weights_only):
         save_best_only=best_only,
         save_weights_only=weights_only,
     )
-    watch, beside = Watch(keras), fh.FreezeCallback(beside=checkpoint, strict=True)
+    watch, beside = Watch(keras, predict=False), fh.FreezeCallback(beside=checkpoint, strict=True)
     scores = Scores(keras, [1.0, 0.5, 2.0])
     fit(classifier(keras), callbacks=[scores, beside, watch], epochs=3)
     written = [1, 3] if best_only else [1, 2, 3]

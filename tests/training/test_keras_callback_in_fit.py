@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+import started
 from fitting import (
     DIGITS,
     HAS_KERAS_3,
@@ -19,13 +20,14 @@ from fitting import (
     weights_of,
 )
 from frozen_files import constants
-from places import PROGRAMS
+from places import PROGRAMS, PYTHONPATH
 
 import freeze_hooks as fh
 
 pytestmark = pytest.mark.parametrize("keras", KERASES, indirect=True)
 only_tf2 = pytest.mark.skipif(TF1, reason="came with TensorFlow 2")
 LEGACY = {"TF_USE_LEGACY_KERAS": "1"} if HAS_KERAS_3 else {}
+PATHS = {"PYTHONPATH": PYTHONPATH}
 
 
 @pytest.fixture
@@ -33,21 +35,11 @@ def keras(request):
     return keras_of(request.param)
 
 
-def run(program, *arguments, fails=False, **variables):
+def run(program, *arguments, fails=False):
     """What a program prints, as lines."""
-    paths = [os.path.dirname(PROGRAMS), os.environ.get("PYTHONPATH", "")]
-    environment = dict(os.environ, PYTHONPATH=os.pathsep.join(filter(None, paths)))
-    environment.update(variables)
-    process = subprocess.Popen(
-        [sys.executable, os.path.join(PROGRAMS, program)] + [str(a) for a in arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=environment,
-        universal_newlines=True,
-    )
-    printed, errors = process.communicate(timeout=300)
-    assert (process.returncode != 0) == fails, errors
-    return printed.split("\n")
+    command = [os.path.join(PROGRAMS, program), *arguments]
+    done = started.run(command, env=dict(os.environ, **PATHS), fails=fails)
+    return done.stdout.split("\n")
 
 
 @only_tf2
@@ -217,9 +209,17 @@ def test_with_validation_the_default_is_the_best_val_loss(keras, tmp_path):
     assert artifact.metrics["val_loss"] == pytest.approx(min(history["val_loss"]))
 
 
-def test_the_other_mode_of_tf_keras(keras, tmp_path):
+@pytest.fixture(scope="module")
+def other_mode(tmp_path_factory):
+    """What eager_keras.py prints; TensorFlow's import reads TF_USE_LEGACY_KERAS."""
+    program = os.path.join(PROGRAMS, "eager_keras.py")
+    command = [sys.executable, program, str(tmp_path_factory.mktemp("other_mode"))]
+    return subprocess.check_output(command, env=dict(os.environ, **PATHS, **LEGACY)).decode()
+
+
+def test_the_other_mode_of_tf_keras(keras, other_mode):
     """Eager mode on TensorFlow 1.15; on TensorFlow 2, Keras 2 as tf.keras."""
-    lines = [line.split() for line in run("eager_keras.py", tmp_path, **LEGACY) if line]
+    lines = [line.split() for line in other_mode.splitlines() if line]
     assert [(step, float(difference) < 1e-6) for step, difference in lines[-2:]] == [
         ("8", True)
     ] * 2

@@ -1,11 +1,11 @@
 """A training that ends without a single frozen file says why."""
 
 import os
-import subprocess
 import sys
 
 import numpy as np
 import pytest
+import started
 import tensorflow as tf
 
 import freeze_hooks as fh
@@ -122,14 +122,12 @@ with tf.Graph().as_default(), v1.Session() as session:
 
 @pytest.mark.parametrize("what", ["never", "saved", "restored", "worker"])
 def test_a_saver_says_so_when_the_program_ends(what, tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-c", SAVER, what, str(tmp_path)],
-        capture_output=True,
+    done = started.run(
+        ["-c", SAVER, what, tmp_path],
         env=dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path)),
     )
-    assert done.returncode == 0, done.stderr.decode()
     said = f"FreezingSaver: {SAID}its save() was never called"
-    assert (said in done.stderr.decode()) == (what == "never")
+    assert (said in done.stderr) == (what == "never")
 
 
 @pytest.mark.parametrize(

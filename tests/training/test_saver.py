@@ -1,13 +1,12 @@
 """FreezingSaver: a Saver in every respect, with a frozen file beside each checkpoint."""
 
 import os
-import subprocess
-import sys
 import threading
 import time
 
 import numpy as np
 import pytest
+import started
 import tensorflow as tf
 from frozen_files import read_graph_def
 from places import PROGRAMS
@@ -135,7 +134,7 @@ def counting_graph(size):
 def test_supervisor_timer_saves_while_steps_run(tmp_path):
     """The timer's thread saves under load; constants are bit-equal to the checkpoint."""
     program = os.path.join(PROGRAMS, "supervisor.py")
-    sources = subprocess.check_output([sys.executable, program, str(tmp_path)]).decode().split()
+    sources = started.run([program, tmp_path]).stdout.split()
     assert_each_checkpoint_has_its_file(tmp_path)
     assert len(saved_steps(tmp_path)) == len(sources) >= 3
     assert "checkpoint" in sources

@@ -2,11 +2,10 @@
 
 import os
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
+import started
 import tensorflow as tf
 from control_flow import control_flow
 from frozen_files import read_graph_def
@@ -24,7 +23,7 @@ REPORTS = ("Print", "Assert", "Summary")
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
     directory = tmp_path_factory.mktemp("reporting")
-    subprocess.check_call([sys.executable, PROGRAM, str(directory)], timeout=300)
+    started.run([PROGRAM, directory])
     for told in ("printed.txt", "words.txt"):
         os.remove(str(directory / told))
     shutil.rmtree(str(directory / "logs"))
