@@ -1,6 +1,6 @@
 """A FreezePlan: the structure of a frozen graph, compiled once into bytes with gaps for values.
 
-What happens to a graph, and in which order, stands in `PASSES`.
+`PASSES` lists what happens to a graph, in order.
 """
 
 from __future__ import annotations
@@ -49,30 +49,30 @@ from .updates import take_out_updates
 
 _DESCRIPTION = 1 << 16  # bytes kept free for the description, whose length varies
 
-# What happens to a graph, in this order; a comment says why a pass must stand where it stands.
+# The passes run in this order; a comment says why a pass stands where it does.
 PASSES: Tuple[Callable[[Draft], None], ...] = (
-    find_outputs,  # before nodes are added, which nobody can have meant
+    find_outputs,  # before passes add nodes, which users cannot mean
     cut_inputs,
-    return_fed_variables,  # after cut_inputs, which knows the fed variables
+    return_fed_variables,  # after cut_inputs, which finds the fed variables
     bind_values,
-    take_out_updates,  # after all cuts, which leave less to look at; a list too, see updates.py
-    refuse_unguarded_inputs,  # after bound conditionals are folded, in which an input may stand
-    make_slots,  # after take_out_updates, since no op that changes a variable may be left
-    type_outputs,  # before feed_slots, which takes slots away
+    take_out_updates,  # after all cuts, so that less is left; also a list, see updates.py
+    refuse_unguarded_inputs,  # after folding, which removes conditionals around inputs
+    make_slots,  # after take_out_updates, since no op may change a variable here
+    type_outputs,  # before feed_slots, which removes slots
     feed_slots,
     fill_tables,
     refuse_inner_variables,
-    narrow_slots,  # after all slots are there
+    narrow_slots,  # after all slots are made
     drop_unneeded,
-    lower_control_flow,  # after make_slots: no function takes a variable any more
-    complete_inputs,  # after the last pruning: only placeholders that are needed count
-    fit_outputs_to_inputs,  # after complete_inputs, since it goes by all inputs
+    lower_control_flow,  # after make_slots, so that no function takes a variable
+    complete_inputs,  # after the last pruning, so that only needed placeholders count
+    fit_outputs_to_inputs,  # after complete_inputs, since it looks at all inputs
     find_functions,
     note_request,  # before name_ends, since it looks up names of the training graph
     name_ends,
-    name_functions,  # after all changes of functions, by whose content it names them
+    name_functions,  # after all changes of functions, since names depend on their content
     write_pieces,
-    find_problems,  # last: it speaks of the file's own names
+    find_problems,  # last, since it reports the names in the file
 )
 
 
@@ -84,17 +84,17 @@ def compile_plan(
     content_of: Optional[Callable[[str], Optional[Table]]] = None,
     stranded: Optional[Mapping[str, str]] = None,
 ) -> FreezePlan:
-    """Compile what `spec` asks of a training graph.
+    """Compile a training graph into the plan of the frozen file that `spec` asks for.
 
     Args:
-      graph_def: the graph's GraphDef; it is left as it is.
+      graph_def: the graph's GraphDef; it is not changed.
       spec: outputs, inputs and bound values.
-      shape_of: gives the static shape of a tensor of the graph by its full name.
-      one_call: the graph is that of a function, in which what is read after an assignment is
-        what was assigned; in a training graph, which may run in part, such reads are refused.
-      content_of: gives the content of static lookup tables, see `freeze_tables`; without it
+      shape_of: returns the static shape of a tensor of the graph, given its full name.
+      one_call: whether the graph is a function's. In a function, a read after an assignment gives
+        the assigned value. A training graph may run in part, so there these reads are refused.
+      content_of: returns the content of a static lookup table, see `freeze_tables`; without it
         tables stay as they are.
-      stranded: {placeholder: why a file cannot have what it stands for}.
+      stranded: {placeholder: why a file cannot hold what it stands for}.
 
     Raises:
       UnknownNameError: spec names a tensor the graph lacks.
@@ -117,7 +117,7 @@ def compile_plan(
 
 
 def plan_frozen(graph_def: Any, plan: FreezePlan) -> FreezePlan:
-    """A plan without slots of a graph that is `plan`'s otherwise."""
+    """Return a plan without slots for a graph with the same ends as `plan`."""
     nodes = {node.name: node for node in graph_def.node}
     body = Body(nodes, [info.tensor for info in plan.signature.outputs])
     functions = sorted(graph_def.library.function, key=lambda f: str(f.signature.name))

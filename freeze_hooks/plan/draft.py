@@ -1,4 +1,4 @@
-"""A plan in the making: what is asked of a graph, and what the passes have made of it so far."""
+"""An unfinished plan: the request, and the graph as the passes have changed it so far."""
 
 from __future__ import annotations
 
@@ -30,29 +30,29 @@ from .types import Described, Slot
 
 @dataclasses.dataclass
 class Draft:
-    """What passes work on: each takes what it needs of this, and sets what it finds.
+    """What passes work on: each pass reads some attributes and sets others.
 
     Attributes:
       graph_def, spec, shape_of, one_call, content_of, stranded: see `compile_plan`.
       library: the graph's functions.
-      originals: names of the nodes that the training graph has.
-      body: the graph as the passes before have left it.
-      outputs: the ends that are asked for; their tensors are `body.outputs`.
-      inputs: the ends that are fed.
-      moved: tensors that are cut or bound, and what takes their place.
-      named_inputs: {key: tensor of the training graph} of what inputs= names.
+      originals: names of the training graph's nodes.
+      body: the graph as the passes so far have changed it.
+      outputs: the requested outputs; their tensors are `body.outputs`.
+      inputs: the inputs of the file.
+      moved: {cut or bound tensor: the tensor that replaces it}.
+      named_inputs: {key: tensor of the training graph} for the tensors in inputs=.
       fed_variables: names of the variables among the inputs.
-      changed: {variable or table: the op} of what changes when the training graph is asked for
-        the outputs.
+      changed: {variable or table: the op that changes it} when the training graph computes the
+        outputs.
       updates: names of the assignments whose results the outputs need.
-      slots: the variable of each Const that lacks its value, by the Const's name.
-      unasked: placeholders that the outputs need though inputs= does not name them.
+      slots: {Const that lacks its value: the variable that gives the value}.
+      unasked: placeholders that the outputs need but inputs= does not name.
       unused: inputs that the outputs do not need.
       functions: the FunctionDefs that the body needs.
       inner: their bodies.
-      asked: how the graph was asked to be frozen, by which the findings' remedies go.
+      asked: how the graph was to be frozen; the findings' remedies depend on it.
       pieces: the file's bytes, with gaps.
-      findings: what there is to say of the graph.
+      findings: problems found in the graph.
     """
 
     graph_def: Any
@@ -90,7 +90,7 @@ class Draft:
         content_of: Optional[Callable[[str], Optional[Table]]],
         stranded: Optional[Mapping[str, str]],
     ) -> Draft:
-        """Return the draft that the first pass gets; the graph is left as it is."""
+        """Return the draft for the first pass; `graph_def` is not changed."""
         graph_def = with_defaults(graph_def)
         nodes = {node.name: node for node in graph_def.node}
         return cls(
@@ -106,5 +106,5 @@ class Draft:
         )
 
     def keep_needed(self) -> None:
-        """Prune; what writes a kept variable goes on doing so."""
+        """Prune; ops that write a kept variable stay."""
         self.body = prune(self.body, keep_order=self.spec.kept is not None, in_place=True)

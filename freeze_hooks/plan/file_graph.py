@@ -1,4 +1,4 @@
-"""Passes that make of the finished graph what stands in a file, and say what there is to say."""
+"""Passes that turn the finished graph into the bytes of a file, and report problems."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .pieces import pieces
 
 
 def lower_control_flow(draft: Draft) -> None:
-    """Put TensorFlow 1's control flow in place of If, Case and While, if that is asked."""
+    """Replace If, Case and While by TensorFlow 1's control flow, if requested."""
     if draft.spec.lower_control_flow:
         lower(draft.body, draft.library)
         draft.keep_needed()
@@ -25,7 +25,7 @@ def find_functions(draft: Draft) -> None:
 
 
 def note_request(draft: Draft) -> None:
-    """Note how the graph was asked to be frozen, by which the findings' remedies go."""
+    """Note how the graph is to be frozen; the findings' remedies depend on it."""
     spec, inputs, outputs = draft.spec, draft.inputs, draft.outputs
     away = cuts(draft.body, draft.inner, draft.originals, draft.shape_of)
     changed = draft.changed
@@ -47,7 +47,7 @@ def note_request(draft: Draft) -> None:
 
 
 def name_functions(draft: Draft) -> None:
-    """Name functions by what is in them, so that equal graphs make equal files."""
+    """Name functions after their content, so that equal graphs make equal files."""
     draft.functions, draft.inner = named_by_content(
         draft.body.nodes.values(), draft.functions, draft.inner
     )
@@ -60,5 +60,5 @@ def write_pieces(draft: Draft) -> None:
 
 
 def find_problems(draft: Draft) -> None:
-    """Find what makes the file answer wrongly, or only where the graph was trained."""
+    """Find what makes the file give wrong answers, or run only where the graph was trained."""
     draft.findings = tuple(lint([draft.body, *draft.inner], draft.asked))

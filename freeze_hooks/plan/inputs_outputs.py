@@ -1,4 +1,4 @@
-"""Passes that settle where the frozen graph begins and ends, and what both ends are called."""
+"""Passes that find the inputs and outputs of the frozen graph, and name them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def find_outputs(draft: Draft) -> None:
 
 
 def cut_inputs(draft: Draft) -> None:
-    """Put a placeholder in place of each tensor that inputs= names; variables stay for now."""
+    """Replace each tensor that inputs= names by a placeholder; variables stay for now."""
     named = draft.spec.inputs or ()
     draft.inputs, draft.moved = cut.cut(draft.body, named, draft.shape_of)
     draft.named_inputs = {end.key: tensor for end, (_, tensor) in zip(draft.inputs, named)}
@@ -32,24 +32,24 @@ def cut_inputs(draft: Draft) -> None:
 
 
 def return_fed_variables(draft: Draft) -> None:
-    """Let an output that is a fed variable be what the other outputs' run leaves in it."""
+    """Make an output that is a fed variable return its value after the other outputs ran."""
     draft.outputs = fed_state.return_states(
         draft.body, draft.outputs, draft.fed_variables, draft.moved
     )
 
 
 def bind_values(draft: Draft) -> None:
-    """Put a constant in place of each tensor that bind= names."""
+    """Replace each tensor that bind= names by a constant."""
     draft.moved.update(cut.bind(draft.body, draft.spec.bind, draft.shape_of))
 
 
 def refuse_unguarded_inputs(draft: Draft) -> None:
-    """Refuse an input that stands for what a v1 conditional computes in one of its branches."""
+    """Refuse an input that replaces a tensor inside a branch of a v1 conditional."""
     endpoints.refuse_unguarded(draft.body, draft.inputs)
 
 
 def complete_inputs(draft: Draft) -> None:
-    """Find the placeholders that are left, and the inputs that nothing needs."""
+    """Find the remaining placeholders, and the inputs that nothing needs."""
     left = endpoints.placeholders(draft.body, draft.inputs)
     for end in left:
         if end.tensor in draft.stranded:
@@ -63,18 +63,18 @@ def complete_inputs(draft: Draft) -> None:
 
 
 def fit_outputs_to_inputs(draft: Draft) -> None:
-    """Open an output's batch size where an input's is open, and tell equal names apart."""
+    """Open an output's batch size where an input's is open, and make equal names differ."""
     draft.outputs = endpoints.fit_to_inputs(draft.outputs, draft.inputs, draft.body.outputs)
 
 
 def name_ends(draft: Draft) -> None:
-    """Give both ends their names in the file; other nodes of these names step aside."""
+    """Name inputs and outputs as in the file; other nodes with these names are renamed."""
     renamed = cut.name_ends(draft.body, draft.inputs, draft.outputs, draft.slots)
     draft.slots = {renamed.get(name, name): variable for name, variable in draft.slots.items()}
 
 
 def type_outputs(draft: Draft) -> None:
-    """Tell of an output that was a resource variable itself what the variable's value is."""
+    """Give an output that is a resource variable the dtype and shape of the variable's value."""
     frozen = {v.node: v for v in draft.slots.values() if v.resource}
     draft.outputs = [
         dataclasses.replace(end, dtype=frozen[text].dtype, shape=frozen[text].shape)

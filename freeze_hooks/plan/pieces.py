@@ -1,4 +1,4 @@
-"""A graph as the bytes of a file, with gaps for what is only known when the file is written."""
+"""Writes a graph as the bytes of a file, with gaps for what is known only at each save."""
 
 from __future__ import annotations
 
@@ -26,14 +26,16 @@ def pieces(
     graph_def: Any,
     devices: bool = False,
 ) -> Iterator[Union[bytes, Slot, Described]]:
-    """Yield a graph's nodes, cleaned in place and each after its inputs, and then the functions.
+    """Yield a graph as pieces: its nodes, each after its inputs, then the functions.
+
+    Nodes are cleaned in place.
 
     Args:
       body: the graph; its first output's node carries the file's description.
-      slots: the variable of each Const that lacks its value, by the Const's name.
+      slots: {Const that lacks its value: the variable that gives the value}.
       functions: the FunctionDefs to write.
       graph_def: gives the versions.
-      devices: whether nodes stay on their devices.
+      devices: whether nodes keep their devices.
     """
     described = split(body.outputs[0])[0]
     run: List[Any] = []
@@ -68,6 +70,6 @@ def _clean(node: Any, devices: bool) -> None:
         del node.attr[key]
     drop_new_defaults(node)
     if node.op == "Switch":
-        # Grappler would merge equal Switches of two branches, and then lose a value where their
-        # input is constant (seen on 1.15 and 2.21); an attribute of its own keeps each apart.
+        # Grappler merges equal Switches of two branches, and then loses a value if their input
+        # is constant (seen on 1.15 and 2.21). A unique attribute keeps them apart.
         node.attr["_switch"].s = node.name.encode()

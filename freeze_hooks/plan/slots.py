@@ -1,4 +1,4 @@
-"""Passes that make constants of variables and tables; their values come later, file by file."""
+"""Passes that turn variables and tables into constants; each save fills in their values."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from .draft import Draft
 
 
 def make_slots(draft: Draft) -> None:
-    """Make a slot of each variable that is not kept, and plain ops of what reads it."""
+    """Turn each variable that is not kept into a slot, and its reads into plain ops."""
     draft.slots = freeze_variables(draft.body, draft.library, draft.spec.kept)
 
 
 def feed_slots(draft: Draft) -> None:
-    """Make placeholders of the slots that are inputs."""
+    """Turn the slots that are inputs into placeholders."""
     feed_variables(draft.body, draft.slots, draft.inputs)
 
 
 def fill_tables(draft: Draft) -> None:
-    """Let each lookup table fill itself: from constants, or from slots if training changes it."""
+    """Make each lookup table fill itself: from constants, or from slots if training changes it."""
     if draft.content_of is not None:
         draft.slots.update(freeze_tables(draft.body, draft.content_of))
 
 
 def refuse_inner_variables(draft: Draft) -> None:
-    """Refuse a variable that stood in a function, where no value of it can be read."""
+    """Refuse a variable that a function creates, since its value cannot be read."""
     for variable in draft.slots.values():
         if variable.node not in draft.originals:
             raise NotFreezableError(
@@ -37,10 +37,10 @@ def refuse_inner_variables(draft: Draft) -> None:
 
 
 def narrow_slots(draft: Draft) -> None:
-    """Let slots hold fewer bits, where weights= asks for it, and cast what they hold."""
+    """Store floating slots as weights= says, and cast them to the variables' dtypes."""
     draft.slots = shrink(draft.body, draft.slots, draft.spec.weights)
 
 
 def drop_unneeded(draft: Draft) -> None:
-    """Prune: what was only needed to read variables and fill tables goes."""
+    """Prune what was only needed to read variables and fill tables."""
     draft.keep_needed()

@@ -1,4 +1,4 @@
-"""What to freeze, as every adapter and function understands it."""
+"""FreezeSpec: what to freeze, and how."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..proof.asked import Verify as Verify
 from ..proof.asked import Verifying as Verifying
 from ..proof.asked import verify_of
 
-_NODE_NAME = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*\Z")  # as tf.Operation names are checked
+_NODE_NAME = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*\Z")  # as tf.Operation checks names
 
 Names = Union[None, str, Sequence[Any], Mapping[str, Any]]
 Wanted = Tuple[Tuple[Optional[str], str], ...]
@@ -24,25 +24,25 @@ NUMERICS = ("warn", "raise", "off")
 
 @dataclasses.dataclass(frozen=True)
 class FreezeSpec:
-    """Which tensors a frozen file answers with, which it is fed, and what is fixed in it.
+    """The outputs, inputs, fixed values and options of a frozen file.
 
     Attributes:
       outputs: pairs (friendly name or None, full tensor name such as "probs:0").
-      inputs: the same for the tensors to cut at; None keeps the placeholders there are.
-      bind: pairs (full tensor name, value) of tensors to replace by constants.
-      inference_fn: builds the graph to freeze, where that is not the training graph.
-      variable_map: from its variables' names to the training graph's.
-      ema: whose averages to take instead of variables.
+      inputs: such pairs for the tensors to feed; None: all placeholders are inputs.
+      bind: pairs (full tensor name, value): each tensor is replaced by a constant.
+      inference_fn: builds the graph to freeze, if that is not the training graph.
+      variable_map: {variable's name in the inference graph: its name in the training graph}.
+      ema: the object whose moving averages replace the variables' values.
       values: "live", "checkpoint" or "auto".
       lower_control_flow: whether If, Case and While become Switch, Merge and Enter.
       optimize: whether constants and batch norms are folded in each file.
-      weights: "float16" or "bfloat16" to store floating variables so; None stores them as they are.
-      check_numerics: "warn" of NaN and infinity, "raise" them, or "off".
-      verify: how each file is proved, a `Verify`; None proves nothing.
-      kept: says of a variable, by its node's name, whether it stays one in the file; None: none do.
-      targets: names of ops without outputs that stay, where variables do.
-      runs: names of nodes that run with the outputs, though none waits for them: updates.
-      devices: whether nodes stay on the devices that the graph places them on.
+      weights: dtype to store floating variables in, "float16" or "bfloat16"; None: as they are.
+      check_numerics: what to do about NaN and infinity: "warn", "raise" or "off".
+      verify: a `Verify` that says how to prove each file; None: files are not proved.
+      kept: whether a variable, by its node's name, stays a variable in the file; None: none does.
+      targets: names of ops without outputs to keep, for files that keep variables.
+      runs: names of nodes that run with the outputs though no output waits for them: updates.
+      devices: whether nodes keep the devices that the graph places them on.
     """
 
     outputs: Wanted
@@ -66,10 +66,10 @@ class FreezeSpec:
     def make(
         cls, outputs: Names, inputs: Names = None, bind: Any = None, **more: Any
     ) -> FreezeSpec:
-        """A spec of what users write: names, tensors, lists of them, or dicts by friendly name.
+        """Return the spec for a user's arguments: names, tensors, lists, or dicts by friendly name.
 
         Raises:
-          FreezeError: an argument is of another kind, or names one tensor twice.
+          FreezeError: an argument has a wrong type or value, or names one tensor twice.
         """
         bound = tuple((_tensor("bind", t), value) for t, value in dict(bind or {}).items())
         cut = None if inputs is None else _wanted("inputs", inputs)
@@ -123,9 +123,9 @@ def _tensor(argument: str, value: Any) -> str:
 def kept_variables(
     allowed: Optional[Container[str]], denied: Optional[Container[str]]
 ) -> Optional[Callable[[str], bool]]:
-    """`FreezeSpec.kept` of TensorFlow's variable_names_whitelist and variable_names_blacklist.
+    """Return `FreezeSpec.kept` for TensorFlow's variable_names_whitelist and _blacklist.
 
-    Kept are variables that are not in `allowed`, or are in `denied`; None stands for no list.
+    Variables that are not in `allowed`, or are in `denied`, are kept; None means no list.
     """
     if allowed is None and denied is None:
         return None

@@ -1,4 +1,4 @@
-"""What a plan or a file tells of itself: its ends, its ops and its layers."""
+"""Summaries of a plan or a file: its inputs and outputs, its ops and its layers."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from ..signature import TensorInfo
 
 
 def tensor_info(end: End) -> TensorInfo:
-    """How a signature describes an end of the graph."""
+    """Return a signature's description of an input or output."""
     return TensorInfo(end.key, tensor_name(end.wanted), dtype_name(end.dtype), end.shape)
 
 
 def histogram(bodies: Sequence[Body]) -> Dict[str, int]:
-    """{op type: count} over a graph and its functions."""
+    """Return {op type: count} over a graph and its functions."""
     ops = collections.Counter(
         node.op for body in bodies for node in body.nodes.values() if node.op != ARG
     )
@@ -27,7 +27,7 @@ def histogram(bodies: Sequence[Body]) -> Dict[str, int]:
 
 
 def by_layer(weights: Iterable[Tuple[str, int]]) -> Dict[str, int]:
-    """{layer's name: bytes} of (name, bytes) pairs, whose names begin with the layer's and "/"."""
+    """Return {layer's name: bytes} from (name, bytes) pairs; names are "layer/weight"."""
     layers: Dict[str, int] = {}
     for name, nbytes in weights:
         layer = name.rpartition("/")[0] or name

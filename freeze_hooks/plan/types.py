@@ -23,9 +23,9 @@ class Slot:
     """A gap in a plan: a Const node that lacks the value of one variable.
 
     Attributes:
-      variable: whose value it takes.
+      variable: the variable that gives the value.
       node: the serialized NodeDef without its value.
-      dtype: DataType number of what the node holds; narrower than the variable's with `weights=`.
+      dtype: DataType number of the node; with `weights=` narrower than the variable's.
     """
 
     variable: Variable
@@ -34,28 +34,28 @@ class Slot:
 
     @property
     def nbytes(self) -> Optional[int]:
-        """Length of its value in the file; None where the graph does not tell."""
+        """Number of bytes of the value in the file; None if the graph does not tell."""
         return value_bytes(dataclasses.replace(self.variable, dtype=self.dtype))
 
 
 @dataclasses.dataclass(frozen=True)
 class Described:
-    """The node, serialized, that carries the file's description: known only when it is written."""
+    """The serialized node that carries the file's description, which is known only at the save."""
 
     node: bytes
 
 
 @dataclasses.dataclass(frozen=True)
 class FreezePlan:
-    """Write a frozen file from this and the variables' values alone, as often as wanted.
+    """All that a frozen file is written from, again and again, but for the variables' values.
 
     Attributes:
       pieces: bytes, slots and the described node in file order.
       signature: inputs and outputs of the file.
-      findings: what `lint` has to say of the graph.
-      ops: {op type: count} in the file, functions included.
-      optimize: whether each file is to be optimized when its values are known.
-      check_numerics: what to do about values that are NaN or infinite: "warn", "raise", "off".
+      findings: the problems that `lint` found in the graph.
+      ops: {op type: count} in the file, including functions.
+      optimize: whether to optimize each file once its values are known.
+      check_numerics: what to do about NaN and infinity: "warn", "raise" or "off".
     """
 
     pieces: Tuple[Union[bytes, Slot, Described], ...]
@@ -72,17 +72,17 @@ class FreezePlan:
 
     @property
     def weight_bytes(self) -> int:
-        """Bytes of all values whose shapes are known (strings count as nothing)."""
+        """Number of bytes of all values with known shapes (strings count as 0)."""
         return sum(slot.nbytes or 0 for slot in self.slots)
 
     @property
     def graph_bytes(self) -> int:
-        """Bytes of the structure: all but the values and the description."""
+        """Number of bytes of the structure: all but the values and the description."""
         return sum(len(piece if isinstance(piece, bytes) else piece.node) for piece in self.pieces)
 
 
 def value_bytes(variable: Variable) -> Optional[int]:
-    """Length of a variable's value; None where the graph does not tell."""
+    """Return the number of bytes of a variable's value; None if the graph does not tell."""
     if variable.shape is None or variable.dtype == DT_STRING:
         return None
     count = 1

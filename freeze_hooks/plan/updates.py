@@ -1,7 +1,7 @@
-"""Passes that take out of a graph what only updates variables and tables.
+"""Passes that remove updates of variables and tables from a graph.
 
-A file holds variables as they are. What training changes in them is left out, where the outputs do
-not need it; becomes a computation, where its result is clear; and is refused else.
+A file holds fixed values. An update that the outputs do not need is left out. An update whose
+result is clear becomes a computation. Any other update is refused.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from .draft import Draft
 
 
 def take_out_updates(draft: Draft) -> None:
-    """Leave only what the outputs need, with calls inlined and known conditionals folded.
+    """Keep only what the outputs need, with calls inlined and known conditionals folded.
 
     Raises:
-      NotFreezableError: what they need of a variable or table may be what it is changed to.
+      NotFreezableError: the outputs may read a variable or table after it changed.
     """
     for apply in WITH_UPDATES if _may_update(draft) else WITHOUT_UPDATES:
         apply(draft)
@@ -42,31 +42,32 @@ def _may_update(draft: Draft) -> bool:
 
 
 def simplify_unordered(draft: Draft) -> None:
-    """Inline, fold and prune; no control input matters, since nothing changes."""
+    """Inline, fold and prune; control inputs do not matter, since nothing changes."""
     draft.body = simplify(prune(draft.body, draft.moved), draft.library)
 
 
 def note_changes(draft: Draft) -> None:
-    """Note which variables and tables a run of the outputs changes; so far, they all are there."""
+    """Note which variables and tables change when the outputs are computed."""
     if not draft.spec.kept:
         draft.changed = changed_in_a_run(draft.body, draft.moved, draft.library, draft.spec.runs)
 
 
 def mark_order(draft: Draft) -> None:
-    """Mark the nodes whose control inputs tell whether they run before or after a change."""
+    """Mark the nodes whose control inputs tell if they run before or after a change."""
     body = draft.body
     draft.body = body.in_order(after_writes(body, draft.spec.kept), memory_readers(body))
 
 
 def simplify_in_order(draft: Draft) -> None:
-    """Inline, fold and prune; control inputs of what takes a variable stay."""
+    """Inline, fold and prune; nodes that take a variable keep their control inputs."""
     draft.body = simplify(prune(draft.body, draft.moved, keep_order=True), draft.library)
 
 
 def follow_updates(draft: Draft) -> None:
-    """Let reads after an assignment take the assigned value: in a function, and of fed variables.
+    """Make reads after an assignment use the assigned value.
 
-    In a training graph, which may run in part, such reads are refused.
+    This is done in a function, and for fed variables. A training graph may run in part, so there
+    these reads are refused.
     """
     if draft.one_call or draft.fed_variables:
         among = None if draft.one_call else draft.fed_variables
@@ -80,55 +81,55 @@ def refuse_unchanged_returns(draft: Draft) -> None:
 
 
 def make_tables_resources(draft: Draft) -> None:
-    """Turn tables by reference into tables by handle."""
+    """Turn lookup tables that are references into resources."""
     upgrade_tables(draft.body.nodes.values())
 
 
 def refuse_changed_reads(draft: Draft) -> None:
-    """Refuse a read of a variable that comes after a change of it."""
+    """Refuse a read of a variable after a change of the variable."""
     refuse_reads_after_writes(draft.body, draft.library, draft.spec.kept)
 
 
 def refuse_changed_lookups(draft: Draft) -> None:
-    """Refuse a look-up in a table that comes after a change of it."""
+    """Refuse a look-up in a table after a change of the table."""
     refuse_lookups_after_changes(draft.body)
 
 
 def refuse_changed_memory(draft: Draft) -> None:
-    """Refuse a use of a reference variable's memory that comes after a change of it."""
+    """Refuse a use of a reference variable's memory after a change of the variable."""
     refuse_reads_of_changed_memory(draft.body, draft.spec.kept)
 
 
 def drop_order(draft: Draft) -> None:
-    """Prune again, without the control inputs that only told the order."""
+    """Prune, and drop the control inputs that only told the order."""
     draft.keep_needed()
 
 
 def drop_reports(draft: Draft) -> None:
-    """Take prints, asserts and summaries out of conditionals and loops."""
+    """Remove prints, asserts and summaries from conditionals and loops."""
     if draft.spec.kept is None and drop_effects(draft.body, draft.library):
         draft.keep_needed()
 
 
 def compute_updates(draft: Draft) -> None:
-    """Make computations of the assignments that the outputs need."""
+    """Turn the assignments that the outputs need into computations."""
     draft.updates = compute_assigns(draft.body, draft.spec.kept)
 
 
 Pass = Callable[[Draft], None]
-# Where nothing that the outputs can reach may change anything:
+# For graphs in which nothing that the outputs need may change a variable or table:
 WITHOUT_UPDATES: Tuple[Pass, ...] = (simplify_unordered, refuse_unchanged_returns)
 WITH_UPDATES: Tuple[Pass, ...] = (
-    note_changes,  # before any pruning, which takes away what only training needs
-    mark_order,  # before the first pruning too, which goes by the marks
-    simplify_in_order,  # before all that follows: only now does each read stand in the graph itself
-    follow_updates,  # before reads after changes are refused: those that it follows are none now
-    refuse_unchanged_returns,  # after reads of fed variables have followed what is assigned
-    make_tables_resources,  # before tables are looked at, so that there is one kind of each op
-    refuse_changed_reads,  # these three need the control inputs that drop_order takes away
+    note_changes,  # before any pruning, which removes updates
+    mark_order,  # before the first pruning, which looks at the marks
+    simplify_in_order,  # before the rest, so that no read is hidden in a called function
+    follow_updates,  # before refuse_changed_reads: a read that it resolves is not refused
+    refuse_unchanged_returns,  # after follow_updates, which resolves reads of fed variables
+    make_tables_resources,  # before refuse_changed_lookups, which knows only resources
+    refuse_changed_reads,  # these three need the control inputs that drop_order removes
     refuse_changed_lookups,
     refuse_changed_memory,
     drop_order,
     drop_reports,
-    compute_updates,  # last: what is not needed now need not be clear
+    compute_updates,  # last: only assignments that are still needed must be clear
 )
