@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import operator
 from typing import Any, Dict, List, Optional, Tuple
 
 import tensorflow as tf
@@ -113,13 +114,11 @@ def share_reads(handle: Any) -> None:
         disable(resource=handle)
 
 
-def shared_array(tensor: Any) -> Any:
-    """An eager tensor's value as an array that shares its memory; `numpy()` would copy it.
+shared_array = operator.methodcaller("_numpy")
+"""An eager tensor's value as an array that shares its memory; `numpy()` would copy it.
 
-    It stays as it is: TensorFlow moves a variable to a new buffer rather than change one that is
-    held elsewhere.
-    """
-    return tensor._numpy()
+It stays as it is: TensorFlow moves a variable to a new buffer rather than change one that is held
+elsewhere."""
 
 
 def several_workers(strategy: Any) -> bool:

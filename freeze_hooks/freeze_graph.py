@@ -25,11 +25,12 @@ from .graph.names import split
 from .graph.ops import VARIABLES
 from .graph.restore_ops import restored_keys
 from .plan.spec import FreezeSpec, kept_variables
-from .sources.checkpoint import Reading, StoredSource
+from .sources.checkpoint import StoredSource
 from .sources.checkpoint_index import find_prefix
 from .sources.graph_file import StoredGraph, as_graph, parse, read_message
 from .sources.restored_session import read_initialized
 from .sources.saved_model import meta_graph, read_meta_graph
+from .sources.source import Source
 from .storage.filesystem import read
 
 
@@ -42,7 +43,7 @@ class _Task:
     spec: FreezeSpec
     saved_model: Optional[str] = None
 
-    def read(self) -> Reading:
+    def read(self) -> Source:
         """Return the plan and its values, from the checkpoint's files or, if needed, a session."""
         if not any(node.op in VARIABLES for node in self.stored.graph_def.node):
             _tf.warn("the graph has no variables: it is frozen already, and only pruned")
@@ -280,9 +281,9 @@ def _names(text: Optional[str]) -> List[str]:
 def _frozen(task: _Task, path: Optional[str]) -> Any:
     reading = task.read()
     if path:
-        reading.write(path, beside=False)
+        reading.freeze(path, beside=False)
         return GraphDef.FromString(read(path))
-    return graph_def_of(reading.plan, reading.values)
+    return graph_def_of(reading.plan, reading.values())
 
 
 def main(unused_args: Any, flags: Any) -> None:
@@ -313,7 +314,7 @@ def main(unused_args: Any, flags: Any) -> None:
     )
     reading = task.read()
     if flags.output_graph:
-        reading.write(flags.output_graph, beside=False)
+        reading.freeze(flags.output_graph, beside=False)
 
 
 _TEXT_FLAGS = {

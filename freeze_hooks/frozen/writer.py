@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from typing import Any, Dict, Iterator, Mapping, Optional
+from typing import Dict, Iterator, Mapping, Optional
 
 from .. import _tf
 from ..errors import TooLargeError
@@ -94,14 +94,13 @@ def write_frozen(
     if carried:  # the file itself no longer shows it
         description["findings"] = carried
 
-    def fill(file: Any) -> None:
+    size, about = plan.graph_bytes + plan.weight_bytes, path + ".json"
+    check = None if proof is None else proof.check
+    with atomic.publishing(path, size, about, check) as file:  # no description of another file
         stream.write(plan, values, description, file)
         if file.bytes > LIMIT:
             raise TooLargeError(f"{path} would pass 2 GiB and could not be read")
-
-    size, about = plan.graph_bytes + plan.weight_bytes, path + ".json"
-    check = None if proof is None else proof.check
-    written = atomic.publish(path, fill, size, about, check)  # no description of another file
+    written = file.written
     for name, kind in list(odd.items())[:1]:
         more = f", as do {len(odd) - 1} others" if len(odd) > 1 else ""
         _tf.warn(f"{path}: variable {name!r} holds {kind}{more} (check_numerics='warn')")

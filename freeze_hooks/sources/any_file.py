@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 import tensorflow as tf
@@ -20,10 +20,17 @@ from ..plan.summary import by_layer
 from ..plan.types import FreezePlan
 from ..proof.asked import Verifying
 from ..values.renaming import Renaming
-from .checkpoint import Reading, StoredSource, expected_of_stored, plan_stored, read_checkpoint
+from .checkpoint import (
+    StoredSource,
+    expected_of_stored,
+    plan_stored,
+    read_checkpoint,
+    without_values,
+)
 from .checkpoint_index import OBJECTS, Checkpoint, find_prefix, has_checkpoint
 from .graph_file import StoredGraph, as_graph
-from .saved_model import SERVING, Loaded, read_saved_model
+from .saved_model import SERVING, read_saved_model
+from .source import Source
 
 SAVED_MODEL, CHECKPOINT, GRAPH = "SavedModel", "checkpoint", "graph"
 
@@ -111,7 +118,7 @@ def freeze_files(
         "optimize": optimize,
         "verify": verify,
     }
-    return _read(os.fspath(source), outputs, checkpoint, signature, tags, ends, form).write(path)
+    return _read(os.fspath(source), outputs, checkpoint, signature, tags, ends, form).freeze(path)
 
 
 def check(
@@ -178,7 +185,7 @@ def _read(
     tags: Sequence[str],
     ends: Mapping[str, Any],
     form: Mapping[str, Any],
-) -> Union[Reading, Loaded]:
+) -> Source:
     kind = kind_of(source)
     if kind == SAVED_MODEL:
         return read_saved_model(source, outputs, signature, tags, ends, form)
@@ -200,7 +207,7 @@ def _checkpoint_of(graph: str, checkpoint: Any) -> Optional[str]:
     return find_prefix(beside) if graph.endswith(".meta") and checkpoint_exists(beside) else None
 
 
-def _without_values(stored: StoredGraph, spec: FreezeSpec, path: str) -> Reading:
+def _without_values(stored: StoredGraph, spec: FreezeSpec, path: str) -> Source:
     plan = plan_stored(stored, spec)
     if plan.slots:
         raise FreezeError(
@@ -208,7 +215,7 @@ def _without_values(stored: StoredGraph, spec: FreezeSpec, path: str) -> Reading
             f"{plan.slots[0].variable.node!r}, but no values for them: checkpoint= says where "
             "those are"
         )
-    return Reading(plan, iter(()), None, expected_of_stored(stored, None, None, plan, spec))
+    return without_values(plan, expected_of_stored(stored, None, None, plan, spec))
 
 
 def list_variables(checkpoint: Any, graph: Any = None) -> Dict[str, Any]:

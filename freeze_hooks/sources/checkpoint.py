@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Set
 
 import tensorflow as tf
 
 from ..errors import FreezeError, NotFreezableError, refused
-from ..frozen.writer import Artifact, write_frozen
+from ..frozen.writer import Artifact
 from ..graph.names import split
 from ..graph.restore_ops import SavedKey, changed_when_restored, restored_keys
 from ..graph.side_effects import refuse_to_run
@@ -20,16 +21,13 @@ from ..plan.spec import FreezeSpec, Names
 from ..plan.types import FreezePlan
 from ..proof.asked import Verifying
 from ..proof.ends import ends_of
-from ..proof.expected import Expected
 from ..proof.stored import StoredAnswers
-from ..storage.paths import plain_path
 from ..values.averages import average_names
 from ..values.renaming import Renaming, renamer
 from ..values.static_tables import static_contents
-from ..values.value import Value
 from .checkpoint_index import OBJECTS, Checkpoint, find_prefix, stem
 from .graph_file import StoredGraph, as_graph, slice_hints, stored_shapes
-from .session import warn_of
+from .source import CHECKPOINT, Expecting, Source, nothing_expected
 
 
 def freeze_checkpoint(
@@ -94,10 +92,10 @@ def freeze_checkpoint(
         optimize=optimize,
         verify=verify,
     )
-    return read_checkpoint(checkpoint, graph, spec).write(path)
+    return read_checkpoint(checkpoint, graph, spec).freeze(path)
 
 
-def read_checkpoint(checkpoint: Any, graph: Any, spec: FreezeSpec) -> Reading:
+def read_checkpoint(checkpoint: Any, graph: Any, spec: FreezeSpec) -> Source:
     """What `freeze_checkpoint` writes."""
     prefix = find_prefix(checkpoint)
     own = stem(prefix) + ".meta"
@@ -130,28 +128,9 @@ def plan_stored(stored: StoredGraph, spec: FreezeSpec) -> FreezePlan:
         return compile_plan(stored.graph_def, spec, shape_of, content_of=contents)
 
 
-@dataclasses.dataclass(frozen=True)
-class Reading:
-    """A plan with the values for its slots, each read when it is asked for."""
-
-    plan: FreezePlan
-    values: Iterator[Value]
-    step: Optional[int]
-    expected: Callable[[], Optional[Expected]] = lambda: None  # of a file, with verify=
-
-    def write(self, path: Any, beside: bool = True) -> Artifact:
-        """Write it as a frozen file; see `write_frozen`."""
-        warn_of(self.plan.findings)
-        return self.publish(plain_path(path), None, beside)
-
-    def publish(
-        self, path: str, metrics: Optional[Mapping[str, float]], beside: bool = True
-    ) -> Artifact:
-        """The same, with metrics and without warnings."""
-        expected = self.expected()
-        return write_frozen(
-            self.plan, self.values, path, self.step, metrics, "checkpoint", beside, expected
-        )
+def without_values(plan: FreezePlan, expected: Expecting) -> Source:
+    """A plan that has no variables, as a source."""
+    return Source(plan, lambda: iter(()), expected, None, CHECKPOINT)
 
 
 def expected_of_stored(
@@ -160,14 +139,14 @@ def expected_of_stored(
     saver_def: Optional[Any],
     plan: FreezePlan,
     spec: FreezeSpec,
-) -> Callable[[], Optional[Expected]]:
+) -> Expecting:
     """What gives the answers that `verify=` expects of a file of a stored graph.
 
     Raises:
       FreezeError: what is to be fed does not fit the graph.
     """
     if spec.verify is None:
-        return lambda: None
+        return nothing_expected
     return StoredAnswers(
         spec.verify,
         plan.signature,
@@ -223,7 +202,7 @@ class StoredSource:
         changed, there = self.changed(), self.there(variables)
         return any(v.node in changed or v.node not in there for v in variables)
 
-    def read(self, spec: FreezeSpec, plan: Optional[FreezePlan] = None) -> Reading:
+    def read(self, spec: FreezeSpec, plan: Optional[FreezePlan] = None) -> Source:
         """Compile the graph, unless that was done, and find its variables.
 
         Raises:
@@ -234,9 +213,10 @@ class StoredSource:
             self.graph, self._prefix if plan.slots else None, self.saver_def, plan, spec
         )
         if not plan.slots:
-            return Reading(plan, iter(()), None, answers)
+            return without_values(plan, answers)
         places = self.places([slot.variable for slot in plan.slots], spec)
-        return Reading(plan, self.checkpoint.values(places), self.checkpoint.step, answers)
+        values = functools.partial(self.checkpoint.values, places)
+        return Source(plan, values, answers, self.checkpoint.step, CHECKPOINT)
 
     def places(self, variables: Sequence[Variable], spec: FreezeSpec) -> List[SavedKey]:
         """Where the checkpoint has what `spec` takes for each variable."""

@@ -83,6 +83,12 @@ def _prefixes(directory: str) -> List[str]:
     return sorted(name[: -len(".index")] for name in names if name.endswith(".index"))
 
 
+def step_in(prefix: str) -> Optional[int]:
+    """The global step at the end of a prefix; None where there is none."""
+    found = _STEP.search(prefix)
+    return int(found.group(1)) if found else None
+
+
 class Checkpoint:
     """Opens a checkpoint of either format; variables are found in it and read one by one.
 
@@ -109,9 +115,9 @@ class Checkpoint:
     @property
     def step(self) -> Optional[int]:
         """The global step: from the name, or else from the variable `global_step`."""
-        found = _STEP.search(stem(self.prefix))
-        if found:
-            return int(found.group(1))
+        named = step_in(stem(self.prefix))
+        if named is not None:
+            return named
         if self.shapes.get("global_step") != ():
             return None
         with refused(f"{self.prefix}: global_step"):

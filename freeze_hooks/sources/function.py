@@ -33,14 +33,13 @@ from ..plan.compiler import compile_plan
 from ..plan.spec import FreezeSpec, Names
 from ..plan.types import value_bytes
 from ..proof.asked import Verifying
-from ..proof.expected import Expected
 from ..proof.function_calls import FunctionAnswers
 from ..values.eager_tables import is_table, read_column, table_of
 from ..values.session_reads import as_value
 from ..values.value import Value
 from .function_plan import FunctionPlan
 from .naming import Naming, apart, input_names, keys_of
-from .session import warn_of
+from .source import Expecting, nothing_expected
 
 Reader = Callable[[Dict[str, Any]], Value]  # told what was read of tables before
 _COPIED_BYTES = 1 << 20  # a smaller variable may as well be copied as it is read
@@ -114,17 +113,13 @@ def plan_concrete(
         tables: Dict[str, Any] = {}
         return (read(tables) for read in readers)
 
-    answers: Callable[[], Optional[Expected]] = _nothing
+    answers: Expecting = nothing_expected
     if spec.verify is not None:
         others = functools.partial(_others, captures.values(), replaced or _itself, reduced or {})
         answers = FunctionAnswers(
             spec.verify, plan.signature, live or concrete, concrete, naming, others
         ).expected
     return FunctionPlan(plan, values, found, answers)
-
-
-def _nothing() -> None:
-    """What is expected of a file that is not proved."""
 
 
 def _others(
@@ -362,8 +357,7 @@ def freeze_function(
         optimize=optimize,
         verify=verify,
     )
-    warn_of(plan.findings)
-    return plan.write(path)
+    return plan.freeze(path)
 
 
 def _concrete(function: Any, input_signature: Any) -> Any:

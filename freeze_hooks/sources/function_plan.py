@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import functools
 import time
-from typing import Any, Callable, Iterator, Mapping, Optional, Sequence, Set, Tuple
+from typing import Any, Callable, Mapping, Optional, Sequence, Set, Tuple
 
 from .. import _tf
 from ..errors import FreezeError
 from ..frozen.numbers import Run, metrics_of, whole
-from ..frozen.writer import Artifact, write_frozen
+from ..frozen.writer import Artifact
 from ..graph.lint import Finding
 from ..plan.fingerprint.traced_from import TracedFrom
 from ..plan.types import FreezePlan
-from ..proof.expected import Expected
 from ..signature import Signature
 from ..storage.paths import plain_path
-from ..values.value import Value, held
-from .session import warn_of
+from .source import Expecting, Source, Values, nothing_expected, warn_of
 
 _TOLD = 3  # changes that a message lists
 
 
-class FunctionPlan:
+class FunctionPlan(Source):
     """Call its `write` as often as wanted: each streams the values that the variables have then.
 
         plan = fh.plan_function(predict)
@@ -36,16 +33,14 @@ class FunctionPlan:
     def __init__(
         self,
         plan: FreezePlan,
-        values: Callable[[], Iterator[Value]],
+        values: Values,
         handles: Sequence[Any] = (),
-        expected: Callable[[], Optional[Expected]] = lambda: None,
+        expected: Expecting = nothing_expected,
         run: Run = None,
     ) -> None:
-        self.plan = plan
-        self.values = values  # gives one for each of the plan's slots
+        super().__init__(plan, values, expected)
         self.handles = handles  # of their variables, where a function was traced
         self._run = run  # the session's, in graph mode
-        self.expected = expected  # gives what a file of this moment must answer, with verify=
         self._traced: Optional[TracedFrom] = None
         self._again: Optional[Callable[[], FunctionPlan]] = None
         self._told: Set[str] = set()  # of what changes were warned of
@@ -89,7 +84,9 @@ class FunctionPlan:
           OSError: the file system refuses; what was at `path` stays.
         """
         warn_of(self.renew())
-        return self.prepare(step, metrics)(plain_path(path))
+        step = None if step is None else whole(step, "step=", self._run)
+        measured = metrics_of(metrics or {}, "metrics=", self._run)
+        return self.prepare(measured, step)(plain_path(path))
 
     def follow(self, root: Any, again: Optional[Callable[[], FunctionPlan]]) -> FunctionPlan:
         """Have `renew` look whether what was traced, a model or function, is as it is now.
@@ -149,28 +146,3 @@ class FunctionPlan:
         names = {change.split(":")[0] for change in changes}
         (_tf.info if names <= self._told else _tf.warn)(message)
         self._told |= names
-
-    def prepare(
-        self,
-        step: Any,
-        metrics: Optional[Mapping[str, Any]],
-        values: Optional[Iterator[Value]] = None,
-        hold: bool = False,
-    ) -> Callable[[str], Artifact]:
-        """What writes the variables' present values (or `values`) to a path, once.
-
-        With `hold`, all of them are taken now; else each as it is written.
-        """
-        step = None if step is None else whole(step, "step=", self._run)
-        metrics = metrics_of(metrics or {}, "metrics=", self._run)
-        expected = self.expected()  # of this moment's values
-        values = self.values() if values is None else values
-        return functools.partial(
-            write_frozen,
-            self.plan,
-            held(values) if hold else values,
-            step=step,
-            metrics=metrics,
-            source="live",
-            expected=expected,
-        )

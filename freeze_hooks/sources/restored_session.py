@@ -18,9 +18,10 @@ from ..graph.side_effects import refuse_to_run
 from ..graph.variables import variables_of
 from ..plan.spec import FreezeSpec
 from ..values.value import Value
-from .checkpoint import Reading, StoredSource
+from .checkpoint import StoredSource
 from .graph_file import StoredGraph
-from .session import Freezer
+from .session import LiveGraph
+from .source import CHECKPOINT, Source
 
 
 def read_initialized(
@@ -29,7 +30,7 @@ def read_initialized(
     saver_def: Optional[Any],
     initializers: Sequence[str],
     spec: FreezeSpec,
-) -> Reading:
+) -> Source:
     """Restore a graph in a session of its own, run initializers, and read what it holds then.
 
     Args:
@@ -51,7 +52,7 @@ def read_initialized(
             tf.import_graph_def(_runnable(stored), name="")
         except (ValueError, KeyError, tf.errors.OpError) as error:
             raise InvalidFileError(f"the graph cannot be run: {error}") from None
-        freezer = Freezer(graph, spec)
+        live = LiveGraph(graph, spec)
         session = v1.Session()
         if saver_def is not None:
             session.run(saver_def.restore_op_name, {saver_def.filename_tensor_name: prefix})
@@ -59,8 +60,9 @@ def read_initialized(
             _assign(session, StoredSource(stored, prefix))
         if initializers:
             session.run([graph.get_operation_by_name(name) for name in initializers])
-    expected = functools.partial(freezer.expected, session)
-    return Reading(freezer.plan, _until_closed(freezer, session), None, expected)
+    values = functools.partial(_until_closed, live, session)
+    expected = functools.partial(live.expected, session)
+    return Source(live.plan, values, expected, None, CHECKPOINT)
 
 
 def _refuse_to_initialize(
@@ -92,9 +94,9 @@ def _runnable(stored: StoredGraph) -> Any:
     return graph_def
 
 
-def _until_closed(freezer: Freezer, session: Any) -> Iterator[Value]:
+def _until_closed(live: LiveGraph, session: Any) -> Iterator[Value]:
     try:
-        yield from freezer.read(session)
+        yield from live.read(session)
     finally:
         session.close()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 import tensorflow as tf
 from google.protobuf.message import DecodeError
@@ -19,19 +19,18 @@ from ..frozen.writer import Artifact
 from ..graph.names import split, tensor_name
 from ..graph.side_effects import refuse_to_run, silence
 from ..plan.spec import FreezeSpec, Names
-from ..plan.types import FreezePlan
 from ..proof.asked import Verifying
 from ..proof.ends import ends_of
 from ..proof.saved_models import LoadedAnswers
 from ..values.renaming import Renaming
-from .checkpoint import Reading, StoredSource, plan_stored
+from .checkpoint import StoredSource, plan_stored
 from .function import plan_concrete
 from .function_plan import FunctionPlan
 from .graph_file import StoredGraph, as_graph, parse
 from .mirrored import beside_its_files
 from .naming import Naming, apart, keys_of
 from .restored_session import read_initialized
-from .session import warn_of
+from .source import Source
 
 SERVING = "serving_default"
 START = "__saved_model_init_op"
@@ -39,23 +38,17 @@ STARTS = ("saved_model_main_op", "legacy_init_op")  # before there was a signatu
 ASSETS = "saved_model_assets"  # the collection of files that TensorFlow 1 writes
 
 
-@dataclasses.dataclass(frozen=True)
-class Loaded:
-    """A plan of a SavedModel's signature with what holds its variables."""
+class Loaded(Source):
+    """A signature of a SavedModel that TensorFlow has loaded."""
 
-    model: Any
-    function: FunctionPlan
+    def __init__(self, model: Any, function: FunctionPlan) -> None:
+        super().__init__(function.plan, function.values, function.expected)
+        self._model = model  # which holds the variables
 
-    @property
-    def plan(self) -> FreezePlan:
-        """What would be written."""
-        return self.function.plan
-
-    def write(self, path: Any) -> Artifact:
+    def freeze(self, path: Any, beside: bool = True) -> Artifact:
         """Write it as a frozen file."""
-        warn_of(self.function.findings)
         with tf.init_scope():
-            return self.function.write(path)
+            return super().freeze(path, beside)
 
 
 def freeze_saved_model(
@@ -114,7 +107,7 @@ def freeze_saved_model(
         "verify": verify,
     }
     ends = {"inputs": inputs, "bind": bind, "variable_map": variable_map, "ema": ema}
-    return read_saved_model(directory, outputs, signature, tags, ends, form).write(path)
+    return read_saved_model(directory, outputs, signature, tags, ends, form).freeze(path)
 
 
 def read_saved_model(
@@ -124,7 +117,7 @@ def read_saved_model(
     tags: Sequence[str],
     more: Mapping[str, Any],
     form: Mapping[str, Any],
-) -> Union[Reading, Loaded]:
+) -> Source:
     """What `freeze_saved_model` writes; `more` has its inputs, bind, variable_map and ema."""
     name = os.fspath(directory)
     meta = meta_graph(name, tags)
@@ -151,7 +144,7 @@ def read_saved_model(
 
 def read_meta_graph(
     directory: str, meta: Any, spec: FreezeSpec, tags: Sequence[str] = ("serve",)
-) -> Reading:
+) -> Source:
     """A graph of a SavedModel, which has these tags, with its values.
 
     They come from its files, or where these do not have all of them, as of variables that the
@@ -169,10 +162,11 @@ def read_meta_graph(
     signature, maps = reading.plan.signature, (spec.variable_map, spec.ema)
     ends = ends_of(signature, spec.inputs, spec.outputs, spec.bind)
     answers = LoadedAnswers(verify, signature, directory, tags, ends, *maps)
-    return dataclasses.replace(reading, expected=answers.expected)
+    reading.expected = answers.expected
+    return reading
 
 
-def _read(directory: str, meta: Any, spec: FreezeSpec) -> Reading:
+def _read(directory: str, meta: Any, spec: FreezeSpec) -> Source:
     silence(meta.graph_def)
     source = StoredSource(stored_graph(directory, meta), values_prefix(directory))
     plan = plan_stored(source.graph, spec)

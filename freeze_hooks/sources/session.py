@@ -1,19 +1,17 @@
-"""One graph, compiled; freezes a session of it to a file as often as wanted."""
+"""A session as a source: its graph is compiled once, its values are read at each save."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-import re
-from typing import Any, Callable, Iterable, Iterator, Mapping, Optional, Tuple
+from typing import Any, Callable, Iterator, Mapping, Optional, Tuple
 
 import tensorflow as tf
 
 from .. import _tf
 from ..errors import FreezeError
-from ..frozen.writer import Artifact, write_frozen
+from ..frozen.writer import Artifact
 from ..graph import restore_ops
-from ..graph.lint import Finding
 from ..plan.compiler import compile_plan
 from ..plan.spec import FreezeSpec, Names
 from ..plan.types import FreezePlan
@@ -22,22 +20,15 @@ from ..proof.ends import ends_of
 from ..proof.expected import Expected
 from ..proof.renamed import renaming_in
 from ..proof.sessions import SessionAnswers
-from ..storage.paths import plain_path
-from ..values import value
 from ..values.checkpoint_reads import CheckpointValues
 from ..values.renaming import Renaming, find_sources
 from ..values.session_reads import SessionValues
 from ..values.static_tables import static_contents
+from ..values.value import Value
+from .source import CHECKPOINT, LIVE, Source
 
 # a checkpoint's prefix, its keys, and the SaverDef of who wrote it
 Saved = Tuple[str, Mapping[str, restore_ops.SavedKey], Any]
-_STEP = re.compile(r"-(\d+)$")  # how Saver.save appends the global step
-
-
-def warn_of(findings: Iterable[Finding]) -> None:
-    """Warn of what was found in a graph, where there is no training to do so."""
-    for finding in findings:
-        _tf.warn(str(finding))
 
 
 def plan_graph(graph: Any, spec: FreezeSpec) -> FreezePlan:
@@ -63,8 +54,8 @@ def inference_graph(spec: FreezeSpec) -> Tuple[Any, FreezeSpec]:
     return graph, dataclasses.replace(spec, outputs=made.outputs, inputs=made.inputs)
 
 
-class Freezer:
-    """Compiles a live graph once, and then streams the values of a session into the plan."""
+class LiveGraph:
+    """One live graph, compiled once; `source` gives it with the values of a session."""
 
     def __init__(self, graph: Any, spec: FreezeSpec) -> None:
         self.spec = spec
@@ -83,59 +74,27 @@ class Freezer:
             renaming = renaming_in(graph, spec.variable_map, spec.ema) if other else None
             self._answers = SessionAnswers(spec.verify, signature, graph, planned, ends, renaming)
 
-    def read(self, session: Any) -> Iterator[value.Value]:
-        """One live value for each of the plan's slots."""
-        return self._live.read(session)
-
-    def freeze(
-        self,
-        session: Any,
-        path: str,
-        step: Optional[int],
-        metrics: Optional[Mapping[str, float]] = None,
-        saved: Optional[Saved] = None,
-    ) -> Artifact:
-        """Write variables' values as a frozen file at `path`, and its description beside it.
+    def source(
+        self, session: Any, step: Optional[int] = None, saved: Optional[Saved] = None
+    ) -> Source:
+        """The graph with a session's values.
 
         Args:
           session: gives the values.
-          path: the file to write.
           step: the global step of the values.
-          metrics: what was measured at that step.
           saved: (prefix, keys, SaverDef) of a checkpoint that gives the values it has, instead.
-
-        Raises:
-          FreezeError: a variable's shape is not the declared one, the file passes 2 GiB, or it
-            answers otherwise than `verify=` allows.
-          OSError: the file system refuses.
-          tf.errors.OpError: the session does.
         """
-        return self.prepare(session, step, metrics, saved)(path)
+        expected = functools.partial(self.expected, session, saved)
+        if saved:
+            values = functools.partial(self._saved.read, session, *saved[:2])
+            return Source(self.plan, values, expected, step, CHECKPOINT)
+        read = functools.partial(self._live.read, session)
+        take = functools.partial(self._live.take, session)
+        return Source(self.plan, read, expected, step, LIVE, take)
 
-    def prepare(
-        self,
-        session: Any,
-        step: Optional[int],
-        metrics: Optional[Mapping[str, float]] = None,
-        saved: Optional[Saved] = None,
-        hold: bool = False,
-    ) -> Callable[[str], Artifact]:
-        """Take from a session what a file needs; what is returned writes it to a path, once.
-
-        With `hold`, all values are taken now, so that later steps do not change the file; else
-        they are read as they are written. Otherwise as `freeze`.
-        """
-        expected = self.expected(session, saved)
-        values = self._values(session, saved, hold)
-        return functools.partial(
-            write_frozen,
-            self.plan,
-            value.held(values) if hold else values,
-            step=step,
-            metrics=metrics,
-            source="checkpoint" if saved else "live",
-            expected=expected,
-        )
+    def read(self, session: Any) -> Iterator[Value]:
+        """One live value for each of the plan's slots."""
+        return self._live.read(session)
 
     def expected(self, session: Any, saved: Optional[Saved] = None) -> Optional[Expected]:
         """What a file of the session's (or a checkpoint's) values must answer, with `verify=`.
@@ -146,26 +105,6 @@ class Freezer:
         if self._answers is None:
             return None
         return self._answers.expected(session, saved and (saved[0], saved[2]))
-
-    def _values(
-        self, session: Any, saved: Optional[Saved], hold: bool = False
-    ) -> Iterator[value.Value]:
-        if saved:
-            return self._saved.read(session, *saved[:2])
-        return self._live.take(session) if hold else self.read(session)
-
-
-def step_of(session: Any, prefix: str, numbered: bool) -> Optional[int]:
-    """The global step of a checkpoint: from the end of its name, where Saver.save was given one,
-    or else the session's; None where that has none yet."""
-    found = _STEP.search(prefix) if numbered else None
-    if found:
-        return int(found.group(1))
-    global_step = _tf.global_step(session.graph)
-    try:
-        return None if global_step is None else int(session.run(global_step))
-    except tf.errors.FailedPreconditionError:  # it is not initialized
-        return None
 
 
 def freeze_session(
@@ -221,6 +160,4 @@ def freeze_session(
         optimize=optimize,
         verify=verify,
     )
-    freezer = Freezer(sess.graph, spec)
-    warn_of(freezer.plan.findings)
-    return freezer.freeze(sess, plain_path(path), step=None)
+    return LiveGraph(sess.graph, spec).source(sess).freeze(path)

@@ -12,24 +12,23 @@ from typing import Any, Callable, Iterator, Optional, Union
 
 from . import in_flight, locks
 from .filesystem import filesystem_of, pieces
-from .sink import Written, open_sink
+from .sink import Sink, Written, open_sink
 
 
-def publish(
+@contextlib.contextmanager
+def publishing(
     path: str,
-    write: Callable[[Any], None],
     expected: int = 0,
     beside: Optional[str] = None,
     check: Optional[Callable[[str], Optional[str]]] = None,
-) -> Written:
-    """Let `write(file)` fill a file that appears at `path` complete, or not at all.
+) -> Iterator[Sink]:
+    """The sink of a file that appears at `path` complete when the block ends, or not at all.
 
-    A reader sees the old file until the new one is whole and on disk; if `write` or the disk
+    A reader sees the old file until the new one is whole and on disk; if the block or the disk
     fails, the old file stays and the temporary one goes.
 
     Args:
       path: final name, in an existing directory.
-      write: is given an object with `write(buffer)`.
       expected: bytes to reserve at once, so that a full disk is met before the first write.
       beside: a file that tells of the old one, and goes just before that does.
       check: is given the temporary name of the whole file; what it raises keeps the file from
@@ -40,10 +39,24 @@ def publish(
     """
     with in_flight.saving(), contextlib.ExitStack() as held, _replacing(path, beside) as temporary:
         with _opened(temporary, expected, held) as file, open_sink(file, expected=expected) as sink:
-            write(sink)
-            written = sink.result()
+            yield sink
+            sink.result()
         changed = None if check is None else check(temporary)
-        return written if changed is None else written._replace(hash=changed)
+        if changed is not None:
+            sink.written = sink.written._replace(hash=changed)
+
+
+def publish(
+    path: str,
+    write: Callable[[Any], None],
+    expected: int = 0,
+    beside: Optional[str] = None,
+    check: Optional[Callable[[str], Optional[str]]] = None,
+) -> Written:
+    """Let `write(file)` fill a file, by `file.write(buffer)`; otherwise as `publishing`."""
+    with publishing(path, expected, beside, check) as sink:
+        write(sink)
+    return sink.written
 
 
 @contextlib.contextmanager

@@ -27,7 +27,12 @@ class Written(NamedTuple):
 
 
 class Sink:
-    """Takes bytes for whatever has a `put(buffer)`; see `open_sink`."""
+    """Takes bytes for whatever has a `put(buffer)`; see `open_sink`.
+
+    Attributes:
+      bytes: how many it was given.
+      written: what was written, once that is known.
+    """
 
     def __init__(self, file: Any, threaded: int, expected: int = 0) -> None:
         self._file = file
@@ -41,6 +46,7 @@ class Sink:
         self._thread: Optional[threading.Thread] = None
         self._process = os.getpid()
         self.bytes = 0
+        self.written = Written(0, "")
 
     def write(self, data: Any) -> None:
         """Take a buffer, which must not change any more.
@@ -72,7 +78,8 @@ class Sink:
         self.stop()
         if self._error is not None:
             raise self._error
-        return Written(self.bytes, self._hash.hexdigest())
+        self.written = Written(self.bytes, self._hash.hexdigest())
+        return self.written
 
     def stop(self) -> None:
         """End the thread after what it was given."""

@@ -9,65 +9,56 @@ import functools
 import math
 import os
 import re
-from typing import (
-    Any,
-    Callable,
-    Deque,
-    Dict,
-    Iterable,
-    List,
-    Mapping,
-    Optional,
-    Sequence,
-    Tuple,
-    Union,
-)
+from typing import Any, Callable, Deque, Dict, Iterable, List, Optional, Tuple
 
 from .. import _saver, _tf
-from ..errors import FreezeError, NotFiniteError, UnknownNameError, near
-from ..frozen.numbers import number, whole
+from ..errors import FreezeError, NotFiniteError
 from ..frozen.reader import description
 from ..frozen.writer import Artifact, Undescribed
 from ..own_lines import told
 from ..storage import atomic, in_flight, locks, retention, state
-from ..storage.filesystem import filesystem_of
+from ..storage.filesystem import directory_of, filesystem_of
 from .background import Background
 from .best import Best, load_best, save_best
 from .no_file import Saves
+from .options import Options
 
-Listeners = Union[Callable[[Artifact], Any], Sequence[Callable[[Artifact], Any]]]
 _DIGITS = re.compile(r"\d+|[0-9a-f]{12}")  # what differs from save to save
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
-    """Which frozen files are written, and which stay; as the adapters document."""
+class Due:
+    """A file that is to be written now, and what becomes of others.
 
+    Attributes:
+      freeze: writes a path.
+      directory: where the state is.
+      base: the file's name from there.
+      keep: how many files stay; None keeps all, but those of deleted checkpoints.
+      prefix: that of the file's checkpoint, if it has one.
+      best: the claim on being the best that the file makes.
+      link: another name that the file gets, from `directory`.
+      makes_directory: whether the directory that `base` names is made.
+    """
+
+    freeze: Callable[[str], Artifact]
+    directory: str
+    base: str
     keep: Optional[int] = None
-    save_best_only: bool = False
-    monitor: Optional[str] = None
-    mode: str = "min"
-    threshold: Optional[float] = None
-    resume: Union[bool, str] = "auto"
-    strict: bool = False
-    on_publish: Listeners = ()
+    prefix: Optional[str] = None
+    best: Optional[Best] = None
+    link: Optional[str] = None
+    makes_directory: bool = False
 
-    def __post_init__(self) -> None:
-        listeners = (self.on_publish,) if callable(self.on_publish) else tuple(self.on_publish)
-        for listener in listeners:
-            if not callable(listener):
-                raise FreezeError(f"on_publish= takes functions of an Artifact, not {listener!r}")
-        object.__setattr__(self, "on_publish", listeners)
-        if self.mode not in ("min", "max"):
-            raise FreezeError(f'mode= is "min" or "max", not {self.mode!r}')
-        if self.resume not in (True, False, "auto"):
-            raise FreezeError(f'resume= is True, False or "auto", not {self.resume!r}')
-        if self.threshold is not None:
-            object.__setattr__(self, "threshold", number(self.threshold, "the threshold"))
-        if self.keep is not None:
-            object.__setattr__(self, "keep", whole(self.keep, "keep="))
-        if self.keep is not None and self.keep < 1:
-            raise FreezeError(f"keep= is a number of files from 1 on, not {self.keep!r}")
+    @property
+    def path(self) -> str:
+        """The file's."""
+        return os.path.join(self.directory, self.base)
+
+    @property
+    def stays(self) -> bool:
+        """Whether the file stays whatever becomes of others."""
+        return self.keep is None and self.prefix is None
 
 
 class Unnoted(OSError):
@@ -145,17 +136,20 @@ class Delivery:
             self.artifacts = []
         return goes_on
 
-    def best(self, directory: str, file: str, resumed: bool) -> Optional[Best]:
+    def best(
+        self, directory: str, file: str, resumed: bool, mode: Optional[str] = None
+    ) -> Optional[Best]:
         """The best value so far, with save_best_only; an older training's if this one goes on.
 
-        That one may have been killed between writing its file and noting the file's value.
+        That one may have been killed between writing its file and noting the file's value. `mode`
+        is "min" or "max", where the options do not say which.
         """
         options = self.options
         if options.monitor is None or not options.save_best_only:
             return None
         if self._best is None:  # the first save tells whether training goes on from an older one
             resumed = resumed if options.resume == "auto" else bool(options.resume)
-            best = Best(options.monitor, options.mode, options.threshold)
+            best = Best(options.monitor, mode or options.mode, options.threshold)
             if resumed:
                 noted = load_best(directory, self._key, options.monitor)
                 told = _metric(os.path.join(directory, file), options.monitor)
@@ -166,81 +160,61 @@ class Delivery:
             self._best = best
         return self._best
 
-    def do(self, path: str, job: Callable[[], None], background: bool) -> None:
-        """Do what writes `path`: now, or in the background while training goes on.
+    def deliver(self, due: Due, told: str, background: bool) -> None:
+        """Write a file: now, or in the background while training goes on.
 
-        There, what fails is as `failed` says; what that raises, `raise_error` raises again.
+        There, what fails is as `failed` says of the path `told`; what that raises, `raise_error`
+        raises again.
         """
         if not background:
-            job()
+            self.put(due)
             return
-        here = None if filesystem_of(path).is_absolute(path) else os.getcwd()
-        self._writing.submit(path, functools.partial(self._do_there, path, job, here))
+        here = None if filesystem_of(told).is_absolute(told) else os.getcwd()
+        self._writing.submit(told, functools.partial(self._put_there, due, told, here))
 
-    def _do_there(self, path: str, job: Callable[[], None], here: Optional[str]) -> None:
+    def _put_there(self, due: Due, told: str, here: Optional[str]) -> None:
         """Do it in the background, of a program that was `here`, if the path is from there on."""
         try:
             if here is not None and here != os.getcwd():
                 raise FreezeError(
-                    f"{path} is a relative path, and the program has left {here}: give an "
+                    f"{told} is a relative path, and the program has left {here}: give an "
                     "absolute one"
                 )
-            job()
+            self.put(due)
         except Exception as error:
             try:
-                self.failed(error, path)
+                self.failed(error, told)
             except Exception as raised:  # raised again, if there is a next save or an end
                 _tf.warn(f"{self._who}: {raised}")
                 raise
 
-    def put(
-        self,
-        freeze: Callable[[str], Artifact],
-        directory: str,
-        base: str,
-        keep: Optional[int] = None,
-        prefix: Optional[str] = None,
-        best: Optional[Best] = None,
-        link: Optional[str] = None,
-    ) -> None:
-        """Write a file, and remember or delete others.
-
-        Args:
-          freeze: writes a path.
-          directory: where the state is.
-          base: the file's name from there.
-          keep: how many files stay; None keeps all, but those of deleted checkpoints.
-          prefix: that of the file's checkpoint, if it has one.
-          best: the claim on being the best that the file makes.
-          link: another name that the file gets, from `directory`.
-        """
-        path = os.path.join(directory, base)
+    def put(self, due: Due) -> None:
+        """Write a file, and remember or delete others."""
+        directory, base, prefix = due.directory, due.base, due.prefix or ""
         claim = self._entered.get(directory)
         if directory not in self._entered or (claim is not None and not claim.holds()):
             self._enter(directory)
-        stays = keep is None and prefix is None  # whatever becomes of others
         with in_flight.saving():
-            if not stays:
+            if not due.stays:
                 with contextlib.suppress(OSError):  # `_note` says so
-                    retention.announce(directory, self._key, base, prefix or "")
-            artifact, trouble = self._written(freeze, path, best)
-            if not stays:
-                self._unnoted[directory, base] = prefix or ""
+                    retention.announce(directory, self._key, base, prefix)
+            artifact, trouble = self._written(due)
+            if not due.stays:
+                self._unnoted[directory, base] = prefix
             try:
-                self._note(directory, keep, best)
+                self._note(directory, due.keep, due.best)
             except OSError as error:
                 trouble = trouble or Unnoted(error)
             try:
-                if link is not None:
-                    atomic.publish_link(path, os.path.join(directory, link))
+                if due.link is not None:
+                    atomic.publish_link(due.path, os.path.join(directory, due.link))
             except OSError as error:
                 trouble = trouble or Unlinked(error)
         self.news.append(artifact)
         _tf.info(str(artifact))
         if self.options.on_publish:
-            self._telling.submit(
-                path, functools.partial(self._tell, artifact, None if stays else directory)
-            )
+            deletes = None if due.stays else directory
+            self._telling.submit(due.path, functools.partial(self._tell, artifact, deletes))
         if trouble is not None:
             raise trouble
         if self._failures:
@@ -248,23 +222,24 @@ class Delivery:
             self._failures.clear()
             _tf.warn(f"{self._who}: files are written again, after {failed} saves that failed")
 
-    def _written(
-        self, freeze: Callable[[str], Artifact], path: str, best: Optional[Best]
-    ) -> Tuple[Artifact, Optional[OSError]]:
+    def _written(self, due: Due) -> Tuple[Artifact, Optional[OSError]]:
         """The new file, and what befell its description."""
         trouble: Optional[OSError] = None
         try:
-            artifact = freeze(path)
+            if due.makes_directory:
+                directory = directory_of(due.path)
+                filesystem_of(directory).make_directory(directory)
+            artifact = due.freeze(due.path)
         except Undescribed as error:
             artifact, trouble = error.artifact, error
         except BaseException:
-            if self._best is not None and best is not None:
-                self._best.disclaim(best)
+            if self._best is not None and due.best is not None:
+                self._best.disclaim(due.best)
             raise
         self.saves.wrote()
-        if self._best is not None and best is not None:
-            self._best.written(best.value)
-        self.artifacts = [a for a in self.artifacts if a.path != path]
+        if self._best is not None and due.best is not None:
+            self._best.written(due.best.value)
+        self.artifacts = [a for a in self.artifacts if a.path != due.path]
         self.artifacts.append(artifact)
         return artifact, trouble
 
@@ -314,8 +289,7 @@ class Delivery:
 
         What it makes beside a file that may go from `directory` is noted, to go with it.
         """
-        listeners: Any = self.options.on_publish  # a tuple by now
-        for listener in listeners:
+        for listener in self.options.on_publish:
             ending = getattr(listener, "makes_beside", None)
             try:
                 if directory is not None and ending is not None:
@@ -370,18 +344,3 @@ def _metric(path: str, monitor: str) -> Optional[float]:
         return float(description(path)["metrics"][monitor])
     except (KeyError, TypeError, ValueError):
         return None
-
-
-def monitored(monitor: str, metrics: Mapping[str, float], source: str) -> float:
-    """The monitored metric.
-
-    Raises:
-      UnknownNameError: `source` gave no such metric; near matches are listed.
-    """
-    if monitor not in metrics:
-        close = near(monitor, metrics) or sorted(metrics)
-        raise UnknownNameError(
-            f"monitor={monitor!r} is not among the metrics of {source}: "
-            f"{', '.join(map(repr, close)) or 'there are none'}"
-        )
-    return metrics[monitor]

@@ -17,11 +17,13 @@ from ..sources.checkpoint import StoredSource
 from ..sources.checkpoint_index import find_prefix
 from ..sources.graph_file import as_graph
 from ..sources.naming import apart
+from ..sources.source import Source
 from ..storage.filesystem import directory_of, filesystem_of
 from ..storage.paths import plain_path
 from ..values.renaming import Renaming
-from .delivery import Delivery, Listeners, Options, monitored
-from .metrics import scalars
+from .delivery import Delivery, Due
+from .metrics import monitored, scalars
+from .options import Listeners, Options
 
 KINDS = ("latest", "best", "final")
 Tensors = Dict[str, Any]
@@ -153,7 +155,7 @@ class FreezeExporter(_Exporter):
         }
         self._bind = bind
         FreezeSpec.make(None, None, bind, **self._form)  # what is wrong is said now
-        options = Options(
+        options = Options.make(
             keep=keep if kind == "latest" else None,
             save_best_only=kind == "best",
             monitor=monitor,
@@ -205,30 +207,27 @@ class FreezeExporter(_Exporter):
     def _put(
         self, estimator: Any, path: str, prefix: str, metrics: Mapping[str, float]
     ) -> Optional[str]:
-        directory, claimed = directory_of(path), None
+        directory, value = directory_of(path), None
         best = self._delivery.best(directory, os.path.basename(path), True)
         if best is not None:
             value = monitored(best.monitor, metrics, "the evaluation")
             if not best.beaten_by(value):
                 self._delivery.saves.passed_over(best, value)
                 return None
-            claimed = best.claim(value)
-        filesystem_of(directory).make_directory(directory)
-
-        def freeze(path: str) -> Artifact:
-            return self._reading(estimator, prefix).publish(path, metrics)
-
+        freeze = self._source(estimator, prefix).prepare(metrics)
+        claimed = None if best is None or value is None else best.claim(value)
         keep = self._delivery.options.keep
-        self._delivery.put(freeze, directory, os.path.basename(path), keep, best=claimed)
+        base = os.path.basename(path)
+        self._delivery.put(Due(freeze, directory, base, keep, best=claimed, makes_directory=True))
         return path
 
-    def _reading(self, estimator: Any, prefix: str) -> Any:
+    def _source(self, estimator: Any, prefix: str) -> Source:
         with tf.Graph().as_default() as graph:
             build = estimator_inference(estimator, self._serving, self._signature)
             inputs, outputs = build()
         spec = FreezeSpec.make(outputs, inputs, self._bind, **self._form)
-        reading = StoredSource(as_graph(graph), find_prefix(prefix)).read(spec)
+        source = StoredSource(as_graph(graph), find_prefix(prefix)).read(spec)
         if not self._reported:
-            self._delivery.report(reading.plan.findings)
+            self._delivery.report(source.plan.findings)
             self._reported = True
-        return reading
+        return source

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import functools
 import inspect
 import threading
 from typing import Any, Callable, Iterator, Mapping, Optional, Tuple, Union
@@ -22,15 +20,16 @@ from ..sources.keras.training_state import check_averages, step_of, synchronize
 from ..storage import atomic, filesystem
 from ..storage.file_kinds import refuse_foreign
 from ..storage.paths import plain_path
-from ..values.value import Value, held
+from ..values.value import Value
 from .best import Best
 from .callback_arguments import check_arguments, check_destination, check_keeping, check_mode
-from .delivery import Delivery, Listeners, Options
+from .delivery import Delivery, Due
 from .keras_protocol import KerasProtocol
 from .metrics import no_monitor, scalars
 from .model_checkpoint import Beside, frozen_path
 from .monitor import Monitor
 from .neighbours import refuse_shared
+from .options import Listeners, Options
 from .path_template import fields_of, filled_in, lacks_validation
 from .schedule import Schedule
 
@@ -131,11 +130,10 @@ class FreezeCallback(KerasProtocol):
             "optimize": optimize,
             "verify": verify,
         }
-        options = Options(
+        options = Options.make(
             keep=max_to_keep,
             save_best_only=save_best_only,
             monitor=monitor,
-            mode="min" if mode == "auto" else mode,
             threshold=initial_value_threshold,
             resume=resume,
             strict=strict,
@@ -283,10 +281,10 @@ class FreezeCallback(KerasProtocol):
             self._write(path, metrics, values)
             return
         value = self._monitor.value(metrics)
-        self._settle_direction()
+        mode = self._monitor.direction(self.model)
         base = filesystem.relative(path, self._directory)
         try:
-            best = self._delivery.best(self._directory, base, bool(self._resumed))
+            best = self._delivery.best(self._directory, base, bool(self._resumed), mode)
         except OSError as error:
             self._delivery.failed(error, path)
             return
@@ -317,7 +315,7 @@ class FreezeCallback(KerasProtocol):
             return None
         with contextlib.suppress(FreezeError):  # which is met again, and told of, when it is due
             self._plan.renew()
-        return held(self._plan.values())
+        return self._plan.held()
 
     def _write(
         self,
@@ -328,17 +326,15 @@ class FreezeCallback(KerasProtocol):
     ) -> None:
         """Write a file of the present weights (`values`), which beat `best` if that is given."""
         try:
-            freeze = self._prepare(metrics, values)
-            claimed = None if best is None else best.claim(metrics[best.monitor])
-            job = functools.partial(
-                self._delivery.put,
-                freeze,
+            due = Due(
+                self._prepare(metrics, values),
                 self._directory,
                 filesystem.relative(path, self._directory),
                 self._delivery.options.keep,
-                best=claimed,
+                best=None if best is None else best.claim(metrics[best.monitor]),
+                makes_directory=True,
             )
-            self._delivery.do(path, job, self._save_on_background)
+            self._delivery.deliver(due, path, self._save_on_background)
         except Exception as error:
             self._delivery.failed(error, path)
 
@@ -351,23 +347,8 @@ class FreezeCallback(KerasProtocol):
         self._delivery.report(plan.renew())
         synchronize(self.model)
         self._batches.wanted = self._proves  # one of those that the next file is trained on
-        write = plan.prepare(
-            step_of(self.model),
-            metrics,
-            values,
-            self._save_on_background and not self._together,
-        )
-
-        def freeze(path: str) -> Artifact:
-            filesystem.filesystem_of(path).make_directory(filesystem.directory_of(path))
-            return write(path)
-
-        return freeze
-
-    def _settle_direction(self) -> None:
-        mode = self._monitor.direction(self.model)
-        if mode != self._delivery.options.mode:
-            self._delivery.options = dataclasses.replace(self._delivery.options, mode=mode)
+        step = step_of(self.model)
+        return plan.prepare(metrics, step, hold=self._save_on_background, values=values)
 
     def _say(self, what: str) -> None:
         if self._verbose:

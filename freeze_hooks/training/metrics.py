@@ -61,13 +61,29 @@ def scalars(logs: Optional[Mapping[str, Any]], monitor: Optional[str] = None) ->
     return found
 
 
+def monitored(monitor: str, metrics: Mapping[str, float], source: str) -> float:
+    """The monitored metric.
+
+    Raises:
+      UnknownNameError: `source` gave no such metric; near matches are listed.
+    """
+    if monitor not in metrics:
+        close = near(monitor, metrics) or sorted(metrics)
+        told = ", ".join(map(repr, close)) or "there are none"
+        raise _not_among(monitor, f" of {source}", told)
+    return metrics[monitor]
+
+
+def _not_among(monitor: Optional[str], source: str, told: str) -> UnknownNameError:
+    return UnknownNameError(f"monitor={monitor!r} is not among the metrics{source}: {told}")
+
+
 def no_monitor(monitor: Optional[str], metrics: Mapping[str, float]) -> UnknownNameError:
     """What to raise where a monitored metric is not among these; near matches come first."""
     known = near(monitor or "", metrics) + sorted(metrics)
-    there = ", ".join(dict.fromkeys(map(repr, known)))
+    if known:
+        return _not_among(monitor, "", ", ".join(dict.fromkeys(map(repr, known))))
     return UnknownNameError(
-        f"monitor={monitor!r} is not among the metrics: {there}"
-        if there
-        else f"monitor={monitor!r}: there was no such metric in all of training, so no file "
+        f"monitor={monitor!r}: there was no such metric in all of training, so no file "
         "was written; give validation_data= or monitor another metric"
     )

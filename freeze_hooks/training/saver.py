@@ -9,10 +9,10 @@ from .._tf import v1
 from ..frozen.writer import Artifact
 from ..plan.spec import FreezeSpec, Names
 from ..proof.asked import Verifying
-from ..sources.session import Freezer, step_of
+from ..sources.session import LiveGraph
 from ..values.renaming import Renaming
-from .delivery import Listeners
 from .no_file import explain_at_exit, writes_here
+from .options import Listeners
 from .session_delivery import Evaluate, SessionDelivery, SessionOptions
 
 
@@ -81,7 +81,7 @@ class FreezingSaver(v1.train.Saver):
             optimize=optimize,
             verify=verify,
         )
-        self._options = SessionOptions(
+        self._options = SessionOptions.make(
             output_dir=output_dir,
             name=freeze_name or "",
             keep=keep,
@@ -108,7 +108,7 @@ class FreezingSaver(v1.train.Saver):
         self._options.check()
         graph = v1.get_default_graph()
         self._delivery = SessionDelivery(
-            graph, Freezer(graph, self._spec), self._options, "FreezingSaver"
+            graph, LiveGraph(graph, self._spec), self._options, "FreezingSaver"
         )
         if writes_here(graph):
             explain_at_exit(self._delivery.saves, "FreezingSaver", "its save() was never called")
@@ -123,8 +123,8 @@ class FreezingSaver(v1.train.Saver):
         """Save a checkpoint as tf.compat.v1.train.Saver.save does, and a frozen file beside it."""
         prefix = super().save(sess, *args, **more)
         if prefix is not None and self._delivery is not None:
-            step = step_of(sess, prefix, _saver.is_numbered(*args, **more))
-            self._delivery.save(sess, prefix, step, (prefix, self))
+            numbered = _saver.is_numbered(*args, **more)
+            self._delivery.after_save(self, sess, prefix, numbered)
         return prefix
 
     def restore(self, sess: Any, save_path: Any) -> None:

@@ -10,15 +10,18 @@ from typing import Any, Callable, Mapping, Optional, Tuple
 
 import tensorflow as tf
 
-from .. import _saver
+from .. import _saver, _tf
 from ..errors import FreezeError
 from ..frozen.numbers import metrics_of
-from ..sources.session import Freezer
+from ..sources.checkpoint_index import step_in
+from ..sources.session import LiveGraph
 from ..storage import atomic
 from ..storage.filesystem import directory_of
 from ..storage.paths import plain_path
 from .concurrency import queues_update, updates_meanwhile
-from .delivery import Delivery, Options, monitored
+from .delivery import Delivery, Due
+from .metrics import monitored
+from .options import Listeners, Options
 
 Evaluate = Callable[[Any, Optional[int]], Mapping[str, Any]]
 SCHEDULED_KEEP = 5  # what a Saver keeps by default
@@ -34,14 +37,17 @@ class SessionOptions(Options):
     evaluate: Optional[Evaluate] = None
     save_on_background: bool = False
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.name and not re.match(r"[A-Za-z0-9_-]+\Z", self.name):
-            raise FreezeError(f"name= takes letters, digits, - and _, not {self.name!r}")
-        if self.save_best_only and (self.evaluate is None or self.monitor is None):
+    @classmethod
+    def make(cls, on_publish: Listeners = (), **given: Any) -> SessionOptions:
+        """Options of what users write; see `Options.make`."""
+        asked = super().make(on_publish, **given)
+        if asked.name and not re.match(r"[A-Za-z0-9_-]+\Z", asked.name):
+            raise FreezeError(f"name= takes letters, digits, - and _, not {asked.name!r}")
+        if asked.save_best_only and (asked.evaluate is None or asked.monitor is None):
             raise FreezeError("save_best_only=True needs evaluate= and monitor=")
-        if self.output_dir is not None:
-            object.__setattr__(self, "output_dir", plain_path(self.output_dir))
+        if asked.output_dir is None:
+            return asked
+        return dataclasses.replace(asked, output_dir=plain_path(asked.output_dir))
 
     def check(self) -> None:
         """Make output_dir if need be.
@@ -64,20 +70,32 @@ class SessionOptions(Options):
 class SessionDelivery(Delivery):
     """The frozen files of a training session."""
 
-    def __init__(self, graph: Any, freezer: Freezer, options: SessionOptions, who: str) -> None:
+    def __init__(self, graph: Any, live: LiveGraph, options: SessionOptions, who: str) -> None:
         super().__init__(options, options.name, who)
         self.options: SessionOptions = options
         self._graph = graph
-        self._freezer = freezer
+        self._live = live
         self._queues_update: Optional[bool] = None
         self._ended = False
         self._first_step: Optional[int] = None
-        self.report(freezer.plan.findings)
+        self.report(live.plan.findings)
 
     def begin_at(self, step: int) -> None:
         """Note the global step that training begins at, which else is that of the first save."""
         if self._first_step is None:
             self._first_step = step
+
+    def after_save(
+        self, saver: Any, session: Any, prefix: str, numbered: bool, raising: bool = False
+    ) -> None:
+        """Freeze a session beside the checkpoint that `saver` just saved of it; see `save`.
+
+        Args:
+          numbered: whether the prefix ends with the global step, since Saver.save was given it.
+        """
+        named = step_in(prefix) if numbered else None
+        step = _step_of(session) if named is None else named
+        self.save(session, prefix, step, (prefix, saver), raising)
 
     def save(
         self,
@@ -137,20 +155,15 @@ class SessionDelivery(Delivery):
         elif keep is None and prefix is None:
             keep = SCHEDULED_KEEP
         saved = self._saved(session, checkpoint)
-        freeze = self._freezer.prepare(session, step, metrics, saved, hold=background)
+        freeze = self._live.source(session, step, saved).prepare(metrics, hold=background)
         claimed = None if best is None else best.claim(value)
 
-        file = options.file(base)
-        path = os.path.join(directory, file)
-
-        def job() -> None:
-            latest = options.file("latest") if options.latest else None
-            self.put(freeze, directory, file, keep, prefix, claimed, latest)
-
-        self.do(path, job, background)
+        latest = options.file("latest") if options.latest else None
+        due = Due(freeze, directory, options.file(base), keep, prefix, claimed, latest)
+        self.deliver(due, due.path, background)
 
     def _saved(self, session: Any, checkpoint: Optional[Tuple[str, Any]]) -> Any:
-        values = self._freezer.spec.values
+        values = self._live.spec.values
         if checkpoint is None or values == "live":
             return None
         if self._queues_update is None:
@@ -168,3 +181,12 @@ class SessionDelivery(Delivery):
         if self.options.monitor is not None:
             monitored(self.options.monitor, metrics, "evaluate=")
         return metrics
+
+
+def _step_of(session: Any) -> Optional[int]:
+    """The session's global step; None where it has none yet."""
+    global_step = _tf.global_step(session.graph)
+    try:
+        return None if global_step is None else int(session.run(global_step))
+    except tf.errors.FailedPreconditionError:  # it is not initialized
+        return None

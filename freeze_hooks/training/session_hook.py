@@ -12,11 +12,11 @@ from ..errors import FreezeError
 from ..frozen.writer import Artifact
 from ..plan.spec import FreezeSpec, Names
 from ..proof.asked import Verifying
-from ..sources.session import Freezer, step_of
+from ..sources.session import LiveGraph
 from ..storage.filesystem import filesystem_of
 from ..values.renaming import Renaming
-from .delivery import Listeners
 from .neighbours import others
+from .options import Listeners
 from .session_delivery import Evaluate, SessionDelivery, SessionOptions
 
 
@@ -140,7 +140,7 @@ class FreezeHook(v1.train.SessionRunHook):
             optimize=optimize,
             verify=verify,
         )
-        self._options = SessionOptions(
+        self._options = SessionOptions.make(
             output_dir=output_dir,
             name=name or "",
             keep=keep,
@@ -192,8 +192,8 @@ class FreezeHook(v1.train.SessionRunHook):
         self._options.check()
         self._refuse_twins()
         self._training = graph
-        freezer = Freezer(graph, self._spec)
-        self._delivery = SessionDelivery(graph, freezer, self._options, "FreezeHook")
+        live = LiveGraph(graph, self._spec)
+        self._delivery = SessionDelivery(graph, live, self._options, "FreezeHook")
         if self._every is None:
             _saver.on_save(graph, self)
             return
@@ -292,8 +292,7 @@ class FreezeHook(v1.train.SessionRunHook):
             return
         if self._last_session is not None and self._last_session() is not session:
             return
-        step = step_of(session, prefix, numbered)
-        self._delivery.save(session, prefix, step, (prefix, saver), raising=not self._stepped)
+        self._delivery.after_save(saver, session, prefix, numbered, raising=not self._stepped)
 
     def _save_scheduled(self, session: Any, step: int) -> None:
         assert self._delivery is not None and self._options.output_dir is not None

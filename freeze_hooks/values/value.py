@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Iterable, Iterator, List, Optional, Tuple
+from typing import Any, Iterable, List, Optional, Tuple
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,15 +21,3 @@ class Value:
     nbytes: int
     chunks: Iterable[Any] = ()
     strings: Optional[List[bytes]] = None
-
-
-def held(values: Iterator[Value]) -> Iterator[Value]:
-    """Read all values now and yield them later; each is freed when the next is taken."""
-    taken = [dataclasses.replace(value, chunks=list(value.chunks)) for value in values]
-    taken.reverse()
-
-    def release() -> Iterator[Value]:
-        while taken:
-            yield taken.pop()
-
-    return release()

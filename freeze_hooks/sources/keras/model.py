@@ -15,7 +15,7 @@ from ...replicas import reduced_on_read
 from ..function import plan_concrete
 from ..function_plan import FunctionPlan
 from ..naming import Naming, apart
-from ..session import Freezer, warn_of
+from ..session import LiveGraph
 from .answers import Taken, follow
 from .arguments import Arguments
 from .batches import Batches, batch_of
@@ -181,8 +181,7 @@ def freeze_keras_model(
         optimize=optimize,
         verify=verify,
     )
-    warn_of(plan.findings)
-    return plan.write(path)
+    return plan.freeze(path)
 
 
 def handles_of(variable: Any) -> Iterator[Any]:
@@ -240,10 +239,10 @@ def _plan_graph_model(model: Any, ema: Optional[str], form: Mapping[str, Any]) -
         runs=tuple(getattr(update, "op", update).name for update in model.state_updates),
         **form,
     )
-    freezer = Freezer(session.graph, spec)
+    live = LiveGraph(session.graph, spec)
     return FunctionPlan(
-        freezer.plan,
-        lambda: freezer.read(backend.get_session()),
-        expected=lambda: freezer.expected(backend.get_session()),
+        live.plan,
+        lambda: live.read(backend.get_session()),
+        expected=lambda: live.expected(backend.get_session()),
         run=lambda tensor: backend.get_session().run(tensor),
     )
