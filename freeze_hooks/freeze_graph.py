@@ -113,20 +113,17 @@ def freeze_graph(
         `freeze_checkpoint` raises.
       RuntimeError: the SavedModel has no graph with these tags.
     """
-    task = _task_of_files(
-        input_graph,
-        input_saver,
-        input_checkpoint,
-        output_node_names,
-        clear_devices,
-        initializer_nodes,
-        variable_names_whitelist,
-        variable_names_denylist or variable_names_blacklist,
-        input_meta_graph,
-        input_saved_model_dir,
-        saved_model_tags,
+    asked = _Asked(
+        checkpoint=input_checkpoint,
+        outputs=output_node_names,
+        clear_devices=clear_devices,
+        initializers=initializer_nodes,
+        allowed=variable_names_whitelist,
+        denied=variable_names_denylist or variable_names_blacklist,
+        saved_model=input_saved_model_dir,
+        tags=_names(saved_model_tags),
     )
-    return _frozen(task, output_graph)
+    return _frozen(_task_of_files(asked, input_graph, input_saver, input_meta_graph), output_graph)
 
 
 def freeze_graph_with_def_protos(
@@ -160,37 +157,46 @@ def freeze_graph_with_def_protos(
     Raises:
       OSError, ValueError, RuntimeError: as in `freeze_graph`.
     """
-    task = _task(
-        input_graph_def,
-        input_saver_def,
-        input_checkpoint,
-        output_node_names,
-        clear_devices,
-        initializer_nodes,
-        variable_names_whitelist,
-        variable_names_denylist or variable_names_blacklist,
-        input_meta_graph_def,
-        input_saved_model_dir,
-        saved_model_tags or [],
+    asked = _Asked(
+        checkpoint=input_checkpoint,
+        outputs=output_node_names,
+        clear_devices=clear_devices,
+        initializers=initializer_nodes,
+        allowed=variable_names_whitelist,
+        denied=variable_names_denylist or variable_names_blacklist,
+        saved_model=input_saved_model_dir,
+        tags=saved_model_tags or [],
     )
-    return _frozen(task, output_graph)
+    return _frozen(
+        _task(asked, input_graph_def, input_saver_def, input_meta_graph_def), output_graph
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Asked:
+    """The arguments that are the same for files and for messages; names are separated by commas."""
+
+    checkpoint: Optional[str]
+    outputs: str
+    clear_devices: bool
+    initializers: str
+    allowed: str
+    denied: str
+    saved_model: Optional[str]
+    tags: Sequence[str]
+
+    def spec(self, stored: StoredGraph) -> FreezeSpec:
+        """What to freeze of a graph."""
+        kept = kept_variables(_names(self.allowed) or None, _names(self.denied) or None)
+        wanted = outputs_of(stored.graph_def, _names(self.outputs))
+        return FreezeSpec.make(wanted, kept=kept, devices=not self.clear_devices)
 
 
 def _task_of_files(
-    input_graph: Optional[str],
-    input_saver: Optional[str],
-    checkpoint: Optional[str],
-    outputs: str,
-    clear_devices: bool,
-    initializers: str,
-    allowed: str,
-    denied: str,
-    input_meta_graph: Any,
-    saved_model_dir: Optional[str],
-    saved_model_tags: str,
+    asked: _Asked, input_graph: Optional[str], input_saver: Optional[str], input_meta_graph: Any
 ) -> _Task:
     graph_def = meta = saver_def = None
-    if input_graph and not saved_model_dir:
+    if input_graph and not asked.saved_model:
         graph_def = read_message(_existing(input_graph, "graph"))
         graph_def = getattr(graph_def, "graph_def", graph_def)  # a MetaGraphDef's
     if input_meta_graph:
@@ -200,54 +206,26 @@ def _task_of_files(
     if input_saver:
         with tf.io.gfile.GFile(_existing(input_saver, "saver"), "rb") as file:
             saver_def = parse(file.read(), SaverDef(), input_saver)
-    tags = _names(saved_model_tags)
-    return _task(
-        graph_def,
-        saver_def,
-        checkpoint,
-        outputs,
-        clear_devices,
-        initializers,
-        allowed,
-        denied,
-        meta,
-        saved_model_dir,
-        tags,
-    )
+    return _task(asked, graph_def, saver_def, meta)
 
 
 def _task(
-    graph_def: Optional[Any],
-    saver_def: Optional[Any],
-    checkpoint: Optional[str],
-    outputs: str,
-    clear_devices: bool,
-    initializers: str,
-    allowed: str,
-    denied: str,
-    meta: Optional[Any],
-    saved_model_dir: Optional[str],
-    tags: Sequence[str],
+    asked: _Asked, graph_def: Optional[Any], saver_def: Optional[Any], meta: Optional[Any]
 ) -> _Task:
-    if not saved_model_dir and not (checkpoint and _has_checkpoint(checkpoint)):
+    checkpoint = asked.checkpoint
+    if not asked.saved_model and not (checkpoint and _has_checkpoint(checkpoint)):
         raise ValueError(f"Input checkpoint '{checkpoint}' doesn't exist!")
-    if not _names(outputs):
+    if not _names(asked.outputs):
         raise ValueError("You need to supply the name of a node to --output_node_names.")
-    kept = kept_variables(_names(allowed) or None, _names(denied) or None)
-
-    def spec(stored: StoredGraph) -> FreezeSpec:
-        wanted = outputs_of(stored.graph_def, _names(outputs))
-        return FreezeSpec.make(wanted, kept=kept, devices=not clear_devices)
-
-    if saved_model_dir and meta is None and not saver_def:
-        stored = as_graph(_tagged(saved_model_dir, tags))
-        return _Task(stored, "", saver_def, (), spec(stored), saved_model_dir)
+    if asked.saved_model and meta is None and not saver_def:
+        stored = as_graph(_tagged(asked.saved_model, asked.tags))
+        return _Task(stored, "", saver_def, (), asked.spec(stored), asked.saved_model)
     source = meta if meta is not None else graph_def
     if source is None:
         raise ValueError("You need to supply a graph: --input_graph or --input_meta_graph.")
     stored = as_graph(source)
-    nodes = tuple(split(name)[0] for name in _names(initializers))
-    return _Task(stored, find_prefix(checkpoint), saver_def, nodes, spec(stored))
+    nodes = tuple(split(name)[0] for name in _names(asked.initializers))
+    return _Task(stored, find_prefix(checkpoint), saver_def, nodes, asked.spec(stored))
 
 
 def _tagged(directory: str, tags: Sequence[str]) -> Any:
@@ -299,19 +277,17 @@ def main(unused_args: Any, flags: Any) -> None:
             f"Invalid checkpoint version (must be '1' or '2'): {flags.checkpoint_version}"
         )
     denied = getattr(flags, "variable_names_denylist", "")
-    task = _task_of_files(
-        flags.input_graph,
-        flags.input_saver,
-        flags.input_checkpoint,
-        flags.output_node_names,
-        flags.clear_devices,
-        flags.initializer_nodes,
-        flags.variable_names_whitelist,
-        denied or getattr(flags, "variable_names_blacklist", ""),
-        flags.input_meta_graph,
-        flags.input_saved_model_dir,
-        flags.saved_model_tags,
+    asked = _Asked(
+        checkpoint=flags.input_checkpoint,
+        outputs=flags.output_node_names,
+        clear_devices=flags.clear_devices,
+        initializers=flags.initializer_nodes,
+        allowed=flags.variable_names_whitelist,
+        denied=denied or getattr(flags, "variable_names_blacklist", ""),
+        saved_model=flags.input_saved_model_dir,
+        tags=_names(flags.saved_model_tags),
     )
+    task = _task_of_files(asked, flags.input_graph, flags.input_saver, flags.input_meta_graph)
     reading = task.read()
     if flags.output_graph:
         reading.freeze(flags.output_graph, beside=False)

@@ -19,9 +19,10 @@ from .frozen.stream import graph_def_of
 from .graph.functions import outputs_of
 from .graph.validate import refuse_broken
 from .plan.compiler import compile_plan
+from .plan.file_options import FileOptions
 from .plan.spec import FreezeSpec, kept_variables
 from .sources.function import plan_concrete
-from .sources.naming import Naming
+from .sources.naming import Naming, fed_of, variable_names
 from .values.session_reads import SessionValues
 from .values.static_tables import static_contents
 
@@ -111,12 +112,11 @@ def convert_variables_to_constants_v2(
     Raises:
       FreezeError: the function cannot be frozen.
     """
-    captured = {inner.op.name for _, inner in _tf.captures(func.graph)}
-    fed = [t for t in func.inputs if t.op.name not in captured]
+    fed = fed_of(func)
     names = [t.op.name for t in fed]
-    variables = {id(v.handle): v.name.split(":")[0] for v in func.graph.variables}
-    naming = Naming(names, None, variables)
-    planned = plan_concrete(func, naming, lower_control_flow=lower_control_flow, devices=True)
+    naming = Naming(names, None, variable_names(func.graph))
+    file = FileOptions(lower_control_flow=lower_control_flow)
+    planned = plan_concrete(func, naming, file, devices=True)
     graph_def = graph_def_of(planned.plan, planned.values())
     present = {node.name for node in graph_def.node}
     for tensor in fed:  # inputs that no output needs stay in the signature

@@ -109,8 +109,8 @@ def compile_plan(
         Signature(tuple(map(tensor_info, draft.inputs)), tuple(map(tensor_info, draft.outputs))),
         draft.findings,
         histogram([draft.body, *draft.inner]),
-        spec.optimize,
-        spec.check_numerics,
+        spec.file.optimize,
+        spec.file.check_numerics,
     )
     _check_size(plan)
     return plan

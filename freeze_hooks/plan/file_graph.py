@@ -13,7 +13,7 @@ from .pieces import pieces
 
 def lower_control_flow(draft: Draft) -> None:
     """Replace If, Case and While by TensorFlow 1's control flow, if requested."""
-    if draft.spec.lower_control_flow:
+    if draft.spec.file.lower_control_flow:
         lower(draft.body, draft.library)
         draft.keep_needed()
 

@@ -38,7 +38,7 @@ def refuse_inner_variables(draft: Draft) -> None:
 
 def narrow_slots(draft: Draft) -> None:
     """Store floating slots as weights= says, and cast them to the variables' dtypes."""
-    draft.slots = shrink(draft.body, draft.slots, draft.spec.weights)
+    draft.slots = shrink(draft.body, draft.slots, draft.spec.file.weights)
 
 
 def drop_unneeded(draft: Draft) -> None:

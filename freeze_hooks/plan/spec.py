@@ -8,18 +8,12 @@ from typing import Any, Callable, Container, Mapping, Optional, Sequence, Tuple,
 
 from ..errors import FreezeError
 from ..graph.names import tensor_name
-from ..graph.passes.narrow_weights import WEIGHTS
-from ..proof.asked import Verify as Verify
-from ..proof.asked import Verifying as Verifying
-from ..proof.asked import verify_of
+from .file_options import PLAIN, FileOptions
 
 _NODE_NAME = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*\Z")  # as tf.Operation checks names
 
 Names = Union[None, str, Sequence[Any], Mapping[str, Any]]
 Wanted = Tuple[Tuple[Optional[str], str], ...]
-
-
-NUMERICS = ("warn", "raise", "off")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,13 +26,8 @@ class FreezeSpec:
       bind: pairs (full tensor name, value): each tensor is replaced by a constant.
       inference_fn: builds the graph to freeze, if that is not the training graph.
       variable_map: {variable's name in the inference graph: its name in the training graph}.
-      ema: the object whose moving averages replace the variables' values.
       values: "live", "checkpoint" or "auto".
-      lower_control_flow: whether If, Case and While become Switch, Merge and Enter.
-      optimize: whether constants and batch norms are folded in each file.
-      weights: dtype to store floating variables in, "float16" or "bfloat16"; None: as they are.
-      check_numerics: what to do about NaN and infinity: "warn", "raise" or "off".
-      verify: a `Verify` that says how to prove each file; None: files are not proved.
+      file: how each file is made.
       kept: whether a variable, by its node's name, stays a variable in the file; None: none does.
       targets: names of ops without outputs to keep, for files that keep variables.
       runs: names of nodes that run with the outputs though no output waits for them: updates.
@@ -50,13 +39,8 @@ class FreezeSpec:
     bind: Tuple[Tuple[str, Any], ...] = ()
     inference_fn: Optional[Callable[[], Any]] = None
     variable_map: Any = None
-    ema: Any = None
     values: str = "auto"
-    lower_control_flow: bool = False
-    weights: Optional[str] = None
-    optimize: bool = False
-    check_numerics: str = "warn"
-    verify: Any = None
+    file: FileOptions = PLAIN
     kept: Optional[Callable[[str], bool]] = None
     targets: Tuple[str, ...] = ()
     runs: Tuple[str, ...] = ()
@@ -64,7 +48,12 @@ class FreezeSpec:
 
     @classmethod
     def make(
-        cls, outputs: Names, inputs: Names = None, bind: Any = None, **more: Any
+        cls,
+        outputs: Names,
+        inputs: Names = None,
+        bind: Any = None,
+        file: FileOptions = PLAIN,
+        **more: Any,
     ) -> FreezeSpec:
         """Return the spec for a user's arguments: names, tensors, lists, or dicts by friendly name.
 
@@ -73,21 +62,33 @@ class FreezeSpec:
         """
         bound = tuple((_tensor("bind", t), value) for t, value in dict(bind or {}).items())
         cut = None if inputs is None else _wanted("inputs", inputs)
-        spec = cls(_wanted("outputs", outputs), cut, bound, **more)
+        spec = cls(_wanted("outputs", outputs), cut, bound, file=file.checked(), **more)
         if spec.values not in ("auto", "live", "checkpoint"):
             raise FreezeError(f'values= is "auto", "live" or "checkpoint", not {spec.values!r}')
-        if spec.weights not in (None, *WEIGHTS):
-            raise FreezeError(f"weights= is one of {WEIGHTS} or None, not {spec.weights!r}")
-        if spec.check_numerics not in NUMERICS:
-            raise FreezeError(f"check_numerics= is one of {NUMERICS}, not {spec.check_numerics!r}")
-        if spec.verify is not None:
-            spec = dataclasses.replace(spec, verify=verify_of(spec.verify, spec.weights))
-        if spec.weights and spec.optimize:
-            raise FreezeError("optimize= would fold the Casts that weights= needs: choose one")
         both = {t for t, _ in spec.bind} & {t for _, t in spec.inputs or ()}
         if both:
             raise FreezeError(f"{sorted(both)} stand both in inputs= and in bind=")
         return spec
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """What a user asks for of a graph, as it was written; see FreezeSpec."""
+
+    outputs: Names = None
+    inputs: Names = None
+    bind: Any = None
+    variable_map: Any = None
+
+    def spec(self, file: FileOptions) -> FreezeSpec:
+        """The FreezeSpec of it.
+
+        Raises:
+          FreezeError: as `FreezeSpec.make`.
+        """
+        return FreezeSpec.make(
+            self.outputs, self.inputs, self.bind, file, variable_map=self.variable_map
+        )
 
 
 def _wanted(argument: str, names: Names) -> Wanted:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import (
     Any,
     Callable,
@@ -27,20 +28,36 @@ from .renamed import renaming_among
 from .restored import Reader, restored_by
 
 
+@dataclasses.dataclass(frozen=True)
+class Stored:
+    """A graph that was read from a file, and where its values are.
+
+    Attributes:
+      graph_def: the graph.
+      prefix: the checkpoint's prefix; None if the graph has no variables.
+      saver_def: the SaverDef, if the graph has its ops; otherwise variables are found by name.
+      needed: names of the variables that the checkpoint must have.
+      assets: {tensor: path of the file to feed} for ops that fill lookup tables.
+      look: is called with each part of the graph before it runs, and may refuse it.
+    """
+
+    graph_def: Any
+    prefix: Optional[str]
+    saver_def: Optional[Any] = None
+    needed: Container[str] = ()
+    assets: Optional[Mapping[str, str]] = None
+    look: Callable[[Any], None] = lambda part: None
+
+
 class StoredAnswers:
     """The answers for a file of a stored graph.
 
     Args:
       verify: the user's `verify=`.
       signature: the file's signature.
-      graph_def: the graph.
       ends: the inputs and outputs that the user asked for.
-      prefix: the checkpoint's prefix; None if the graph has no variables.
-      saver_def: the SaverDef, if the graph has its ops; otherwise variables are found by name.
-      needed: names of the variables that the checkpoint must have.
+      stored: the graph and its checkpoint.
       variable_map, ema: as in `freeze_checkpoint`.
-      assets: {tensor: path of the file to feed} for ops that fill lookup tables.
-      look: is called with each part of the graph before it runs, and may refuse it.
 
     Raises:
       FreezeError: the feeds do not fit the graph.
@@ -50,23 +67,20 @@ class StoredAnswers:
         self,
         verify: Verify,
         signature: Signature,
-        graph_def: Any,
         ends: Ends,
-        prefix: Optional[str],
-        saver_def: Optional[Any] = None,
-        needed: Container[str] = (),
+        stored: Stored,
         variable_map: Any = None,
         ema: Any = None,
-        assets: Optional[Mapping[str, str]] = None,
-        look: Callable[[Any], None] = lambda part: None,
     ) -> None:
         self._verify, self._signature, self._ends = verify, signature, ends
-        self._prefix, self._needed = prefix, needed
+        self._prefix, self._needed = stored.prefix, stored.needed
         self._variable_map, self._ema = variable_map, ema
-        self._copy = Copy(graph_def, ends, assets, look)
+        self._copy = Copy(stored.graph_def, ends, stored.assets, stored.look)
         self._taken = taken_by(self._copy.graph, ends)
         check_feeds(verify, self._taken, optional_in(self._copy.graph, ends))
-        self._restored = restored_by(graph_def, saver_def, look) if prefix is not None else None
+        self._restored = None
+        if stored.prefix is not None:
+            self._restored = restored_by(stored.graph_def, stored.saver_def, stored.look)
 
     def expected(self) -> Expected:
         """Return the answers that the file must repeat.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 import tensorflow as tf
@@ -15,7 +15,8 @@ from ..frozen.reader import Report
 from ..frozen.writer import Artifact
 from ..graph.body import Body
 from ..graph.variables import variables_of
-from ..plan.spec import FreezeSpec, Names
+from ..plan.file_options import FileOptions
+from ..plan.spec import Asked, FreezeSpec, Names
 from ..plan.summary import by_layer
 from ..plan.types import FreezePlan
 from ..proof.asked import Verifying
@@ -110,15 +111,16 @@ def freeze_files(
         `freeze_checkpoint` and `freeze_saved_model`. Nothing is written then.
       OSError: a file cannot be read or written; what was at `path` stays.
     """
-    ends = {"inputs": inputs, "bind": bind, "variable_map": variable_map, "ema": ema}
-    form: Dict[str, Any] = {
-        "lower_control_flow": lower_control_flow,
-        "weights": weights,
-        "check_numerics": check_numerics,
-        "optimize": optimize,
-        "verify": verify,
-    }
-    return _read(os.fspath(source), outputs, checkpoint, signature, tags, ends, form).freeze(path)
+    asked = Asked(outputs, inputs, bind, variable_map)
+    file = FileOptions(
+        ema=ema,
+        lower_control_flow=lower_control_flow,
+        weights=weights,
+        check_numerics=check_numerics,
+        optimize=optimize,
+        verify=verify,
+    )
+    return _read(os.fspath(source), asked, checkpoint, signature, tags, file).freeze(path)
 
 
 def check(
@@ -151,18 +153,16 @@ def check(
     Raises:
       FreezeError: as FreezeHook, or `freeze_files`.
     """
-    form: Dict[str, Any] = {
-        "lower_control_flow": lower_control_flow,
-        "weights": weights,
-        "optimize": optimize,
-    }
-    ends = {"inputs": inputs, "bind": bind, "variable_map": variable_map, "ema": ema}
+    asked = Asked(outputs, inputs, bind, variable_map)
+    file = FileOptions(
+        ema=ema, lower_control_flow=lower_control_flow, weights=weights, optimize=optimize
+    )
     if not isinstance(graph, (str, os.PathLike)):
-        return _report(plan_stored(as_graph(graph), FreezeSpec.make(outputs, **ends, **form)))
+        return _report(plan_stored(as_graph(graph), asked.spec(file)))
     source = os.fspath(graph)
     if kind_of(source) == GRAPH and _checkpoint_of(source, checkpoint) is None:
-        return _report(plan_stored(as_graph(source), FreezeSpec.make(outputs, **ends, **form)))
-    return _report(_read(source, outputs, checkpoint, signature, tags, ends, form).plan)
+        return _report(plan_stored(as_graph(source), asked.spec(file)))
+    return _report(_read(source, asked, checkpoint, signature, tags, file).plan)
 
 
 def _report(plan: FreezePlan) -> Report:
@@ -179,17 +179,16 @@ def _report(plan: FreezePlan) -> Report:
 
 def _read(
     source: str,
-    outputs: Names,
+    asked: Asked,
     checkpoint: Any,
     signature: str,
     tags: Sequence[str],
-    ends: Mapping[str, Any],
-    form: Mapping[str, Any],
+    file: FileOptions,
 ) -> Source:
     kind = kind_of(source)
     if kind == SAVED_MODEL:
-        return read_saved_model(source, outputs, signature, tags, ends, form)
-    spec = FreezeSpec.make(outputs, **ends, **form)
+        return read_saved_model(source, asked, signature, tags, file)
+    spec = asked.spec(file)
     if kind == CHECKPOINT:
         return read_checkpoint(source, None, spec)
     prefix = _checkpoint_of(source, checkpoint)

@@ -17,12 +17,13 @@ from ..graph.side_effects import refuse_to_run
 from ..graph.tables import Column
 from ..graph.variables import Variable
 from ..plan.compiler import compile_plan
+from ..plan.file_options import FileOptions
 from ..plan.spec import FreezeSpec, Names
 from ..plan.types import FreezePlan
-from ..proof.asked import Verifying
+from ..proof.asked import Verify, Verifying
 from ..proof.ends import ends_of
-from ..proof.stored import StoredAnswers
-from ..values.averages import average_names
+from ..proof.stored import Stored, StoredAnswers
+from ..values.averages import average_names, check_ema
 from ..values.renaming import Renaming, renamer
 from ..values.static_tables import static_contents
 from .checkpoint_index import OBJECTS, Checkpoint, find_prefix, stem
@@ -84,13 +85,15 @@ def freeze_checkpoint(
         outputs,
         inputs,
         bind,
+        FileOptions(
+            ema=ema,
+            lower_control_flow=lower_control_flow,
+            weights=weights,
+            check_numerics=check_numerics,
+            optimize=optimize,
+            verify=verify,
+        ),
         variable_map=variable_map,
-        ema=ema,
-        lower_control_flow=lower_control_flow,
-        weights=weights,
-        check_numerics=check_numerics,
-        optimize=optimize,
-        verify=verify,
     )
     return read_checkpoint(checkpoint, graph, spec).freeze(path)
 
@@ -145,21 +148,19 @@ def expected_of_stored(
     Raises:
       FreezeError: what is to be fed does not fit the graph.
     """
-    if spec.verify is None:
+    if not isinstance(spec.file.verify, Verify):
         return nothing_expected
-    return StoredAnswers(
-        spec.verify,
-        plan.signature,
+    stored = Stored(
         graph.graph_def,
-        ends_of(plan.signature, spec.inputs, spec.outputs, spec.bind),
         prefix,
         saver_def,
         {slot.variable.node for slot in plan.slots},
-        spec.variable_map,
-        spec.ema,
         graph.assets,
         lambda part: refuse_to_run(part, "to prove the file"),
-    ).expected
+    )
+    ends = ends_of(plan.signature, spec.inputs, spec.outputs, spec.bind)
+    renaming = spec.variable_map, spec.file.ema
+    return StoredAnswers(spec.file.verify, plan.signature, ends, stored, *renaming).expected
 
 
 class StoredSource:
@@ -227,7 +228,7 @@ class StoredSource:
                 "from checkpoints: freeze a session of the graph with freeze_session"
             )
         named = renamer(spec.variable_map)
-        taken = self._averages(named, spec.ema, variables)
+        taken = self._averages(named, spec.file.ema, variables)
         wanted = [dataclasses.replace(v, node=taken(v.node)) for v in variables]
         changed = self.changed()
         for variable in wanted:
@@ -258,8 +259,7 @@ class StoredSource:
     ) -> Callable[[str], str]:
         if ema is None:
             return named
-        if not callable(ema) and not hasattr(ema, "average_name"):
-            raise FreezeError(f"ema= takes an ExponentialMovingAverage or a function, not {ema!r}")
+        check_ema(ema)
         hints = list(self._hints())
         average = ema
         if not callable(ema):

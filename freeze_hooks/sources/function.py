@@ -30,15 +30,16 @@ from ..graph.passes.captures import embed, lookup_types, strip_scopes
 from ..graph.tables import Column
 from ..graph.variables import Variable, static
 from ..plan.compiler import compile_plan
+from ..plan.file_options import FileOptions
 from ..plan.spec import FreezeSpec, Names
 from ..plan.types import value_bytes
-from ..proof.asked import Verifying
+from ..proof.asked import Verify, Verifying
 from ..proof.function_calls import FunctionAnswers
 from ..values.eager_tables import is_table, read_column, table_of
 from ..values.session_reads import as_value
 from ..values.value import Value
 from .function_plan import FunctionPlan
-from .naming import Naming, apart, input_names, keys_of
+from .naming import Naming, apart, fed_of, input_names, keys_of, variable_names
 from .source import Expecting, nothing_expected
 
 Reader = Callable[[Dict[str, Any]], Value]  # told what was read of tables before
@@ -48,21 +49,23 @@ _COPIED_BYTES = 1 << 20  # a smaller variable may as well be copied as it is rea
 def plan_concrete(
     concrete: Any,
     naming: Naming,
+    file: FileOptions,
     replaced: Optional[Callable[[Any], Any]] = None,
     reduced: Optional[Mapping[int, Any]] = None,
     live: Optional[Callable[..., Any]] = None,
-    **options: Any,
+    devices: bool = False,
 ) -> FunctionPlan:
     """Plan a ConcreteFunction.
 
     Args:
       concrete: the function, traced for inference.
       naming: what its nodes are called.
+      file: how files of it are made.
       replaced: from the handle of a variable to that of the one to read in its place, asked at
         each read.
       reduced: {id of a handle: the variable whose read_value() to take in its place}.
       live: what the user calls, with which `verify=` compares; else with the trace.
-      **options: fields of FreezeSpec.
+      devices: whether nodes stay on their devices.
 
     Raises:
       FreezeError: as `compile_plan`.
@@ -70,8 +73,8 @@ def plan_concrete(
     graph = concrete.graph
     captures = {inner.op.name: outer for outer, inner in _tf.captures(graph)}
     graph_def = graph.as_graph_def()
-    own = {id(v.handle): v.name.split(":")[0] for v in graph.variables if hasattr(v, "handle")}
-    embedded = _embedded(graph_def, captures, {**own, **naming.variables})
+    names = {**variable_names(graph), **naming.variables}
+    embedded = _embedded(graph_def, captures, names)
     graph_def = embed(graph_def, embedded)
     moved = strip_scopes(graph_def, naming.is_scope)
     handles = {
@@ -79,7 +82,7 @@ def plan_concrete(
         for name, found in embedded.items()
         if isinstance(found, (Variable, NodeDef))
     }
-    fed = [t.op.name for t in concrete.inputs if t.op.name not in captures]
+    fed = [tensor.op.name for tensor in fed_of(concrete)]
     _check_fed(graph, fed)
     _check_names("inputs", naming.inputs, fed)
     if naming.outputs is not None:
@@ -94,8 +97,9 @@ def plan_concrete(
     spec = FreezeSpec.make(
         _wanted(graph_def, returned, naming.outputs),
         dict(zip(naming.inputs, (moved[name] for name in fed))),
+        file=file,
         runs=tuple(moved[op.name] for op in graph.control_outputs if op.name in moved),
-        **options,
+        devices=devices,
     )
     stranded = {moved[name]: why for name, why in embedded.items() if isinstance(why, str)}
     plan = compile_plan(graph_def, spec, shape_of, True, _filled, stranded)
@@ -114,10 +118,10 @@ def plan_concrete(
         return (read(tables) for read in readers)
 
     answers: Expecting = nothing_expected
-    if spec.verify is not None:
+    if isinstance(spec.file.verify, Verify):
         others = functools.partial(_others, captures.values(), replaced or _itself, reduced or {})
         answers = FunctionAnswers(
-            spec.verify, plan.signature, live or concrete, concrete, naming, others
+            spec.file.verify, plan.signature, live or concrete, concrete, naming, others
         ).expected
     return FunctionPlan(plan, values, found, answers)
 
@@ -293,28 +297,30 @@ def plan_function(
     Raises:
       FreezeError: the function has several traces or none, or it cannot be frozen.
     """
+    file = FileOptions(
+        lower_control_flow=lower_control_flow,
+        weights=weights,
+        check_numerics=check_numerics,
+        optimize=optimize,
+        verify=verify,
+    )
+    return _plan(function, input_signature, outputs, file)
+
+
+def _plan(
+    function: Any, input_signature: Any, outputs: Optional[Sequence[str]], file: FileOptions
+) -> FunctionPlan:
     concrete = _concrete(function, input_signature)
-    captured = {inner.op.name for _, inner in _tf.captures(concrete.graph)}
-    fed = [tensor for tensor in concrete.inputs if tensor.op.name not in captured]
     names = tuple(outputs) if outputs else keys_of(concrete.structured_outputs, "output")
     wanted = len(concrete.outputs)
     if outputs and len(names) != wanted:
         raise FreezeError(f"outputs= names {len(names)} tensors, but the function has {wanted}")
-    variables = {id(v.handle): v.name.split(":")[0] for v in concrete.graph.variables}
-    naming = Naming(input_names(concrete, fed), apart(names), variables)
-    form: Dict[str, Any] = {
-        "lower_control_flow": lower_control_flow,
-        "weights": weights,
-        "check_numerics": check_numerics,
-        "optimize": optimize,
-        "verify": verify,
-    }
-    plan = plan_concrete(concrete, naming, live=function, **form)
+    inputs = input_names(concrete, fed_of(concrete))
+    naming = Naming(inputs, apart(names), variable_names(concrete.graph))
+    plan = plan_concrete(concrete, naming, file, live=function)
     if concrete is function:
         return plan
-    again = functools.partial(
-        plan_function, function, input_signature=input_signature, outputs=outputs, **form
-    )
+    again = functools.partial(_plan, function, input_signature, outputs, file)
     # else it is TensorFlow's trace, and what that answers does not change either
     return plan.follow(function, again if input_signature is not None else None)
 
@@ -347,17 +353,14 @@ def freeze_function(
       FreezeError: the function cannot be frozen. Nothing is written then.
       OSError: the file cannot be written; what was at `path` stays.
     """
-    plan = plan_function(
-        function,
-        input_signature=input_signature,
-        outputs=outputs,
+    file = FileOptions(
         lower_control_flow=lower_control_flow,
         weights=weights,
         check_numerics=check_numerics,
         optimize=optimize,
         verify=verify,
     )
-    return plan.freeze(path)
+    return _plan(function, input_signature, outputs, file).freeze(path)
 
 
 def _concrete(function: Any, input_signature: Any) -> Any:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from typing import Any, Callable, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 
 import tensorflow as tf
 
+from .. import _tf
 from ..frozen.composites import part_names
 from ..graph.names import unique
 
@@ -29,6 +30,17 @@ class Naming:
     outputs: Optional[Sequence[str]]
     variables: Mapping[int, str]
     is_scope: Callable[[str], bool] = lambda scope: False
+
+
+def fed_of(concrete: Any) -> List[Any]:
+    """The inputs of a traced function that a caller feeds; what it captures is not among them."""
+    captured = {inner.op.name for _, inner in _tf.captures(concrete.graph)}
+    return [tensor for tensor in concrete.inputs if tensor.op.name not in captured]
+
+
+def variable_names(graph: Any) -> Dict[int, str]:
+    """{id of a variable's handle: its name} of the variables of a function's graph."""
+    return {id(v.handle): v.name.split(":")[0] for v in graph.variables if hasattr(v, "handle")}
 
 
 def keys_of(structure: Any, default: str) -> List[str]:

@@ -9,7 +9,7 @@ from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Seque
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
-from .. import _keras, _tf
+from .. import _keras
 from .._protos import AssetFileDef, SavedModel
 from .._tf import v1
 from ..errors import FreezeError, InvalidFileError, UnknownNameError, refused
@@ -18,8 +18,9 @@ from ..frozen.other_kinds import told_at
 from ..frozen.writer import Artifact
 from ..graph.names import split, tensor_name
 from ..graph.side_effects import refuse_to_run, silence
-from ..plan.spec import FreezeSpec, Names
-from ..proof.asked import Verifying
+from ..plan.file_options import FileOptions
+from ..plan.spec import Asked, FreezeSpec, Names
+from ..proof.asked import Verify, Verifying
 from ..proof.ends import ends_of
 from ..proof.saved_models import LoadedAnswers
 from ..values.renaming import Renaming
@@ -28,7 +29,7 @@ from .function import plan_concrete
 from .function_plan import FunctionPlan
 from .graph_file import StoredGraph, as_graph, parse
 from .mirrored import beside_its_files
-from .naming import Naming, apart, keys_of
+from .naming import Naming, apart, fed_of, keys_of, variable_names
 from .restored_session import read_initialized
 from .source import Source
 
@@ -99,46 +100,43 @@ def freeze_saved_model(
       FreezeError: the outputs cannot be frozen. Nothing is written then.
       OSError: a file cannot be read or written; what was at `path` stays.
     """
-    form: Dict[str, Any] = {
-        "lower_control_flow": lower_control_flow,
-        "weights": weights,
-        "check_numerics": check_numerics,
-        "optimize": optimize,
-        "verify": verify,
-    }
-    ends = {"inputs": inputs, "bind": bind, "variable_map": variable_map, "ema": ema}
-    return read_saved_model(directory, outputs, signature, tags, ends, form).freeze(path)
+    asked = Asked(outputs, inputs, bind, variable_map)
+    file = FileOptions(
+        ema=ema,
+        lower_control_flow=lower_control_flow,
+        weights=weights,
+        check_numerics=check_numerics,
+        optimize=optimize,
+        verify=verify,
+    )
+    return read_saved_model(directory, asked, signature, tags, file).freeze(path)
 
 
 def read_saved_model(
-    directory: Any,
-    outputs: Names,
-    signature: str,
-    tags: Sequence[str],
-    more: Mapping[str, Any],
-    form: Mapping[str, Any],
+    directory: Any, asked: Asked, signature: str, tags: Sequence[str], file: FileOptions
 ) -> Source:
-    """What `freeze_saved_model` writes; `more` has its inputs, bind, variable_map and ema."""
+    """What `freeze_saved_model` writes."""
     name = os.fspath(directory)
     meta = meta_graph(name, tags)
     ends = signature_of(name, meta, signature)
-    keys = _keys(outputs, ends)
-    if keys is not None and not any(more.values()) and _is_loadable(meta):
+    keys, outputs = _keys(asked.outputs, ends), asked.outputs
+    own_graph = asked.inputs or asked.bind or asked.variable_map or file.ema
+    if keys is not None and not own_graph and _is_loadable(meta):
         stored_graph(name, meta)  # which looks at it before TensorFlow does
         silent = silence(meta.graph_def)
         refuse_to_run(meta.graph_def, f"to load SavedModel {name!r}")
         if silent:
             with beside_its_files(name, meta) as copy:
-                return _load(copy, name, signature, tags, keys, form)
-        return _load(name, name, signature, tags, keys, form)
-    inputs, bind = more.get("inputs"), _bound(more.get("bind"), ends)
+                return _load(copy, name, signature, tags, keys, file)
+        return _load(name, name, signature, tags, keys, file)
+    inputs, bind = asked.inputs, _bound(asked.bind, ends)
     fixed = {tensor_name(getattr(tensor, "name", tensor)) for tensor in bind}
     named = {key: name for key, name in tensors_of(ends.inputs).items() if name not in fixed}
     given = dict(zip(apart(list(named)), named.values())) if inputs is None else inputs
     if keys is not None:
         found = tensors_of(ends.outputs, keys)
         outputs = dict(zip(apart(list(found)), found.values()))
-    spec = FreezeSpec.make(outputs, **{**more, "inputs": given, "bind": bind}, **form)
+    spec = Asked(outputs, given, bind, asked.variable_map).spec(file)
     return read_meta_graph(name, meta, spec, tags)
 
 
@@ -153,13 +151,14 @@ def read_meta_graph(
     Raises:
       FreezeError: as `freeze_saved_model`.
     """
-    verify, spec = spec.verify, dataclasses.replace(spec, verify=None)
+    verify = spec.file.verify
+    spec = dataclasses.replace(spec, file=dataclasses.replace(spec.file, verify=None))
     if verify is not None:
         refuse_to_run(meta.graph_def, f"to load SavedModel {directory!r}")
     reading = _read(directory, meta, spec)
-    if verify is None:
+    if not isinstance(verify, Verify):
         return reading
-    signature, maps = reading.plan.signature, (spec.variable_map, spec.ema)
+    signature, maps = reading.plan.signature, (spec.variable_map, spec.file.ema)
     ends = ends_of(signature, spec.inputs, spec.outputs, spec.bind)
     answers = LoadedAnswers(verify, signature, directory, tags, ends, *maps)
     reading.expected = answers.expected
@@ -171,7 +170,7 @@ def _read(directory: str, meta: Any, spec: FreezeSpec) -> Source:
     source = StoredSource(stored_graph(directory, meta), values_prefix(directory))
     plan = plan_stored(source.graph, spec)
     start = _start(meta)
-    renamed = bool(spec.variable_map or spec.ema)
+    renamed = bool(spec.variable_map or spec.file.ema)
     if renamed or not (start or source.saver_def) or not source.needs_session(plan):
         return source.read(spec, plan)
     return read_initialized(source.graph, values_prefix(directory), source.saver_def, start, spec)
@@ -308,7 +307,7 @@ def _load(
     signature: str,
     tags: Sequence[str],
     keys: Sequence[str],
-    form: Mapping[str, Any],
+    file: FileOptions,
 ) -> Loaded:
     with tf.init_scope():
         # TensorFlow's loader reads it in Python, where anything may be raised
@@ -318,11 +317,10 @@ def _load(
             specs = function.structured_input_signature[1]
             wanted = _only(function, keys)
             concrete = tf.function(wanted).get_concrete_function(**specs)
-        captured = {inner.op.name for _, inner in _tf.captures(concrete.graph)}
-        fed = [t.op.name for t in concrete.inputs if t.op.name not in captured]
-        variables = {id(v.handle): v.name.split(":")[0] for v in function.graph.variables}
-        naming = Naming(fed, keys_of(concrete.structured_outputs, "output"), variables)
-        return Loaded(loaded, plan_concrete(concrete, naming, live=wanted, **form))
+        fed = [tensor.op.name for tensor in fed_of(concrete)]
+        outputs = keys_of(concrete.structured_outputs, "output")
+        naming = Naming(fed, outputs, variable_names(function.graph))
+        return Loaded(loaded, plan_concrete(concrete, naming, file, live=wanted))
 
 
 def _only(function: Any, keys: Sequence[str]) -> Callable[..., Dict[str, Any]]:

@@ -13,9 +13,10 @@ from ..errors import FreezeError
 from ..frozen.writer import Artifact
 from ..graph import restore_ops
 from ..plan.compiler import compile_plan
+from ..plan.file_options import FileOptions
 from ..plan.spec import FreezeSpec, Names
 from ..plan.types import FreezePlan
-from ..proof.asked import Verifying
+from ..proof.asked import Verify, Verifying
 from ..proof.ends import ends_of
 from ..proof.expected import Expected
 from ..proof.renamed import renaming_in
@@ -62,17 +63,18 @@ class LiveGraph:
         planned, asked = inference_graph(spec) if spec.inference_fn else (graph, spec)
         self.plan = plan_graph(planned, asked)
         variables = [slot.variable for slot in self.plan.slots]
-        other = bool(spec.inference_fn or spec.variable_map or spec.ema)
+        other = bool(spec.inference_fn or spec.variable_map or spec.file.ema)
         if other:
-            variables = find_sources(graph, variables, spec.variable_map, spec.ema)
+            variables = find_sources(graph, variables, spec.variable_map, spec.file.ema)
         self._live = SessionValues(graph, variables)
         self._saved = CheckpointValues(variables, self._live)
         self._answers = None
-        if spec.verify:
+        verify = spec.file.verify
+        if isinstance(verify, Verify):
             signature = self.plan.signature
             ends = ends_of(signature, asked.inputs, asked.outputs, spec.bind)
-            renaming = renaming_in(graph, spec.variable_map, spec.ema) if other else None
-            self._answers = SessionAnswers(spec.verify, signature, graph, planned, ends, renaming)
+            renaming = renaming_in(graph, spec.variable_map, spec.file.ema) if other else None
+            self._answers = SessionAnswers(verify, signature, graph, planned, ends, renaming)
 
     def source(
         self, session: Any, step: Optional[int] = None, saved: Optional[Saved] = None
@@ -151,13 +153,15 @@ def freeze_session(
         outputs,
         inputs,
         bind,
+        FileOptions(
+            ema=ema,
+            lower_control_flow=lower_control_flow,
+            weights=weights,
+            check_numerics=check_numerics,
+            optimize=optimize,
+            verify=verify,
+        ),
         inference_fn=inference_fn,
         variable_map=variable_map,
-        ema=ema,
-        lower_control_flow=lower_control_flow,
-        weights=weights,
-        check_numerics=check_numerics,
-        optimize=optimize,
-        verify=verify,
     )
     return LiveGraph(sess.graph, spec).source(sess).freeze(path)

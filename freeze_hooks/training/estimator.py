@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
@@ -11,7 +12,8 @@ from .. import _tf
 from .._tf import v1
 from ..errors import FreezeError, UnknownNameError, near
 from ..frozen.writer import Artifact
-from ..plan.spec import FreezeSpec
+from ..plan.file_options import FileOptions
+from ..plan.spec import Asked
 from ..proof.asked import Verifying
 from ..sources.checkpoint import StoredSource
 from ..sources.checkpoint_index import find_prefix
@@ -144,17 +146,16 @@ class FreezeExporter(_Exporter):
         self._kind = kind
         self._serving = serving_input_receiver_fn
         self._signature = signature
-        self._form = {
-            "variable_map": variable_map,
-            "ema": ema,
-            "lower_control_flow": lower_control_flow,
-            "weights": weights,
-            "check_numerics": check_numerics,
-            "optimize": optimize,
-            "verify": verify,
-        }
-        self._bind = bind
-        FreezeSpec.make(None, None, bind, **self._form)  # what is wrong is said now
+        self._asked = Asked(bind=bind, variable_map=variable_map)
+        self._file = FileOptions(
+            ema=ema,
+            lower_control_flow=lower_control_flow,
+            weights=weights,
+            check_numerics=check_numerics,
+            optimize=optimize,
+            verify=verify,
+        )
+        self._asked.spec(self._file)  # what is wrong is said now
         options = Options.make(
             keep=keep if kind == "latest" else None,
             save_best_only=kind == "best",
@@ -225,7 +226,8 @@ class FreezeExporter(_Exporter):
         with tf.Graph().as_default() as graph:
             build = estimator_inference(estimator, self._serving, self._signature)
             inputs, outputs = build()
-        spec = FreezeSpec.make(outputs, inputs, self._bind, **self._form)
+        asked = dataclasses.replace(self._asked, outputs=outputs, inputs=inputs)
+        spec = asked.spec(self._file)
         source = StoredSource(as_graph(graph), find_prefix(prefix)).read(spec)
         if not self._reported:
             self._delivery.report(source.plan.findings)

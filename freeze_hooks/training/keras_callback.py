@@ -10,6 +10,7 @@ from typing import Any, Callable, Iterator, Mapping, Optional, Tuple, Union
 from .. import _tf
 from ..errors import FreezeError, UnknownNameError
 from ..frozen.writer import Artifact
+from ..plan.file_options import FileOptions
 from ..proof.asked import Verify, Verifying
 from ..replicas import is_chief, strategy_of
 from ..sources.function_plan import FunctionPlan
@@ -121,15 +122,15 @@ class FreezeCallback(KerasProtocol):
         self._proves = verify is True or (isinstance(verify, Verify) and verify.feeds is None)
         self._monitor = Monitor(monitor, mode)
         self._save_on_background = save_on_background
-        self._how = {
-            "input_signature": input_signature,
-            "ema": ema,
-            "lower_control_flow": lower_control_flow,
-            "weights": weights,
-            "check_numerics": check_numerics,
-            "optimize": optimize,
-            "verify": verify,
-        }
+        self._input_signature = input_signature
+        self._file = FileOptions(
+            ema=ema,
+            lower_control_flow=lower_control_flow,
+            weights=weights,
+            check_numerics=check_numerics,
+            optimize=optimize,
+            verify=verify,
+        )
         options = Options.make(
             keep=max_to_keep,
             save_best_only=save_best_only,
@@ -186,7 +187,7 @@ class FreezeCallback(KerasProtocol):
         self._monitor = Monitor(self._delivery.options.monitor, self._mode)
         self._plan, self._resumed, self._filled_in = None, None, False
         check_call(self.model)
-        if self._how["ema"]:
+        if self._file.ema:
             check_averages(self.model)
         looks = self._batches.begin(self.model)
         if not self._waits(looks):
@@ -194,7 +195,7 @@ class FreezeCallback(KerasProtocol):
             self._make_plan()
 
     def _make_plan(self) -> None:
-        self._plan = plan_seen(self.model, self._batches, **self._how)
+        self._plan = plan_seen(self.model, self._batches, self._input_signature, self._file)
         self._batches.settle(self._plan.signature, self._proves)
         self._delivery.report(self._plan.findings)
 
@@ -257,7 +258,7 @@ class FreezeCallback(KerasProtocol):
 
     def _waits(self, looks: bool) -> bool:
         """Whether only the first batch tells what the model takes, which can be seen if `looks`."""
-        if self._how["input_signature"] is not None or is_declared(self.model):
+        if self._input_signature is not None or is_declared(self.model):
             return False
         return looks or not is_known(self.model)
 

@@ -7,6 +7,7 @@ from typing import Any, Mapping, Optional, Tuple
 
 from ..errors import FreezeError
 from ..storage.filesystem import filesystem_of
+from .path_template import values_for
 
 _ENDINGS = re.compile(r"(\.weights)?\.(keras|h5|hdf5)$")
 
@@ -51,11 +52,8 @@ class Beside:
         return frozen_path(path)
 
     def _path(self, epoch: int, batch: Optional[int], logs: Mapping[str, Any]) -> Optional[str]:
-        fields = {"epoch": epoch + 1, **logs}
-        if batch is not None:
-            fields.setdefault("batch", batch + 1)
         try:
-            return str(self.callback.filepath.format(**fields))
+            return str(self.callback.filepath.format(**values_for(epoch, batch, logs)))
         except (KeyError, IndexError, ValueError):  # its own error to raise, when it saves
             return None
 

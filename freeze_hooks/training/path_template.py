@@ -19,19 +19,25 @@ def fields_of(template: str) -> List[str]:
     return [field for _, field, _, _ in string.Formatter().parse(template) if field]
 
 
+def values_for(epoch: int, batch: Optional[int], metrics: Mapping[str, Any]) -> Dict[str, Any]:
+    """What the fields of a path stand for: epoch and batch, counted from 1, and metrics."""
+    values: Dict[str, Any] = {"epoch": epoch + 1, **metrics}
+    if batch is not None:
+        values.setdefault("batch", batch + 1)
+    return values
+
+
 def filled_in(template: str, epoch: int, batch: Optional[int], metrics: Mapping[str, float]) -> str:
     """A path with its epoch and batch, counted from 1, and metrics.
 
     Raises:
       UnknownNameError: it names something else.
     """
-    fields: Dict[str, Any] = {"epoch": epoch + 1, **metrics}
-    if batch is not None:
-        fields.setdefault("batch", batch + 1)
+    values = values_for(epoch, batch, metrics)
     try:
-        return template.format(**fields)
+        return template.format(**values)
     except (KeyError, ValueError, IndexError) as error:
         raise UnknownNameError(
             f"filepath={template!r} cannot be filled in ({error!r}); there are: "
-            + ", ".join(sorted(fields))
+            + ", ".join(sorted(values))
         ) from error

@@ -7,6 +7,7 @@ from typing import Any, Callable, Optional, Tuple
 from .. import _saver
 from .._tf import v1
 from ..frozen.writer import Artifact
+from ..plan.file_options import FileOptions
 from ..plan.spec import FreezeSpec, Names
 from ..proof.asked import Verifying
 from ..sources.session import LiveGraph
@@ -71,15 +72,17 @@ class FreezingSaver(v1.train.Saver):
             outputs,
             inputs,
             bind,
+            FileOptions(
+                ema=ema,
+                lower_control_flow=lower_control_flow,
+                weights=weights,
+                check_numerics=check_numerics,
+                optimize=optimize,
+                verify=verify,
+            ),
             inference_fn=inference_fn,
             variable_map=variable_map,
-            ema=ema,
             values=values,
-            lower_control_flow=lower_control_flow,
-            weights=weights,
-            check_numerics=check_numerics,
-            optimize=optimize,
-            verify=verify,
         )
         self._options = SessionOptions.make(
             output_dir=output_dir,

@@ -10,6 +10,7 @@ from .. import _saver, _tf
 from .._tf import v1
 from ..errors import FreezeError
 from ..frozen.writer import Artifact
+from ..plan.file_options import FileOptions
 from ..plan.spec import FreezeSpec, Names
 from ..proof.asked import Verifying
 from ..sources.session import LiveGraph
@@ -130,15 +131,17 @@ class FreezeHook(v1.train.SessionRunHook):
             outputs,
             inputs,
             bind,
+            FileOptions(
+                ema=ema,
+                lower_control_flow=lower_control_flow,
+                weights=weights,
+                check_numerics=check_numerics,
+                optimize=optimize,
+                verify=verify,
+            ),
             inference_fn=inference_fn,
             variable_map=variable_map,
-            ema=ema,
             values=values,
-            lower_control_flow=lower_control_flow,
-            weights=weights,
-            check_numerics=check_numerics,
-            optimize=optimize,
-            verify=verify,
         )
         self._options = SessionOptions.make(
             output_dir=output_dir,

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Collection, Dict, Iterable, Set
+from typing import Any, Collection, Dict, Iterable, Set
 
 from ..errors import FreezeError
+
+
+def check_ema(ema: Any) -> None:
+    """Make sure that `ema=`, of a graph, is one.
+
+    Raises:
+      FreezeError: it is none.
+    """
+    if not callable(ema) and not hasattr(ema, "average"):
+        raise FreezeError(f"ema= takes an ExponentialMovingAverage or a function, not {ema!r}")
 
 
 def average_names(variables: Iterable[str], known: Collection[str], last: str) -> Dict[str, str]:

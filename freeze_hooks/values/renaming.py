@@ -11,7 +11,7 @@ from ..errors import FreezeError, UnknownNameError, near
 from ..graph.ops import HANDLES, VARIABLES, is_mutable_table
 from ..graph.tables import Column
 from ..graph.variables import Variable
-from .averages import average_names
+from .averages import average_names, check_ema
 
 Renaming = Union[None, Mapping[str, str], Callable[[str], str]]
 
@@ -75,6 +75,7 @@ def renamer(variable_map: Renaming) -> Callable[[str], str]:
 def _averages(graph: Any, ema: Any) -> Callable[[str], str]:
     if ema is None:
         return lambda name: name
+    check_ema(ema)
     if hasattr(ema, "average"):  # a tf.train.ExponentialMovingAverage
         shadows: Dict[str, str] = {}
         for name, variable in variables_by_name(graph).items():
@@ -87,8 +88,6 @@ def _averages(graph: Any, ema: Any) -> Callable[[str], str]:
         if not shadows:
             raise FreezeError("ema= has no averages: call its apply() before training begins")
         return lambda name: shadows.get(name, name)
-    if not callable(ema):
-        raise FreezeError(f"ema= takes an ExponentialMovingAverage or a function, not {ema!r}")
     return lambda name: ema(name) if _in(graph, ema(name)) else name
 
 

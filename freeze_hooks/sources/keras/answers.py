@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from ...errors import FreezeError
+from ...plan.file_options import FileOptions
 from ...proof.asked import Verify, verify_of
 from ...proof.expected import Case, Expected
 from ...proof.feeds import check_feeds, random_feeds, unfit
@@ -51,8 +52,7 @@ def follow(
     model: Any,
     taken: Taken,
     seen: Optional[Batches],
-    ema: Optional[str],
-    form: Mapping[str, Any],
+    file: FileOptions,
 ) -> FunctionPlan:
     """Have a plan's files compared with what `model` itself answers, if `verify=` asks for it.
 
@@ -61,17 +61,16 @@ def follow(
       model: the live one.
       taken: by the files.
       seen: the batches of its training.
-      ema: as in `plan_keras_model`.
-      form: has `verify` and `weights`.
+      file: how they are made.
 
     Raises:
       FreezeError: `verify=` feeds something else than the file takes.
     """
-    verify = verify_of(form["verify"], form["weights"])
+    verify = verify_of(file.verify, file.weights)
     if verify is not None:
         check_feeds(verify, [info for info in infos_of(taken) if _in(plan.signature, info)])
         plan.expected = functools.partial(
-            _expected, model, plan.signature, taken, verify, seen, bool(ema)
+            _expected, model, plan.signature, taken, verify, seen, bool(file.ema)
         )
     return plan
 

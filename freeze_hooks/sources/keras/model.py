@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from ... import _keras, _tf
 from ...errors import FreezeError
 from ...frozen.writer import Artifact
+from ...plan.file_options import FileOptions
 from ...plan.spec import FreezeSpec
 from ...proof.asked import Verify, Verifying
 from ...proof.op_effects import changes
@@ -65,20 +67,19 @@ def plan_keras_model(
     Raises:
       FreezeError: the model is not built, or it cannot be frozen.
     """
-    form: Dict[str, Any] = {
-        "input_signature": input_signature,
-        "ema": ema,
-        "lower_control_flow": lower_control_flow,
-        "weights": weights,
-        "check_numerics": check_numerics,
-        "optimize": optimize,
-        "verify": verify,
-    }
-    return plan_seen(model, None, **form)
+    file = FileOptions(
+        ema=ema,
+        lower_control_flow=lower_control_flow,
+        weights=weights,
+        check_numerics=check_numerics,
+        optimize=optimize,
+        verify=verify,
+    )
+    return plan_seen(model, None, input_signature, file)
 
 
 def plan_seen(
-    model: Any, seen: Optional[Batches], *, input_signature: Any, ema: Optional[str], **form: Any
+    model: Any, seen: Optional[Batches], input_signature: Any, file: FileOptions
 ) -> FunctionPlan:
     """As `plan_keras_model`, of a model whose batches of training were looked at.
 
@@ -86,46 +87,41 @@ def plan_seen(
       seen: tells what a model takes that does not declare it, and is what `verify=True` compares
         on; it may change while the plan is in use.
     """
-    if ema not in (None, "optimizer"):
-        raise FreezeError(f'ema= is "optimizer" or None for a Keras model, not {ema!r}')
+    if file.ema not in (None, "optimizer"):
+        raise FreezeError(f'ema= is "optimizer" or None for a Keras model, not {file.ema!r}')
     check_call(model)
-    verify = form["verify"]
+    verify: Any = file.verify
     if verify is not None and not isinstance(verify, (bool, Mapping, Verify)):  # a batch
-        seen, form["verify"] = batch_of(verify), True
+        seen, file = batch_of(verify), dataclasses.replace(file, verify=True)
     if _keras.graph_mode():
-        return _plan_graph_model(model, ema, form)
+        return _plan_graph_model(model, file)
 
     def plan() -> FunctionPlan:
-        made = _plan(model, seen, input_signature, ema, dict(form))
-        return made.follow(model, plan)
+        return _plan(model, seen, input_signature, file).follow(model, plan)
 
     return plan()
 
 
 def _plan(
-    model: Any,
-    seen: Optional[Batches],
-    input_signature: Any,
-    ema: Optional[str],
-    form: Dict[str, Any],
+    model: Any, seen: Optional[Batches], input_signature: Any, file: FileOptions
 ) -> FunctionPlan:
     if backend_of(model) != "tensorflow":
         from .other_backends import plan_elsewhere
 
-        return plan_elsewhere(model, seen, input_signature, ema, form)
-    plan, taken, alike = plan_traced(model, traced(model, input_signature, seen), ema, form)
-    return follow(plan, model, taken, seen, ema, form) if alike else plan
+        return plan_elsewhere(model, seen, input_signature, file)
+    plan, taken, alike = plan_traced(model, traced(model, input_signature, seen), file)
+    return follow(plan, model, taken, seen, file) if alike else plan
 
 
 def plan_traced(
-    model: Any, found: Tuple[Arguments, Any], ema: Optional[str], form: Mapping[str, Any]
+    model: Any, found: Tuple[Arguments, Any], file: FileOptions
 ) -> Tuple[FunctionPlan, Taken, bool]:
     """Plan a model that computes on TensorFlow, eagerly.
 
     Args:
       model: the model.
       found: what it takes, and its trace.
-      ema, form: arguments of `plan_keras_model`.
+      file: how files of it are made.
 
     Returns:
       The plan, what its files take, and whether they answer as the model's own call does; where
@@ -135,10 +131,9 @@ def plan_traced(
     inputs = apart(input_names(model, arguments))
     outputs = apart(output_names(model, concrete.structured_outputs))
     naming = Naming(inputs, outputs, _variable_names(model), scopes_of(model))
-    replaced = _averages(model) if ema else None
+    replaced = _averages(model) if file.ema else None
     reduced = reduced_on_read(map(_tensorflow_value, _variables(model)))
-    serve = serving(model, arguments)
-    plan = plan_concrete(concrete, naming, replaced, reduced, serve, **form)
+    plan = plan_concrete(concrete, naming, file, replaced, reduced, serving(model, arguments))
     taken = Taken(arguments, inputs, outputs, changes(concrete.graph.as_graph_def()))
     return plan, taken, not reduced
 
@@ -171,9 +166,7 @@ def freeze_keras_model(
       FreezeError: the model is not built, or it cannot be frozen. Nothing is written then.
       OSError: the file cannot be written; what was at `path` stays.
     """
-    plan = plan_keras_model(
-        model,
-        input_signature=input_signature,
+    file = FileOptions(
         ema=ema,
         lower_control_flow=lower_control_flow,
         weights=weights,
@@ -181,7 +174,7 @@ def freeze_keras_model(
         optimize=optimize,
         verify=verify,
     )
-    return plan.freeze(path)
+    return plan_seen(model, None, input_signature, file).freeze(path)
 
 
 def handles_of(variable: Any) -> Iterator[Any]:
@@ -221,9 +214,9 @@ def _averages(model: Any) -> Callable[[Any], Any]:
     return average
 
 
-def _plan_graph_model(model: Any, ema: Optional[str], form: Mapping[str, Any]) -> FunctionPlan:
+def _plan_graph_model(model: Any, file: FileOptions) -> FunctionPlan:
     backend = _keras.keras_backend(model)
-    if ema:
+    if file.ema:
         raise FreezeError("in graph mode, Keras's optimizers keep no averages: leave out ema=")
     if not getattr(model, "outputs", None):
         raise FreezeError(f"{model.name!r} is not built yet: call or train it once")
@@ -236,8 +229,8 @@ def _plan_graph_model(model: Any, ema: Optional[str], form: Mapping[str, Any]) -
         dict(zip(outputs, model.outputs)),
         dict(zip(inputs, model.inputs)),
         dict.fromkeys(phases, False),
+        file,
         runs=tuple(getattr(update, "op", update).name for update in model.state_updates),
-        **form,
     )
     live = LiveGraph(session.graph, spec)
     return FunctionPlan(

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
+from typing import Any, Dict, Iterator, List, Optional, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -19,6 +19,7 @@ import tensorflow as tf
 from ... import _protos, errors
 from ...errors import FreezeError, NotFreezableError
 from ...own_lines import own_line_of_crash, shown, told
+from ...plan.file_options import FileOptions
 from ...plan.types import FreezePlan, Slot
 from ...proof.keras_call import array_of
 from ...values.session_reads import as_value
@@ -56,29 +57,26 @@ class ElsewhereError(Exception):
 
 
 def plan_elsewhere(
-    model: Any,
-    seen: Optional[Batches],
-    input_signature: Any,
-    ema: Optional[str],
-    form: Mapping[str, Any],
+    model: Any, seen: Optional[Batches], input_signature: Any, file: FileOptions
 ) -> FunctionPlan:
     """Plan a model of another backend in a process that runs Keras on TensorFlow.
 
     Args:
-      model, input_signature, ema: as in `plan_keras_model`.
+      model, input_signature: as in `plan_keras_model`.
       seen: as in `plan_seen`.
-      form: its other arguments.
+      file: how files of it are made.
 
     Raises:
       FreezeError: the model cannot be saved, loaded on TensorFlow, or frozen.
     """
     synchronize(model)
-    task = _task(model, seen, input_signature, dict(form, verify=None))
-    answer = _ask(model, task)
-    return follow(_plan_of(model, answer, ema), model, answer.taken, seen, ema, form)
+    there = dataclasses.replace(file, ema=None, verify=None)  # which are for this process
+    answer = _ask(model, _task(model, seen, input_signature, there))
+    plan = _plan_of(model, answer, bool(file.ema))
+    return follow(plan, model, answer.taken, seen, file)
 
 
-def _task(model: Any, seen: Optional[Batches], input_signature: Any, form: Dict[str, Any]) -> Task:
+def _task(model: Any, seen: Optional[Batches], input_signature: Any, file: FileOptions) -> Task:
     given, said = input_signature, declared(model)
     shapes = spec = inputs = wider = None
     if given is not None:
@@ -96,7 +94,7 @@ def _task(model: Any, seen: Optional[Batches], input_signature: Any, form: Dict[
     layers = list(_layers(model))
     _refuse_wrappers(model, layers)
     numbers = numbers_of(layers)
-    return Task(given, spec, inputs, shapes, form, (), _settings(), numbers, wider)
+    return Task(given, spec, inputs, shapes, file, (), _settings(), numbers, wider)
 
 
 def _build(model: Any, meanings: Sequence[Arguments]) -> None:
@@ -206,14 +204,14 @@ def _error_of(model: Any, answer: Answer) -> FreezeError:
     )
 
 
-def _plan_of(model: Any, answer: Answer, ema: Optional[str]) -> FunctionPlan:
+def _plan_of(model: Any, answer: Answer, averaged: bool) -> FunctionPlan:
     plan: FreezePlan = answer.plan
     variables = [_counterpart(model, slot, place) for slot, place in zip(plan.slots, answer.places)]
     dtypes = [_protos.numpy_dtype(slot.variable.dtype) for slot in plan.slots]
     shared = backend_of(model) == "jax"
 
     def values() -> Iterator[Value]:
-        averages = {id(v): average for v, average in averages_of(model)} if ema else {}
+        averages = {id(v): average for v, average in averages_of(model)} if averaged else {}
         for variable, dtype in zip(variables, dtypes):
             yield as_value(_array(averages.get(id(variable), variable), shared, dtype))
 

@@ -44,7 +44,7 @@ def _plan(path: str, task: Task) -> Answer:
     # The model was made by the same user a moment ago, Lambda layers and all.
     model = keras.saving.load_model(path, things, compile=False, safe_mode=False)
     set_numbers([model, *model._flatten_layers(include_self=False)], task.numbers)
-    plan, taken, _ = plan_traced(model, _traced(model, task), None, task.form)
+    plan, taken, _ = plan_traced(model, _traced(model, task), task.file)
     indices = {id(h): i for i, v in enumerate(model.variables) for h in handles_of(v)}
     found = [indices.get(id(handle)) for handle in plan.handles]
     places = [(i, "" if i is None else str(model.variables[i].path)) for i in found]

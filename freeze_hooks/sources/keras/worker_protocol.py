@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any, Dict, Optional, Sequence, Tuple
 
 from ...own_lines import Line
+from ...plan.file_options import FileOptions
 from .own_things import Thing
 
 MODEL, TASK, ANSWER = "model.keras", "task.pickle", "answer.pickle"
@@ -21,7 +22,7 @@ class Task:
       input_signature: as in `plan_keras_model`.
       spec, inputs: of the batches that it was trained on, where they were looked at: see Batches.
       shapes: what it was built for, where nothing else is known.
-      form: its arguments that say how the file is written.
+      file: how the file is made.
       things: the user's own classes and functions, which it may need.
       settings: of keras.config.
       numbers: of the layers, by `layer_numbers`.
@@ -32,7 +33,7 @@ class Task:
     spec: Any
     inputs: Any
     shapes: Any
-    form: Dict[str, Any]
+    file: FileOptions
     things: Sequence[Thing]
     settings: Dict[str, Any]
     numbers: Sequence[Any] = ()
