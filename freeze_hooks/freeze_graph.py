@@ -25,7 +25,7 @@ from .graph.names import split
 from .graph.ops import VARIABLES
 from .graph.restore_ops import restored_keys
 from .plan.spec import FreezeSpec, kept_variables
-from .sources.checkpoint import StoredSource
+from .sources.checkpoint import CheckpointedGraph
 from .sources.checkpoint_index import find_prefix
 from .sources.graph_file import StoredGraph, as_graph, parse, read_message
 from .sources.restored_session import read_initialized
@@ -49,20 +49,20 @@ class _Task:
             _tf.warn("the graph has no variables: it is frozen already, and only pruned")
         if self.saved_model:
             return read_meta_graph(self.saved_model, self.stored.meta, self.spec)
-        source = StoredSource(self.stored, self.prefix, self.saver_def)
-        custom = source.saver_def if self._restores_otherwise(source) else None
+        saved = CheckpointedGraph(self.stored, self.prefix, self.saver_def)
+        custom = saved.saver_def if self._restores_otherwise(saved) else None
         # TensorFlow's tool runs no initializers if there is an input_saver
         initializers = self.initializers if self.saver_def is None else ()
         if custom is not None or initializers:
             return read_initialized(self.stored, self.prefix, custom, initializers, self.spec)
-        return source.read(self.spec)
+        return saved.source(self.spec)
 
-    def _restores_otherwise(self, source: StoredSource) -> bool:
+    def _restores_otherwise(self, saved: CheckpointedGraph) -> bool:
         """Return whether the checkpoint's keys cannot be read from the saver's restore ops."""
-        if source.saver_def is None or source.changed():
-            return source.saver_def is not None
+        if saved.saver_def is None or saved.changed():
+            return saved.saver_def is not None
         given = self.saver_def is not None
-        return given and not restored_keys(self.stored.graph_def, source.saver_def.restore_op_name)
+        return given and not restored_keys(self.stored.graph_def, saved.saver_def.restore_op_name)
 
 
 def freeze_graph(

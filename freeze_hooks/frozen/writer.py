@@ -69,11 +69,11 @@ def write_frozen(
     path: str,
     step: Optional[int],
     metrics: Optional[Mapping[str, float]],
-    source: str,
+    origin: str,
     beside: bool = True,
     expected: Optional[Expected] = None,
 ) -> Artifact:
-    """Publish a plan with one value for each of its slots; `source` says where the values are from.
+    """Publish a plan with one value for each of its slots; `origin` says where the values are from.
 
     The description is in the file, and with `beside` also in a file beside it. If the answers
     differ from `expected`, the file does not appear.
@@ -86,7 +86,7 @@ def write_frozen(
     if plan.optimize:
         plan, values = optimized(plan, values), iter(())
     signature, metrics = plan.signature, dict(metrics or {})
-    description = describe(signature, step, metrics, source)
+    description = describe(signature, step, metrics, origin)
     proof = None if expected is None else Proof(expected, path)
     if proof is not None and proof.mark is not None:
         description["max_difference"] = proof.mark

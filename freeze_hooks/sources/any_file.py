@@ -22,7 +22,7 @@ from ..plan.types import FreezePlan
 from ..proof.asked import Verifying
 from ..values.renaming import Renaming
 from .checkpoint import (
-    StoredSource,
+    CheckpointedGraph,
     expected_of_stored,
     plan_stored,
     read_checkpoint,
@@ -194,7 +194,7 @@ def _read(
     prefix = _checkpoint_of(source, checkpoint)
     stored = as_graph(source)
     if prefix is not None:
-        return StoredSource(stored, prefix).read(spec)
+        return CheckpointedGraph(stored, prefix).source(spec)
     return _without_values(stored, spec, source)
 
 
@@ -258,13 +258,13 @@ def _used(graph: Any, prefix: str) -> Tuple[Dict[str, List[str]], List[str]]:
     """{key: names in the graph} of what a graph's variables are, or a frozen one's constants."""
     if isinstance(graph, (str, os.PathLike)) and not tf.io.gfile.exists(os.fspath(graph)):
         raise nothing_at(os.fspath(graph))
-    source = StoredSource(as_graph(graph), prefix)
-    nodes = source.graph.graph_def.node
+    saved = CheckpointedGraph(as_graph(graph), prefix)
+    nodes = saved.graph.graph_def.node
     variables = list(variables_of(Body({node.name: node for node in nodes}, [])).values())
-    places = source.there(variables)
+    places = saved.there(variables)
     missing = [v.node for v in variables if v.node not in places]
     if not variables:
-        place_of = source.checkpoint.place
+        place_of = saved.checkpoint.place
         own = {node.name: place_of(node.name) for node in nodes if node.op == "Const"}
         places = {name: place for name, place in own.items() if place is not None}
     used: Dict[str, List[str]] = {}

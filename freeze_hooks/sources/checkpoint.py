@@ -110,7 +110,7 @@ def read_checkpoint(checkpoint: Any, graph: Any, spec: FreezeSpec) -> Source:
             "or say graph="
         )
     stored = as_graph(_found(own if graph is None else graph))
-    return StoredSource(stored, prefix).read(spec)
+    return CheckpointedGraph(stored, prefix).source(spec)
 
 
 def _found(graph: Any) -> Any:
@@ -163,7 +163,7 @@ def expected_of_stored(
     return StoredAnswers(spec.file.verify, plan.signature, ends, stored, *renaming).expected
 
 
-class StoredSource:
+class CheckpointedGraph:
     """A graph and the checkpoint that has its values.
 
     Args:
@@ -203,7 +203,7 @@ class StoredSource:
         changed, there = self.changed(), self.there(variables)
         return any(v.node in changed or v.node not in there for v in variables)
 
-    def read(self, spec: FreezeSpec, plan: Optional[FreezePlan] = None) -> Source:
+    def source(self, spec: FreezeSpec, plan: Optional[FreezePlan] = None) -> Source:
         """Compile the graph, unless that was done, and find its variables.
 
         Raises:

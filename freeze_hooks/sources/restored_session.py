@@ -18,7 +18,7 @@ from ..graph.side_effects import refuse_to_run
 from ..graph.variables import variables_of
 from ..plan.spec import FreezeSpec
 from ..values.value import Value
-from .checkpoint import StoredSource
+from .checkpoint import CheckpointedGraph
 from .graph_file import StoredGraph
 from .session import LiveGraph
 from .source import CHECKPOINT, Source
@@ -57,7 +57,7 @@ def read_initialized(
         if saver_def is not None:
             session.run(saver_def.restore_op_name, {saver_def.filename_tensor_name: prefix})
         else:
-            _assign(session, StoredSource(stored, prefix))
+            _assign(session, CheckpointedGraph(stored, prefix))
         if initializers:
             session.run([graph.get_operation_by_name(name) for name in initializers])
     values = functools.partial(_until_closed, live, session)
@@ -101,12 +101,12 @@ def _until_closed(live: LiveGraph, session: Any) -> Iterator[Value]:
         session.close()
 
 
-def _assign(session: Any, source: StoredSource) -> None:
+def _assign(session: Any, saved: CheckpointedGraph) -> None:
     """Give the default graph's variables the values that the checkpoint has."""
-    nodes = {node.name: node for node in source.graph.graph_def.node}
+    nodes = {node.name: node for node in saved.graph.graph_def.node}
     variables = variables_of(Body(nodes, []))
-    found = source.there(list(variables.values()))
-    arrays = source.checkpoint.arrays(list(found.values()))
+    found = saved.there(list(variables.values()))
+    arrays = saved.checkpoint.arrays(list(found.values()))
     for variable, array in zip((variables[name] for name in found), arrays):
         target = session.graph.get_tensor_by_name(variable.node + ":0")
         dtype = tf.as_dtype(variable.dtype)

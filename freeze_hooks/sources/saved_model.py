@@ -24,7 +24,7 @@ from ..proof.asked import Verify, Verifying
 from ..proof.ends import ends_of
 from ..proof.saved_models import LoadedAnswers
 from ..values.renaming import Renaming
-from .checkpoint import StoredSource, plan_stored
+from .checkpoint import CheckpointedGraph, plan_stored
 from .function import plan_concrete
 from .function_plan import FunctionPlan
 from .graph_file import StoredGraph, as_graph, parse
@@ -167,13 +167,13 @@ def read_meta_graph(
 
 def _read(directory: str, meta: Any, spec: FreezeSpec) -> Source:
     silence(meta.graph_def)
-    source = StoredSource(stored_graph(directory, meta), values_prefix(directory))
-    plan = plan_stored(source.graph, spec)
+    saved = CheckpointedGraph(stored_graph(directory, meta), values_prefix(directory))
+    plan = plan_stored(saved.graph, spec)
     start = _start(meta)
     renamed = bool(spec.variable_map or spec.file.ema)
-    if renamed or not (start or source.saver_def) or not source.needs_session(plan):
-        return source.read(spec, plan)
-    return read_initialized(source.graph, values_prefix(directory), source.saver_def, start, spec)
+    if renamed or not (start or saved.saver_def) or not saved.needs_session(plan):
+        return saved.source(spec, plan)
+    return read_initialized(saved.graph, values_prefix(directory), saved.saver_def, start, spec)
 
 
 def _start(meta: Any) -> Sequence[str]:

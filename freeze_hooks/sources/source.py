@@ -92,7 +92,7 @@ class Source:
             values,
             step=self.step if step is None else step,
             metrics=metrics,
-            source=self._origin,
+            origin=self._origin,
             beside=beside,
             expected=expected,
         )

@@ -15,7 +15,7 @@ from ..frozen.writer import Artifact
 from ..plan.file_options import FileOptions
 from ..plan.spec import Asked
 from ..proof.asked import Verifying
-from ..sources.checkpoint import StoredSource
+from ..sources.checkpoint import CheckpointedGraph
 from ..sources.checkpoint_index import find_prefix
 from ..sources.graph_file import as_graph
 from ..sources.naming import apart
@@ -215,11 +215,12 @@ class FreezeExporter(_Exporter):
             if not best.beaten_by(value):
                 self._delivery.saves.passed_over(best, value)
                 return None
+        atomic.make_directory(directory)
         freeze = self._source(estimator, prefix).prepare(metrics)
         claimed = None if best is None or value is None else best.claim(value)
         keep = self._delivery.options.keep
         base = os.path.basename(path)
-        self._delivery.put(Due(freeze, directory, base, keep, best=claimed, makes_directory=True))
+        self._delivery.put(Due(freeze, directory, base, keep, best=claimed))
         return path
 
     def _source(self, estimator: Any, prefix: str) -> Source:
@@ -228,7 +229,7 @@ class FreezeExporter(_Exporter):
             inputs, outputs = build()
         asked = dataclasses.replace(self._asked, outputs=outputs, inputs=inputs)
         spec = asked.spec(self._file)
-        source = StoredSource(as_graph(graph), find_prefix(prefix)).read(spec)
+        source = CheckpointedGraph(as_graph(graph), find_prefix(prefix)).source(spec)
         if not self._reported:
             self._delivery.report(source.plan.findings)
             self._reported = True
