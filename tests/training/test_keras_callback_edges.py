@@ -9,6 +9,7 @@ import pytest
 from fitting import DIGITS, KERASES, LABELS, TF1, classifier, fit, keras_of
 
 import freeze_hooks as fh
+from freeze_hooks.storage import atomic
 
 keras = pytest.fixture(params=KERASES)(lambda request: keras_of(request.param))
 
@@ -89,7 +90,7 @@ def test_a_program_that_moves(keras, tmp_path, monkeypatch, warnings_logged):
     """A relative path then means another place: nothing is written there."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "other").mkdir()
-    publish, moved = fh.publish.publish, threading.Event()
+    publishing, moved = atomic.publishing, threading.Event()
 
     class Moves(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
@@ -100,9 +101,9 @@ def test_a_program_that_moves(keras, tmp_path, monkeypatch, warnings_logged):
     def slowly(*args, **more):
         if args[0].endswith("1.pb"):
             moved.wait(60)
-        return publish(*args, **more)
+        return publishing(*args, **more)
 
-    monkeypatch.setattr(fh.publish, "publish", slowly)
+    monkeypatch.setattr(atomic, "publishing", slowly)
     saves = fh.FreezeCallback("sub/{epoch}.pb")
     fit(classifier(keras), epochs=2, callbacks=[saves, Moves()])
     assert not any(

@@ -183,7 +183,7 @@ def test_a_checkpoint_that_cannot_be_looked_for(graph, tmp_path, monkeypatch):
     with v1.Session() as session:
         session.run(v1.global_variables_initializer())
         saver.save(session, str(tmp_path / "model.ckpt"), global_step=1)
-        monkeypatch.setattr(fh._tf, "checkpoint_exists", unreachable)
+        monkeypatch.setattr(fh._saver, "checkpoint_exists", unreachable)
         saver.save(session, str(tmp_path / "model.ckpt"), global_step=2)
     assert [told.get(timeout=60).step for _ in range(2)] == [1, 2]
     assert frozen_steps(tmp_path) == [1, 2]
