@@ -215,7 +215,7 @@ class FreezeExporter(_Exporter):
             if not best.beaten_by(value):
                 self._delivery.saves.passed_over(best, value)
                 return None
-        atomic.make_directory(directory)
+        filesystem_of(directory).make_directory(directory)
         freeze = self._source(estimator, prefix).prepare(metrics)
         claimed = None if best is None or value is None else best.claim(value)
         keep = self._delivery.options.keep
