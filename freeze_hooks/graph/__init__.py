@@ -1,1 +1,1 @@
-"""Pure rewriting of GraphDefs: no sessions, no files, no variables' values."""
+"""Pure functions on GraphDefs: no sessions, no files, no variables' values."""

@@ -1,4 +1,4 @@
-"""Small tensors that are already known when a graph is frozen, such as a bound `is_training`."""
+"""Finds values of small tensors that are known at freezing, such as a bound `is_training`."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from .._protos import numpy_dtype, to_array
 from .body import Body, data_inputs
 from .names import split
 
-_DEEPEST = 100  # a predicate is a handful of ops from what decides it
+_DEEPEST = 100  # ops; a predicate is only a few ops away from the constant that decides it
 _SMALL = 16  # elements
 
-_REDUCTIONS = frozenset(("All", "Any"))  # which say of no elements what they say of none other
+_REDUCTIONS = frozenset(("All", "Any"))  # their result differs for an empty tensor
 
 _PURE: Dict[str, Callable[..., Any]] = {
     "Identity": lambda x: x,
@@ -37,9 +37,9 @@ _PURE: Dict[str, Callable[..., Any]] = {
 
 
 def value_of(body: Body, tensor: str, depth: int = 0, exact: bool = False) -> Optional[Any]:
-    """The value of a small tensor that follows from constants alone, else None.
+    """Return the value of a small tensor if constants alone decide it, else None.
 
-    Unless it is to be `exact`, one element may stand for a tensor that has it everywhere.
+    Without `exact`, a scalar may stand for a tensor whose elements all have this value.
     """
     name, port = split(tensor)
     node = body.nodes.get(name)
@@ -65,7 +65,7 @@ def value_of(body: Body, tensor: str, depth: int = 0, exact: bool = False) -> Op
 
 
 def truth(value: Any) -> Optional[bool]:
-    """How If and Switch read a predicate: a number is true unless 0, a string unless empty."""
+    """Return a predicate as If and Switch read it: all but 0 and the empty string is true."""
     if value is None or np.size(value) != 1:
         return None
     return bool(np.reshape(value, ())[()])
@@ -79,7 +79,7 @@ def _short_circuit(body: Body, node: Any, depth: int, exact: bool) -> Optional[A
         return np.asarray(decides) if decided else None
     try:
         return _PURE[node.op](*values)
-    except ValueError:  # of shapes that do not fit
+    except ValueError:  # the shapes do not fit
         return None
 
 

@@ -1,4 +1,4 @@
-"""Where a frozen graph begins and ends: cut and bound tensors, and the names of both ends."""
+"""The inputs and outputs of a frozen graph: find them, check them, and give them names."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ Shape = Optional[Tuple[Optional[int], ...]]
 
 @dataclasses.dataclass(frozen=True)
 class End:
-    """A tensor at an end of the graph, and the node name it shall have in the file.
+    """An input or output of the graph, and the node name that it gets in the file.
 
-    `batch` is the static first dimension that a cut made free, if it did.
+    `batch` is the static first dimension that inputs= opened, or None.
     """
 
     key: str
@@ -33,10 +33,10 @@ class End:
 
 
 def resolve(nodes: Mapping[str, Any], argument: str, tensor: str) -> Tuple[str, int]:
-    """(node spelling of the tensor, dtype), after making sure that the graph has it.
+    """Return (the tensor as GraphDef spells it, dtype).
 
     Raises:
-      UnknownNameError: with near matches, or with the outputs that the operation has.
+      UnknownNameError: the graph lacks it; names near matches, or the outputs of the operation.
     """
     name, port = split(tensor)
     if argument == "inputs" and _is_variable(f"{name}/part_0", nodes):
@@ -72,7 +72,7 @@ def _hint(nodes: Mapping[str, Any], argument: str, name: str) -> str:
 
 
 def pipeline_hint(nodes: Mapping[str, Any]) -> str:
-    """What to say of the tensors that the graph's pipelines give."""
+    """Return the part of a message that lists the tensors of the graph's pipelines."""
     found = []
     for node in nodes.values():
         if is_source(node.op) and output_type(node, 0) not in (None, DT_RESOURCE, DT_VARIANT):
@@ -82,10 +82,10 @@ def pipeline_hint(nodes: Mapping[str, Any]) -> str:
 
 
 def refuse_unguarded(body: Body, inputs: Sequence[End]) -> None:
-    """Make sure that no input stands for what a v1 conditional computes in one of its branches.
+    """Check that no input replaces a tensor inside a branch of a v1 conditional.
 
     Raises:
-      NotFreezableError: it would go into the result whether or not the branch is taken.
+      NotFreezableError: an input does; its value would be used whether or not the branch is taken.
     """
     cuts = {end.tensor: end for end in inputs if end.tensor in body.nodes}
     found = depths(body) if cuts and has_frames(body.nodes) else {}
@@ -103,7 +103,7 @@ def refuse_unguarded(body: Body, inputs: Sequence[End]) -> None:
 
 
 def shape_attr(shape: Shape) -> Any:
-    """A shape as an attribute of a placeholder."""
+    """Return a shape as the attribute of a placeholder."""
     value = AttrValue()
     if shape is None:
         value.shape.unknown_rank = True
@@ -115,7 +115,7 @@ def shape_attr(shape: Shape) -> Any:
 
 
 def placeholders(body: Body, known: Sequence[End]) -> List[End]:
-    """The placeholders of a graph that are not among the known ends."""
+    """Return the placeholders of a graph that are not among the known inputs."""
     named = {end.tensor for end in known}
     found = []
     for node in body.nodes.values():
@@ -131,11 +131,11 @@ def placeholders(body: Body, known: Sequence[End]) -> List[End]:
 
 
 def fit_to_inputs(outputs: Sequence[End], inputs: Sequence[End], texts: Sequence[str]) -> List[End]:
-    """The outputs as they are in a file that has these inputs.
+    """Return the outputs as they are in a file with these inputs.
 
-    The first dimension of an output is open where it was a batch size that an input has let go. One
-    that is called as an input is has a node of another name: only a signature can have a name
-    twice. An output that is that input itself needs no other node.
+    An output whose first dimension was a batch size that inputs= opened has an open one too. An
+    output that has the name of an input gets a node with another name, since only a signature can
+    have a name twice. An output that is the input itself needs no other node.
 
     Args:
       texts: the outputs' tensors in the graph.

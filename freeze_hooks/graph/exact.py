@@ -1,5 +1,4 @@
-"""Values as arrays of a tensor's dtype: what the dtype cannot hold is refused, where a cast would
-cut or round it."""
+"""Converts values to arrays of a tensor's dtype; refuses what a cast would cut off or round."""
 
 from __future__ import annotations
 
@@ -10,25 +9,25 @@ import numpy as np
 
 from ..errors import FreezeError
 
-# a float holds all whole numbers up to 2 to the power of these bits; of other floats up to 1
+# a float dtype holds all whole numbers up to 2**bits; other float dtypes count as 0 bits
 _WHOLE_BITS = {"bfloat16": 8, "float16": 11, "float32": 24, "float64": 53}
 _PARTS = {"complex64": "float32", "complex128": "float64"}
 
 
 def exact(value: Any, dtype: Any, name: str) -> np.ndarray:
-    """A value as an array of a tf.DType, or of one that is given by name or number.
+    """Return a value as an array of a dtype, which is a tf.DType, a name or a number.
 
-    Floating numbers are rounded to a narrower floating dtype. Nothing else changes: whole numbers
-    stay what they are, and no number becomes infinite.
+    Only floating numbers are rounded, to a narrower floating dtype. Whole numbers stay equal, and
+    no finite number becomes infinite.
 
     Raises:
-      FreezeError: the dtype cannot hold it; the error has `name` and the first such element.
+      FreezeError: the dtype cannot hold an element; names `name` and the first such element.
     """
     array, dtype = np.asarray(value), _as_dtype(dtype)
     if dtype.name == "string":
         return _texts(value, array, dtype, name)
     if not (dtype.is_bool or dtype.is_integer or dtype.is_floating or dtype.is_complex):
-        return np.asarray(value, dtype.as_numpy_dtype)  # quantized: structures of NumPy
+        return np.asarray(value, dtype.as_numpy_dtype)  # quantized dtypes are NumPy structures
     with np.errstate(all="ignore"):
         return _held(_numbers(array, dtype, name), dtype, name)
 
@@ -41,14 +40,14 @@ def _as_dtype(dtype: Any) -> Any:
 
 def _texts(value: Any, array: Any, dtype: Any, name: str) -> np.ndarray:
     if array.dtype.kind in "SU" or not array.size:
-        array = np.array(value, dtype=object)  # NumPy's own texts lose zero bytes at their ends
+        array = np.array(value, dtype=object)  # NumPy's text dtypes drop zero bytes at the end
     is_text = _each(array, lambda item: isinstance(item, (str, bytes)))
     _check(array, is_text if array.dtype == object else False, dtype, name)
     return array
 
 
 def _numbers(array: Any, dtype: Any, name: str) -> np.ndarray:
-    """The same numbers in one of NumPy's own dtypes, or as Python's whole numbers."""
+    """Return the same numbers in one of NumPy's own dtypes, or as Python ints."""
     if array.dtype == object:
         _check(array, _each(array, lambda item: isinstance(item, numbers.Number)), dtype, name)
         plain = np.array(array.tolist())
@@ -60,7 +59,7 @@ def _numbers(array: Any, dtype: Any, name: str) -> np.ndarray:
     if array.dtype.kind == "f" and array.dtype.itemsize > 8:
         return array
     try:
-        known = _as_dtype(array.dtype)  # as of bfloat16 and int4, which NumPy has not itself
+        known = _as_dtype(array.dtype)  # such as bfloat16 and int4, which NumPy lacks
     except TypeError:
         known = None
     _check(array, known is not None and (known.is_floating or known.is_integer), dtype, name)
@@ -93,11 +92,11 @@ def _held(array: Any, dtype: Any, name: str) -> np.ndarray:
 
 
 def _is_within(array: Any, dtype: Any) -> Any:
-    """Where numbers are whole ones of an integer dtype's range."""
+    """Return where numbers are whole and in an integer dtype's range."""
     low, high = int(dtype.min), int(dtype.max)
     if array.dtype == object:
         return _each(array, lambda item: low <= item <= high)
-    if array.dtype.kind == "f":  # high + 1 is a power of 2, which a float holds
+    if array.dtype.kind == "f":  # a float holds high + 1, a power of 2
         return (array == np.trunc(array)) & (array >= float(low)) & (array < float(high + 1))
     if not array.size or (low <= int(array.min()) and int(array.max()) <= high):
         return True
@@ -105,7 +104,7 @@ def _is_within(array: Any, dtype: Any) -> Any:
 
 
 def _is_whole_in(array: Any, dtype: Any) -> Any:
-    """Where a floating dtype has a whole number itself, not only one near it."""
+    """Return where a floating dtype holds a whole number exactly."""
     most = 1 << _WHOLE_BITS.get(dtype.name, 0)
     if not array.size or (-most <= int(array.min()) and int(array.max()) <= most):
         return True
@@ -113,7 +112,7 @@ def _is_whole_in(array: Any, dtype: Any) -> Any:
     def is_held(item: Any) -> bool:
         try:
             return float(np.array(item).astype(dtype.as_numpy_dtype)) == int(item)
-        except OverflowError:  # beyond every float
+        except OverflowError:  # larger than any float
             return False
 
     return _each(array, is_held)
@@ -128,7 +127,7 @@ def _each(array: Any, test: Callable[[Any], bool]) -> np.ndarray:
 
 
 def _check(array: Any, kept: Any, dtype: Any, name: str) -> None:
-    """Raise FreezeError unless all elements of an array are kept."""
+    """Raise FreezeError unless `kept` is true for all elements of an array."""
     kept = np.broadcast_to(kept, array.shape)
     if kept.all():
         return

@@ -1,4 +1,4 @@
-"""Conditionals and loops of TensorFlow 1, which are nodes among others: what is inside of them."""
+"""Finds which nodes are inside the conditionals and loops of TensorFlow 1."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from .walks import topological
 
 
 def has_frames(nodes: Mapping[str, Any]) -> bool:
-    """Whether there is any dataflow control (Switch or Enter), whose liveness edges matter."""
+    """Return whether there is a v1 conditional or loop (Switch or Enter)."""
     return any(node.op in CONTEXT_MAKERS for node in nodes.values())
 
 
 def depths(body: Body, conditionals: bool = True) -> Dict[str, int]:
-    """How many v1 loops (and conditionals) are open around each node; 0 where it runs once."""
+    """Return in how many v1 loops (and conditionals) each node is; 0: it runs once."""
     found: Dict[str, int] = {}
     for node in topological(body):
         around = (found.get(split(text)[0], 0) for text in node.input)
@@ -41,22 +41,22 @@ def _step(node: Any, nodes: Mapping[str, Any]) -> int:
 
 
 def _is_invariant(text: str, nodes: Mapping[str, Any]) -> bool:
-    """Whether a tensor is a v1 loop's invariant, which is there in iterations past the last too."""
+    """Return whether a tensor is a v1 loop's invariant, alive even after the last iteration."""
     node = nodes.get(split(text)[0])
     return bool(node and node.op in ENTERS and node.attr.get("is_constant", UNSET).b)
 
 
 def takes_invariants_only(node: Any, nodes: Mapping[str, Any]) -> bool:
-    """Whether a node takes nothing but loop invariants, if anything."""
+    """Return whether all data inputs of a node are loop invariants, or it has none."""
     return all(_is_invariant(text, nodes) for text in data_inputs(node))
 
 
 def gate_invariants(body: Body, users: Iterable[Any]) -> None:
-    """Give nodes the loop invariants they take only in iterations that run.
+    """Make the loop invariants that nodes take alive only in iterations that run.
 
-    This must happen before the function of a node takes its place: what is in there may take
-    nothing but invariants, and would then run on for ever. (For the node itself,
-    WhileContext._MaybeAddControlDependency sees to that.) Handles need no gate: they are gone
+    This must happen before a node's function replaces it: nodes of the function may take only
+    invariants, and would then run forever. (For the node itself,
+    WhileContext._MaybeAddControlDependency prevents this.) Handles need no gate: they are removed
     before the graph runs.
     """
     for node in users if has_frames(body.nodes) else ():

@@ -1,4 +1,4 @@
-"""Functions of a GraphDef's library, to and from the working form, and inlining of calls."""
+"""Library: the functions of a GraphDef, converted from and to bodies."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from .op_registry import op_def
 from .ops import ARG, CALLS, CASES, IFS
 from .prune import prune
 
-_MOST_COPIED = 1 << 21  # nodes: 40 functions that call each other twice would make 2**40
-_COPY = 16  # nodes' worth of time that each copy takes besides
+_MOST_COPIED = 1 << 21  # nodes; 40 functions, each with two calls of the next, would make 2**40
+_COPY = 16  # each copy takes as much time besides as this number of nodes
 
 
 class Library:
-    """The functions of one GraphDef: parsed on demand, grown by specialised copies."""
+    """The functions of one GraphDef, parsed on demand; passes add specialised copies."""
 
     def __init__(self, library: Any) -> None:
         self._defs: Dict[str, Any] = {f.signature.name: f for f in library.function}
@@ -40,15 +40,15 @@ class Library:
         return name in self._defs
 
     def signature(self, name: str) -> Any:
-        """The OpDef of an op type: a registered one, or that of a function called as an op."""
+        """Return the OpDef of an op type: of a function called as an op, or the registered one."""
         return self._defs[name].signature if name in self._defs else op_def(name)
 
     def body(self, name: str, attrs: Optional[Mapping[str, Any]] = None) -> Body:
-        """The named function's body, pruned; callers may change the copy they get."""
+        """Return a pruned copy of the named function's body, which the caller may change."""
         if name not in self._defs:
             raise NotFreezableError(f"function {name!r} is not in the graph's library")
         definition = self._defs[name]
-        if definition.signature.attr:  # polymorphic: its types are the caller's attributes
+        if definition.signature.attr:  # polymorphic: the call's attributes give the types
             return self._counted(prune(_to_body(definition, attrs or {}, self), keep_order=True))
         if name not in self._bodies:
             self._bodies[name] = prune(_to_body(definition, {}, self), keep_order=True)
@@ -64,17 +64,17 @@ class Library:
         return body
 
     def named_body(self, name: str) -> Body:
-        """The body with its function's name before its nodes', for messages."""
+        """Return the body with the function's name as the prefix of node names in messages."""
         return dataclasses.replace(self.body(name), name=name + "/")
 
     def add(self, name: str, body: Body) -> str:
-        """Store a body under `name`, or a near name if taken; returns the name it got."""
+        """Store a body as a function named `name`, or `name_1`... if taken; return its name."""
         definition = _to_def(dataclasses.replace(body, name=unique(name, self._defs)), self)
         self._defs[definition.signature.name] = definition
         return str(definition.signature.name)
 
     def replace(self, name: str, body: Body) -> None:
-        """Store a body as that of a function there is, with its name, arguments and results."""
+        """Replace the body of an existing function; name, arguments and results stay."""
         definition = _to_def(dataclasses.replace(body, name=name), self)
         before = self._defs[name]
         for key, value in before.attr.items():
@@ -85,11 +85,11 @@ class Library:
         self._bodies.pop(name, None)
 
     def all(self) -> List[Any]:
-        """All FunctionDefs."""
+        """Return all FunctionDefs."""
         return list(self._defs.values())
 
     def used_by(self, nodes: Iterable[Any]) -> List[Any]:
-        """The FunctionDefs that nodes need, directly or through other functions, by name."""
+        """Return the FunctionDefs that nodes need, directly or through others, sorted by name."""
         found: Dict[str, Any] = {}
         stack = list(nodes) if self._defs else []
         while stack:
@@ -101,7 +101,7 @@ class Library:
 
 
 def part_of(graph_def: Any, nodes: Iterable[Any]) -> Any:
-    """A GraphDef of some of a graph's nodes, and the functions they need, for any device."""
+    """Return a GraphDef of some nodes and the functions that they need, without devices."""
     part = GraphDef(node=nodes, versions=graph_def.versions)
     part.library.function.extend(Library(graph_def.library).used_by(part.node))
     for node in part.node:
@@ -112,7 +112,7 @@ def part_of(graph_def: Any, nodes: Iterable[Any]) -> Any:
 
 
 def referenced(node: Any) -> Iterator[str]:
-    """Names of the functions a node refers to (its own op may be one)."""
+    """Yield the names of the functions that a node refers to; its op may be one."""
     yield node.op
     for value in node.attr.values():
         if value.HasField("func"):
@@ -122,7 +122,7 @@ def referenced(node: Any) -> Iterator[str]:
 
 
 def branches_of(node: Any) -> List[Any]:
-    """The function references (NameAttrList) of an If, Case or While."""
+    """Return the function references (NameAttrList) of an If, Case or While."""
     if node.op in IFS:
         return [node.attr["then_branch"].func, node.attr["else_branch"].func]
     if node.op in CASES:
@@ -131,11 +131,11 @@ def branches_of(node: Any) -> List[Any]:
 
 
 def holding(functions: Mapping[str, Iterable[Any]], is_held: Callable[[Any], bool]) -> Set[str]:
-    """Names of the functions that hold a node for which `is_held`, or call one that does.
+    """Return the names of the functions that contain certain nodes, or call one that does.
 
     Args:
-      functions: the nodes of each function, by its name.
-      is_held: says it of a node.
+      functions: {function's name: its nodes}.
+      is_held: whether a node is one of those.
     """
     refers = {name: {r for n in nodes for r in referenced(n)} for name, nodes in functions.items()}
     fresh = {name for name, nodes in functions.items() if any(map(is_held, nodes))}
@@ -147,8 +147,10 @@ def holding(functions: Mapping[str, Iterable[Any]], is_held: Callable[[Any], boo
 
 
 def outputs_of(graph_def: Any, names: Iterable[str]) -> List[str]:
-    """What stands for nodes that are wanted as outputs, each once: all tensors of a call, whose
-    node goes when its function takes its place; of another the node, which stays."""
+    """Return tensors that stand for nodes as outputs, each once.
+
+    A call stands as all its outputs, since inlining removes the node; another node as itself.
+    """
     functions = {f.signature.name: len(f.signature.output_arg) for f in graph_def.library.function}
     nodes = {node.name: node for node in graph_def.node}
 
@@ -170,7 +172,7 @@ def _arg(name: str, index: int, dtype: int) -> Any:
 
 
 def _ports(node: Any, library: Library) -> Iterator[Tuple[str, str]]:
-    """(FunctionDef spelling, GraphDef spelling) of each output of a function's node."""
+    """Yield (FunctionDef spelling, GraphDef spelling) of each output of a function's node."""
     if node.op == ARG:
         yield node.name, node.name
         return
@@ -253,7 +255,7 @@ def _to_def(body: Body, library: Library) -> Any:
             copy.CopyFrom(node)
             del copy.input[:]
             copy.input.extend(t if t.startswith("^") else spelled[t] for t in node.input)
-    for name in body.effects:  # which may change what is read after a call
+    for name in body.effects:  # they may change what is read after a call
         definition.signature.control_output.append(name)
         definition.control_ret[name] = name
     return definition

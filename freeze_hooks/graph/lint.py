@@ -1,4 +1,4 @@
-"""What in a graph makes a file that answers wrongly, or only where it was trained."""
+"""Finds what makes a file give wrong answers, or run only where it was trained."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from .ops import (
 )
 from .pipelines import with_cuts
 
-CARRIED = "state"  # that a run leaves to the next one
+CARRIED = "state"  # kind of finding: what a run leaves to the next one
 _NORM = "training_batch_norm"
-_PATTERNS = {  # of op types
+_PATTERNS = {  # {kind of finding: op types}
     _NORM: ANY_BATCH_NORM,
     "random": RANDOM,
     "python": PYTHON,
@@ -36,12 +36,12 @@ _PATTERNS = {  # of op types
     "pipeline": PIPELINE,
 }
 _SHAPE_INPUT = {"Reshape": 1, "Fill": 0, "BroadcastTo": 1, "RandomUniform": 0}
-_NAMED_IN_FULL = frozenset(("python", "library"))  # each must go before the file runs elsewhere
+_NAMED_IN_FULL = frozenset(("python", "library"))  # none may stay if the file is to run elsewhere
 
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """Something in a frozen graph to look at: which nodes, what is wrong, what mends it."""
+    """A problem in a frozen graph: which nodes, what is wrong, and how to fix it."""
 
     kind: str
     nodes: Tuple[str, ...]
@@ -57,18 +57,18 @@ class Finding:
 
 @dataclasses.dataclass(frozen=True)
 class Asked:
-    """How a graph was asked to be frozen, by which the findings' remedies go.
+    """How the graph is to be frozen; the findings' remedies depend on it.
 
     Attributes:
-      inputs: {key: tensor of the training graph} of the file's inputs, without what only a
+      inputs: {key: tensor of the training graph} of the file's inputs, without those that only a
         pipeline needs.
       unasked: placeholders that are in the graph though inputs= does not name them.
       unused: inputs that the outputs do not need.
-      batches: batch sizes of the training that inputs= made free.
-      one_call: the graph is that of a function or model, to which other remedies apply.
+      batches: batch sizes of the training that inputs= opened.
+      one_call: whether the graph is a function's or model's, to which other remedies apply.
       updates: assignments whose results the outputs need.
-      cuts: {tensor of the training graph: what it is}, to feed instead of a pipeline.
-      carried: {variable or table: the op} of what a run reads, and changes for the next one.
+      cuts: {tensor of the training graph: dtype and shape} to feed instead of a pipeline.
+      carried: {variable or table: the op} that a run reads, and that the op changes for the next.
       outputs: {key: tensor of the training graph} of the file's outputs.
     """
 
@@ -84,11 +84,11 @@ class Asked:
 
 
 def lint(bodies: Iterable[Body], asked: Asked = Asked()) -> List[Finding]:
-    """Findings in the graph (the first body) and in the functions it uses.
+    """Return the findings in a graph and the functions that it uses.
 
     Args:
-      bodies: the graph, whose name is empty, then its functions' bodies.
-      asked: how it was asked to be frozen.
+      bodies: the graph, with an empty name, then its functions' bodies.
+      asked: how it is to be frozen.
     """
     found: Dict[str, List[str]] = {}
     switches: List[str] = []
@@ -133,7 +133,7 @@ def lint(bodies: Iterable[Body], asked: Asked = Asked()) -> List[Finding]:
 
 
 def _carried(asked: Asked, how: str) -> Iterator[Finding]:
-    """What to say of state, such as a recurrent net's, a counter or a cache."""
+    """Yield the findings about state, such as a recurrent net's, a counter or a cache."""
     for tables in (False, True):
         names = [n for n, change in asked.carried.items() if change.startswith("Lookup") == tables]
         if not names:
@@ -157,7 +157,7 @@ def _carried(asked: Asked, how: str) -> Iterator[Finding]:
 
 
 def _cutting(asked: Asked) -> Mapping[str, str]:
-    """Remedies that name this graph's tensors."""
+    """Return the remedies that name this graph's tensors."""
     if not asked.cuts:
         return {}
     inputs = with_cuts(asked.inputs, asked.cuts)
@@ -169,7 +169,7 @@ def _cutting(asked: Asked) -> Mapping[str, str]:
 
 
 def _filled_tables(body: Body) -> Set[str]:
-    """The tables that are given to something only after their initialization ran."""
+    """Return the tables whose users wait for their initialization."""
     filled_by = {
         "^" + node.name: split(node.input[0])[0]
         for node in body.nodes.values()
@@ -193,13 +193,13 @@ def _is_training(norm: Any, body: Body) -> bool:
 
 
 def _is_layer_norm(norm: Any, body: Body) -> bool:
-    """tf_keras's layer norm: a batch norm with as many ones for its scale as there are examples."""
+    """Return whether this is tf_keras's layer norm: a batch norm scaled by a 1 per example."""
     scale = body.nodes[split(norm.input[1])[0]]
     return scale.op == "Fill" and body.nodes[split(scale.input[0])[0]].op != "Const"
 
 
 def _baked(body: Body, batches: Container[int]) -> List[str]:
-    """Constants that hold the training's batch size: shapes and states that begin with it."""
+    """Return constants that begin with the training's batch size: shapes and states."""
     found: Dict[str, None] = {}
     for node in body.nodes.values():
         index = _SHAPE_INPUT.get(node.op)
@@ -214,7 +214,7 @@ def _baked(body: Body, batches: Container[int]) -> List[str]:
         if node.op == "Const" and "value" in node.attr:
             tensor = node.attr["value"].tensor
             dims = [dim.size for dim in tensor.tensor_shape.dim]
-            # a state of zeros has a single value for all its elements
+            # a state of zeros is stored as a single value
             if len(dims) > 1 and dims[0] in batches and len(tensor.tensor_content) == 0:
                 found[node.name] = None
     return list(found)

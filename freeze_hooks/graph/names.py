@@ -1,4 +1,4 @@
-"""Names of nodes and tensors, as GraphDef spells them."""
+"""Splits, joins and finds names of nodes and tensors, as GraphDef spells them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 def split(text: str) -> Tuple[str, int]:
-    """("node", port) of "node", "node:1" or "^node", whose port is CONTROL."""
+    """Return ("node", port) for "node", "node:1" or "^node", whose port is CONTROL."""
     if text[:1] == "^":
         return text[1:], CONTROL
     if ":" not in text:
@@ -21,25 +21,25 @@ def split(text: str) -> Tuple[str, int]:
 
 
 def join(node: str, port: int) -> str:
-    """The spelling of a node's input: the inverse of `split`."""
+    """Return the spelling of a node's input: the inverse of `split`."""
     if port == CONTROL:
         return "^" + node
     return node if port == 0 else f"{node}:{port}"
 
 
 def inputs_among(node: Any, known: Mapping[Tuple[str, int], T]) -> Dict[int, T]:
-    """{index of a node's input: what is known of that tensor}, where something is."""
+    """Return {index of a node's input: the value in `known`} for the inputs in `known`."""
     found = ((i, known.get(split(text))) for i, text in enumerate(node.input))
     return {i: value for i, value in found if value is not None}
 
 
 def tensor_name(text: str) -> str:
-    """The full name of a tensor: "x" is "x:0"."""
+    """Return the full name of a tensor: "x:0" for "x"."""
     return "{}:{}".format(*split(text))
 
 
 def unique(name: str, taken: Container[str]) -> str:
-    """`name`, or `name_1`, `name_2`... where it is taken."""
+    """Return `name`, or the first free one of `name_1`, `name_2`... if it is taken."""
     candidate, count = name, 0
     while candidate in taken:
         count += 1
@@ -48,7 +48,7 @@ def unique(name: str, taken: Container[str]) -> str:
 
 
 def rename(nodes: Iterable[Any], new: Mapping[str, str]) -> None:
-    """Give nodes their names in `new`, also where they are inputs of others, in place."""
+    """Rename nodes and the inputs that refer to them, in place; `new` is {old name: new name}."""
     for node in nodes:
         node.name = new.get(node.name, node.name)
         for i, text in enumerate(node.input):
@@ -58,7 +58,7 @@ def rename(nodes: Iterable[Any], new: Mapping[str, str]) -> None:
 
 
 def unknown(kind: str, name: str, candidates: Iterable[str], more: str = "") -> UnknownNameError:
-    """The error to raise for a name that is not there."""
+    """Return the error to raise for a name that the graph lacks, with near matches."""
     close = near(name, candidates)
     hint = (
         "did you mean {}?".format(", ".join(repr(c) for c in close))

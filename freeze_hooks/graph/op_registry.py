@@ -1,4 +1,4 @@
-"""What TensorFlow knows of ops. It is imported when it is first asked, which takes seconds."""
+"""Asks TensorFlow about ops. The first call imports TensorFlow, which takes seconds."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ def _tensorflow() -> Any:
 
 
 def op_def(name: str) -> Optional[Any]:
-    """The OpDef registered for an op type, also from loaded libraries; None if there is none."""
+    """Return the OpDef of a registered op type, also of a loaded library's; None if unknown."""
     return _tensorflow().op_def(name)
 
 
 def comes_with_tensorflow(op: str) -> bool:
-    """Whether an op type is TensorFlow's own, and not from a library that was loaded besides."""
+    """Return whether an op type is TensorFlow's own, and not from another loaded library."""
     return bool(_tensorflow().comes_with_tensorflow(op))
 
 
 def imports_rows() -> bool:
-    """Whether LookupTableImportV2 takes values of a higher rank than keys."""
+    """Return whether LookupTableImportV2 takes values of a higher rank than the keys."""
     return bool(_tensorflow().IMPORTS_ROWS)

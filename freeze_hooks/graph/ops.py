@@ -1,6 +1,6 @@
-"""Kinds of ops. A rewriting asks by these names what a node does; each kind stands here once.
+"""Tables of op kinds: passes look up here what a node does.
 
-`proof/op_effects.py` has its own list on purpose: a proof must not rest on what it proves.
+`proof/op_effects.py` has its own list on purpose: a proof must not depend on the code it checks.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any, Dict, Tuple
 
-# ---- what is fed, and functions' arguments
+# ---- inputs of graphs and arguments of functions
 
 ARG = "_Arg"
 PLACEHOLDERS = frozenset(("Placeholder", "PlaceholderV2", "PlaceholderWithDefault"))
@@ -21,11 +21,11 @@ ENTERS = frozenset(("Enter", "RefEnter"))
 EXITS = frozenset(("Exit", "RefExit"))
 NEXT_ITERATIONS = frozenset(("NextIteration", "RefNextIteration"))
 CONTEXT_MAKERS = SWITCHES | ENTERS
-# A control input from one of these says to which branch or iteration a node belongs.
+# A control input from one of these tells to which branch or iteration a node belongs.
 PIVOTS = frozenset(("Identity", "RefIdentity", "Const", "LoopCond")).union(
     MERGES, ENTERS, EXITS, NEXT_ITERATIONS
 )
-STACK_POPS = frozenset(("StackPop", "StackPopV2"))  # by gradients of loops
+STACK_POPS = frozenset(("StackPop", "StackPopV2"))  # in gradients of loops
 STACK_ORDER = STACK_POPS | {"StackPush", "StackPushV2", "ControlTrigger"}
 IFS = frozenset(("If", "StatelessIf"))
 CASES = frozenset(("Case", "StatelessCase"))
@@ -42,27 +42,27 @@ READS = frozenset(
     ("ReadVariableOp", "ResourceGather", "ResourceGatherNd", "VariableShape")
     + ("VarIsInitializedOp", "IsVariableInitialized")
 )
-# What passes a variable itself on: its handle, or as "RefSwitch" and so on its reference.
+# These pass on a variable itself: its handle, or in the form "RefSwitch" its reference.
 HANDING_ON = frozenset(("Identity", "Switch", "Merge", "Enter", "Exit", "NextIteration"))
-# What may give a reference variable's own memory on, so that it changes with the variable.
+# These may pass on a reference variable's own memory, so that the output changes with it.
 ALIASING = HANDING_ON | {"StopGradient", "PreventGradient", "Reshape", "Squeeze", "ExpandDims"}
 ASSIGNS = frozenset(("Assign", "AssignVariableOp"))
-ADDS: Dict[str, str] = {  # assignments that compute: the op that gives the same value
+ADDS: Dict[str, str] = {  # {assignment: the op that computes the same value}
     "AssignAddVariableOp": "Add",
     "AssignAdd": "Add",
     "AssignSubVariableOp": "Sub",
     "AssignSub": "Sub",
 }
 REF_ASSIGNS = frozenset(("Assign", "AssignAdd", "AssignSub"))
-WRITES = re.compile(r"Assign|(Resource)?Scatter")  # of what a Saver restores
+WRITES = re.compile(r"Assign|(Resource)?Scatter")  # ops that a Saver's restore may contain
 OPTIMIZERS = re.compile(r"(Resource)?(Sparse)?Apply[A-Z]")
 RESTORES = frozenset(("RestoreV2", "Restore", "RestoreSlice"))
-# What may stand between a restore op and an assignment; Saver(reshape=True) adds the second.
+# These may stand between a restore and an assignment; Saver(reshape=True) adds the Reshape.
 AFTER_RESTORES = frozenset(("Identity", "Reshape"))
 
 # ---- lookup tables
 
-# TensorFlow 1's first ops, whose handle is a reference to a string, and what they are called now.
+# {first op of TensorFlow 1, whose handle is a reference to a string: its successor}
 OF_REFERENCES: Dict[str, str] = {
     name: name + "V2"
     for name in ("HashTable", "MutableHashTable", "MutableHashTableOfTensors")
@@ -76,7 +76,7 @@ MUTABLE_TABLES = frozenset(
 )
 TABLES = re.compile(r"(Anonymous|Mutable)*(Dense)?HashTable")
 TABLE_CHANGES = frozenset(("LookupTableInsertV2", "LookupTableRemoveV2", "LookupTableImportV2"))
-# What fills a table from tensors, as a file's tables do; what waits for it goes on waiting.
+# These fill a table from tensors, as in a frozen file; nodes that wait for them go on waiting.
 TENSOR_FILLS = frozenset(("InitializeTable", "InitializeTableV2", "LookupTableImportV2"))
 FILLS = frozenset(
     ("InitializeTableV2", "InitializeTableFromTextFileV2", "InitializeTableFromDataset")
@@ -84,7 +84,7 @@ FILLS = frozenset(
 )
 LOOKUPS = frozenset(("LookupTableFindV2",))
 
-# ---- what depends on chance
+# ---- random ops
 
 RANDOM = re.compile(
     r"(Stateless)?(Parameterized)?"
@@ -92,7 +92,7 @@ RANDOM = re.compile(
     r"|TruncatedNormal|Multinomial)(Int|FullInt)?(V\d)?$"
 )
 
-# ---- where training's data comes from
+# ---- sources of training data
 
 _PYTHON = "PyFunc|PyFuncStateless|EagerPyFunc"
 PYTHON = re.compile(f"({_PYTHON})$")
@@ -104,15 +104,15 @@ PIPELINE = re.compile(
     r"|.*Reader(V2)?|Reader(Read|Restore|Serialize|Num).*|RecordInput|InfeedDequeue.*"
     r"|.*Dataset(V\d)?|(.*)?DatasetToSingleElement|DatasetTo(Graph|TFRecord).*|DatasetFromGraph)$"
 )
-ELEMENTS = re.compile(r"IteratorGetNext|.*Dequeue")  # what gives a batch of examples
-# What hands a pipeline's element on as it is.
+ELEMENTS = re.compile(r"IteratorGetNext|.*Dequeue")  # these return a batch of examples
+# These pass on a pipeline's element unchanged.
 PASSING_ELEMENTS = SWITCHES | {"Identity", "RefIdentity", "StopGradient", "PreventGradient"}
 TRAINING_RESOURCES = re.compile(r".+ResourceHandleOp$")  # of boosted trees and forests
 
-# ---- what reaches out of the graph: {kind: (what it does, ops)}
+# ---- ops that reach out of the graph: (kind, what they do, names)
 
-# Found in the op registries of TensorFlow 1.15, 2.15 and 2.21: all ops with state, and all whose
-# names, inputs or attributes hold paths, addresses, or code that is no graph.
+# From the op registries of TensorFlow 1.15, 2.15 and 2.21: all stateful ops, and all ops with
+# names, inputs or attributes that hold paths, addresses, or code that is not a graph.
 _REACHES: Tuple[Tuple[str, str, str], ...] = (
     (
         "files",
@@ -158,14 +158,14 @@ REACHES_WHERE: Dict[str, Tuple[str, Any]] = {
     "DecodeProtoV2": ("descriptor_source", re.compile(rb"(?!local://|bytes://).")),
     "EncodeProto": ("descriptor_source", re.compile(rb"(?!local://|bytes://).")),
 }
-# Of those that reach files, what a SavedModel has anyway, or what only reads.
+# Of the ops that reach files: those that a SavedModel has anyway, and those that only read.
 USUAL_FILES = frozenset(
     ("SaveV2", "RestoreV2", "MergeV2Checkpoints", "InitializeTableFromTextFile", "ReadFile")
     + ("InitializeTableFromTextFileV2", "MatchingFiles", "TextLineDataset", "TFRecordDataset")
     + ("TFRecordDatasetV2", "FixedLengthRecordDataset", "FixedLengthRecordDatasetV2")
 )
 
-# ---- what tells of a run, and answers nothing
+# ---- ops that only report, and ops that are no answers
 
 REPORTS = re.compile(r"PrintV2|CreateSummary(File|Db)Writer|Write(.*)Summary|ImportEvent")
 SAVES_AND_SUMMARIES = re.compile(r"Save|.*Summary")
@@ -182,15 +182,15 @@ SAME_VALUE = frozenset(("Identity", "StopGradient"))  # between a constant and a
 
 
 def is_source(op: str) -> bool:
-    """Whether an op gives data of the training's process, which a file cannot carry."""
+    """Return whether an op gives data of the training's process, which a file cannot hold."""
     return bool(PIPELINE.match(op) or PYTHON.match(op))
 
 
 def is_mutable_table(op: str) -> bool:
-    """Whether an op type makes a table that its users change."""
+    """Return whether an op type makes a table that other ops change."""
     return OF_REFERENCES.get(op, op) in MUTABLE_TABLES
 
 
 def plain_op(op: str) -> str:
-    """What an op on a reference is called on a plain tensor: "RefSwitch" is "Switch"."""
+    """Return the plain form of an op on a reference: "Switch" for "RefSwitch"."""
     return op[3:] if op.startswith("Ref") else op

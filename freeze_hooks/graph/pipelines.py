@@ -1,4 +1,4 @@
-"""Where training's data comes from, and at which tensors to cut it off."""
+"""Finds the tensors at which to cut a graph off from its input pipelines."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ _GIVEN_NAME = re.compile(r"(shuffle_)?batch(_join)?(_\d+)?$|fifo_queue|cond|case
 
 @dataclasses.dataclass(frozen=True)
 class Cuts:
-    """Where to cut a graph, so that its outputs need no pipeline and no Python function.
+    """Where to cut a graph so that its outputs need no pipeline and no Python function.
 
     Attributes:
-      tensors: what to feed instead: names of tensors, each with what it is, "float32 [8, 4]".
-      needed: names of the nodes that the outputs need besides.
+      tensors: {tensor to feed instead: its dtype and shape, such as "float32 [8, 4]"}.
+      needed: names of the other nodes that the outputs need.
     """
 
     tensors: Mapping[str, str]
@@ -45,16 +45,16 @@ class Cuts:
 def cuts(
     body: Body, functions: Iterable[Body], originals: Container[str], shape_of: Callable[[str], Any]
 ) -> Cuts:
-    """Find the tensors of the training graph that its pipelines and Python functions give.
+    """Find the tensors that the training graph's pipelines and Python functions return.
 
-    Each is as near to the outputs as it can be without a computation that would be lost: a
-    pipeline's element, or what only hands it on, such as a conditional between two pipelines.
+    Each is as near to the outputs as possible without losing a computation: a pipeline's element,
+    or a node that only passes it on, such as a conditional between two pipelines.
 
     Args:
-      body: the graph, or what is left of it.
-      functions: the bodies of the functions it uses.
-      originals: names of the nodes that the training graph has.
-      shape_of: gives the static shape of its tensors.
+      body: the graph as passes have left it.
+      functions: the bodies of the functions that it uses.
+      originals: names of the training graph's nodes.
+      shape_of: returns the static shape of a tensor of the training graph.
     """
     reached = _Reached(body, functions)
     found: Dict[Tuple[str, ...], str] = {}
@@ -71,11 +71,11 @@ def cuts(
             needed.add(split(text)[0])
             stack += reversed(data_inputs(body.nodes[split(text)[0]]))
         elif found.setdefault(root, text) != text and len(root) == 1:
-            found[root] = root[0]  # it is used under two names
+            found[root] = root[0]  # two names are used for it
     tensors = {}
     for text in found.values():
         name, port = split(text)
-        if name in originals:  # and not in the body of a function
+        if name in originals:  # not from the body of a function
             dtype, shape = output_type(body.nodes[name], port), shape_of(tensor_name(text))
             tensors[tensor_name(text)] = f"{dtype_name(dtype or 0)} {_said(shape)}"
     return Cuts(tensors, needed)
@@ -86,7 +86,7 @@ def _said(shape: Any) -> str:
 
 
 def with_cuts(inputs: Mapping[str, str], tensors: Iterable[str]) -> Dict[str, str]:
-    """`inputs=` with tensors added to it, each under a short name: a person's own, or "x"."""
+    """Return `inputs=` with more tensors, each under a short name: the user's own, or "x"."""
     named = dict(inputs)
     for tensor in tensors:
         name = split(tensor)[0].rsplit("/", 1)[-1]
@@ -96,7 +96,7 @@ def with_cuts(inputs: Mapping[str, str], tensors: Iterable[str]) -> Dict[str, st
 
 
 class _Reached:
-    """Which tensors of a graph are elements: what a pipeline gives, handed on at most."""
+    """Tells which tensors of a graph are a pipeline's elements, perhaps passed on unchanged."""
 
     def __init__(self, body: Body, functions: Iterable[Body]) -> None:
         self._nodes = body.nodes
@@ -104,11 +104,11 @@ class _Reached:
         self._holding = holding(inside, lambda node: is_source(node.op))
         self._depths = depths(body) if has_frames(body.nodes) else {}
         giving = {name for name, node in body.nodes.items() if self._gives(node)}
-        # names of nodes that have a pipeline above them
+        # names of the nodes that depend on a pipeline
         self._after = giving | below(body.nodes, giving) if giving else giving
 
     def element(self, text: str) -> Optional[Tuple[str, ...]]:
-        """The tensors of pipelines that a tensor hands on; None if it is no element."""
+        """Return the pipelines' tensors that a tensor passes on; None if it is no element."""
         name, port = split(text)
         node = self._nodes[name]
         if name not in self._after:
@@ -133,7 +133,7 @@ class _Reached:
         return roots
 
     def _closes(self, node: Any) -> bool:
-        """Whether a node ends a conditional or loop in which there is a pipeline's element."""
+        """Return whether a node ends a conditional or loop that contains a pipeline's element."""
         if node.op not in MERGES | EXITS or self._depths.get(node.name):
             return False
         stack, seen = [node.name], {node.name}
@@ -152,6 +152,6 @@ class _Reached:
         return any(self._is_handle(*split(text)) for text in data_inputs(node))
 
     def _is_handle(self, name: str, port: int) -> bool:
-        """Whether a tensor is what a pipeline gives in place of numbers, which cannot be fed."""
+        """Return whether a tensor is a pipeline's handle, which cannot be fed."""
         node = self._nodes[name]
         return is_source(node.op) and output_type(node, port) in (DT_RESOURCE, DT_VARIANT)

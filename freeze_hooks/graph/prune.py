@@ -1,4 +1,4 @@
-"""What the outputs of a graph need: pruning, which every other rewriting begins and ends with."""
+"""Pruning: keeps only what the outputs of a graph need. Most passes begin and end with it."""
 
 from __future__ import annotations
 
@@ -20,19 +20,20 @@ def prune(
     keep_order: bool = False,
     in_place: bool = False,
 ) -> Body:
-    """A copy that holds only what the outputs need, with tensors in `moved` replaced.
+    """Return a copy with only what the outputs need, and with tensors in `moved` replaced.
 
-    With `in_place` it has the body's own nodes, changed, and the body must not be used any more.
+    With `in_place`, it has the body's own nodes, changed, and the body must not be used again.
 
     Control inputs are dropped: in a file for inference they would only run updates, summaries,
-    savers and asserts. They stay on a node inside a v1 conditional or loop whose data inputs, if
-    any, do not say to which branch or iteration it belongs (ControlFlowContext pivots), and with
-    `keep_order` on nodes that take a variable, whose value may depend on what ran before, on those
-    that are `waiting`, and on all above them: TensorFlow leaves a control input out where a data
-    input brings the same order (Graph._control_dependencies_for_inputs). What waits for the
-    initialization of a lookup table, or for what is `awaited`, goes on waiting. Where the gradients
-    of a v1 loop are needed, so do its stacks, which control inputs alone keep in order, and all
-    above them.
+    savers and asserts. These stay:
+    - in a v1 conditional or loop, those of a node whose data inputs do not tell to which branch or
+      iteration it belongs (ControlFlowContext pivots);
+    - with `keep_order`, those of nodes that take a variable, since its value may depend on what ran
+      before, of `waiting` nodes, and of all nodes before them: TensorFlow omits a control input if
+      a data input gives the same order (Graph._control_dependencies_for_inputs);
+    - those from the initialization of a lookup table, and from `awaited` nodes;
+    - if outputs need gradients of a v1 loop, those of its stacks, since only control inputs keep
+      these in order, and of all nodes before them.
     """
     moved = moved or {}
     outputs = [follow(text, moved) for text in body.outputs]
@@ -41,7 +42,7 @@ def prune(
     stacks = pivots is not None and _needs_stacks(body, outputs, effects)
     ordered_ops = STACK_ORDER if stacks else frozenset()
     awaited_ops = TENSOR_FILLS | ordered_ops
-    wanted: Dict[str, Optional[List[str]]] = {}  # a node's inputs, None where they stay
+    wanted: Dict[str, Optional[List[str]]] = {}  # {node: its new inputs; None: they stay}
     stack = [(split(text)[0], False) for text in reversed(outputs)]
     stack += [(name, True) for name in effects]
     whole = set()  # nodes that keep all their inputs, since a read may wait for them
@@ -82,7 +83,7 @@ def prune(
 
 
 def takes_variable(node: Any, nodes: Mapping[str, Any]) -> bool:
-    """Whether a node is given a variable itself: a reference or a handle, not its value."""
+    """Return whether a node takes a variable itself: a reference or a handle, not its value."""
     for text in data_inputs(node):
         source = nodes.get(split(text)[0])
         if source is not None and (
@@ -100,9 +101,9 @@ def _is_awaited(name: str, body: Body, ops: AbstractSet[str]) -> bool:
 
 
 def _needs_stacks(body: Body, outputs: Iterable[str], effects: Iterable[str]) -> bool:
-    """Whether the outputs take what a v1 loop left on a stack, as its gradients do.
+    """Return whether the outputs take values from a v1 loop's stack, as its gradients do.
 
-    A loop that was trained goes on pushing, whether or not anything pops.
+    A loop of a training graph always pushes, even if nothing pops.
     """
     if not any(node.op in STACK_POPS for node in body.nodes.values()):
         return False
@@ -117,14 +118,14 @@ def _copy(node: Any) -> Any:
 
 
 class _Pivots:
-    """Which control inputs of source nodes carry a branch or a frame."""
+    """Finds the control inputs that tell the branch or frame of a node."""
 
     def __init__(self, body: Body) -> None:
         self._nodes = body.nodes
         self._depth = depths(body)
 
     def of(self, node: Any) -> List[str]:
-        """The control inputs to keep, with side effects replaced by their own pivots."""
+        """Return a node's control inputs to keep; side effects are replaced by their pivots."""
         found: Dict[str, None] = {}
         stack = [text[1:] for text in node.input if text.startswith("^")]
         seen = set(stack)

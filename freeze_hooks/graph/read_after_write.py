@@ -1,4 +1,4 @@
-"""Reads that come after a write, whose value is not the variable's own."""
+"""Finds reads of variables after a write: they do not give the frozen value."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .walks import above, topological
 
 
 def after_writes(body: Body, kept: Kept) -> Set[str]:
-    """Names of the nodes that run once a kept variable may have changed."""
+    """Return the names of nodes that run after a kept variable may have changed."""
     carried = {(n, 0): v for n, v in variables_of(body).items() if kept and kept(n)}
     found: Set[str] = set()
     for node in topological(body) if carried else ():
@@ -32,21 +32,20 @@ def after_writes(body: Body, kept: Kept) -> Set[str]:
 
 
 def refuse_reads_after_writes(body: Body, library: Library, kept: Kept = None) -> None:
-    """Make sure that no needed read is ordered after an op that changes its variable.
+    """Check that no needed read comes after an op that changes its variable.
 
-    Variables that are `kept`, by name, are read when the file runs, and so may change before.
-
-    The body must still have the control inputs of nodes that take variables.
+    Variables that are `kept`, by name, may change before: the file reads them when it runs. Nodes
+    that take variables must still have their control inputs.
 
     Raises:
-      NotFreezableError: there is such a read; both ops and the variable are named.
+      NotFreezableError: there is such a read; names both ops and the variable.
     """
     frozen = {n: v for n, v in variables_of(body).items() if not (kept and kept(n))}
     _check_reads(body, library, {(name, 0): variable for name, variable in frozen.items()})
 
 
 def writers_of(body: Body, library: Library, carried: Carried) -> Dict[str, Set[str]]:
-    """{variable: the nodes that change it}; `carried` grows to all tensors that hand them on."""
+    """Return {variable: the nodes that change it}; add tensors that pass them on to `carried`."""
     found: Dict[str, Set[str]] = {}
     writers, _ = _writers(body, library, carried, False)
     for node, names in writers.items():
@@ -56,7 +55,7 @@ def writers_of(body: Body, library: Library, carried: Carried) -> Dict[str, Set[
 
 
 def _check_reads(body: Body, library: Library, carried: Carried) -> Set[str]:
-    """Names of the variables that a body changes, after a look at its reads."""
+    """Check a body's reads; return the names of the variables that it changes."""
     writers, users = _writers(body, library, carried, True)
     changed: Set[str] = set().union(*writers.values())
     needed = prune(body).nodes if changed else {}
@@ -70,7 +69,7 @@ def _check_reads(body: Body, library: Library, carried: Carried) -> Set[str]:
 def _writers(
     body: Body, library: Library, carried: Carried, refusing: bool
 ) -> Tuple[Dict[str, Set[str]], Dict[str, Dict[int, Variable]]]:
-    """What changes variables, with their names, and what is given some, by its inputs."""
+    """Return {node: names of variables that it changes}, {node: variables among its inputs}."""
     writers: Dict[str, Set[str]] = {}
     users: Dict[str, Dict[int, Variable]] = {}
     for node in topological(body):
@@ -118,7 +117,7 @@ def _refuse(body: Body, reader: Any, read: Set[str], writers: Mapping[str, Set[s
 
 
 def refuse(body: Body, reader: Any, variable: str, writers: Iterable[str]) -> None:
-    """Raise the NotFreezableError of a read of a variable after it changed."""
+    """Raise NotFreezableError for a read of a variable after it changed."""
     named = " and ".join(f"{body.nodes[name].op} {name!r}" for name in writers)
     raise NotFreezableError(
         f"{reader.op} {reader.name!r} is needed by the outputs and reads variable "

@@ -1,7 +1,7 @@
-"""Reference variables' memory: what has it may read a variable later than the graph seems to say.
+"""Finds nodes that share a reference variable's memory, and so see later changes of it.
 
-An Identity of a reference does not copy it (identity_op.h), so what uses such an Identity sees each
-assignment that runs before it, whenever the Identity itself ran.
+An Identity of a reference does not copy it (identity_op.h). So a user of the Identity sees each
+assignment that runs before the user, even if the Identity ran earlier.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from .read_after_write import refuse
 from .variables import Kept, Variable, changes, handed, variables_of
 from .walks import above, topological
 
-Sides = FrozenSet[Tuple[str, int]]  # the branches something is in: predicates and ports
-Held = Set[Tuple[str, Sides]]  # variables, and the branches their memory came through
+Sides = FrozenSet[Tuple[str, int]]  # branches that a node is in: (predicate, port)
+Held = Set[Tuple[str, Sides]]  # variables, and the branches that their memory came through
 _NOWHERE: Sides = frozenset()
 
 
 @dataclasses.dataclass
 class _Uses:
-    """Which nodes have the memory of reference variables, and which change it."""
+    """Which nodes use the memory of reference variables, and which change it."""
 
     readers: Dict[str, Held]
     writers: Dict[str, Set[str]]
@@ -32,8 +32,7 @@ class _Uses:
 
 
 def memory_readers(body: Body) -> Set[str]:
-    """Names of the nodes that use a reference variable's memory, if the outputs may wait for a
-    change of it."""
+    """Return nodes that use a reference variable's memory, if outputs may wait for its change."""
     nodes = {name: body.nodes[name] for name in above(body.nodes, body.outputs)}
     uses = _uses(Body(nodes, body.outputs), None)
     changed: Set[str] = set().union(*uses.writers.values())
@@ -41,13 +40,13 @@ def memory_readers(body: Body) -> Set[str]:
 
 
 def refuse_reads_of_changed_memory(body: Body, kept: Kept = None) -> None:
-    """Make sure that nothing needed uses a reference variable's memory after it changed.
+    """Check that no needed node uses a reference variable's memory after it changed.
 
-    The body must still have the control inputs of `memory_readers`. Changes whose results the
-    outputs take are left to `compute_assigns`, and `kept` variables may change.
+    Nodes of `memory_readers` must still have their control inputs. `compute_assigns` handles
+    changes whose results the outputs use. Variables that are `kept` may change.
 
     Raises:
-      NotFreezableError: there is such a use; it, the changes and the variable are named.
+      NotFreezableError: there is such a use; names the use, the changes and the variable.
     """
     uses = _uses(body, kept)
     needed: Mapping[str, Any] = prune(body).nodes if uses.writers else {}
@@ -70,10 +69,10 @@ def refuse_reads_of_changed_memory(body: Body, kept: Kept = None) -> None:
 
 
 def _puts_back(body: Body, reader: str, writer: str, variable: str) -> bool:
-    """Whether an Assign changes nothing in those runs in which a node sees the variable.
+    """Return whether an Assign changes nothing in the runs in which a node sees the variable.
 
-    So it is where the node can only see it by the very tensor that is assigned, as when a loop
-    that begins with the variable ran no iteration.
+    This is so if the node sees the variable only through the tensor that is assigned. An example
+    is a loop that starts with the variable and runs no iteration.
     """
     if body.nodes[writer].op != "Assign":
         return False
@@ -92,7 +91,7 @@ def _puts_back(body: Body, reader: str, writer: str, variable: str) -> bool:
 
 
 def _exclude(one: Sides, other: Sides) -> bool:
-    """Whether the two never happen in the same run."""
+    """Return whether the two never run together."""
     return any((predicate, 1 - port) in other for predicate, port in one)
 
 
@@ -139,7 +138,7 @@ def _use(
 
 
 def _side(node: Any, port: int, body: Body) -> Sides:
-    """The branch that an output of a node is in by that node: a Switch's, but for a loop's."""
+    """Return the branch that an output of a Switch starts; none for a loop's Switch."""
     if node.op not in SWITCHES:
         return _NOWHERE
     predicate = body.nodes[split(node.input[1])[0]]
@@ -149,7 +148,7 @@ def _side(node: Any, port: int, body: Body) -> Sides:
 
 
 def _sides(node: Any, body: Body, known: Mapping[str, Sides]) -> Sides:
-    """The branches that a node is in; a Merge is in those that all its inputs are in."""
+    """Return the branches that a node is in; a Merge is in those of all its inputs."""
     merges = node.op in MERGES
     several: List[Sides] = []
     for text in data_inputs(node) if merges else node.input:

@@ -1,4 +1,4 @@
-"""Where a Saver's own restore ops say that a checkpoint keeps each variable."""
+"""Reads from a Saver's restore ops where a checkpoint holds each variable."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .walks import above
 
 
 class SavedKey(NamedTuple):
-    """Where a Saver puts a variable: the checkpoint's key, and the slice of it if partitioned."""
+    """Where a Saver puts a variable: the checkpoint's key, and for a partition the slice of it."""
 
     key: str
     begin: Optional[Tuple[int, ...]] = None
@@ -31,11 +31,11 @@ class SavedKey(NamedTuple):
 
 
 def restored_keys(graph_def: Any, restore_op: str = "") -> Dict[str, SavedKey]:
-    """{variable's node: the place in the checkpoint that it is restored from}.
+    """Return {variable's node: where in the checkpoint its value is}.
 
     Args:
       graph_def: a graph with a Saver's ops, or with the restore function of a SavedModel.
-      restore_op: SaverDef.restore_op_name; without it, every restore op of the graph counts.
+      restore_op: SaverDef.restore_op_name; without it, all restore ops of the graph count.
     """
     nodes = {node.name: node for node in graph_def.node}
     root = split(restore_op)[0]
@@ -51,11 +51,11 @@ def restored_keys(graph_def: Any, restore_op: str = "") -> Dict[str, SavedKey]:
 
 
 def changed_when_restored(graph_def: Any, restore_op: str) -> Set[str]:
-    """Variables' nodes whose values a restore op computes from what a checkpoint holds.
+    """Return the variables' nodes whose values a restore op computes from checkpointed ones.
 
     Args:
       graph_def: a graph with a Saver's ops.
-      restore_op: SaverDef.restore_op_name; nothing is found where the graph lacks it.
+      restore_op: SaverDef.restore_op_name; if the graph lacks it, the result is empty.
     """
     nodes = {node.name: node for node in graph_def.node}
     root = split(restore_op)[0]
@@ -71,7 +71,7 @@ def changed_when_restored(graph_def: Any, restore_op: str) -> Set[str]:
 
 
 def _is_plain(nodes: Mapping[str, Any], source: Any) -> bool:
-    """Whether it reads a checkpoint, at keys that the graph tells."""
+    """Return whether a node reads a checkpoint, and the graph tells the keys."""
     return source.op in RESTORES and len(_strings(nodes, source.input[1])) > 0
 
 
@@ -89,7 +89,7 @@ def _restored_in_call(call: Any, function: Any) -> Dict[str, SavedKey]:
 def _restored(
     nodes: Mapping[str, Any], chosen: Iterable[str], variable: Callable[[str], Optional[str]]
 ) -> Iterator[Tuple[str, SavedKey]]:
-    read: Dict[str, List[Tuple[str, ...]]] = {}  # a saver has one RestoreV2 for all its keys
+    read: Dict[str, List[Tuple[str, ...]]] = {}  # a saver has one RestoreV2 for all keys
     for name in chosen:
         node = nodes[name]
         if node.op not in ASSIGNS or len(node.input) < 2:
@@ -107,7 +107,7 @@ def _restored(
 
 
 def _source(nodes: Mapping[str, Any], text: str) -> Tuple[Optional[Any], int]:
-    """The node behind the Identity nodes of an input, and which of its outputs it is."""
+    """Return the node that an input comes from, without Identity and Reshape, and its port."""
     while True:
         name, _, port = text.partition(":")
         node = nodes.get(name)
@@ -125,7 +125,7 @@ def _strings(nodes: Mapping[str, Any], text: str) -> Sequence[bytes]:
 
 
 def _place(key: str, slice_spec: str) -> SavedKey:
-    """The slice is spelled as in TensorSlice: "8 6 0,4:-" is rows 0 to 3 of [8, 6]."""
+    """Parse a slice as TensorSlice spells it: "8 6 0,4:-" is rows 0 to 3 of [8, 6]."""
     if not slice_spec:
         return SavedKey(key)
     *shape, extents = slice_spec.split(" ")

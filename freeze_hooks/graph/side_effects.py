@@ -1,4 +1,4 @@
-"""Ops that reach out of a graph: to files, the network, Python or devices."""
+"""Finds ops that reach out of a graph: to files, the network, Python or devices."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _REMEDY = "a model needs none of these; load such a file only if you trust who w
 
 
 def side_effects(graph_def: Any) -> List[Finding]:
-    """What in a graph and in all functions of its library reaches out of it, a finding a kind.
+    """Return a finding for each kind of op, in a graph and its library, that reaches out of it.
 
-    Nodes that no output needs count too: a session can be asked for them. So do ops of libraries
-    that were loaded besides TensorFlow, since nobody knows what they do; an op that is not known
-    here cannot run. An op such as FixedUnigramCandidateSampler counts where it names a file.
+    Nodes that no output needs count too, since a session can run them. Ops of other loaded
+    libraries count, since nobody knows what they do. Unknown ops cannot run, and do not count.
+    An op such as FixedUnigramCandidateSampler counts if an attribute names a file.
     """
     nodes = [("", node) for node in graph_def.node]
     for function in graph_def.library.function:
@@ -35,12 +35,12 @@ def side_effects(graph_def: Any) -> List[Finding]:
 
 
 def refuse_to_run(graph_def: Any, what: str) -> None:
-    """Make sure that to run any part of a graph from a file writes no file and talks to nobody.
+    """Check that no part of a graph from a file writes files or uses the network when it runs.
 
-    Reading files is allowed, as vocabularies are; so are the ops of a Saver.
+    Reading files, such as vocabularies, and the ops of a Saver are allowed.
 
     Raises:
-      NotFreezableError: it has ops that do; they are named.
+      NotFreezableError: the graph has such an op; names the op.
     """
     for node in all_nodes(graph_def):
         kinds = {"files", "network", "process"} & set(_kinds(node))
@@ -52,7 +52,7 @@ def refuse_to_run(graph_def: Any, what: str) -> None:
 
 
 def silence(graph_def: Any) -> bool:
-    """Make ops that do nothing of prints and summaries that write files, in place.
+    """Replace prints and summaries that write files by ops that do nothing, in place.
 
     Returns:
       Whether there were any.

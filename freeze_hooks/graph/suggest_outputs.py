@@ -1,4 +1,4 @@
-"""Which tensors a person who names no outputs is likely to want."""
+"""Suggests outputs to a user who named none."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MOST = 12
 
 
 def no_outputs(nodes: Mapping[str, Any], shape_of: Callable[[str], Shape]) -> str:
-    """The message for a missing outputs=: it lists likely ones, with dtype and shape."""
+    """Return the message for a missing outputs=, which lists likely ones with dtype and shape."""
     found = likely_outputs(nodes, shape_of)
     if not found:
         return "name the tensors to freeze with outputs=; the graph has none that look like answers"
@@ -31,10 +31,10 @@ def no_outputs(nodes: Mapping[str, Any], shape_of: Callable[[str], Shape]) -> st
 def likely_outputs(
     nodes: Mapping[str, Any], shape_of: Callable[[str], Shape]
 ) -> List[Tuple[str, str, Shape]]:
-    """(name, dtype, shape) of forward ops that nothing but training uses, batches first.
+    """Return (name, dtype, shape) of forward ops that only training uses, batches first.
 
-    Forward ops are those that follow from what is fed, and belong neither to gradients and
-    savers (by TensorFlow's name scopes for them) nor to ops that change state.
+    Forward ops depend on fed data. They do not change state, and are not in TensorFlow's name
+    scopes for gradients and savers.
     """
     forward = {name for name in _fed(nodes) if not _is_training(nodes[name])}
     used: Set[str] = set()
@@ -51,7 +51,7 @@ def likely_outputs(
 
 
 def _fed(nodes: Mapping[str, Any]) -> Set[str]:
-    """Names of the nodes downstream of placeholders, iterators and queues."""
+    """Return the names of nodes that depend on placeholders, iterators or queues."""
     feeding = [n.name for n in nodes.values() if n.op in PLACEHOLDERS or ELEMENTS.match(n.op)]
     return below(nodes, feeding, data_only=True)
 

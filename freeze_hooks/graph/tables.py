@@ -1,4 +1,4 @@
-"""Lookup tables of a graph: their contents, and what changes them."""
+"""Finds a graph's lookup tables and the nodes that change them."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from .walks import above, topological
 
 @dataclasses.dataclass(frozen=True)
 class Column(Variable):
-    """The keys or the values of a mutable table, whose node `node` is; read at each save.
+    """The keys or the values of the mutable table at `node`, read at each save.
 
     Attributes:
       which: 0 for the keys, 1 for the values.
-      key_dtype, value_dtype: DataType numbers of both.
+      key_dtype, value_dtype: DataType numbers of keys and values.
     """
 
     which: int
@@ -30,19 +30,19 @@ class Column(Variable):
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """The content of a lookup table: TensorProtos of one row per entry, or Columns yet to read."""
+    """The content of a lookup table: TensorProtos with a row per entry, or Columns."""
 
     keys: Any
     values: Any
 
 
 def refuse_lookups_after_changes(body: Body) -> None:
-    """Make sure that no needed look-up is ordered after an op that changes its table.
+    """Check that no needed look-up comes after an op that changes its table.
 
-    The body must still have the control inputs of nodes that take tables.
+    Nodes that take tables must still have their control inputs.
 
     Raises:
-      NotFreezableError: there is such a look-up; both ops and the table are named.
+      NotFreezableError: there is such a look-up; names both ops and the table.
     """
     users, changes = _users_of_tables(body)
     needed = prune(body).nodes if changes else {}
@@ -60,12 +60,12 @@ def refuse_lookups_after_changes(body: Body) -> None:
 
 
 def changed_tables(body: Body) -> Dict[str, Set[str]]:
-    """{mutable table: the nodes that change it}."""
+    """Return {mutable table: the nodes that change it}."""
     return _users_of_tables(body)[1]
 
 
 def _users_of_tables(body: Body) -> Tuple[Dict[str, str], Dict[str, Set[str]]]:
-    """{node: mutable table that it uses}, and {table: the nodes that change it}."""
+    """Return {node: mutable table that it uses}, {table: the nodes that change it}."""
     users: Dict[str, str] = {}
     changes: Dict[str, Set[str]] = {}
     handles: Dict[Tuple[str, int], str] = {

@@ -1,4 +1,4 @@
-"""Whether a graph from a file is one at all: looked at once, so that all else can rely on it."""
+"""Checks once that a graph from a file is a valid graph, so that other code can rely on it."""
 
 from __future__ import annotations
 
@@ -23,29 +23,28 @@ from .names import split
 from .ops import ARG, MERGES, NEXT_ITERATIONS
 from .walks import topological
 
-# as TensorFlow has them, and _internal
+# TensorFlow's rule, and also names that begin with "_"
 _NODE_NAME = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.\\/>-]*\Z")
 _FUNCTION_NAME = re.compile(r"[^\x00-\x20\x7f]+\Z")  # "__inference_<lambda>_7"
-_MOST_OUTPUTS = 1 << 20  # of all nodes: what a few bytes claim must not fill the memory
-_MOST_BYTES = (1 << 31) - 1  # that a constant may claim: as many as a file may have
-_MOST_NODES = 1 << 20  # with each function in place of each call of it
-_DEEPEST = 500  # functions in functions
+_MOST_OUTPUTS = 1 << 20  # of all nodes; what a few bytes claim must not fill memory
+_MOST_BYTES = (1 << 31) - 1  # that a constant may claim; a file cannot have more
+_MOST_NODES = 1 << 20  # with each call replaced by its function
+_DEEPEST = 500  # calls inside calls
 _POINTER = 8
-_KINDS = {"string": "s", "int": "i", "float": "f", "bool": "b"}  # OpDef's words for AttrValue's
+_KINDS = {"string": "s", "int": "i", "float": "f", "bool": "b"}  # {OpDef's word: AttrValue's field}
 _CLAIMING = ("tensor", "shape", "list")
 _LISTS = [f.name for f in TensorProto.DESCRIPTOR.fields if f.name.endswith("_val")]
 
 
 def refuse_broken(graph_def: Any) -> None:
-    """Make sure that a graph and its functions are such as TensorFlow writes.
+    """Check that a graph and its functions are valid.
 
-    That is: names are names, and each has one node; edges lead to outputs that are there, and not
-    round in a circle; nodes of ops that are known have the inputs and attributes of their ops; no
-    tensor claims more elements than it may; functions do not call themselves, for which TensorFlow
-    has no end, and call each other neither too deep nor, all in all, too often.
+    Names are well-formed and unique. Inputs exist, and there are no cycles. Nodes of known ops have
+    their ops' inputs and attributes. No tensor claims too many elements. Functions are not
+    recursive, since TensorFlow would never end, and do not call each other too deep or too often.
 
     Raises:
-      ValueError: it is broken; the node is named.
+      ValueError: the graph is broken; names the node.
     """
     ops = _Ops(graph_def.library)
     _check_functions(graph_def.library.function, ops)
@@ -56,7 +55,7 @@ def refuse_broken(graph_def: Any) -> None:
         _check_calls(graph_def)
     _check_edges(Body({node.name: node for node in graph_def.node}, []), ops)
     for function in graph_def.library.function:
-        if not function.signature.attr:  # else its types are its caller's
+        if not function.signature.attr:  # else its types come from its calls
             _check_edges(_body(function.signature.name, ops.library), ops)
 
 
@@ -69,7 +68,7 @@ def _body(name: str, library: Library) -> Body:
 
 @dataclasses.dataclass(frozen=True)
 class _Count:
-    """How many tensors the arguments of an op stand for: `fixed`, and what attributes say."""
+    """How many tensors the arguments of an op stand for: `fixed`, plus what attributes give."""
 
     fixed: int
     numbers: Tuple[str, ...]
@@ -96,10 +95,10 @@ class _Count:
 
 @dataclasses.dataclass(frozen=True)
 class _Op:
-    """What is to be known of an op, once for all nodes that have it."""
+    """What the checks need of an op, computed once for all its nodes."""
 
-    kinds: Mapping[str, str]  # of its attributes
-    needed: FrozenSet[str]  # those without a default
+    kinds: Mapping[str, str]  # {attribute: kind}
+    needed: FrozenSet[str]  # attributes without a default
     takes: _Count
     gives: _Count
 
@@ -129,7 +128,7 @@ class _Ops:
         return self._known[name]
 
     def check(self, node: Any, typed: bool) -> None:
-        """Look at a node's attributes; `typed` says that they are no caller's of a function."""
+        """Check a node's attributes; without `typed`, a function's call may give them."""
         op = self[node.op]
         kinds = op.kinds if op is not None else {}
         missing = len(op.needed) if op is not None else 0
@@ -203,7 +202,7 @@ def _fits(value: Any, held: Optional[str], kind: str) -> bool:
 
 
 def _elements(shape: Any, name: str, least: int) -> int:
-    """How many elements a shape has, at least; none of its dimensions may be below `least`."""
+    """Return a shape's least number of elements; no dimension may be below `least`."""
     sizes = [dim.size for dim in shape.dim]
     count = 1
     for size in sizes:
@@ -216,21 +215,21 @@ def _elements(shape: Any, name: str, least: int) -> int:
 def _check_tensor(tensor: Any, name: str) -> None:
     if tensor.dtype not in DATA_TYPES or tensor.dtype > REFERENCES:
         raise ValueError(f"node {name!r} has a value of no type")
-    loose = tensor.dtype in (DT_STRING, DT_RESOURCE, DT_VARIANT)  # whose elements have no one size
+    loose = tensor.dtype in (DT_STRING, DT_RESOURCE, DT_VARIANT)  # elements have no fixed size
     count = _elements(tensor.tensor_shape, name, 0)
     size = count * (_POINTER if loose else itemsize(tensor.dtype))
     if size > _MOST_BYTES:
         raise ValueError(f"node {name!r} claims a value of {size:,} bytes")
     given = sum(len(getattr(tensor, field)) for field in _LISTS)
     whole = loose or len(tensor.tensor_content) in (0, size)
-    if not whole or given > 2 * count:  # two numbers for a complex one
+    if not whole or given > 2 * count:  # a complex number takes two
         raise ValueError(f"node {name!r} has a value that does not fill its shape")
 
 
 def _check_calls(graph_def: Any) -> None:
-    """Look at how large the graph is with each function in place of each of its calls."""
+    """Check how large the graph is with each call replaced by its function."""
     functions = {f.signature.name: f.node_def for f in graph_def.library.function}
-    known: Dict[str, Tuple[int, int]] = {}  # nodes and depth
+    known: Dict[str, Tuple[int, int]] = {}  # {function: (nodes, depth)}
     stack = list(functions)
     opened = set()
     while stack:
@@ -268,13 +267,13 @@ def _expanded(
 
 
 def stored_bytes(tensor: Any) -> int:
-    """The length of a constant's elements as the file has them, which may leave out repetitions."""
+    """Return the number of bytes of a constant in the file, which may leave out repetitions."""
     if tensor.dtype == DT_STRING:
         return sum(map(len, tensor.string_val))
     if tensor.tensor_content or tensor.dtype in (DT_RESOURCE, DT_VARIANT):
         return len(tensor.tensor_content)
     given = sum(len(getattr(tensor, field)) for field in _LISTS)
-    complexes = len(tensor.scomplex_val) + len(tensor.dcomplex_val)  # in two numbers each
+    complexes = len(tensor.scomplex_val) + len(tensor.dcomplex_val)  # two numbers each
     return (given - complexes // 2) * itemsize(tensor.dtype)
 
 
@@ -286,7 +285,7 @@ def _check_edges(body: Body, ops: _Ops) -> None:
         _check_inputs(node, ops, outputs)
         ordered = ordered and all(split(text)[0] in seen for text in node.input)
         seen.add(node.name)
-    if not ordered:  # as hand-made graphs are, and v1 loops
+    if not ordered:  # such as hand-made graphs and v1 loops
         _check_order(body)
 
 

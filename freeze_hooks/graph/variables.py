@@ -1,4 +1,4 @@
-"""Variables of a graph: which there are, what hands them on and what changes them."""
+"""Finds a graph's variables, and the nodes that pass them on or change them."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from .ops import (
 
 @dataclasses.dataclass(frozen=True)
 class Variable:
-    """A variable that a frozen graph needs: its node in the training graph and its value's type."""
+    """A variable that a frozen graph needs: its node in the training graph, dtype and shape."""
 
     node: str
     dtype: int
-    shape: Optional[Tuple[int, ...]]  # None where the graph does not say
+    shape: Optional[Tuple[int, ...]]  # None if the graph does not tell
     resource: bool
 
 
@@ -33,7 +33,7 @@ Kept = Optional[Callable[[str], bool]]
 
 
 def variables_of(body: Body) -> Dict[str, Variable]:
-    """The variables among a graph's nodes, by name."""
+    """Return the variables among a graph's nodes, by name."""
     return {
         node.name: Variable(
             node.name, node.attr["dtype"].type, static(node.attr["shape"].shape), node.op in HANDLES
@@ -44,31 +44,31 @@ def variables_of(body: Body) -> Dict[str, Variable]:
 
 
 def static(shape: Any) -> Optional[Tuple[int, ...]]:
-    """The dimensions of a TensorShapeProto, None unless all are known."""
+    """Return the dimensions of a TensorShapeProto; None unless all are known."""
     if shape.unknown_rank or any(dim.size < 0 for dim in shape.dim):
         return None
     return tuple(dim.size for dim in shape.dim)
 
 
 def hands_on(node: Any, variable: Variable) -> bool:
-    """Whether a node only passes the variable itself (not its value) to its outputs."""
+    """Return whether a node only passes on the variable itself, not its value."""
     return plain_op(node.op) in HANDING_ON and (variable.resource or node.op.startswith("Ref"))
 
 
 def handed(node: Any) -> List[Tuple[str, int]]:
-    """The outputs by which a node hands a variable on."""
+    """Return the outputs through which a node passes on a variable."""
     return [(node.name, port) for port in ((0, 1) if plain_op(node.op) == "Switch" else (0,))]
 
 
 def changes(node: Any, given: Mapping[int, Variable]) -> bool:
-    """Whether a node does more with the variables it is given, by input, than reading them."""
+    """Return whether a node does more than read its variables, {index of its input: variable}."""
     if node.op in READS:
         return False
     return any(variable.resource or _wants_ref(node, i) for i, variable in given.items())
 
 
 def may_change(ops: Iterable[str]) -> bool:
-    """Whether ops of these types may change a variable or a table, or call what may."""
+    """Return whether ops of these types may change a variable or table, or call such ops."""
     return any(map(_may_change, set(ops)))
 
 

@@ -1,4 +1,4 @@
-"""Walks through a graph: what stands before a node, what behind it, and in which order."""
+"""Walks through a graph: nodes before others, nodes after others, and nodes in order."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .ops import MERGES, NEXT_ITERATIONS
 
 
 def all_nodes(graph_def: Any) -> Iterator[Any]:
-    """The nodes of a GraphDef, then those of its functions."""
+    """Yield the nodes of a GraphDef, then those of its functions."""
     yield from graph_def.node
     for function in graph_def.library.function:
         yield from function.node_def
@@ -19,12 +19,12 @@ def all_nodes(graph_def: Any) -> Iterator[Any]:
 def above(
     nodes: Mapping[str, Any], inputs: Iterable[str], data_only: bool = False
 ) -> Dict[str, None]:
-    """Names of all nodes that stand before these inputs, each once.
+    """Return the names of all nodes that these inputs depend on, each once.
 
     Args:
-      nodes: the nodes by name; those that it lacks are left out.
-      inputs: where to begin.
-      data_only: whether not to follow control inputs.
+      nodes: the nodes by name; other nodes are left out.
+      inputs: the inputs to start from; their own nodes are included.
+      data_only: whether to ignore control inputs.
     """
     stack = [name for name, _ in map(split, inputs) if name in nodes]
     seen = dict.fromkeys(stack)
@@ -38,7 +38,7 @@ def above(
 
 
 def below(nodes: Mapping[str, Any], names: Iterable[str], data_only: bool = False) -> Set[str]:
-    """Names of all nodes that take something of the named ones, directly or through others."""
+    """Return the names of all nodes that depend on the named ones."""
     users = consumers(nodes, data_only)
     stack = list(names)
     found: Set[str] = set()
@@ -53,7 +53,7 @@ def below(nodes: Mapping[str, Any], names: Iterable[str], data_only: bool = Fals
 def consumers(
     nodes: Mapping[str, Any], data_only: bool = False
 ) -> Dict[str, List[Tuple[Any, int]]]:
-    """Which (node, input index) pairs use each node, by the node's name."""
+    """Return {node's name: (node, input index) pairs that use it}."""
     users: Dict[str, List[Tuple[Any, int]]] = {}
     for node in nodes.values():
         for i, text in enumerate(node.input):
@@ -64,7 +64,7 @@ def consumers(
 
 
 def topological(body: Body) -> List[Any]:
-    """The nodes, each after all its inputs; a v1 loop's back edge alone points forward."""
+    """Return the nodes, each after all its inputs, except for back edges of v1 loops."""
     done: Dict[str, Any] = {}
     opened = set()
     for root in [split(text)[0] for text in body.outputs] + list(body.nodes):

@@ -1,1 +1,1 @@
-"""Rewritings of a graph; they use the analyses in `graph/`, which know nothing of them."""
+"""Passes that rewrite a graph. They use the analyses in `graph/`, which never use a pass."""

@@ -1,4 +1,4 @@
-"""Assignments to reference variables whose results the outputs need."""
+"""Turns assignments to reference variables into computations, if outputs need the results."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from ..walks import above, topological
 
 
 def compute_assigns(body: Body, kept: Kept = None) -> List[str]:
-    """Make of each Assign, AssignAdd and AssignSub the value that it leaves, in place.
+    """Replace each Assign, AssignAdd and AssignSub by the value that it assigns, in place.
 
-    The assignment itself is gone: each run of the file computes from the frozen value, as the
-    session's next run would. Resource variables have no such ops, and `kept` ones keep them.
+    The file assigns nothing: each run computes from the frozen value, as the session's next run
+    would. Resource variables have no such ops. Assignments to `kept` variables stay.
 
     Returns:
-      Their names.
+      The names of the replaced ops.
 
     Raises:
       NotFreezableError: a variable has two of them, or is also read by what may run before or
@@ -46,7 +46,7 @@ Users = Mapping[str, List[Any]]
 
 
 def _users(body: Body, variables: Set[str]) -> Tuple[Users, Users]:
-    """The assignments to each variable that has some, and what else uses its value."""
+    """Return, by variable, the nodes that assign to it and the other nodes that use its value."""
     known = variables_of(body)
     refs: Dict[Tuple[str, int], str] = {(name, 0): name for name in variables}
     aliases = dict(refs)

@@ -1,4 +1,4 @@
-"""Batch normalization by constants, folded into the convolution before it."""
+"""Folds batch normalization with constant parameters into the convolution before it."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from ..walks import consumers
 
 
 def fold_batch_norms(body: Body) -> int:
-    """Make convolution, (bias) and batch normalization one convolution and one bias, in place.
+    """Fold convolution, bias (if any) and batch norm into one convolution and one bias, in place.
 
-    Those in training mode, and those whose convolution is used elsewhere too, stay.
+    A batch norm in training mode stays, and so does one if another node uses its convolution.
 
     Returns:
-      How many it folded.
+      The number of folded batch norms.
     """
     users = consumers(body.nodes)
     outputs = {split(text)[0] for text in body.outputs}
@@ -56,7 +56,7 @@ def _fold(body: Body, norm: Any, users: Dict[str, List[Any]], outputs: Any) -> b
 
 
 def _chain(body: Body, text: str, users: Any, outputs: Any) -> Optional[Any]:
-    """The convolution and the BiasAdd (or None) that serve an input alone."""
+    """Return the convolution and the BiasAdd (or None) that compute only this input."""
     bias = None
     node = body.nodes[split(text)[0]]
     while len(users[node.name]) == 1 and node.name not in outputs:

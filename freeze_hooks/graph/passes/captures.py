@@ -1,4 +1,4 @@
-"""What a traced function captures, put into its graph: variables, constants and lookup tables."""
+"""Puts what a traced function captures into its graph: variables, constants, lookup tables."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from ..variables import Variable
 from ..walks import all_nodes
 from .freeze_tables import fill
 
-# a str says why it cannot travel; anything else is a NodeDef or a TensorProto
+# a str says why a file cannot hold it; anything else is a NodeDef or a TensorProto
 Capture = Union[Variable, Table, str, Any]
 
 
 def embed(graph_def: Any, captures: Mapping[str, Capture]) -> Any:
-    """A copy of the graph in which each captured placeholder is what was captured.
+    """Return a copy of the graph in which what was captured replaces its placeholder.
 
-    A variable becomes a VarHandleOp named `Variable.node`; a tensor a Const; a table one that
-    initializes itself: filling a filled table again only compares the number of entries
-    (InitializableLookupTable::Initialize), so later runs cost nothing. A NodeDef takes the place
-    of the placeholder. What cannot travel stays one: an output may not need it.
+    A variable becomes a VarHandleOp named `Variable.node`, a tensor a Const, and a table one that
+    fills itself. To fill a filled table again only compares the number of entries
+    (InitializableLookupTable::Initialize), so later runs cost nothing. A NodeDef replaces the
+    placeholder as it is. What a file cannot hold stays a placeholder: an output may not need it.
     """
     copy = GraphDef()
     copy.CopyFrom(graph_def)
@@ -61,18 +61,18 @@ def _become_handle(node: Any, variable: Variable) -> None:
 
 
 def lookup_types(graph_def: Any) -> Set[Tuple[int, int]]:
-    """(key, value) dtypes of all look-ups in a graph and its functions."""
+    """Return the (key, value) dtypes of all look-ups in a graph and its functions."""
     finds = (node for node in all_nodes(graph_def) if node.op in LOOKUPS)
     return {(node.attr["Tin"].type, node.attr["Tout"].type) for node in finds}
 
 
 def strip_scopes(graph_def: Any, is_scope: Callable[[str], bool]) -> Dict[str, str]:
-    """Take the leading name scopes for which `is_scope` holds from all nodes, in place.
+    """Remove leading name scopes for which `is_scope` holds from all nodes' names, in place.
 
-    Keras puts the model's name there, which counts the models of a process.
+    Keras uses the model's name as a scope. It has a number that counts the models of a process.
 
     Returns:
-      {old: new} of the graph's nodes (those of functions are not told).
+      {old name: new name} of the graph's nodes, without those of functions.
     """
     new = _stripped((node.name for node in graph_def.node), is_scope)
     rename(graph_def.node, new)

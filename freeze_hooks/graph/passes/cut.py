@@ -1,4 +1,4 @@
-"""Both ends of a graph made what they shall be: cut and bound tensors, and their names."""
+"""Replaces tensors by inputs and constants, and names the inputs and outputs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..walks import above
 def bind(
     body: Body, values: Sequence[Tuple[str, Any]], shape_of: Callable[[str], Shape]
 ) -> Dict[str, str]:
-    """Add a constant for each bound tensor; returns {tensor: its constant}.
+    """Add a constant for each bound tensor, and return {tensor: its constant}.
 
     Raises:
       FreezeError: a value does not fit its tensor's dtype or shape.
@@ -49,11 +49,10 @@ def _fits(given: List[int], shape: Tuple[Optional[int], ...]) -> bool:
 def cut(
     body: Body, inputs: Any, shape_of: Callable[[str], Shape]
 ) -> Tuple[List[End], Dict[str, str]]:
-    """Add a placeholder for each input tensor; returns the ends and {tensor: its placeholder}.
+    """Add a placeholder for each input tensor; return the inputs and {tensor: its placeholder}.
 
-    Of a variable, what is read of it is fed, wherever that is. A pipeline's batch size does not
-    bind the file: the first dimension is left open, except where the tensor is a placeholder
-    already, whose shape somebody chose.
+    The input for a variable replaces all its reads. A pipeline's batch size does not bind the file:
+    the first dimension is left open. Only a placeholder keeps its shape, since a user chose it.
     """
     ends: List[End] = []
     moved: Dict[str, str] = {}
@@ -62,7 +61,7 @@ def cut(
     for key, tensor in inputs:
         text, dtype = resolve(body.nodes, "inputs", tensor)
         variable = variables.get(text)
-        if variable is not None:  # it stays one until all that reads it is known
+        if variable is not None:  # it stays a variable until all its reads are known
             wanted = key or text
             ends.append(End(wanted, wanted, text, variable.dtype, variable.shape))
             continue
@@ -93,7 +92,7 @@ def cut(
 
 
 def _defaults_to_data(body: Body, name: str) -> bool:
-    """Whether what a placeholder holds, where it is not fed, comes from a pipeline."""
+    """Return whether a placeholder's default value comes from a pipeline."""
     return any(
         is_source(body.nodes[other].op) for other in above(body.nodes, body.nodes[name].input)
     )
@@ -102,13 +101,13 @@ def _defaults_to_data(body: Body, name: str) -> bool:
 def name_ends(
     body: Body, inputs: Sequence[End], outputs: Sequence[End], slots: Container[str]
 ) -> Dict[str, str]:
-    """Give both ends of the graph the names they shall have; other nodes step aside.
+    """Give inputs and outputs their names in the file, and rename other nodes with these names.
 
-    An output keeps its node where that is still what it was; else an Identity takes the name,
-    also where the output is a slot, since the file's description stands on the first output.
+    An output keeps its node if that node still computes it. If not, or if the output is a slot, an
+    Identity gets the name: the first output's node also carries the file's description.
 
     Returns:
-      {old: new} of every node that was renamed.
+      {old name: new name} of every renamed node.
     """
     claims: Dict[str, str] = {end.tensor: end.wanted for end in inputs}
     groups: Dict[str, Dict[int, str]] = {}
@@ -117,11 +116,11 @@ def name_ends(
         groups.setdefault(wanted, {})[port] = text
     for wanted, ports in groups.items():
         if len(ports) == 1 and claims.get(ports.get(0, "")) == wanted:
-            continue  # an input that is an output too
+            continue  # an input that is also an output
         kept = all(text == join(wanted, port) for port, text in ports.items())
         if not kept or wanted in slots or claims.get(wanted, wanted) != wanted:
             claims[_alias(body, wanted, ports)] = wanted
-        else:  # else an input of this name would take its place
+        else:  # so that no input gets this name
             claims[wanted] = wanted
     body.outputs = [end.wanted for end in outputs]
     return _apply(body, claims)

@@ -1,4 +1,4 @@
-"""Attributes that a graph was stored without, since they are their op's defaults."""
+"""Restores attributes that a graph was stored without because they have default values."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from ..op_registry import op_def
 
 
 def add_defaults(graph_def: Any) -> None:
-    """Give all nodes, those of functions too, the attributes that they lack, in place."""
+    """Add the missing default attributes to all nodes, including those of functions, in place."""
     for node, lacked in _lacking(graph_def):
         for name, value in lacked.items():
             node.attr[name].CopyFrom(value)
 
 
 def with_defaults(graph_def: Any) -> Any:
-    """The graph, or where a node of it lacks an attribute, a copy in which none does."""
+    """Return the graph if no default attribute is missing, else a copy that has them all."""
     if next(_lacking(graph_def), None) is None:
         return graph_def
     copy = GraphDef()
@@ -26,7 +26,7 @@ def with_defaults(graph_def: Any) -> Any:
 
 
 def _lacking(graph_def: Any) -> Iterator[Tuple[Any, Dict[str, Any]]]:
-    """The nodes that lack attributes, and these."""
+    """Yield each node that lacks attributes, and the missing attributes."""
     functions = {function.signature.name for function in graph_def.library.function}
     known: Dict[str, Dict[str, Any]] = {}  # by op
     for nodes in (graph_def.node, *(f.node_def for f in graph_def.library.function)):

@@ -1,4 +1,4 @@
-"""Conditionals and loops without what only their side effects need: prints, asserts, summaries."""
+"""Removes prints, asserts and summaries from conditionals and loops."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from .fold import put_branches
 
 
 def drop_effects(body: Body, library: Library) -> bool:
-    """Take what no output needs from the functions of conditionals and loops, in place.
+    """Remove what no output needs from the functions of conditionals and loops, in place.
 
-    A function runs all its ops that have state, whether or not an output needs them. With them go
-    the arguments that they alone take.
+    A function runs all its stateful ops, even if no output needs them. Arguments that only
+    these ops take are removed too.
 
     Returns:
-      Whether there was anything to take.
+      Whether anything was removed.
     """
     changed = False
     for node in [node for node in body.nodes.values() if node.op in BRANCHING]:

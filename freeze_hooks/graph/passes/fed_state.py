@@ -1,4 +1,4 @@
-"""State that one run of a graph leaves to the next: variables that are fed, returned or told of."""
+"""Handles state that one run leaves to the next: feeds it, returns it, or finds it."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from ..variables import Variable, variables_of
 from ..walks import above
 from .fold import simplify
 
-# Keras 3's seeds, which each run moves on: what they are for is told of as random.
+# Keras 3's seeds, which each run changes; the finding about random ops covers them.
 _SEED = re.compile(r"(^|/)seed_generator_state$")
 
 
 def fed_variables(body: Body, inputs: Sequence[End]) -> List[str]:
-    """Names of the variables among the inputs."""
+    """Return the names of the variables among the inputs."""
     return [end.tensor for end in inputs if body.nodes[end.tensor].op in VARIABLES]
 
 
 def return_states(
     body: Body, outputs: Sequence[End], fed: Sequence[str], moved: Mapping[str, str]
 ) -> List[End]:
-    """Outputs that are variables which are inputs too: what the other outputs' run leaves in them.
+    """Return the outputs; one that is a fed variable becomes its value after the other outputs ran.
 
-    Each becomes a read that waits for the other outputs, which `follow_assignments` resolves.
+    It becomes a read that waits for the other outputs. `follow_assignments` resolves the read.
     """
     cuts = {split(text)[0] for text in moved}
     waits = {"^" + split(end.tensor)[0]: None for end in outputs}
@@ -58,16 +58,16 @@ def return_states(
 def refuse_unreturned(
     body: Body, nodes: Iterable[Any], library: Library, fed: Sequence[str]
 ) -> None:
-    """Make sure that each output that `return_states` made has become a new value.
+    """Check that each output that `return_states` made has a new value.
 
     Args:
-      body: what is left of the graph.
-      nodes: those of the whole graph.
+      body: the graph as passes have left it.
+      nodes: the nodes of the whole graph.
       library: its functions.
       fed: names of the variables among the inputs.
 
     Raises:
-      FreezeError: nothing changes the variable; what may be meant is named.
+      FreezeError: nothing changes the variable; names tensors that may be meant.
       NotFreezableError: its new value is not clear.
     """
     variables = variables_of(body)
@@ -102,7 +102,7 @@ def _node_of(text: str) -> str:
 
 
 def feed_variables(body: Body, slots: Dict[str, Variable], inputs: Sequence[End]) -> None:
-    """Make placeholders of those slots that are inputs, in place."""
+    """Turn the slots that are inputs into placeholders, in place."""
     for end in inputs:
         if slots.pop(end.tensor, None) is not None:
             node = body.nodes[end.tensor]
@@ -113,25 +113,25 @@ def feed_variables(body: Body, slots: Dict[str, Variable], inputs: Sequence[End]
 def changed_in_a_run(
     body: Body, moved: Mapping[str, str], library: Library, runs: Sequence[str]
 ) -> Dict[str, str]:
-    """{variable or table: the op} of what changes when the outputs are computed.
+    """Return {variable or table: the op} for those that change when the outputs are computed.
+
+    Changes by optimizers are left out, since a file for inference does not train. Seeds are left
+    out too.
 
     Args:
-      body: the graph as it was, with all its control inputs.
-      moved: what cuts and bound values replace.
+      body: the graph before any pruning, with all control inputs.
+      moved: {cut or bound tensor: its replacement}.
       library: its functions.
-      runs: nodes that run besides, though no output waits for them.
-
-    What optimizers do is left out: a file for inference is meant to stand still there. So are
-    seeds.
+      runs: other nodes that run, though no output waits for them.
     """
     ends = [split(follow(text, moved))[0] for text in body.outputs]
     whole = dataclasses.replace(body, effects=tuple(dict.fromkeys([*ends, *runs])))
-    own = GraphDef()  # so that the library does not grow by what is only looked at
+    own = GraphDef()  # a copy, so that this look does not add to the library
     own.library.function.extend(library.all())
     library = Library(own.library)
     try:
         whole = simplify(prune(whole, moved, keep_order=True), library)
-    except NotFreezableError:  # which is said where it matters
+    except NotFreezableError:  # a later pass raises it
         return {}
     variables: Dict[Any, Variable] = {(n, 0): v for n, v in variables_of(whole).items()}
     changes: Dict[str, Set[str]] = dict(writers_of(whole, library, variables))

@@ -1,4 +1,4 @@
-"""Folding conditionals whose predicate is known: what a bound `is_training` makes dead goes."""
+"""Folds conditionals with a known predicate, such as a bound `is_training`: dead nodes go."""
 
 from __future__ import annotations
 
@@ -21,15 +21,17 @@ from .unused_arguments import drop_unused, drop_unused_invariants
 
 
 def simplify(body: Body, library: Library, path: Tuple[str, ...] = ()) -> Body:
-    """Inline calls, fold conditionals with known predicates and prune, until nothing is left to do.
+    """Inline calls, fold conditionals with known predicates and prune, until nothing changes.
 
-    The body, which is pruned already, is changed on the way.
+    Branches and loop bodies that stay are simplified too, as new functions of the library.
 
-    Branches and loop bodies that stay are simplified too, as new functions of the library;
-    `path` names the functions that led to this body.
+    Args:
+      body: the graph, pruned; it is changed.
+      library: its functions.
+      path: names of the functions through which this body is called.
 
     Raises:
-      NotFreezableError: a wanted output can never be computed, or a function is recursive.
+      NotFreezableError: an output can never be computed, or a function is recursive.
     """
     trail = Trail(path)
     while True:
@@ -75,13 +77,13 @@ def _fold_switches(body: Body) -> bool:
         elif node.op in MERGES:
             _shrink_merge(body, node, dead, moved)
     body.rewire(moved)
-    # a Merge runs though a node it waits for is dead, and so do a function's other effects
+    # a Merge, or another effect of a function, also runs if a node that it waits for is dead
     body.rewire_controls(gone)
     return True
 
 
 def _dead_tensors(body: Body, switches: Mapping[str, int]) -> Set[Tuple[str, int]]:
-    """(node, port) of every tensor that is never computed; port CONTROL: the node never runs."""
+    """Return (node, port) of each tensor that is never computed; CONTROL: the node never runs."""
     users = consumers(body.nodes)
     dead: Set[Tuple[str, int]] = {(name, 1 - port) for name, port in switches.items()}
     stack = list(dead)
@@ -193,19 +195,19 @@ def _simplify_branches(node: Any, body: Body, library: Library, trail: Trail) ->
 
 
 def put_branches(node: Any, branches: List[Body], body: Body, library: Library) -> None:
-    """Give an If, Case or While new functions, and only the arguments that these use."""
+    """Give an If, Case or While new functions, and drop arguments that these do not use."""
     if node.op in WHILES:
         drop_unused_invariants(node, branches, body)
     else:
         drop_unused(node, branches)
     for role, func, branch in zip(_roles(node), branches_of(node), branches):
-        # a name of its own, since traces number their functions
+        # named after the node, since traces number their functions
         func.name = library.add(f"{node.name.rsplit('/', 1)[-1]}_{role}", branch)
         func.attr.clear()
 
 
 def _fixed_args(node: Any, branches: List[Body], count: int) -> List[int]:
-    """Arguments that are the same in every run of a branch: in a loop, those it hands on."""
+    """Return arguments that are the same in each run: of a loop, those that it returns as given."""
     if node.op not in WHILES:
         return list(range(count))
     args, outputs = list(branches[1].args), branches[1].outputs
@@ -213,7 +215,7 @@ def _fixed_args(node: Any, branches: List[Body], count: int) -> List[int]:
 
 
 def _with_known(branch: Body, known: Mapping[int, Any]) -> Body:
-    outputs = list(branch.outputs)  # a loop must go on handing its arguments on
+    outputs = list(branch.outputs)  # a loop must still return its arguments
     moved = {}
     for i, arg in enumerate(branch.args):
         if i in known:

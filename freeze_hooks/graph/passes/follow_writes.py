@@ -1,4 +1,4 @@
-"""Reads that come after assignments take what was assigned, where that is clear."""
+"""Makes reads after assignments use the assigned value, where that value is clear."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from ..walks import above, topological
 def follow_assignments(
     body: Body, library: Library, among: Optional[Container[str]] = None
 ) -> None:
-    """Let a read that comes after assignments of a variable take what they leave, in place.
+    """Make reads after assignments to a variable use the assigned value, in place.
 
-    So are the draws from a random seed frozen, which each draw counts up: as one call of the
-    function makes them, from the seed's present value on.
+    This also freezes draws from a random seed, which each draw counts up: the file draws as one
+    call of the function does, starting at the seed's present value.
 
     Args:
-      body: which must still have the control inputs of what takes variables.
+      body: the graph; nodes that take variables must still have their control inputs.
       library: its functions.
-      among: names of the variables that this is for; None: all resource variables.
+      among: names of the variables to look at; None: all resource variables.
     """
     variables = {
         name: variable
@@ -60,7 +60,7 @@ Reads = List[Tuple[Any, str]]
 def _users(
     body: Body, library: Library, variables: Mapping[str, Variable]
 ) -> Tuple[Dict[str, Set[str]], Reads]:
-    """What changes each variable, and the reads of them that wait for something."""
+    """Return {variable: the nodes that change it}, and the reads that have control inputs."""
     carried = {(name, 0): variable for name, variable in variables.items()}
     changed = writers_of(body, library, dict(carried))
     writers = {name: changed.get(name, set()) for name in variables}
@@ -74,7 +74,7 @@ def _users(
             if len(node.input) > 1:
                 reads.append((node, variable.node))
         elif node.op in REF_ASSIGNS:
-            carried[node.name, 0] = variable  # the reference, handed on
+            carried[node.name, 0] = variable  # it returns the reference
             writers[variable.node].add(node.name)
         elif not variable.resource and changes(node, given):
             writers[variable.node].add(node.name)
@@ -82,7 +82,7 @@ def _users(
 
 
 def _in_order(body: Body, names: Set[str]) -> Optional[List[str]]:
-    """Assignments as they follow on each other; None if others change it too, or in no order."""
+    """Return assignments in order; None if there are other writes, or the order is not fixed."""
     if any(
         body.nodes[name].op not in ASSIGNS and body.nodes[name].op not in ADDS for name in names
     ):
@@ -95,7 +95,7 @@ def _in_order(body: Body, names: Set[str]) -> Optional[List[str]]:
 
 
 def _value_after(body: Body, variable: Variable, order: List[str]) -> str:
-    """The tensor of what a variable holds after these assignments."""
+    """Return the tensor of a variable's value after these assignments."""
     dtype = AttrValue(type=variable.dtype)
     if not order:
         kind, attr = ("ReadVariableOp", "dtype") if variable.resource else ("Identity", "T")

@@ -1,4 +1,4 @@
-"""Attributes that older TensorFlow versions do not know, left out where they say nothing."""
+"""Leaves out attributes that older TensorFlow versions lack, if they have default values."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any, Sequence
 from ..op_registry import op_def
 
 # By op, the attributes that TensorFlow 1.15 lacks and a later version, up to 2.21, writes into
-# every node; an importer refuses what its op does not have. Other defaults stay: OpenCV's importer
-# asks for some without looking whether they are there (keep_dims of Mean).
+# every node. An importer refuses attributes that its op lacks. Other defaults stay: OpenCV's
+# importer reads some without a check that they are there (keep_dims of Mean).
 _SINCE_1_15 = {
     "BatchMatMul": ("grad_x", "grad_y"),
     "BatchMatMulV2": ("grad_x", "grad_y"),
@@ -45,7 +45,7 @@ def _new_attributes(op: str) -> Sequence[str]:
 
 
 def drop_new_defaults(node: Any) -> None:
-    """Leave out the attributes of a node that TensorFlow 1.15 lacks, if they are the default."""
+    """Remove a node's attributes that TensorFlow 1.15 lacks and that have default values."""
     new = _new_attributes(node.op)
     if not any(key in node.attr for key in new):
         return

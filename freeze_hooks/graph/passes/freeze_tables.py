@@ -1,4 +1,4 @@
-"""Lookup tables that fill themselves: a file with them needs no initialization."""
+"""Makes lookup tables fill themselves, so that a file needs no initialization."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from ..tables import Column, Table
 
 
 def upgrade_tables(nodes: Iterable[Any]) -> None:
-    """Make resources of tables that are references, in place: the ops are the same otherwise."""
+    """Turn tables that are references into resources, in place; else the ops are the same."""
     for node in nodes:
         node.op = OF_REFERENCES.get(node.op, node.op)
 
 
 def fill(ready: Any, table: Table, taken: Set[str], kept: Any = None) -> Iterator[Any]:
-    """The nodes that make and fill a table; `ready` becomes the handle of the filled one.
+    """Yield the nodes that create and fill a table; turn `ready` into the filled table's handle.
 
-    It is a HashTableV2, or with `kept` a copy of that mutable table's node. Filling a filled
+    The table is a HashTableV2, or with `kept` a copy of that mutable table's node. To fill a filled
     HashTableV2 again only compares the number of entries (InitializableLookupTable::Initialize),
-    so later runs cost nothing; a mutable one is filled anew at each run. It has no shared_name:
-    two graphs in one session would share the first one's content.
+    so later runs cost nothing. A mutable table is filled again at each run. It has no shared_name:
+    with one, two graphs in a session would share the first one's content.
     """
 
     def node(name: str, op: str, *inputs: str, **attrs: Any) -> Any:
@@ -65,15 +65,15 @@ def fill(ready: Any, table: Table, taken: Set[str], kept: Any = None) -> Iterato
 
 
 def freeze_tables(body: Body, content_of: Callable[[str], Optional[Table]]) -> Dict[str, Column]:
-    """Make each lookup table of a graph one that fills itself, in place.
+    """Make each lookup table of a graph fill itself, in place.
 
     Args:
       body: the graph, pruned.
-      content_of: gives the content of a static table by its node's name; None if nothing in the
-        graph initializes it, which leaves it as it is.
+      content_of: returns the content of a static table by its node's name, or None if nothing in
+        the graph initializes it; the table then stays as it is.
 
     Returns:
-      The column of each slot (a Const that lacks its value), by the slot's name.
+      {slot, a Const that lacks its value: the column that gives the value}.
     """
     slots: Dict[str, Column] = {}
     taken = set(body.nodes)
@@ -98,8 +98,10 @@ def freeze_tables(body: Body, content_of: Callable[[str], Optional[Table]]) -> D
 
 
 def _hashed(node: Any, body: Body) -> Any:
-    """The node of a mutable table; of a MutableHashTable for a dense one, which takes no empty
-    content."""
+    """Return the mutable table's node for the file.
+
+    A dense table becomes a MutableHashTable, since a dense one cannot be filled with no entries.
+    """
     kept = NodeDef()
     kept.CopyFrom(node)
     of_rows = bool(node.attr["value_shape"].shape.dim) if "value_shape" in node.attr else False
@@ -130,7 +132,7 @@ def _columns(node: Any) -> Table:
 
 
 def _forget_inits(body: Body) -> None:
-    """Nothing waits any more for what fills an already filled table."""
+    """Remove control inputs from ops that initialize a table which now fills itself."""
     inits = [node for node in body.nodes.values() if node.op.startswith("Initialize")]
     old = {"^" + init.name for init in inits if init.input and _is_filled(init.input[0], body)}
     for node in body.nodes.values() if old else ():
@@ -140,7 +142,7 @@ def _forget_inits(body: Body) -> None:
 
 
 def _is_filled(table: str, body: Body) -> bool:
-    """Whether a handle is one that `fill` made ready."""
+    """Return whether `fill` made this handle."""
     ready = body.nodes.get(split(table)[0])
     if ready is None or ready.op != "Identity":
         return False

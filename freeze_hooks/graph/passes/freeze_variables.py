@@ -1,4 +1,4 @@
-"""From variables to constants: every use of a variable becomes the use of a plain tensor."""
+"""Turns variables into constants, and ops that use variables into ops on plain tensors."""
 
 from __future__ import annotations
 
@@ -27,18 +27,17 @@ from ..walks import topological
 
 
 def freeze_variables(body: Body, library: Library, kept: Kept = None) -> Dict[str, Variable]:
-    """Make slots of the variables in `body`, and plain tensor ops of all that uses them.
+    """Turn the variables in `body` into slots, and their users into plain tensor ops.
 
     A slot is a Const that lacks its value. Variables that are `kept`, by name, stay as they are,
-    and so does what uses them.
+    and so do their users.
 
     Returns:
-      The variable of each slot, by the slot's name.
+      {slot: its variable}.
 
     Raises:
-      NotFreezableError: an op that the outputs need changes a variable, or uses it in a way
-        that a constant does not allow, or may be given a kept variable as well; the op and the
-        variable are named.
+      NotFreezableError: an op that the outputs need changes a variable, or uses it in a way that
+        a constant does not allow, or may also take a kept variable; names the op and the variable.
     """
     slots = {
         name: variable
@@ -55,7 +54,7 @@ def freeze_variables(body: Body, library: Library, kept: Kept = None) -> Dict[st
 
 
 def _make_plain(body: Body, library: Library, carried: Carried, kept: Kept) -> None:
-    """Rewrite what uses a carried variable, in order; `carried` grows to all tensors that do."""
+    """Rewrite the users of carried variables, in order; add the tensors that carry them."""
     for node in topological(body) if _hand_on(body) else list(body.nodes.values()):
         given = inputs_among(node, carried)
         if not given:
@@ -78,7 +77,7 @@ def _make_plain(body: Body, library: Library, carried: Carried, kept: Kept) -> N
 
 
 def _hand_on(body: Body) -> bool:
-    """Whether any node may hand variables on, whose users must then come after it."""
+    """Return whether any node may pass on variables; its users must then come after it."""
     return any(
         node.op in BRANCHING or node.op[:3] == "Ref" or _takes_handles(node)
         for node in body.nodes.values()
@@ -108,7 +107,7 @@ def _mixed(node: Any, variable: Variable) -> str:
 def _branch(
     node: Any, library: Library, given: Mapping[int, Variable], carried: Carried, kept: Kept
 ) -> None:
-    """Give an If, Case or While its variables as plain tensors, in copies of its functions."""
+    """Make an If, Case or While take its variables as plain tensors; its functions are copied."""
     loop = node.op in WHILES
     offset = 0 if loop else 1
     types = node.attr["T" if loop else "Tin"].list.type
@@ -160,7 +159,7 @@ def _identity(body: Body, node: Any, variable: Variable) -> None:
 
 def _gather(body: Body, node: Any, variable: Variable) -> None:
     batch_dims, indices = node.attr.get("batch_dims", UNSET).i, node.attr["Tindices"].type
-    # ResourceGather has no axis: it gathers along the first dimension after the batch's
+    # ResourceGather has no axis: it gathers along the first dimension after the batch dimensions
     axis = _const(body, node.name + "/axis", batch_dims, DT_INT32, _frame(body, node))
     node.input.insert(2, axis)
     _become(node, "GatherV2", Tparams=variable.dtype, Tindices=indices, Taxis=DT_INT32)
@@ -202,8 +201,10 @@ def _become(node: Any, op: str, **types: int) -> None:
 
 
 def _frame(body: Body, node: Any) -> List[str]:
-    """What puts a constant into the loop of a node; a branch needs nothing, for it is the other
-    inputs of a node that are dead there."""
+    """Return the control inputs that put a constant into a node's loop.
+
+    A branch needs none: if it is not taken, the node's other inputs are dead.
+    """
     if not any(other.op in ENTERS for other in body.nodes.values()):
         return []
     inputs = data_inputs(node)
@@ -212,7 +213,7 @@ def _frame(body: Body, node: Any) -> List[str]:
 
 
 def _const(body: Body, name: str, value: Any, dtype: int, controls: List[str]) -> str:
-    """A scalar constant that waits for some nodes."""
+    """Add a scalar constant with control inputs; return its name."""
     tensor = AttrValue(tensor=to_tensor(value, dtype))
     const = body.add("Const", name, controls, value=tensor, dtype=AttrValue(type=dtype))
     return str(const.name)

@@ -1,4 +1,4 @@
-"""What the functions of a file are called: after what they hold, so that equal ones are one."""
+"""Names the functions of a file after their content, and merges equal functions."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _COUNTED = re.compile(r"(_frozen)?(_\d+)?$")
 def named_by_content(
     nodes: Iterable[Any], functions: Sequence[Any], bodies: Sequence[Body]
 ) -> Tuple[List[Any], List[Body]]:
-    """Rename functions, in place, after what they hold; returns each once, with its body.
+    """Rename functions after their content, in place; return each once, with its body.
 
-    A program may import two files into one graph, which has one library, and two functions of a
-    name must be the same there.
+    A program may import two files into one graph. The graph has one library, in which functions
+    with equal names must be equal.
     """
     _name_by_content(nodes, functions)
     once = {f.signature.name: (f, body) for f, body in zip(functions, bodies)}
@@ -32,7 +32,7 @@ def _name_by_content(nodes: Iterable[Any], functions: Sequence[Any]) -> None:
 
     def name(old: str) -> None:
         definition = defs[old]
-        new[old] = old  # which ends a recursion
+        new[old] = old  # this ends a recursion
         for inner in (n for node in definition.node_def for n in referenced(node)):
             if inner in defs and inner not in new:
                 name(inner)

@@ -1,4 +1,4 @@
-"""Functions in place of their calls."""
+"""Replaces calls by the nodes of their functions."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ from ..walks import topological
 
 
 def callee(node: Any, library: Library) -> Optional[str]:
-    """The function a node simply calls, or None."""
+    """Return the name of the function that a node calls, None if it is no plain call."""
     if node.op in CALLS:
         return str(node.attr["f"].func.name)
     return str(node.op) if node.op in library else None
 
 
 class Trail:
-    """Through which functions each inlined node came, so that recursion is seen and refused."""
+    """Remembers through which functions each inlined node came, to refuse recursion."""
 
     def __init__(self, path: Tuple[str, ...]) -> None:
         self._start = path
         self._paths: Dict[str, Tuple[str, ...]] = {}
 
     def through(self, node: str, function: str) -> Tuple[str, ...]:
-        """The path of what comes from `function`, called by `node`."""
+        """Return the path of nodes that come from `function`, called by `node`."""
         path = self._paths.get(node, self._start)
         if function in path:
             raise NotFreezableError(
@@ -54,7 +54,7 @@ class Trail:
 
 
 def inline_calls(body: Body, library: Library, trail: Trail) -> bool:
-    """Put the body of every called function in place of its call; says whether it did any."""
+    """Replace each call by the body of its function; return whether there were calls."""
     if not any(callee(node, library) for node in body.nodes.values()):
         return False
     calls = [node for node in topological(body) if callee(node, library)]
@@ -72,7 +72,7 @@ def inline_calls(body: Body, library: Library, trail: Trail) -> bool:
         trail.note(added.values(), path)
         effects["^" + call.name] = ["^" + added[name] for name in inner.effects]
     body.rewire(moved)
-    # what waited for a call now waits for the effects of its function
+    # nodes that waited for a call now wait for the effects of its function
     body.rewire_controls(effects)
     return True
 
@@ -83,7 +83,7 @@ def _inline(
     del body.nodes[call.name]
     inputs = [follow(text, moved) for text in call.input if not text.startswith("^")]
     controls = [text for text in call.input if text.startswith("^")]
-    # What reads a variable in there does so after all that the call waits for.
+    # A read of a variable in the function happens after all that the call waits for.
     given = zip(inner.args.values(), inputs)
     before = controls + ["^" + split(text)[0] for dtype, text in given if dtype != DT_RESOURCE]
     copies, outputs = paste(body, call.name, inner, inputs)
@@ -122,6 +122,6 @@ def paste(
         copy.MergeFrom(NodeDef(device=node.device, input=[outer(text) for text in node.input]))
         for key, value in node.attr.items():
             copy.attr[key].CopyFrom(value)
-        if copy.op in ENTERS:  # each copy of a loop is a frame of its own
+        if copy.op in ENTERS:  # each copy of a loop needs its own frame
             copy.attr["frame_name"].s = f"{scope}/".encode() + copy.attr["frame_name"].s
     return copies, [outer(text) for text in inner.outputs]

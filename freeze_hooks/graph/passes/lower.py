@@ -1,4 +1,4 @@
-"""Lowering: If, Case and While become the dataflow control flow of TensorFlow 1."""
+"""Lowers If, Case and While to the dataflow control flow of TensorFlow 1."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from ..ops import BRANCHING, CASES, IFS
 from ..prune import prune
 from .inline import paste
 
-_PARALLEL = 10  # the default, which may be stripped from a While
+_PARALLEL = 10  # the op's default, which may be missing in a While
 
 
 def lower(body: Body, library: Library) -> None:
-    """Put Switch and Merge, or Enter and Exit, in place of every If, Case and While.
+    """Replace each If and Case by Switch and Merge, and each While by Enter and Exit.
 
-    What is inside their functions comes into the graph, and is lowered too. It leaves nodes that
-    nobody needs.
+    The nodes of their functions go into the graph, and are lowered too. Nodes that nothing needs
+    stay: prune afterwards.
     """
     while True:
         found = [node for node in body.nodes.values() if node.op in BRANCHING]
@@ -33,12 +33,12 @@ def lower(body: Body, library: Library) -> None:
             results = _lowered(body, node, branches)
             moved.update((join(node.name, port), text) for port, text in enumerate(results))
         body.rewire(moved)
-        for node in found:  # only now, so that no new node has taken a name that moved
+        for node in found:  # only now, so that no new node gets the name of a replaced one
             del body.nodes[node.name]
 
 
 def _lowered(body: Body, node: Any, branches: Sequence[Body]) -> List[str]:
-    """The tensors that stand for a node's outputs."""
+    """Lower a node; return the tensors that replace its outputs."""
     if node.op in IFS:
         return _if(body, node, branches)
     if node.op in CASES:
@@ -61,7 +61,7 @@ def _case(body: Body, node: Any, branches: Sequence[Body]) -> List[str]:
 
 
 def _choices(body: Body, node: Any, count: int) -> List[str]:
-    """A bool for each branch of a Case: whether it is the one to take."""
+    """Return a bool tensor for each branch of a Case: whether the branch is taken."""
     index = _add(body, node, "Identity", [node.input[0]], DT_INT32)
 
     def compare(op: str, number: int) -> str:
@@ -74,7 +74,7 @@ def _choices(body: Body, node: Any, count: int) -> List[str]:
 
 
 def _switches(body: Body, node: Any, predicate: str) -> List[str]:
-    """Switches of the predicate itself and of all that the branches of a node are given."""
+    """Add Switches for the predicate and for all arguments of the branches; return their names."""
     inputs = [predicate] + data_inputs(node)[1:]
     types = [DT_BOOL] + list(node.attr["Tin"].list.type)
     return [_switch(body, node, text, predicate, dtype) for text, dtype in zip(inputs, types)]
@@ -101,7 +101,7 @@ def _while(body: Body, node: Any, branches: Sequence[Body]) -> List[str]:
         return inputs
     loop = body.add("LoopCond", node.name + "/LoopCond").name
     heads = _heads(body, node, loop, fixed)
-    # the constants of both functions are tied to a variable that the loop needs anyway
+    # the constants of both functions wait for a variable that the loop needs anyway
     used = [arg in condition.nodes for arg in condition.args]
     pivot = max((i for i, same in enumerate(fixed) if not same), key=lambda i: used[i])
     (going,) = _paste(body, node, condition, heads, heads[pivot])
@@ -124,7 +124,7 @@ def _while(body: Body, node: Any, branches: Sequence[Body]) -> List[str]:
 
 
 def _heads(body: Body, node: Any, frame: str, fixed: Sequence[bool]) -> List[str]:
-    """What a loop's condition sees: the Merge of each variable, the Enter of an invariant."""
+    """Add what a loop's condition takes: a Merge for each variable, an Enter for an invariant."""
     parallel = AttrValue(i=node.attr.get("parallel_iterations", UNSET).i or _PARALLEL)
     heads = []
     for text, dtype, same in zip(data_inputs(node), node.attr["T"].list.type, fixed):
@@ -150,11 +150,11 @@ def _paste(
     pivot: str,
     gates: Optional[Mapping[str, str]] = None,
 ) -> List[str]:
-    """Copy a function of a node into the graph, alive just when the tensor `pivot` is.
+    """Copy a function of a node into the graph, alive exactly when the tensor `pivot` is.
 
-    A loop's invariants are alive also when its body is not to run any more, so these must get
-    them through `gates`: nodes that get nothing else, which would run ahead, and control flow,
-    of which a part may get nothing else.
+    A loop's invariants are alive even after its last iteration. So two kinds of nodes must take
+    them through `gates`: nodes that take nothing else, since they would run ahead, and control
+    flow, since a part of it may take nothing else.
     """
     gates = gates or {}
     control = body.pivot(pivot)
@@ -169,7 +169,7 @@ def _paste(
 
 
 def _to_bool(body: Body, node: Any, text: str, dtype: int) -> str:
-    """A predicate as Switch and LoopCond want it: numbers but 0 and strings but "" are true."""
+    """Return a predicate as the bool that Switch and LoopCond take: all but 0 and "" is true."""
     if dtype == DT_BOOL:
         return text
     if dtype == DT_STRING:
@@ -181,7 +181,7 @@ def _to_bool(body: Body, node: Any, text: str, dtype: int) -> str:
 
 
 def _const_where(body: Body, node: Any, identity: str, value: Any, dtype: int) -> str:
-    """A scalar constant in the branch or frame of an Identity, which prune() takes for a pivot."""
+    """Add a scalar constant in the branch or frame of an Identity, which prune() keeps."""
     tensor = AttrValue(tensor=to_tensor(value, dtype))
     types = {"value": tensor, "dtype": AttrValue(type=dtype)}
     return str(body.add("Const", node.name + "/Const", ["^" + identity], **types).name)
@@ -198,6 +198,6 @@ def _switch(body: Body, node: Any, text: str, predicate: str, dtype: int) -> str
 
 
 def _add(body: Body, node: Any, op: str, inputs: Sequence[str], dtype: int, **attrs: Any) -> str:
-    """The name of a new node in the scope of the one to lower."""
+    """Add a node in the scope of the node to lower; return its name."""
     name = f"{node.name}/{op}"
     return str(body.add(op, name, inputs, T=AttrValue(type=dtype), **attrs).name)

@@ -1,4 +1,4 @@
-"""Weights stored in fewer bits than they are computed with."""
+"""Stores weights in fewer bits than the graph computes with."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ WEIGHTS = ("float16", "bfloat16")
 def shrink(
     body: Body, slots: Mapping[str, Variable], weights: Optional[str]
 ) -> Dict[str, Variable]:
-    """Let the slots of floating variables hold `weights`, and a Cast stand before their users.
+    """Store the slots of floating variables as `weights`, and add a Cast before their users.
 
-    A variable that is not wider than that, or no floating one, stays as it is.
+    A variable that is not floating, or not wider than `weights`, stays as it is.
 
     Returns:
-      The slots under their names now. The dtype of a small slot's node is what it holds, and the
-      Cast has the slot's old name.
+      The slots by their new names. A narrow slot's node has the narrow dtype, and the Cast has
+      the slot's old name.
     """
     if weights is None:
         return dict(slots)

@@ -1,4 +1,4 @@
-"""Arguments of conditionals and loops that nothing in their functions needs."""
+"""Removes arguments of conditionals and loops that their functions do not use."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from ..ops import ARG
 
 
 def drop_unused(node: Any, branches: Sequence[Body]) -> None:
-    """Take arguments that no branch uses from an If or Case, and their variables with them."""
+    """Remove arguments that no branch uses from an If or Case, in place.
+
+    A variable that only such an argument needs then stays out of the file.
+    """
     inputs = list(node.input)
     types = list(node.attr["Tin"].list.type)
     names = list(zip(*(b.args for b in branches)))
@@ -29,10 +32,10 @@ def drop_unused(node: Any, branches: Sequence[Body]) -> None:
 
 
 def drop_unused_invariants(node: Any, functions: Sequence[Body], body: Body) -> None:
-    """Take from a While what its condition and body do not use and the body hands on, in place.
+    """Remove arguments that a While does not use and its body returns unchanged, in place.
 
-    A variable or constant that nothing else needs then stays out of the file. Who uses such an
-    output of the loop takes the loop's input, and the other outputs move up.
+    A variable or constant that nothing else needs then stays out of the file. Users of such an
+    output of the loop take the loop's input instead, and the other outputs move up.
 
     Args:
       node: the While.
@@ -74,7 +77,7 @@ def _unused_invariants(condition: Body, step: Body) -> List[int]:
 
 
 def _used(function: Body) -> Set[str]:
-    """What a function's nodes take, or its outputs but each as that of its own place."""
+    """Return what a function's nodes use, or what it returns at another index."""
     found = {split(text)[0] for node in function.nodes.values() for text in node.input}
     moved = (text for text, arg in zip(function.outputs, function.args) if text != arg)
     return found | {split(text)[0] for text in moved}
@@ -88,7 +91,7 @@ def _keep_shapes(node: Any, left: Sequence[int]) -> None:
 
 
 def _replace(body: Body, moved: Dict[str, str]) -> None:
-    """One step each, as an output may take the place of another that moves too."""
+    """Replace each tensor once, since an output may move to the place of another that moves."""
     for node in body.nodes.values():
         for i, text in enumerate(node.input):
             if text in moved:
