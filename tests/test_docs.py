@@ -60,3 +60,44 @@ def test_each_public_name_is_in_the_api():
     shown = re.findall(r"^::: freeze_hooks\.([\w.]+)", "\n".join(map(text, pages)), re.MULTILINE)
     named = sorted(name for name in shown if "." not in name)
     assert named == sorted(set(fh.__all__) - {"__version__"})
+
+
+GUIDES = [
+    os.path.join(ROOT, *name.split("/"))
+    for name in ("CONTRIBUTING.md", "SECURITY.md", "docs/architecture.md", "docs/file-format.md")
+]
+
+
+@pytest.mark.parametrize("page", GUIDES, ids=os.path.basename)
+def test_code_that_a_guide_quotes_is_there(page):
+    quoted = re.findall(r"```python\n# a part of (\S+)\n(.*?)```", text(page), re.DOTALL)
+    for path, code in quoted:
+        assert code in text(os.path.join(ROOT, path)), path
+    assert quoted or not page.endswith("CONTRIBUTING.md")
+
+
+@pytest.mark.parametrize("page", GUIDES, ids=os.path.basename)
+def test_files_that_a_guide_names_are_there(page):
+    top = r"(?:freeze_hooks|tests|docs|benchmarks|examples)/"
+    named = set(re.findall(rf"`({top}[\w./-]*)`", text(page)))
+    missing = {path for path in named if not os.path.exists(os.path.join(ROOT, path))}
+    assert not {path for path in missing if not re.search("NAME|FOLDER", path)}
+
+
+def test_the_architecture_lists_the_folders():
+    page = text(os.path.join(ROOT, "docs", "architecture.md"))
+    listed = re.findall(r"^\| `([\w/.]+)` \|", page, re.MULTILINE)
+    package = os.path.join(ROOT, "freeze_hooks")
+    there = {file for file in os.listdir(package) if file.endswith(".py")}
+    for directory, _, files in os.walk(package):
+        if "__init__.py" in files and directory != package:
+            there.add(os.path.relpath(directory, package).replace(os.sep, "/") + "/")
+    assert sorted(listed) == sorted(there)
+
+
+def test_files_that_the_architecture_names_are_there():
+    page = text(os.path.join(ROOT, "docs", "architecture.md"))
+    named = set(re.findall(r"`([a-z_]+/[\w/]+\.py)`", page))
+    inside = {path for path in named if not path.startswith(("tests/", "freeze_hooks/"))}
+    assert len(inside) > 15
+    assert all(os.path.exists(os.path.join(ROOT, "freeze_hooks", path)) for path in inside), inside
