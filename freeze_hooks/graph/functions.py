@@ -58,8 +58,8 @@ class Library:
         self._copied += len(body.nodes) + _COPY
         if self._copied > _MOST_COPIED:
             raise NotFreezableError(
-                f"the graph's functions call each other too often: with each in place of its calls "
-                f"it would have over {_MOST_COPIED:,} nodes"
+                f"the graph's functions call each other too often: with each call replaced by "
+                f"its function, it would have over {_MOST_COPIED:,} nodes"
             )
         return body
 

@@ -262,7 +262,7 @@ _SAID: Dict[str, Tuple[str, str]] = {  # problem, remedy ("": what _binding says
         "initialize them from constants or a file, or cut behind the look-up with inputs=",
     ),
     "resource": (
-        "what training keeps outside of variables is not in the file, which does not run",
+        "state that training keeps outside of variables is not in the file, so it does not run",
         "cut behind it with inputs=, or deploy a SavedModel",
     ),
     "pipeline": (

@@ -140,7 +140,7 @@ class _Ops:
                 and not _fits(value, held, kind)
                 and (typed or not value.placeholder)
             ):
-                raise ValueError(f"node {node.name!r} ({node.op}): {name!r} is no {kind}")
+                raise ValueError(f"node {node.name!r} ({node.op}): {name!r} is not of kind {kind}")
             if held in _CLAIMING:
                 _check_claims(value, held, node.name)
             missing -= op is not None and name in op.needed
@@ -214,7 +214,7 @@ def _elements(shape: Any, name: str, least: int) -> int:
 
 def _check_tensor(tensor: Any, name: str) -> None:
     if tensor.dtype not in DATA_TYPES or tensor.dtype > REFERENCES:
-        raise ValueError(f"node {name!r} has a value of no type")
+        raise ValueError(f"node {name!r} has a value without a type")
     loose = tensor.dtype in (DT_STRING, DT_RESOURCE, DT_VARIANT)  # elements have no fixed size
     count = _elements(tensor.tensor_shape, name, 0)
     size = count * (_POINTER if loose else itemsize(tensor.dtype))

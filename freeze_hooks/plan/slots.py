@@ -31,8 +31,8 @@ def refuse_inner_variables(draft: Draft) -> None:
     for variable in draft.slots.values():
         if variable.node not in draft.originals:
             raise NotFreezableError(
-                f"variable {variable.node!r} is created inside a function, where no value of it "
-                "can be read: create it outside"
+                f"variable {variable.node!r} is created inside a function, where its value "
+                "cannot be read: create it outside"
             )
 
 

@@ -1,1 +1,1 @@
-"""Files appear whole or not at all, local or remote."""
+"""Publishes files whole or not at all, on local and remote file systems."""

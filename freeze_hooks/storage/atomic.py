@@ -1,4 +1,4 @@
-"""Complete files or none: temporary name, fsync, rename."""
+"""Publishes complete files or none: temporary name, fsync, rename."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ def publishing(
     beside: Optional[str] = None,
     check: Optional[Callable[[str], Optional[str]]] = None,
 ) -> Iterator[Sink]:
-    """The sink of a file that appears at `path` complete when the block ends, or not at all.
+    """Give a sink for a file that appears at `path` complete when the block ends, or not at all.
 
-    A reader sees the old file until the new one is whole and on disk; if the block or the disk
-    fails, the old file stays and the temporary one goes.
+    A reader sees the old file until the new one is complete and on disk. If the block or the disk
+    fails, the old file stays and the temporary one is deleted.
 
     Args:
       path: final name, in an existing directory.
-      expected: bytes to reserve at once, so that a full disk is met before the first write.
-      beside: a file that tells of the old one, and goes just before that does.
-      check: is given the temporary name of the whole file; what it raises keeps the file from
-        appearing. It may change the file, and then returns its new hash.
+      expected: bytes to reserve first, so that a full disk is found before the first write.
+      beside: a file that describes the old one; it is deleted just before the old one is replaced.
+      check: called with the temporary name of the complete file; if it raises, the file does not
+        appear. It may change the file, and then returns the new hash.
 
     Raises:
-      OSError: from the file system, among them ENOSPC.
+      OSError: from the file system, such as ENOSPC.
     """
     with in_flight.saving(), contextlib.ExitStack() as held, _replacing(path, beside) as temporary:
         with _opened(temporary, expected, held) as file, open_sink(file, expected=expected) as sink:
@@ -53,7 +53,7 @@ def publish(
     beside: Optional[str] = None,
     check: Optional[Callable[[str], Optional[str]]] = None,
 ) -> Written:
-    """Let `write(file)` fill a file, by `file.write(buffer)`; otherwise as `publishing`."""
+    """Publish a file that `write(file)` fills by `file.write(buffer)`; else as `publishing`."""
     with publishing(path, expected, beside, check) as sink:
         write(sink)
     return sink.written
@@ -61,9 +61,9 @@ def publish(
 
 @contextlib.contextmanager
 def _opened(path: str, expected: int, held: contextlib.ExitStack) -> Iterator[Any]:
-    """A new file for a Sink; what was written is on disk when the block ends well.
+    """Open a new file for a Sink; its content is on disk when the block ends without error.
 
-    It is marked as in use until the ExitStack `held` ends, which is after it was renamed.
+    The file is marked as in use until the ExitStack `held` ends, which is after the rename.
     """
     is_ours = functools.partial(locks.marked, path, held)
     check = functools.partial(in_flight.check, path)
@@ -73,7 +73,7 @@ def _opened(path: str, expected: int, held: contextlib.ExitStack) -> Iterator[An
 
 @contextlib.contextmanager
 def _replacing(path: str, beside: Optional[str] = None) -> Iterator[str]:
-    """A temporary name that becomes `path` if all goes well, and goes if not."""
+    """Give a temporary name; the file is renamed to `path` at the end, or deleted on an error."""
     files = filesystem_of(path)
     directory, base = files.split(files.absolute(path))
     temporary = files.join(directory, f".{base}.{uuid.uuid4().hex[:12]}.tmp")
@@ -86,7 +86,7 @@ def _replacing(path: str, beside: Optional[str] = None) -> Iterator[str]:
                 files.delete(beside)
             files.replace(temporary, path)
     except BaseException:
-        # a process that was forked in the midst of it may come here too, and the file is not its
+        # a process that was forked during the block may get here too; the file is its parent's
         if os.getpid() == process:
             with contextlib.suppress(OSError):
                 files.delete(temporary)
@@ -100,10 +100,10 @@ def publish_json(path: str, content: Any) -> None:
 
 
 def ensure_writable(directory: str) -> None:
-    """Make the directory if it is missing, try to write in it, and clear what was left over there.
+    """Create the directory if missing, test that it is writable, and delete old temporary files.
 
     Raises:
-      OSError: it cannot be made, or not be written in.
+      OSError: the directory cannot be created or written.
     """
     files = filesystem_of(directory)
     files.make_directory(directory)
@@ -112,7 +112,7 @@ def ensure_writable(directory: str) -> None:
 
 
 def publish_link(source: str, path: str, beside: Optional[str] = None) -> None:
-    """Make `path` another name of `source`'s content, or a copy where links are not to be had.
+    """Publish `path` as a hard link to `source`, or as a copy if links are not possible.
 
     `beside` is as for `publish`.
     """
@@ -132,5 +132,5 @@ def _copy(source: str, sink: Any) -> None:
 
 
 def json_number(value: Optional[float]) -> Union[float, str, None]:
-    """A number as JSON allows it: NaN and infinities are strings, which float() reads."""
+    """Return a number for JSON: NaN and infinities become strings that float() reads."""
     return value if value is None or math.isfinite(value) else repr(value)

@@ -1,4 +1,4 @@
-"""An open file descriptor that takes buffers, and has the disk begin before all is there."""
+"""Writes to an open file descriptor, and starts the disk before all data is written."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import os
 from typing import Any, Callable, Optional
 
 _SYNC_FILE_RANGE_WRITE = 2
-_WRITEBACK = 8 << 20  # bytes to gather before the disk is told to begin
+_WRITEBACK = 8 << 20  # bytes; the disk is started each time that so many are written
 
 
 class Descriptor:
-    """Takes bytes for an open file descriptor, and tells the disk to begin before all is there."""
+    """Writes buffers to an open file descriptor, and starts the disk every few megabytes."""
 
     def __init__(self, descriptor: int, check: Optional[Callable[[], None]] = None) -> None:
         self._descriptor = descriptor
-        self._check = check  # raises if no more is wanted
+        self._check = check  # raises if the save was given up
         self._sent = 0
         self._done = 0
 
@@ -34,15 +34,15 @@ class Descriptor:
 
 
 def _start_writeback(descriptor: int, offset: int, length: int) -> None:
-    """Let the disk begin, so that fsync need not wait for all of it (sync_file_range(2))."""
-    start = getattr(libc(), "sync_file_range", None)  # Linux alone has it
+    """Start to write to disk, so that fsync has less to wait for (sync_file_range(2))."""
+    start = getattr(libc(), "sync_file_range", None)  # only on Linux
     if start is not None:
         start(descriptor, ctypes.c_int64(offset), ctypes.c_int64(length), _SYNC_FILE_RANGE_WRITE)
 
 
 @functools.lru_cache(maxsize=None)
 def libc() -> Any:
-    """The C library's functions; None where they cannot be reached by ctypes."""
+    """Return the C library; None if ctypes cannot load it."""
     try:
         return ctypes.CDLL(None)
     except (OSError, TypeError):  # Windows

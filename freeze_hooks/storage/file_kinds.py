@@ -1,4 +1,4 @@
-"""Paths that belong to another kind of file: a frozen file does not take their place."""
+"""Refuses paths of other kinds of files, so that a frozen file does not replace one."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ _OF_SAVED_MODELS = ("saved_model.pb", "saved_model.pbtxt", "keras_metadata.pb", 
 
 
 def refuse_foreign(path: str, argument: str = "path") -> None:
-    """Make sure that a path can be a frozen file's; it may have fields such as {epoch}.
+    """Check that a frozen file can have this path, which may have fields such as {epoch}.
 
     Raises:
-      FreezeError: its name is another kind of file's, or it is a directory.
+      FreezeError: the name belongs to another kind of file, or the path is a directory.
     """
     base = os.path.basename(path)
     if not base:

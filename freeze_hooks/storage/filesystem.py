@@ -1,9 +1,9 @@
-"""The file system of a path: ask `filesystem_of(path)`, and local and remote files are alike.
+"""Local and remote file systems with the same methods: `filesystem_of(path)` returns the right one.
 
-A path with a scheme, such as `gs://` or `ram://`, is TensorFlow's to read and write (tf.io.gfile).
-There is no fsync there, and a rename may be a copy. On an object store, a reader of the final name
-sees the old file, the new one, or in between none. The end of a frozen file tells a part of it from
-the whole (`frozen.reader.read_graph_def`).
+TensorFlow (tf.io.gfile) reads and writes paths with a scheme, such as `gs://` or `ram://`. They
+have no fsync, and a rename may be a copy. On an object store, a reader of the final name sees the
+old file, the new one, or for a moment none. `frozen.reader.read_graph_def` tells from the end of a
+frozen file whether it is complete.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ _PIECE = 8 << 20  # bytes; gfile takes only bytes, so each piece is copied once
 
 
 class Local:
-    """Files of this machine.
+    """The local file system.
 
     Attributes:
-      rewrites: whether a part of a file can be written over in place.
+      rewrites: whether a part of a file can be overwritten in place.
     """
 
     rewrites = True
@@ -41,13 +41,13 @@ class Local:
         is_ours: Optional[Callable[[], bool]] = None,
         check: Optional[Callable[[], None]] = None,
     ) -> Iterator[Any]:
-        """A new file with `put(buffer)`; all of it is on disk when the block ends well.
+        """Create a file with `put(buffer)`; it is on disk when the block ends without error.
 
         Args:
-          path: there must be no file yet.
-          expected: bytes to reserve at once, so that a full disk is met before the first write.
-          is_ours: asked once the file is there; if it says no, the file is made anew.
-          check: called before each write; raises if no more is wanted.
+          path: a path without a file.
+          expected: bytes to reserve first, so that a full disk is found before the first write.
+          is_ours: called once the file exists; if it returns False, the file is created again.
+          check: called before each write; raises if the save was given up.
         """
         while True:
             with open(path, "xb", buffering=0) as file:
@@ -59,18 +59,18 @@ class Local:
                     return
 
     def opened(self, path: str) -> Any:
-        """A file to read, with `read` and `seek`, for a `with` statement."""
+        """Open a file to read, with `read` and `seek`, for a `with` statement."""
         return open(path, "rb")
 
     def replace(self, source: str, path: str) -> None:
-        """Give a file its final name, for good, in place of what is there."""
+        """Rename a file to its final name, durably, and replace the file there."""
         os.replace(source, path)
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(source)  # two names of one file: renaming one to the other does nothing
+            os.unlink(source)  # rename does nothing if both are names of one file
         _sync_directory(os.path.dirname(path) or ".")
 
     def link(self, source: str, path: str) -> None:
-        """Make `path` another name of a file's content."""
+        """Make `path` a hard link to a file."""
         os.link(source, path)
 
     def delete(self, path: str) -> None:
@@ -79,20 +79,20 @@ class Local:
             os.unlink(path)
 
     def make_directory(self, path: str) -> None:
-        """Make a directory and those above it, if they are missing."""
+        """Create a directory and its parents, if missing."""
         os.makedirs(path, exist_ok=True)
 
     def try_writing(self, directory: str) -> None:
-        """Write a file in a directory and delete it, to find out now whether that works."""
+        """Write a file in a directory and delete it, to test early that this works."""
         with tempfile.TemporaryFile(dir=directory):
             pass
 
     def size(self, path: str) -> int:
-        """The length of a file in bytes."""
+        """Return the length of a file in bytes."""
         return os.path.getsize(path)
 
     def stamp(self, path: str) -> Optional[Tuple[int, ...]]:
-        """What changes when a file is written anew; None if there is no file."""
+        """Return a value that changes when the file is rewritten; None if there is no file."""
         try:
             status = os.stat(path)
         except (OSError, ValueError):
@@ -101,43 +101,43 @@ class Local:
         return (status.st_ino, status.st_mtime_ns, status.st_size) if is_file else None
 
     def identity(self, path: str) -> str:
-        """What tells a file from one that somebody puts in its place; "" if nothing does."""
+        """Return a mark that changes if another file replaces this one; "" if unknown."""
         try:
             return str(os.stat(path).st_ctime_ns)
         except OSError:
             return ""
 
     def is_directory(self, path: str) -> bool:
-        """Whether a directory is there."""
+        """Return whether there is a directory at the path."""
         return os.path.isdir(path)
 
     def is_absolute(self, path: str) -> bool:
-        """Whether a path means the same wherever the program is."""
+        """Return whether a path does not depend on the working directory."""
         return os.path.isabs(path)
 
     def absolute(self, path: str) -> str:
-        """The path from the root."""
+        """Return the absolute path."""
         return os.path.abspath(path)
 
     def normal(self, path: str) -> str:
-        """The path without detours such as `a/../`."""
+        """Return the path without parts such as `a/../`."""
         return os.path.normpath(path)
 
     def relative(self, path: str, directory: str) -> str:
-        """The path from a directory of the same file system."""
+        """Return the path relative to a directory of the same file system."""
         return os.path.relpath(path, directory)
 
     def split(self, path: str) -> Tuple[str, str]:
-        """(directory, base name)."""
+        """Return (directory, base name)."""
         return os.path.split(path)
 
     def join(self, directory: str, name: str) -> str:
-        """The path of a name in a directory."""
+        """Return the path of a name in a directory."""
         return os.path.join(directory, name)
 
 
 class Remote:
-    """Files of all file systems that TensorFlow knows by a scheme; the methods are as Local's."""
+    """Remote file systems that TensorFlow knows by a scheme; the methods are those of Local."""
 
     rewrites = False
 
@@ -149,9 +149,9 @@ class Remote:
         is_ours: Optional[Callable[[], bool]] = None,
         check: Optional[Callable[[], None]] = None,
     ) -> Iterator[Any]:
-        """A new file with `put(buffer)`; a failure to close it is one to write it.
+        """Create a file with `put(buffer)`; an error at closing it is raised too.
 
-        `expected` and `is_ours` are not used: nothing can be reserved or locked.
+        `expected` and `is_ours` are not used: remote files cannot be reserved or locked.
         """
         writer = _Writer(path, check)
         try:
@@ -164,17 +164,17 @@ class Remote:
 
     @contextlib.contextmanager
     def opened(self, path: str) -> Iterator[Any]:
-        """A file to read, with `read` and `seek`, for a `with` statement."""
+        """Open a file to read, with `read` and `seek`, for a `with` statement."""
         with _os_errors(path), _gfile().GFile(path, "rb") as file:
             yield file
 
     def replace(self, source: str, path: str) -> None:
-        """Give a file its final name, in place of what is there."""
+        """Rename a file to its final name, and replace the file there."""
         with _os_errors(path):
             _gfile().rename(source, path, overwrite=True)
 
     def link(self, source: str, path: str) -> None:
-        """Copy a file, which may be local."""
+        """Copy a file; `source` may be local."""
         with _os_errors(source):
             _gfile().copy(source, path, overwrite=True)
 
@@ -185,24 +185,24 @@ class Remote:
                 _gfile().remove(path)
 
     def make_directory(self, path: str) -> None:
-        """Make a directory and those above it, where the file system has any."""
+        """Create a directory and its parents, if the file system has directories."""
         with _os_errors(path):
             _gfile().makedirs(path)
 
     def try_writing(self, directory: str) -> None:
-        """Write a file in a directory and delete it, to find out now whether that works."""
+        """Write a file in a directory and delete it, to test early that this works."""
         trial = self.join(directory, f".{uuid.uuid4().hex[:12]}.tmp")
         with self.created(trial) as writer:
             writer.put(b"\0")
         self.delete(trial)
 
     def size(self, path: str) -> int:
-        """The length of a file in bytes."""
+        """Return the length of a file in bytes."""
         with _os_errors(path):
             return int(_gfile().stat(path).length)
 
     def stamp(self, path: str) -> Optional[Tuple[int, ...]]:
-        """What changes when a file is written anew; None if there is no file."""
+        """Return a value that changes when the file is rewritten; None if there is no file."""
         with _os_errors(path):
             if not _gfile().exists(path) or _gfile().isdir(path):
                 return None
@@ -210,37 +210,37 @@ class Remote:
             return int(status.mtime_nsec), int(status.length)
 
     def identity(self, path: str) -> str:
-        """Always "": nothing tells a file from one that is put in its place."""
+        """Return "", since remote files have no such mark."""
         return ""
 
     def is_directory(self, path: str) -> bool:
-        """Always False: object stores have none, and `ram://` takes beginnings of names for one."""
+        """Return False: object stores have none, and `ram://` takes prefixes of names for some."""
         return False
 
     def is_absolute(self, path: str) -> bool:
-        """Always True: the scheme is the root."""
+        """Return True: the scheme is the root."""
         return True
 
     def absolute(self, path: str) -> str:
-        """The path itself."""
+        """Return the path unchanged."""
         return path
 
     def normal(self, path: str) -> str:
-        """The path itself: `a/../` may be a part of an object's name."""
+        """Return the path unchanged: `a/../` may be a part of an object's name."""
         return path
 
     def relative(self, path: str, directory: str) -> str:
-        """The path from a directory; all of it if it is elsewhere."""
+        """Return the path relative to a directory; the whole path if it is not inside."""
         start = self.join(directory, "")
         return path[len(start) :] if path.startswith(start) else path
 
     def split(self, path: str) -> Tuple[str, str]:
-        """(directory, base name); a scheme is not taken for a directory."""
+        """Return (directory, base name); the scheme alone is not a directory."""
         head, tail = posixpath.split(path)
         return (head + "//" if head.endswith(":") else head), tail
 
     def join(self, directory: str, name: str) -> str:
-        """The path of a name in a directory."""
+        """Return the path of a name in a directory."""
         return posixpath.join(directory, name)
 
 
@@ -248,12 +248,12 @@ _LOCAL, _REMOTE = Local(), Remote()
 
 
 def filesystem_of(path: str) -> Union[Local, Remote]:
-    """The file system that a path belongs to; all methods raise OSError for what fails there."""
+    """Return the file system of a path; all its methods raise OSError for failures."""
     return _REMOTE if _SCHEME.match(path) else _LOCAL
 
 
 def read(path: str) -> bytes:
-    """All of a file.
+    """Return the content of a file.
 
     Raises:
       OSError: it cannot be read.
@@ -263,31 +263,31 @@ def read(path: str) -> bytes:
 
 
 def pieces(path: str) -> Iterator[bytes]:
-    """All of a file, a few megabytes at a time."""
+    """Yield the content of a file, a few megabytes at a time."""
     with filesystem_of(path).opened(path) as file:
         yield from iter(lambda: file.read(_PIECE), b"")
 
 
 def directory_of(path: str) -> str:
-    """The directory of a path; "." where it names none."""
+    """Return the directory of a path; "." if it names none."""
     return filesystem_of(path).split(path)[0] or "."
 
 
 def relative(path: str, directory: str) -> str:
-    """A path from a directory; from the root, where they are of two file systems."""
+    """Return a path relative to a directory; absolute if it is on another file system."""
     own, there = filesystem_of(path), filesystem_of(directory)
     return own.relative(path, directory) if own is there else own.absolute(path)
 
 
 def resolved(path: str, directory: str) -> str:
-    """The path that `relative` gave, from where the program is."""
+    """Return a path that the program can open from one that `relative` returned."""
     if not filesystem_of(path).is_absolute(path):
         path = filesystem_of(directory).join(directory, path)
     return filesystem_of(path).normal(path)
 
 
 class _Writer:
-    """A file to write, which must not be there yet: `ram://` does not shorten one."""
+    """Writes a new file; there must be none yet, since `ram://` does not truncate files."""
 
     def __init__(self, path: str, check: Optional[Callable[[], None]] = None) -> None:
         self._path, self._check = path, check
@@ -304,7 +304,7 @@ class _Writer:
                 self._file.write(bytes(view[start : start + _PIECE]))
 
     def close(self) -> None:
-        """Have the file system take what is still on its way."""
+        """Write what is still buffered, and close the file."""
         with _os_errors(self._path):
             self._file.close()
 
@@ -317,7 +317,7 @@ def _gfile() -> Any:
 
 @contextlib.contextmanager
 def _os_errors(path: str) -> Iterator[None]:
-    """Errors as the local file system has them: those of TensorFlow could be a session's own."""
+    """Turn TensorFlow's errors into OSErrors: else a session may take them for its own."""
     import tensorflow as tf
 
     try:
@@ -339,7 +339,7 @@ def _reserve(file: Any, size: int) -> None:
 
 
 def _sync_directory(directory: str) -> None:
-    """Make a rename last; some systems cannot open a directory, and need not."""
+    """Make a rename durable; systems that cannot open a directory do not need this."""
     with contextlib.suppress(OSError):
         descriptor = os.open(directory, os.O_RDONLY)
         try:

@@ -1,6 +1,6 @@
-"""Which saves are under way, for those who wait for them to end, or give them up.
+"""Tracks running saves, so that other code can wait for them or give them up.
 
-A process that is forked meanwhile has none of them: they are its parent's.
+A forked process starts with none: the running saves belong to its parent.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ Delete = Callable[[str], None]
 
 
 class _State:
-    """What all threads of a process know; the lock may be taken again by a signal's handler."""
+    """State that all threads share; the lock is reentrant for the sake of signal handlers."""
 
     def __init__(self) -> None:
         self.changed = threading.Condition(threading.RLock())
-        self.saves: Dict[int, int] = {}  # thread: how deep
+        self.saves: Dict[int, int] = {}  # {thread: depth of nested saves}
         self.files: Dict[str, Delete] = {}  # temporary files being written
         self.given_up: List[str] = []
         self.closed = False
-        self.then: List[Callable[[], None]] = []  # when the main thread's save has ended
+        self.then: List[Callable[[], None]] = []  # called when the main thread's save has ended
 
 
 _state = _State()
@@ -40,7 +40,7 @@ if hasattr(os, "register_at_fork"):
 
 @contextlib.contextmanager
 def saving() -> Iterator[None]:
-    """One save, with all its files; saves within it belong to it."""
+    """Mark the block as one save with all its files; a save inside it is a part of it."""
     thread, state = threading.get_ident(), _state
     with state.changed:
         while state.closed and thread not in state.saves and not _is_main():
@@ -60,7 +60,7 @@ def saving() -> Iterator[None]:
 
 @contextlib.contextmanager
 def temporary(path: str, delete: Delete) -> Iterator[None]:
-    """A temporary file that goes by `delete` if it is given up."""
+    """Track a temporary file in the block; `give_up` deletes it by `delete`."""
     files = _state.files
     files[path] = delete
     try:
@@ -70,39 +70,39 @@ def temporary(path: str, delete: Delete) -> Iterator[None]:
 
 
 def check(path: str) -> None:
-    """Make sure that a temporary file has not been given up.
+    """Check that a temporary file has not been given up.
 
     Raises:
       OSError: it has.
     """
     if path in _state.given_up:
-        raise InterruptedError("given up, for the process was told to end (on_sigterm)")
+        raise InterruptedError("given up, since the process was told to end (on_sigterm)")
 
 
 def is_saving() -> bool:
-    """Whether this thread is in the middle of a save."""
+    """Return whether this thread is in a save."""
     return threading.get_ident() in _state.saves
 
 
 def then(action: Callable[[], None]) -> None:
-    """Have the main thread do something when the save it is in has ended."""
+    """Make the main thread call `action` when its current save has ended."""
     _state.then.append(action)
 
 
 def close() -> None:
-    """Let no other thread begin a save until `reopen`."""
+    """Keep other threads from starting saves until `reopen`."""
     _state.closed = True
 
 
 def reopen() -> None:
-    """Let saves begin again."""
+    """Allow saves again."""
     with _state.changed:
         _state.closed = False
         _state.changed.notify_all()
 
 
 def wait(until: float) -> bool:
-    """Wait for the saves of other threads, until a moment of time.monotonic(); False if it came."""
+    """Wait for other threads' saves; return False if time.monotonic() reaches `until` first."""
     me = threading.get_ident()
     with _state.changed:
         while any(thread != me for thread in _state.saves):
@@ -114,7 +114,7 @@ def wait(until: float) -> bool:
 
 
 def give_up() -> None:
-    """Delete the temporary files of all saves, which fail by that."""
+    """Delete the temporary files of all saves, so that these fail."""
     for path, delete in list(_state.files.items()):
         _state.given_up.append(path)
         with contextlib.suppress(OSError):

@@ -1,6 +1,6 @@
-"""Locks: which temporary files a killed program left, and who else writes in a directory.
+"""Finds temporary files of killed programs, and other processes that write in a directory.
 
-They are flock(2)'s, which the system gives back when a process ends, however it does.
+Both use flock(2) locks. The system releases these when a process ends, even if it is killed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, List, Optional, Set
 
 try:
     import fcntl
-except ImportError:  # Windows, where a file that somebody writes cannot be deleted anyway
+except ImportError:  # Windows: an open file cannot be deleted anyway
     fcntl = None  # type: ignore[assignment]
 
 _TEMPORARY = re.compile(
@@ -24,14 +24,14 @@ _TEMPORARY = re.compile(
 
 
 def marked(path: str, held: contextlib.ExitStack) -> bool:
-    """Mark a new file as being written until `held` ends, or the process does.
+    """Mark a new file as in use until `held` or the process ends.
 
-    False if the file is gone: somebody took it for left over before it was marked.
+    Return False if the file is gone: another process deleted it as old before it was marked.
     """
     if fcntl is None:
         return True
     try:
-        mark = os.open(path, os.O_RDWR)  # not a duplicate: the lock shall be this one's alone
+        mark = os.open(path, os.O_RDWR)  # not a duplicate, so that it has its own lock
     except FileNotFoundError:
         return False
     _marks.add(mark)
@@ -48,7 +48,7 @@ def _unmark(mark: int) -> None:
 
 
 class Claim:
-    """That this process writes in a directory, as long as somebody holds on to it."""
+    """A claim that this process writes in a directory, as long as a reference to it exists."""
 
     def __init__(self, path: str, descriptor: Optional[int] = None) -> None:
         self._path, self._of = path, _identity(path)
@@ -58,11 +58,11 @@ class Claim:
         )
 
     def holds(self) -> bool:
-        """Whether it is this process's, not its parent's, and of the directory that is there."""
+        """Return whether the claim is this process's own, and the directory is still the same."""
         return not self._given_back and _identity(self._path) == self._of
 
     def give_back(self) -> None:
-        """End it now."""
+        """Give the claim back now."""
         self._given_back = True
         if self._close is not None:
             self._close()
@@ -82,9 +82,9 @@ _claiming = threading.Lock()
 
 
 def _leave_to_parent() -> None:
-    """Close what a forked process has of its parent's locks, which else outlive the parent."""
+    """Close a forked process's copies of its parent's locks, which would outlive the parent."""
     global _claiming
-    _claiming = threading.Lock()  # some other thread may have had it
+    _claiming = threading.Lock()  # another thread may have held it
     for mark in list(_marks):
         with contextlib.suppress(OSError):
             _unmark(mark)
@@ -98,7 +98,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def claim(directory: str) -> Optional[Claim]:
-    """Claim a directory for this process; None if another one has, as far as the system tells."""
+    """Claim a directory for this process; return None if another process has claimed it."""
     path = os.path.realpath(directory)
     with _claiming:
         known = _claims.get(path)
@@ -114,7 +114,7 @@ def _claimed(path: str) -> Optional[Claim]:
         return Claim(path)
     try:
         descriptor = os.open(path, os.O_RDONLY)
-    except OSError:  # a path with a scheme, or none
+    except OSError:  # a path with a scheme, or no directory
         return Claim(path)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -126,10 +126,10 @@ def _claimed(path: str) -> Optional[Claim]:
 
 
 def sweep(directory: str) -> List[str]:
-    """Delete a directory's temporary files that nobody writes any more; returns their names."""
+    """Delete a directory's temporary files that no process writes; return their names."""
     try:
         names = [name for name in os.listdir(directory) if _TEMPORARY.match(name)]
-    except OSError:  # it is gone, or has a scheme
+    except OSError:  # the directory is gone, or has a scheme
         return []
     return [name for name in names if _deleted(os.path.join(directory, name))]
 
@@ -140,8 +140,8 @@ def _deleted(path: str) -> bool:
             descriptor = os.open(path, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                # two names: one is a link on its way to be latest.pb; none: somebody else has swept
-                # it, and the name may be that of a newer file
+                # 2 names: it is a hard link that is about to become latest.pb. 0 names: another
+                # process deleted it, and the path may be a newer file's
                 if os.fstat(descriptor).st_nlink != 1:
                     return False
                 os.unlink(path)
@@ -149,6 +149,6 @@ def _deleted(path: str) -> bool:
                 os.close(descriptor)
         else:
             os.unlink(path)
-    except OSError:  # it is in use, or gone
+    except OSError:  # in use, or gone
         return False
     return True

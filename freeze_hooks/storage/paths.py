@@ -1,4 +1,4 @@
-"""Paths as users write them: with "~", as bytes or path objects."""
+"""Reads paths as users write them: with "~", as bytes or path objects."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from typing import Any
 
 
 def plain_path(path: Any) -> str:
-    """A path as a string, from the root if it began with "~"."""
+    """Return a path as a string, with "~" expanded."""
     return os.path.expanduser(os.fsdecode(path))

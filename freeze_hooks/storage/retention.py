@@ -1,7 +1,7 @@
-"""Which frozen files stay in a directory, and what goes with those that do not.
+"""Decides which frozen files a directory keeps, and deletes the others with their companions.
 
-A file is noted as coming before it is written. So one whose program was killed before it noted
-more is known to the next program.
+A file is noted as coming before it is written. So if a program is killed in between, the next one
+still knows the file.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Any, Callable, Container, Dict, List, Optional, Sequence
 from .filesystem import filesystem_of, relative, resolved
 from .state import as_dict, changed
 
-COMPANIONS = (".onnx", ".tflite")  # endings of what on_publish= makes beside a frozen file
+COMPANIONS = (".onnx", ".tflite")  # endings of files that on_publish= makes beside a frozen file
 
 
 def announce(directory: str, name: str, file: str, checkpoint: str) -> None:
-    """Note a file that is going to be written; the arguments are as for `retain`.
+    """Note a file that will be written; the arguments are those of `retain`.
 
     Raises:
       OSError: the state cannot be written.
@@ -29,7 +29,7 @@ def announce(directory: str, name: str, file: str, checkpoint: str) -> None:
 
 
 def accompany(directory: str, name: str, file: str, ending: str) -> None:
-    """Note that a file gets a companion, one of COMPANIONS: its own name with that ending.
+    """Note that a file gets a companion: its name with `ending`, one of COMPANIONS.
 
     Raises:
       OSError: the state cannot be written.
@@ -40,12 +40,12 @@ def accompany(directory: str, name: str, file: str, ending: str) -> None:
 
 
 def companion(path: str, ending: str) -> str:
-    """The path of a frozen file's companion."""
+    """Return the path of a frozen file's companion."""
     return (path[: -len(".pb")] if path.endswith(".pb") else path) + ending
 
 
 def delete_if_alone(path: str, ending: str) -> None:
-    """Delete a companion whose frozen file went while it was made."""
+    """Delete a companion if its frozen file was deleted while it was made."""
     files = filesystem_of(path)
     if files.stamp(path) is None:
         with contextlib.suppress(OSError):
@@ -61,17 +61,19 @@ def retain(
     keep: Optional[int] = None,
     awaited: Container[str] = (),
 ) -> List[str]:
-    """Note a new file, and delete those that outlived their checkpoint or their turn.
+    """Note a new file, and delete old files that are no longer to be kept.
+
+    A file is deleted when its checkpoint is, or with `keep` when there are enough newer files.
 
     Args:
-      directory: where the files and their state are.
-      name: whose files to look at; others are left alone.
+      directory: the directory of the files and their state.
+      name: the key of these files in the state; files of other keys are not touched.
       file: the base name of the new file.
-      checkpoint: the prefix of its checkpoint; "" for a file that has none.
-      exists: whether a checkpoint of such a prefix is there.
-      keep: keep the newest so many files instead, whatever becomes of their checkpoints; of those
-        with a checkpoint where the new file has one, and else of those without.
-      awaited: newer files, which will be noted next.
+      checkpoint: the prefix of its checkpoint; "" if it has none.
+      exists: returns whether there is a checkpoint with a prefix.
+      keep: how many of the newest files to keep, even if their checkpoints are deleted; files with
+        and without a checkpoint are counted apart, and only the new file's kind is deleted.
+      awaited: newer files, which are noted next.
 
     Returns:
       The paths of the deleted files.
@@ -83,7 +85,7 @@ def retain(
         return _delete(os.path.join(directory, known), made.get(known, ()))
 
     def settled(known: str, mark: str) -> bool:
-        """Whether a file that was to go is gone, or somebody has put another one in its place."""
+        """Return whether a file to delete is gone, or another one has replaced it."""
         path = os.path.join(directory, known)
         is_another = mark and there.stamp(path) is not None and there.identity(path) != mark
         return bool(is_another) or deleted(known)
@@ -98,7 +100,7 @@ def retain(
             prefix = coming.pop(known)
             if there.stamp(os.path.join(directory, known)) is not None:
                 files.setdefault(known, prefix)
-        # what was to go when a program ended, or could not be deleted then
+        # files that were to be deleted when a program ended, or could not be deleted then
         leaving = _ours(as_dict(own.get("leaving")))
         leaving = {k: mark for k, mark in leaving.items() if k != file and not settled(k, mark)}
         files[file] = checkpoint and relative(checkpoint, directory)
@@ -121,12 +123,12 @@ def retain(
         for key in ("leaving", "made", "coming"):
             if not own[key]:
                 del own[key]
-    # only now, so that the state never names what is not there
+    # only now, so that the state never names a missing file
     return [os.path.join(directory, known) for known in over if deleted(known)]
 
 
 def _ours(files: Dict[str, Any]) -> Dict[str, str]:
-    """What can be ours of a state's files: frozen files in this very directory."""
+    """Return the entries that can be ours: frozen files directly in this directory."""
     return {
         file: checkpoint
         for file, checkpoint in files.items()
@@ -135,7 +137,7 @@ def _ours(files: Dict[str, Any]) -> Dict[str, str]:
 
 
 def _made(own: Dict[str, Any]) -> Dict[str, List[str]]:
-    """The endings of the companions that a state says its files have."""
+    """Return {file: endings of its companions} from the state."""
     return {
         file: [ending for ending in COMPANIONS if ending in endings]
         for file, endings in as_dict(own.get("made")).items()
@@ -148,13 +150,13 @@ def _can_be_ours(file: str) -> bool:
 
 
 def _delete(path: str, endings: Sequence[str] = ()) -> bool:
-    """Delete a frozen file, its description and its companions; False if the system refuses now.
+    """Delete a frozen file, its description and its companions; return False if that fails now.
 
-    It goes first: who makes a companion meanwhile looks whether it is there afterwards.
+    The frozen file goes first: code that makes a companion checks afterwards that it still exists.
     """
     try:
         for doomed in (path, path + ".json", *(companion(path, ending) for ending in endings)):
             filesystem_of(doomed).delete(doomed)
-    except OSError:  # Windows: somebody reads it
+    except OSError:  # Windows: a program reads it
         return False
     return True

@@ -1,4 +1,4 @@
-"""What a directory's `frozen_state.json` remembers: kept files, the best value; one key a name."""
+"""Reads and writes a directory's `frozen_state.json`: kept files and the best value, by name."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _state_lock = threading.Lock()  # several adapters may write in one directory, i
 
 
 def _unlock() -> None:
-    """In a forked process: who had the lock may be no thread of it."""
+    """Make a new lock in a forked process, which lacks the thread that may hold the old one."""
     global _state_lock
     _state_lock = threading.Lock()
 
@@ -27,7 +27,7 @@ if hasattr(os, "register_at_fork"):
 
 @contextlib.contextmanager
 def changed(directory: str, name: str) -> Iterator[Dict[str, Any]]:
-    """What the directory's state has under a name, to be changed: one thread at a time."""
+    """Give the state's entry for a name; changes to it are saved. One thread at a time."""
     path = os.path.join(directory, STATE_FILE)
     with _state_lock:
         state = _load(path)
@@ -39,19 +39,19 @@ def changed(directory: str, name: str) -> Iterator[Dict[str, Any]]:
 
 
 def as_dict(value: Any) -> Dict[str, Any]:
-    """What should be a dict; an empty one, where it is none."""
+    """Return a value if it is a dict, else an empty dict."""
     return value if isinstance(value, dict) else {}
 
 
 def _load(path: str) -> Dict[str, Any]:
     try:
         state = json.loads(read(path).decode())
-        json.dumps(state, allow_nan=False, ensure_ascii=False).encode()  # else it is none of ours
+        json.dumps(state, allow_nan=False, ensure_ascii=False).encode()  # else it is not ours
     except (FileNotFoundError, ValueError, RecursionError):
         return {}
     return as_dict(state)
 
 
 def remembered(directory: str, name: str) -> Dict[str, Any]:
-    """What the directory's state has under a name; empty, where it has nothing."""
+    """Return the state's entry for a name; empty if there is none."""
     return as_dict(_load(os.path.join(directory, STATE_FILE)).get(name))

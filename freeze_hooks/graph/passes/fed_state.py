@@ -84,7 +84,7 @@ def refuse_unreturned(
         if before:
             by = " and ".join(f"{body.nodes[n].op} {n!r}" for n in sorted(before))
             raise NotFreezableError(
-                f"{said}, but that is not clear of {by}: name the tensor of its new value"
+                f"{said}, but its value after {by} is not clear: name the tensor of its new value"
             )
         new = [
             f"{tensor_name(other.input[1])!r} (of {other.op} {other.name!r})"

@@ -116,7 +116,7 @@ def _hashed(node: Any, body: Body) -> Any:
     if empty_key is None or np.ndim(empty_key):
         raise NotFreezableError(
             f"lookup table {node.name!r} has keys of several elements, or an empty key that is "
-            "no constant: cut behind the look-up with inputs="
+            "not a constant: cut behind the look-up with inputs="
         )
     kept.op = "MutableHashTableOfTensorsV2" if of_rows else "MutableHashTableV2"
     del kept.input[:]

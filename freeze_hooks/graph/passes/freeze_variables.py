@@ -99,8 +99,8 @@ def _refusal(node: Any, variable: Variable) -> str:
 
 def _mixed(node: Any, variable: Variable) -> str:
     return (
-        f"{node.op} {node.name!r} hands on variable {variable.node!r}, which is to be frozen, or "
-        "else one that is kept: freeze or keep both"
+        f"{node.op} {node.name!r} may pass on variable {variable.node!r}, which is to be frozen, "
+        "or a kept variable: freeze or keep both"
     )
 
 
@@ -148,8 +148,8 @@ def _refuse_own_variables(branch: Body, kept: Kept) -> None:
     for node in branch.nodes.values():
         if node.op in VARIABLES and not (kept and kept(node.name)):
             raise NotFreezableError(
-                f"variable {node.name!r} is created inside function {branch.name!r}, where no "
-                "value of it can be read: create it outside the conditional or loop"
+                f"variable {node.name!r} is created inside function {branch.name!r}, where its "
+                "value cannot be read: create it outside the conditional or loop"
             )
 
 
