@@ -48,9 +48,9 @@ def refuse_lookups_after_changes(body: Body) -> None:
     needed = prune(body).nodes if changes else {}
     for name in users.keys() & needed.keys():
         node, table = body.nodes[name], users[name]
-        late = sorted(changes.get(table, set()) & above(body.nodes, node.input).keys())
-        if late:
-            change = body.nodes[late[0]]
+        before = sorted(changes.get(table, set()) & above(body.nodes, node.input).keys())
+        if before:
+            change = body.nodes[before[0]]
             raise NotFreezableError(
                 f"{node.op} {node.name!r} is needed by the outputs and uses lookup table "
                 f"{table!r} after {change.op} {change.name!r} changed it, which a file cannot "

@@ -1,4 +1,4 @@
-"""The one table of op kinds, and walks through graphs."""
+"""The one table of op kinds."""
 
 import ast
 import os
@@ -11,9 +11,7 @@ import freeze_hooks as fh
 from freeze_hooks._tf import op_def
 from freeze_hooks.graph import ops
 from freeze_hooks.graph.passes import freeze_variables
-from freeze_hooks.graph.walks import above, below, consumers
 
-v1 = tf.compat.v1
 PACKAGE = os.path.dirname(fh.__file__)
 FOLDERS = ("graph", "plan")
 KINDS = {name: kind for name, kind in vars(ops).items() if isinstance(kind, frozenset)}
@@ -55,19 +53,3 @@ def test_a_kind_names_ops_that_there_are(name):
 
 def test_each_read_of_a_variable_has_a_plain_op():
     assert set(freeze_variables._PLAIN) == ops.READS
-
-
-def test_what_is_above_and_below():
-    with tf.Graph().as_default() as graph:
-        a = v1.placeholder(tf.float32, [], name="a")
-        b = tf.add(a, 1.0, name="b")
-        with tf.control_dependencies([b]):
-            tf.constant(2.0, name="c")
-        tf.negative(b, name="d")
-    nodes = {node.name: node for node in graph.as_graph_def().node}
-    assert set(above(nodes, ["c"])) == {"c", "b", "b/y", "a"}
-    assert set(above(nodes, ["c"], data_only=True)) == {"c"}
-    assert set(above(nodes, ["gone", "a:0"])) == {"a"}
-    assert below(nodes, ["a"]) == {"b", "c", "d"}
-    assert below(nodes, ["a"], data_only=True) == {"b", "d"}
-    assert [(node.name, i) for node, i in consumers(nodes)["b"]] == [("c", 0), ("d", 0)]
