@@ -1,4 +1,4 @@
-"""What differs between tf.keras, tf_keras and Keras 3, and their private names."""
+"""Differences between tf.keras, tf_keras and Keras 3, and all uses of their private names."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import tensorflow as tf
 
 
 def graph_mode() -> bool:
-    """Whether Keras works on a graph and a session, as it does by default on TensorFlow 1."""
+    """Return whether Keras uses a graph and a session, as by default on TensorFlow 1."""
     with tf.init_scope():
         return not tf.executing_eagerly()
 
 
 def keras_backend(model: Any) -> Any:
-    """The backend module of the tf.keras or tf_keras that a model is of: sessions, phases."""
+    """Return the backend module of a tf.keras or tf_keras model: sessions, learning phase."""
     for kind in type(model).__mro__:
         package, engine, _ = kind.__module__.partition(".engine.")
         if engine:
@@ -24,22 +24,22 @@ def keras_backend(model: Any) -> Any:
 
 
 def called_with(model: Any) -> Any:
-    """(args, kwargs), as TensorSpecs, that a subclassed model of tf.keras was first called with."""
+    """Return the (args, kwargs) of a subclassed tf.keras model's first call, as TensorSpecs."""
     if hasattr(model, "save_spec"):
         return model.save_spec()
-    inputs = getattr(model, "inputs", None) or []  # TensorFlow 1.15 has symbolic ones
+    inputs = getattr(model, "inputs", None) or []  # symbolic tensors in TensorFlow 1.15
     specs = [tf.TensorSpec(t.shape, t.dtype, t.op.name) for t in inputs if hasattr(t, "op")]
     return ((specs[0] if len(specs) == 1 else specs,), {}) if specs else None
 
 
 def averaging_optimizer(model: Any) -> Any:
-    """The optimizer of a model that keeps averages of its variables; None if it keeps none."""
+    """Return a model's optimizer if it keeps averages of the variables, else None."""
     optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
     return optimizer if getattr(optimizer, "use_ema", False) else None
 
 
 def optimizer_averages(model: Any) -> Optional[List[Tuple[Any, Any]]]:
-    """(variable, moving average) pairs of a model's optimizer; None if it keeps none (yet)."""
+    """Return (variable, moving average) pairs of a model's optimizer; None if it has none (yet)."""
     optimizer = averaging_optimizer(model)
     averages = getattr(optimizer, "_model_variables_moving_average", None)
     if not averages:

@@ -1,7 +1,7 @@
-"""TensorFlow's protobuf messages and element types: all that a look at a graph needs of it.
+"""TensorFlow's protobuf messages and dtypes, which are enough to look at a graph.
 
-The modules of the messages do without the rest of TensorFlow, and so does this one; but Python
-imports the package above them first, unless they are there already (see `cli.quick_start`).
+This module needs only TensorFlow's protobuf modules. But Python imports the whole package before
+them, unless they are loaded already (see `cli.quick_start`).
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ _PLAIN: Dict[str, str] = {
     "uint32": "uint32_val",
     "uint64": "uint64_val",
 }
-# number: (name, bytes of an element in a tensor's buffer); a later version knows more of them
+# {number: (name, bytes of an element in a tensor's buffer)}; old TensorFlow versions lack some
 _ELEMENTS: Dict[int, Tuple[str, int]] = {
     1: ("float32", 4),
     2: ("float64", 8),
@@ -109,28 +109,28 @@ _NUMBERS: Dict[str, int] = {name: n for n, (name, _) in _ELEMENTS.items() if n i
 
 
 def parse(message: Any, data: bytes) -> Any:
-    """The message with all of its bytes merged into it; an old protobuf may stop without an error.
+    """Merge bytes into a message, and check that all were read; an old protobuf may stop early.
 
     Raises:
-      DecodeError: they are none of such a message.
+      DecodeError: the bytes are not such a message.
     """
     with warnings.catch_warnings(record=True) as said:
         warnings.filterwarnings("always", "Unexpected end-group tag", RuntimeWarning)
         read = message.MergeFromString(data)
-    # it may have stopped at the very end, which TensorFlow's own reader does not survive
+    # a stop at the very end is an error too: TensorFlow's own reader crashes on it
     if read < len(data) or any("end-group" in str(warning.message) for warning in said):
         raise DecodeError(f"not all of it is a {type(message).__name__}")
     return message
 
 
 def _element(enum: int) -> Tuple[str, int]:
-    if enum not in DATA_TYPES:  # of this TensorFlow
+    if enum not in DATA_TYPES:  # in this TensorFlow version
         raise TypeError(f"no element type has the number {enum}")
     return _ELEMENTS[enum % REFERENCES]
 
 
 def dtype_name(enum: int) -> str:
-    """ "float32" for DT_FLOAT; "unknown(200)" for a number this TensorFlow does not know."""
+    """Return "float32" for DT_FLOAT; "unknown(200)" for a number that TensorFlow lacks."""
     try:
         return _element(enum)[0]
     except (TypeError, LookupError):
@@ -138,27 +138,27 @@ def dtype_name(enum: int) -> str:
 
 
 def dtype_enum(name: str) -> int:
-    """The DataType number of a dtype's name."""
+    """Return the DataType number of a dtype's name."""
     return _NUMBERS[name]
 
 
 def itemsize(enum: int) -> int:
-    """Bytes that one element takes in a tensor's buffer."""
+    """Return the number of bytes of an element in a tensor's buffer."""
     return _element(enum)[1]
 
 
 def numpy_dtype(enum: int) -> Any:
-    """The numpy dtype that TensorFlow uses for a DataType number."""
+    """Return the NumPy dtype that TensorFlow uses for a DataType number."""
     name, _ = _element(enum)
     if name in _PLAIN:
         return np.dtype(name).type
-    import tensorflow as tf  # which brings bfloat16 and others with it
+    import tensorflow as tf  # it defines bfloat16 and others
 
     return tf.as_dtype(enum).as_numpy_dtype
 
 
 def to_array(tensor: Any) -> Any:
-    """The array in a TensorProto."""
+    """Return the array in a TensorProto."""
     kind, _ = _element(tensor.dtype)
     if kind not in _PLAIN:
         import tensorflow as tf
@@ -171,13 +171,13 @@ def to_array(tensor: Any) -> Any:
     count = int(np.prod(shape, dtype=np.int64))
     if not given.size:
         return np.zeros(shape, kind)
-    if given.size < count:  # the last one stands for all that follow
+    if given.size < count:  # the last one is repeated
         given = np.pad(given, (0, count - given.size), "edge")
     return given.reshape(shape)
 
 
 def _given(tensor: Any, kind: str) -> Any:
-    """The elements that a TensorProto spells out."""
+    """Return the elements that a TensorProto lists."""
     numbers = getattr(tensor, _PLAIN[kind])
     if kind == "float16":  # its bits
         return np.fromiter(numbers, np.uint16).view(kind)
@@ -188,7 +188,7 @@ def _given(tensor: Any, kind: str) -> Any:
 
 
 def to_tensor(value: Any, dtype: Optional[int] = None) -> Any:
-    """A TensorProto of a value, as TensorFlow spells it; its own dtype where none is given.
+    """Return a value as a TensorProto; without `dtype`, the value's own dtype.
 
     Raises:
       TypeError, ValueError: the value does not fit the dtype.

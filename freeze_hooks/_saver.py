@@ -1,4 +1,4 @@
-"""Savers: where they put variables, and when they have saved."""
+"""Asks Savers where they put variables, and calls listeners after each Saver.save."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .graph.restore_ops import SavedKey
 
 
 def saved_keys(saver: Any) -> Dict[str, SavedKey]:
-    """{variable's op name: its place in the saver's checkpoints}."""
+    """Return {variable's op name: its place in the saver's checkpoints}."""
     listed = saver._var_list
     named = listed.items() if isinstance(listed, dict) else ((None, v) for v in listed or ())
     found = {}
@@ -33,22 +33,22 @@ def saved_keys(saver: Any) -> Dict[str, SavedKey]:
 
 
 def _slices(entry: Any) -> Any:
-    """A PartitionedVariable's slices; any other variable alone."""
-    if hasattr(type(entry), "_get_partitions"):  # the entry itself might add ops to its graph
+    """Return a PartitionedVariable's slices; of another variable the variable itself."""
+    if hasattr(type(entry), "_get_partitions"):  # of the type: the entry may add ops
         return list(entry)
     return replicas_of(entry)[:1]
 
 
 def checkpoint_exists(prefix: str) -> bool:
-    """Whether a checkpoint of either format is there (tf.train's own function is deprecated)."""
+    """Return whether a checkpoint of either format exists (tf.train's function is deprecated)."""
     files, shards = tf.io.gfile, prefix + "-?????-of-?????"
     if files.exists(prefix + ".index") or files.glob(shards):
         return True
-    return files.exists(prefix) and not files.isdir(prefix)  # ram:// takes beginnings for those
+    return files.exists(prefix) and not files.isdir(prefix)  # ram:// has prefixes as directories
 
 
 def checkpoint_may_exist(prefix: str) -> bool:
-    """Whether a checkpoint is there, or where it would be cannot be looked at."""
+    """Return whether a checkpoint exists, or its place cannot be read."""
     try:
         return checkpoint_exists(prefix)
     except tf.errors.OpError:
@@ -56,7 +56,7 @@ def checkpoint_may_exist(prefix: str) -> bool:
 
 
 def is_numbered(*args: Any, **kwargs: Any) -> bool:
-    """Whether these arguments of Saver.save, after the session, have it number its checkpoint."""
+    """Return whether Saver.save, with these arguments after the session, adds the step."""
     return kwargs.get("global_step", args[1] if len(args) > 1 else None) is not None
 
 
@@ -70,10 +70,9 @@ _intercepting: Optional[Callable[..., Any]] = None
 
 
 def on_save(graph: Any, listener: Any) -> None:
-    """Call `listener.after_save(saver, session, prefix, numbered)` after each Saver.save on it.
+    """Call `listener.after_save(saver, session, prefix, numbered)` after a graph's Saver.save.
 
-    The listener is held weakly: the interception lives as long as the listener does, and
-    Saver.save is put back once nobody listens.
+    The listener is held weakly. When no listener is left, the original Saver.save is restored.
     """
     with _lock:
         _listeners.setdefault(graph, weakref.WeakSet()).add(listener)
@@ -111,9 +110,9 @@ def _install() -> None:
 def _uninstall_if_idle() -> None:
     global _intercepting
     with _lock:
-        # list() leaves out the dead, which len() may still count while finalizers run
+        # list() skips dead listeners, which len() may still count while finalizers run
         if _intercepting is None or any(list(listening) for listening in _listeners.values()):
             return
-        if v1.train.Saver.save is _intercepting:  # else another library wrapped ours: leave it
+        if v1.train.Saver.save is _intercepting:  # else another library wrapped ours
             v1.train.Saver.save = _intercepting.__wrapped__
             _intercepting = None

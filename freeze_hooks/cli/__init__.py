@@ -10,7 +10,7 @@ import warnings
 
 
 def main() -> None:
-    """Run the command with the program's arguments; exits with its code."""
+    """Run the command with the program's arguments, and exit with its code."""
     try:
         import click  # noqa: F401
         import rich  # noqa: F401
@@ -29,14 +29,14 @@ def main() -> None:
 
 
 def _hush() -> None:
-    """Leave standard error to Python: TensorFlow's start-up lines come from C++, some regardless.
+    """Keep TensorFlow's C++ log lines, some of which ignore the log level, off standard error.
 
-    What goes wrong there comes as an exception, or, if it ends the process, as a traceback.
+    Only Python still writes there. An error in C++ raises an exception; a crash prints a traceback.
     """
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     logging.getLogger("tensorflow").addFilter(lambda record: record.levelno >= logging.ERROR)
     if not sys.warnoptions:
-        warnings.simplefilter("ignore")  # of TensorFlow's own imports
+        warnings.simplefilter("ignore")  # warnings from TensorFlow's own imports
     sys.stderr.flush()
     encoding = sys.stderr.encoding
     sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, encoding=encoding, errors="replace")

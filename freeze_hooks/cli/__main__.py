@@ -1,4 +1,4 @@
-"""`python -m freeze_hooks.cli`, where the command is not on the path."""
+"""`python -m freeze_hooks.cli`, for systems where the command is not on the path."""
 
 from . import main
 

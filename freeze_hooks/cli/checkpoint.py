@@ -11,8 +11,8 @@ from .command import Command
 
 @click.command(cls=Command)
 @click.argument("checkpoint", type=click.Path(), metavar="PREFIX|DIR")
-@click.option("--graph", type=click.Path(), help="Say which of them a graph's file uses.")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--graph", type=click.Path(), help="Show which of them this graph file uses.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def checkpoint(checkpoint: str, graph: Optional[str], as_json: bool) -> None:
     """List the variables in a checkpoint, or in the newest of a directory."""
     from ..sources.any_file import list_variables

@@ -1,4 +1,4 @@
-"""What all commands share: how they fail, and how arguments name tensors."""
+"""What all commands share: errors, and the parsing of arguments."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ARGUMENTS = re.compile(
 
 
 class Command(click.Command):
-    """A command that ends with one line and exit code 2 where a path, name or file is wrong."""
+    """A command that prints one line and exits with 2 if a path, name or file is wrong."""
 
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
@@ -54,7 +54,7 @@ def _said(error: Exception) -> str:
 
 
 def _in_flags(text: str) -> str:
-    """A message in the words of the command line."""
+    """Return a message with the options of the command in place of Python arguments."""
     text = _PAIR.sub(r"--\1 \2=\3", text)
     return _ARGUMENTS.sub(lambda found: "--" + found.group(1).replace("_", "-"), text)
 
@@ -65,7 +65,7 @@ class _Lines(logging.Handler):
 
 
 def report_warnings() -> None:
-    """Have our warnings as lines on standard error."""
+    """Print this package's warnings as lines on standard error."""
     ours = logging.getLogger("tensorflow.freeze_hooks")
     ours.addHandler(_Lines())
     ours.propagate = False
@@ -73,7 +73,7 @@ def report_warnings() -> None:
 
 
 def options(*given: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Several options as one decorator, in their order."""
+    """Return one decorator that adds several options in order."""
 
     def decorate(function: Any) -> Any:
         for option in reversed(given):
@@ -84,7 +84,7 @@ def options(*given: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 def names(given: Iterable[str]) -> Union[List[str], Dict[str, str], None]:
-    """Tensors as options give them: `a,b` or `name=tensor`, several times; None for none."""
+    """Parse options that name tensors: each `a,b` or `name=tensor`; return None without any."""
     parts = [part.strip() for text in given for part in text.split(",") if part.strip()]
     if not parts:
         return None
@@ -95,7 +95,7 @@ def names(given: Iterable[str]) -> Union[List[str], Dict[str, str], None]:
 
 
 def bound(given: Iterable[str]) -> Optional[Dict[str, Any]]:
-    """{tensor: value} of `NAME=VALUE` options, whose values are JSON, True, False or text."""
+    """Return {tensor: value} for `NAME=VALUE` options; a value is JSON, True, False or text."""
     found: Dict[str, Any] = {}
     for text in given:
         name, equals, value = text.partition("=")
@@ -109,7 +109,7 @@ def bound(given: Iterable[str]) -> Optional[Dict[str, Any]]:
 
 
 def existing(path: str) -> str:
-    """A path that leads to a file; else an error that names near matches."""
+    """Return the path if it is a file; else raise an error that names near matches."""
     import tensorflow as tf
 
     from ..frozen.other_kinds import told_directory
@@ -123,7 +123,7 @@ def existing(path: str) -> str:
 
 
 def load_arrays(path: str) -> Dict[str, Any]:
-    """The arrays in an .npz file, by name; objects that it may hold are not unpickled."""
+    """Return {name: array} of an .npz file; Python objects in it are not unpickled."""
     import zipfile
 
     import numpy as np

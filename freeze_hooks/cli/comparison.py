@@ -1,4 +1,4 @@
-"""Whether a frozen file holds and answers what a checkpoint, a SavedModel or another file does."""
+"""Compares a frozen file with a checkpoint, a SavedModel or another frozen file."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from ..sources.saved_model import SERVING, meta_graph, signature_of, tensors_of,
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """What was compared, and how far it is apart.
+    """The differences that `compare` found.
 
     Attributes:
       constants: {variable: greatest difference of its elements}; 0.0 means equal.
-      outputs: {output: the same}.
-      failure: why outputs were not compared; None where they were, or nothing else has any.
+      outputs: {output: greatest difference of its elements}.
+      failure: why outputs were not compared; None if they were, or `against` has no outputs.
     """
 
     constants: Mapping[str, float]
@@ -37,7 +37,7 @@ class Comparison:
 
     @property
     def difference(self) -> float:
-        """The greatest of all; infinite where NaN or shapes differ."""
+        """The greatest difference; infinite if NaN or shapes differ."""
         return max([*self.constants.values(), *self.outputs.values()], default=0.0)
 
 
@@ -50,14 +50,15 @@ def compare(
     tags: Sequence[str] = ("serve",),
     seed: int = 0,
 ) -> Comparison:
-    """Compare a frozen file with what it was, or may have been, frozen from.
+    """Compare a frozen file with its source, or with another file.
 
     Args:
       path: the frozen file.
-      against: a checkpoint (of which constants are compared by the variables' names), a
-        SavedModel (also outputs, by their keys), or another frozen file.
-      feeds: {input: array}; None makes random ones, with `seed`.
+      against: a checkpoint (constants are compared by the variables' names), a SavedModel (also
+        outputs, by their keys), or another frozen file.
+      feeds: {input: array}; None makes random ones.
       signature, tags: of the SavedModel.
+      seed: of the random feeds.
 
     Raises:
       FreezeError: there is nothing to compare, feeds do not fit, or a file cannot be read.
@@ -85,9 +86,9 @@ def compare(
 
 
 def constants(path: str) -> Dict[str, Any]:
-    """{name: array} of the constants in a graph's file.
+    """Return {name: array} of the constants in a graph's file.
 
-    One that `weights=` made smaller has the name of the Cast that stands for the variable.
+    A constant that `weights=` made smaller is listed under the name of its Cast: the variable's.
     """
     nodes = read_graph_def(path).node
     found = {
@@ -138,7 +139,7 @@ def _outputs(
 def _served(
     directory: str, feeds: Mapping[str, Any], signature: str, tags: Sequence[str]
 ) -> Tuple[Dict[str, Any], Optional[str]]:
-    """What a SavedModel answers; or why it is not to be asked."""
+    """Return a SavedModel's answers, or why it cannot be asked."""
     ends = signature_of(os.fspath(directory), meta_graph(directory, tags), signature)
     inputs = tensors_of(ends.inputs)
     named = {_key(name, inputs): value for name, value in feeds.items()}
@@ -152,6 +153,6 @@ def _served(
 
 
 def _key(name: str, keys: Any) -> Optional[str]:
-    """The key that a node's name stands for, which got a number where it was taken."""
+    """Return the key that belongs to a node's name, perhaps without the number at its end."""
     bare = re.sub(r"_\d+$", "", name)
     return name if name in keys else bare if bare in keys else None

@@ -1,4 +1,4 @@
-"""`freeze-hooks freeze` and `check`: from what TensorFlow left in files."""
+"""`freeze-hooks freeze` and `check`: freeze checkpoints, SavedModels and graph files."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import click
 from . import command
 from .command import Command
 
-_TENSORS = "separated by commas; or NAME=TENSOR, to call it so in the file"
+_TENSORS = "separated by commas; or NAME=TENSOR, to name it in the file"
 ASKED = command.options(
     click.argument("source", type=click.Path()),
-    click.option("--outputs", multiple=True, help=f"Tensors or ops to answer with, {_TENSORS}."),
+    click.option("--outputs", multiple=True, help=f"Tensors or ops to output, {_TENSORS}."),
     click.option("--inputs", multiple=True, help=f"Tensors to cut the graph at, {_TENSORS}."),
     click.option(
         "--bind",
@@ -20,7 +20,7 @@ ASKED = command.options(
         metavar="NAME=VALUE",
         help="Fix a tensor: training=false.",
     ),
-    click.option("--checkpoint", type=click.Path(), help="Where a graph's values are."),
+    click.option("--checkpoint", type=click.Path(), help="The checkpoint of a graph's values."),
     click.option("--signature", default="serving_default", show_default=True, help="SavedModel's."),
     click.option("--tags", default="serve", show_default=True, help="SavedModel's, with commas."),
     click.option(
@@ -48,7 +48,7 @@ _KINDS = (
     help="What to do about NaN and infinity in variables.",
 )
 @click.option("--verify", is_flag=True, help="Compare its answers with SOURCE's first.")
-@click.option("--feeds", type=click.Path(), help="The same, on an .npz of inputs by name.")
+@click.option("--feeds", type=click.Path(), help="Like --verify, on an .npz of inputs by name.")
 def freeze(
     source: str,
     output: str,
@@ -57,7 +57,7 @@ def freeze(
     feeds: Optional[str],
     **asked: Any,
 ) -> None:
-    """Write one .pb file, graph and weights, of SOURCE."""
+    """Write SOURCE as one .pb file with graph and weights."""
     from . import screen
 
     form = _arguments(**asked)
@@ -75,10 +75,10 @@ def freeze(
 
 @click.command(cls=Command, epilog=_KINDS)
 @ASKED
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
-@click.option("--all", "every", is_flag=True, help="All ops and layers.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--all", "every", is_flag=True, help="Print all ops and layers.")
 def check(source: str, as_json: bool, every: bool, **asked: Any) -> None:
-    """Say what `freeze` would write of SOURCE, and what to look at; write nothing."""
+    """Show what `freeze` would write from SOURCE, and its problems; write nothing."""
     from ..sources.any_file import check as report_of
     from . import screen
     from .inspect import as_dict

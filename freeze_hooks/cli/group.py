@@ -1,4 +1,4 @@
-"""All commands; TensorFlow is imported only by the one that runs."""
+"""The group of all commands; only the command that runs imports TensorFlow."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ from .verify import verify
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="freeze-hooks")
 def commands() -> None:
-    """Freeze TensorFlow graphs from files, and look into, check, compare and run frozen ones.
+    """Freeze TensorFlow graphs from files, and inspect, check, compare and run frozen ones.
 
-    Exit codes: 0, all is well; 1, `verify` found a difference; 2, something is wrong with what
-    was asked for.
+    Exit codes: 0, success; 1, `verify` found a difference; 2, an argument or a file is wrong.
     """
 
 

@@ -12,14 +12,14 @@ from .command import Command, existing
 
 @click.command(cls=Command)
 @click.argument("file", type=click.Path())
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
-@click.option("--all", "every", is_flag=True, help="All ops and layers.")
-@click.option("--reader", metavar="NAME", help="Add what openvino or opencv gets wrong in it.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--all", "every", is_flag=True, help="Print all ops and layers.")
+@click.option("--reader", metavar="NAME", help="Add what openvino or opencv reads wrong in it.")
 @click.option("--tensorboard", type=click.Path(), metavar="DIR", help="Write the graph there.")
 def inspect(
     file: str, as_json: bool, every: bool, reader: Optional[str], tensorboard: Optional[str]
 ) -> None:
-    """Say what is in a frozen FILE, without running any of it."""
+    """Show the content of a frozen FILE, without running it."""
     from ..frozen.reader import inspect as look
     from ..frozen.reader import read_graph_def
     from . import screen
@@ -60,5 +60,5 @@ def _provenance(metadata: Mapping[str, Any]) -> Any:
 
 
 def as_dict(report: Any) -> Dict[str, Any]:
-    """A Report as JSON types."""
+    """Return a Report as JSON types."""
     return dataclasses.asdict(report)

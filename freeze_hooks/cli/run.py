@@ -1,4 +1,4 @@
-"""`freeze-hooks run`: a frozen file, once."""
+"""`freeze-hooks run`: run a frozen file once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .command import Command, existing, load_arrays
 @click.argument("file", type=click.Path())
 @click.option("--feeds", type=click.Path(), help="An .npz of the inputs by name.")
 @click.option("--out", type=click.Path(), help="The .npz to write the outputs to, by name.")
-@click.option("--allow-side-effects", is_flag=True, help="As load_frozen's argument of that name.")
+@click.option("--allow-side-effects", is_flag=True, help="Also run ops that reach out.")
 def run(file: str, feeds: Optional[str], out: Optional[str], allow_side_effects: bool) -> None:
     """Run a frozen FILE on the arrays in an .npz file."""
     from ..frozen.model import load_frozen
@@ -41,7 +41,7 @@ def _range(array: Any) -> str:
 
 
 def _npz(arrays: Dict[str, Any]) -> bytes:
-    """As numpy.savez, which could not take any name; strings as bytes, which need no pickle."""
+    """Return an .npz; unlike numpy.savez, it takes any name, and stores strings without pickle."""
     import numpy as np
 
     from ..errors import FreezeError

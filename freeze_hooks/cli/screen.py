@@ -1,4 +1,4 @@
-"""Tables and progress for people; plain lines where the output goes to a file or program."""
+"""Prints tables and progress on a terminal, and plain lines into a file or program."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from rich.progress import (
 )
 from rich.table import Table
 
-_PIPED = 10_000  # columns: nothing is cut or wrapped in a file
+_PIPED = 10_000  # columns, so that lines in a file are not cut or wrapped
 _SHOWN = 12  # rows of a long table
 
 
 def console(error: bool = False) -> Console:
-    """A console for this moment's standard output, or standard error."""
+    """Return a console for the present standard output or standard error."""
     stream = sys.stderr if error else sys.stdout
     width = None if stream.isatty() else _PIPED
     return Console(
@@ -32,12 +32,12 @@ def console(error: bool = False) -> Console:
 
 
 def line(text: str = "", style: Optional[str] = None) -> None:
-    """A line of text."""
+    """Print a line of text."""
     console().print(text, style=style)
 
 
 def table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]], right: str = "") -> None:
-    """A table under a title; `right` has the heads whose column is aligned to that side."""
+    """Print a table under a title; columns whose heads are in `right` are aligned to the right."""
     made = Table(box=None, padding=(0, 2, 0, 0), show_edge=False, show_header=bool(any(heads)))
     for head in heads:
         made.add_column(head, overflow="fold", header_style="dim")
@@ -58,22 +58,22 @@ def _print(made: Table) -> None:
         return
     with shown.capture() as lines:
         shown.print(made)
-    for text in lines.get().splitlines():  # the last column is filled up with blanks
+    for text in lines.get().splitlines():  # without the spaces that fill the last column
         sys.stdout.write(text.rstrip() + "\n")
 
 
 def first(rows: Sequence[Any], every: bool = False) -> Sequence[Any]:
-    """The first rows of a long table, unless `every` one is wanted."""
+    """Return the first rows of a long table; all rows with `every`."""
     return rows if every else rows[:_SHOWN]
 
 
 def dump(value: Any) -> None:
-    """A value as JSON."""
+    """Print a value as JSON."""
     sys.stdout.write(json.dumps(value, indent=1) + "\n")
 
 
 def size(nbytes: float) -> str:
-    """ "1.5 MB" for 1500000."""
+    """Return "1.5 MB" for 1500000."""
     for unit in ("B", "kB", "MB"):
         if nbytes < 1000:
             return f"{nbytes:.0f} B" if unit == "B" else f"{nbytes:.1f} {unit}"
@@ -82,28 +82,28 @@ def size(nbytes: float) -> str:
 
 
 def dims(shape: Optional[Sequence[Optional[int]]]) -> str:
-    """ "?x224x224x3"; "scalar"; "unknown" for an unknown rank."""
+    """Return a shape as "?x224x224x3", "scalar", or "unknown" for an unknown rank."""
     if shape is None:
         return "unknown"
     return "x".join("?" if n is None else str(n) for n in shape) or "scalar"
 
 
 def signature(found: Any) -> None:
-    """The inputs and outputs of a file."""
+    """Print the inputs and outputs of a file."""
     for title, ends in (("Inputs", found.inputs), ("Outputs", found.outputs)):
         rows = [(end.name, end.dtype, dims(end.shape), end.tensor) for end in ends]
         table(title, ("name", "dtype", "shape", "tensor"), rows)
 
 
 def counts(ops: Mapping[str, int], every: bool) -> None:
-    """The op histogram, the most frequent first."""
+    """Print the number of each op, the most frequent first."""
     ranked = sorted(ops.items(), key=lambda item: (-item[1], item[0]))
     rows = [(op, str(count)) for op, count in first(ranked, every)]
     table(f"Ops: {sum(ops.values())} of {len(ops)} types", ("op", "count"), rows, "count")
 
 
 def layers(found: Mapping[str, int], every: bool) -> None:
-    """Weights' bytes by layer, the largest first."""
+    """Print the bytes of each layer's weights, the largest first."""
     total = sum(found.values())
     ranked = list(found.items())
     rows = [(n, size(b), f"{100 * b / total:.1f}%") for n, b in first(ranked, every)]
@@ -113,7 +113,7 @@ def layers(found: Mapping[str, int], every: bool) -> None:
 
 
 def findings(found: Iterable[Any]) -> None:
-    """Findings, one a line."""
+    """Print findings, one per line."""
     texts = [str(finding) for finding in found]
     line("Findings" if texts else "Findings: none", "bold")
     for text in texts:
@@ -122,7 +122,7 @@ def findings(found: Iterable[Any]) -> None:
 
 @contextlib.contextmanager
 def progress() -> Iterator[None]:
-    """Show bytes and rate of the file that the block writes, where a person watches."""
+    """Show progress of the file that the block writes, on a terminal."""
     from ..storage.sink import reporting
 
     if not sys.stderr.isatty():

@@ -1,4 +1,4 @@
-"""`freeze-hooks verify`: whether a frozen file is what it was frozen from."""
+"""`freeze-hooks verify`: compare a frozen file with its source."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .command import Command, existing, load_arrays
 @click.option("--tolerance", default=1e-5, show_default=True, help="Greatest difference allowed.")
 @click.option("--signature", default="serving_default", show_default=True, help="SavedModel's.")
 @click.option("--tags", default="serve", show_default=True, help="SavedModel's, with commas.")
-@click.option("--seed", default=0, show_default=True, help="Of random feeds.")
+@click.option("--seed", default=0, show_default=True, help="Seed of random feeds.")
 def verify(
     file: str,
     against: str,
@@ -30,8 +30,8 @@ def verify(
 ) -> None:
     """Compare FILE's constants and answers with another's; exit with 1 if they differ.
 
-    Constants are compared by the names of variables, outputs by theirs: those of a SavedModel or
-    frozen file; a checkpoint has variables only.
+    Constants are compared by the variables' names, and outputs by their own names. A checkpoint
+    has variables only.
     """
     from . import screen
     from .comparison import compare
