@@ -1,1 +1,1 @@
-"""When frozen files are written: what hangs on a training loop."""
+"""Decides when frozen files are written: hooks and callbacks of training loops."""

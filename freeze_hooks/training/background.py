@@ -1,4 +1,4 @@
-"""One thread that writes while training goes on."""
+"""Runs jobs, such as writing a file, in one thread while training goes on."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import time
 from typing import Callable, Dict, Optional
 
 Job = Callable[[], None]
-# Seconds. If the system gave a signal to another thread, Python runs its handler no sooner than the
-# main thread comes back from a wait.
+# Seconds between wake-ups of a wait. Python runs signal handlers in the main thread, and only when
+# it comes back from a wait.
 _LOOK = 1.0
 _YIELD = 0.001
 
@@ -17,10 +17,10 @@ _YIELD = 0.001
 class Background:
     """Runs jobs one after the other in a thread.
 
-    A newer job for the same path takes the place of one that waits. At most `room` of them wait: a
-    job for another path is held up until the first has begun. The thread ends with its work and is
-    no daemon, so that Python does not exit before a file is whole, even after an exception. A
-    forked process has nothing of its parent's to do.
+    A new job replaces a waiting one for the same path. At most `room` jobs wait: `submit` of a
+    further one for another path blocks until one of them starts. The thread ends when it has no
+    more jobs. It is no daemon, so Python does not exit before a file is complete, even after an
+    exception. A forked process starts without its parent's jobs.
     """
 
     def __init__(self, room: float = 1) -> None:
@@ -35,8 +35,10 @@ class Background:
         self._error: Optional[BaseException] = None
 
     def submit(self, path: str, job: Job) -> None:
-        """Run `job`, which writes `path`, when those before it are done; now, if the system has
-        no thread to spare."""
+        """Run `job`, which writes `path`, after the earlier jobs.
+
+        It runs at once if the system cannot start a thread.
+        """
         with self._own():
             while len(self._waiting) >= self._room and path not in self._waiting:
                 self._changed.wait(_LOOK)
@@ -47,7 +49,7 @@ class Background:
                 self._thread = threading.Thread(target=self._run, name="freeze_hooks background")
                 self._thread.start()
                 return
-            except BaseException as error:  # among them KeyboardInterrupt
+            except BaseException as error:  # including KeyboardInterrupt
                 self._waiting.clear()
                 self._thread = None
                 if not isinstance(error, RuntimeError):
@@ -55,25 +57,25 @@ class Background:
         job()
 
     def flush(self) -> None:
-        """Wait until nothing is left to do."""
+        """Wait until all jobs are done."""
         with self._own():
             while self._thread is not None:
                 self._changed.wait(_LOOK)
 
     def _own(self) -> threading.Condition:
-        if self._process != os.getpid():  # the thread and who had the lock are the parent's
+        if self._process != os.getpid():  # a fork: thread and lock are the parent's
             self._begin()
         return self._changed
 
     def raise_error(self) -> None:
-        """Raise what a job raised, if one did, once."""
+        """Raise a job's error, if there is one, once."""
         with self._own():
             error, self._error = self._error, None
         if error is not None:
             raise error
 
     def _run(self) -> None:
-        time.sleep(_YIELD)  # who has begun this thread waits for it to let go of the interpreter
+        time.sleep(_YIELD)  # lets the thread that started this one run on first
         while True:
             with self._changed:
                 if self._thread is not threading.current_thread():
@@ -89,4 +91,4 @@ class Background:
             except BaseException as error:
                 with self._changed:
                     self._error = error
-            del job  # else its values stay alive while the next one is awaited
+            del job  # frees its values while the thread waits for the next one

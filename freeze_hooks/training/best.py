@@ -1,4 +1,4 @@
-"""Whether a metric is the best so far."""
+"""Compares a metric with the best value so far, and remembers the best value."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from ..storage.state import as_dict, changed, remembered
 
 
 class Best:
-    """Whether a metric is the best so far; NaN never is.
+    """The best value of a metric so far; NaN never is the best.
 
     Args:
       monitor: the metric's name.
       mode: "min" or "max".
-      threshold: what the first value must beat; None lets any number be the first best.
+      threshold: the value that the first one must beat; None: any number is the first best.
     """
 
     def __init__(self, monitor: str, mode: str, threshold: Optional[float] = None) -> None:
@@ -24,7 +24,7 @@ class Best:
         self.value = self._written = threshold
 
     def beaten_by(self, value: float) -> bool:
-        """Whether `value` is better than the best so far."""
+        """Return whether `value` is better than the best so far."""
         if math.isnan(value):
             return False
         if self.value is None:
@@ -32,25 +32,25 @@ class Best:
         return value < self.value if self.mode == "min" else value > self.value
 
     def claim(self, value: float) -> Best:
-        """Take a better value as the best; returns what is to be remembered with its file."""
+        """Take a better value as the best; return a copy to remember with its file."""
         self.value = value
         return Best(self.monitor, self.mode, value)
 
     def written(self, value: Optional[float]) -> None:
-        """Note that there is a file of this value, claimed before or by an earlier training."""
+        """Note that there is a file with this value."""
         self._written = value
 
     def disclaim(self, claimed: Best) -> None:
-        """Go back to what there is a file of, as that of a claimed value could not be written.
+        """Return to the last value with a file, since the claimed value's file was not written.
 
-        A claim before it need not have one: in the background, a newer job takes its place.
+        An earlier claim may have no file: in the background, a newer job replaces a waiting one.
         """
         if self.value == claimed.value:
             self.value = self._written
 
 
 def load_best(directory: str, name: str, monitor: str) -> Optional[float]:
-    """The best value of a metric that the directory's state remembers."""
+    """Return the best value of a metric from the directory's state, or None."""
     own = remembered(directory, name)
     try:
         return float(as_dict(own.get("best"))[monitor])
@@ -59,6 +59,6 @@ def load_best(directory: str, name: str, monitor: str) -> Optional[float]:
 
 
 def save_best(directory: str, name: str, best: Best) -> None:
-    """Remember the best value of a metric in the directory's state."""
+    """Save the best value of a metric in the directory's state."""
     with changed(directory, name) as own:
         own["best"] = {best.monitor: json_number(best.value)}

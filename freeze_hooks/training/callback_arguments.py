@@ -1,4 +1,4 @@
-"""Which arguments FreezeCallback takes together, and those of ModelCheckpoint that it refuses."""
+"""Checks FreezeCallback's arguments, and refuses some of ModelCheckpoint."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Callable, Dict, Iterable, Mapping, Optional, Tuple
 
 from ..errors import FreezeError, near
 
-# {argument: (whether a value asks for nothing, why another is refused)}
+# {argument: (whether a value changes nothing, why other values are refused)}
 _REASONS: Dict[str, Tuple[Callable[[Any], bool], str]] = {
     "save_weights_only": (
         lambda given: not given,
@@ -16,13 +16,13 @@ _REASONS: Dict[str, Tuple[Callable[[Any], bool], str]] = {
     ),
     "options": (
         lambda given: given is None,
-        "they say how TensorFlow writes a checkpoint or a SavedModel, and a frozen file is neither "
-        "(a path on another file system is told by its scheme): leave it out",
+        "it says how TensorFlow writes a checkpoint or a SavedModel, and a frozen file is neither "
+        "(a path's scheme tells its file system): leave it out",
     ),
     "period": (
         lambda given: given == 1,
-        "Keras has no epochs between saves any more: say save_freq= in batches, of which an epoch "
-        "has as many as `fit` shows",
+        "Keras no longer counts epochs between saves: give save_freq= in batches; `fit` shows how "
+        "many an epoch has",
     ),
     "load_weights_on_restart": (
         lambda given: not given,
@@ -33,15 +33,15 @@ _REASONS: Dict[str, Tuple[Callable[[Any], bool], str]] = {
 
 
 def check_arguments(given: Mapping[str, Any], known: Iterable[str]) -> None:
-    """Take arguments of ModelCheckpoint that ask for nothing else than what is done anyway.
+    """Check extra arguments: those of ModelCheckpoint are allowed if they change nothing.
 
     Args:
-      given: those that FreezeCallback does not have.
-      known: the names of those that it has.
+      given: {argument that FreezeCallback does not have: value}.
+      known: names of the arguments that it has.
 
     Raises:
-      FreezeError: one asks for what a frozen file cannot be; the reason is told.
-      TypeError: one is not ModelCheckpoint's either.
+      FreezeError: a value asks for what a frozen file cannot do; gives the reason.
+      TypeError: ModelCheckpoint does not have the argument either.
     """
     for name, value in given.items():
         if name not in _REASONS:
@@ -54,7 +54,7 @@ def check_arguments(given: Mapping[str, Any], known: Iterable[str]) -> None:
 
 
 def check_mode(mode: Any) -> None:
-    """Make sure that `mode=` is one, and not what ModelCheckpoint has at that position.
+    """Check that `mode=` is valid, and not ModelCheckpoint's argument at this position.
 
     Raises:
       FreezeError: it is not.
@@ -62,37 +62,37 @@ def check_mode(mode: Any) -> None:
     if mode in ("auto", "min", "max"):
         return
     moved = (
-        " (by position, ModelCheckpoint has save_weights_only= there, and FreezeCallback has no "
-        "such: give arguments by name)"
+        " (ModelCheckpoint has save_weights_only= at this position, which FreezeCallback does "
+        "not have: give arguments by name)"
     )
     more = moved if isinstance(mode, bool) else ""
     raise FreezeError(f'mode= is "auto", "min" or "max", not {mode!r}{more}')
 
 
 def check_destination(filepath: Any, beside: Any, chooses: bool) -> None:
-    """Make sure that one of `filepath=` and `beside=` says where to write.
+    """Check that exactly one of `filepath=` and `beside=` is given.
 
     Args:
-      chooses: whether other arguments say what is saved or kept.
+      chooses: whether other arguments say which files to save or keep.
 
     Raises:
-      FreezeError: both do, or none, or `beside=` has a ModelCheckpoint that chooses itself.
+      FreezeError: both are given, or none, or `beside=` together with such arguments.
     """
     if (filepath is None) == (beside is None):
         raise FreezeError("give filepath=, where to write, or beside= a ModelCheckpoint")
     if beside is not None and chooses:
-        raise FreezeError("with beside=, the ModelCheckpoint says what is saved and what stays")
+        raise FreezeError("with beside=, the ModelCheckpoint decides what is saved and kept")
 
 
 def check_keeping(max_to_keep: Optional[int], template: str) -> None:
-    """Make sure that old files of a path, which may have fields, are known by it.
+    """Check that `max_to_keep=` can find old files of a path, which may have fields.
 
     Raises:
-      FreezeError: their directory varies, or their names are not a frozen file's.
+      FreezeError: their directory varies, or the path does not end in .pb.
     """
     if max_to_keep is None:
         return
     if "{" in os.path.dirname(template):
         raise FreezeError("max_to_keep= needs a filepath= whose directory is the same each time")
     if not template.endswith(".pb"):
-        raise FreezeError("max_to_keep= deletes frozen files alone: end filepath= in .pb")
+        raise FreezeError("max_to_keep= deletes only frozen files: filepath= must end in .pb")

@@ -1,4 +1,4 @@
-"""Whether steps may change variables while a Saver's caller reads them."""
+"""Finds out whether variables may change between a Saver's save and our read of them."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from .. import _tf
 
 
 def updates_meanwhile(session: Any) -> bool:
-    """Whether a second read of the session may see other values than the checkpoint has.
+    """Return whether a read of the session now may give other values than the checkpoint's.
 
-    So it is where the session is another process's, whose other clients run steps too, and off
-    the main thread, where a Supervisor's timer saves while the main thread trains.
+    This is so if the session is in another process, whose other clients run steps too. It is also
+    so in another thread than the main thread: a Supervisor's timer saves while that trains.
     """
     return _tf.runs_elsewhere(session) or threading.current_thread() is not threading.main_thread()
 
 
 def queues_update(graph: Any) -> bool:
-    """Whether filling a queue applies updates, as the thread of a SyncReplicasOptimizer does."""
+    """Return whether filling a queue updates variables, as SyncReplicasOptimizer's thread does."""
     fills = (op for op in graph.get_operations() if "QueueEnqueue" in op.type)
     return any(_changes_variables(op) for op in fills)
 

@@ -1,4 +1,4 @@
-"""What Keras asks of every callback, and FreezeCallback has no use for."""
+"""Methods that Keras calls on every callback and that FreezeCallback does not need."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def _nothing(self: Any, *args: Any, **kwargs: Any) -> None:
-    """Nothing to do here."""
+    """Do nothing."""
 
 
 _nothing._is_default = True  # type: ignore[attr-defined]  # Keras 3 need not wait for it

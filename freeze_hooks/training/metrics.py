@@ -1,4 +1,4 @@
-"""What a Keras model tells while it is trained: its step, its metrics' directions, its averages."""
+"""Reads metrics from Keras's logs, and finds which direction of a metric is better."""
 
 from __future__ import annotations
 
@@ -18,37 +18,37 @@ _DOWN = re.compile(
 
 
 def direction_of(model: Any, monitor: str) -> str:
-    """ "min" or "max": what is better of a metric, as the metric itself says or else its name.
+    """Return "min" or "max", the better direction, from the metric itself or else its name.
 
     Raises:
-      FreezeError: neither says.
+      FreezeError: neither tells.
     """
     name = monitor[4:] if monitor.startswith("val_") else monitor
     for metric in sorted(_metrics(model), key=lambda metric: -len(metric.name)):
         said = getattr(metric, "_direction", None)  # Keras 3: "up" or "down"
-        # one of several outputs has the output's name in front
+        # with several outputs, the output's name stands before the metric's
         if said is not None and f"_{name}".endswith(f"_{metric.name}"):
             return "max" if said == "up" else "min"
-    # the last word tells: "error_type_accuracy"
+    # the last word decides: "error_type_accuracy"
     up, down = (max((m.end() for m in p.finditer(name)), default=0) for p in (_UP, _DOWN))
     if up == down:
         raise FreezeError(
-            f"whether more or less of {monitor!r} is better is not known: "
-            'say mode="min" or mode="max"'
+            f"it is not known whether more or less of {monitor!r} is better: "
+            'give mode="min" or mode="max"'
         )
     return "max" if up > down else "min"
 
 
 def _metrics(model: Any) -> Any:
     for metric in getattr(model, "metrics", ()):
-        yield from getattr(metric, "metrics", [metric])  # Keras 3 holds compiled ones together
+        yield from getattr(metric, "metrics", [metric])  # Keras 3 groups compiled metrics
 
 
 def scalars(logs: Optional[Mapping[str, Any]], monitor: Optional[str] = None) -> Dict[str, float]:
-    """The metrics among Keras's logs that are single numbers.
+    """Return the metrics in Keras's logs that are single numbers.
 
     Raises:
-      FreezeError: that of `monitor` is there, but is no number.
+      FreezeError: the metric `monitor` is not a number.
     """
     found: Dict[str, float] = {}
     for name, value in (logs or {}).items():
@@ -62,10 +62,10 @@ def scalars(logs: Optional[Mapping[str, Any]], monitor: Optional[str] = None) ->
 
 
 def monitored(monitor: str, metrics: Mapping[str, float], source: str) -> float:
-    """The monitored metric.
+    """Return the monitored metric.
 
     Raises:
-      UnknownNameError: `source` gave no such metric; near matches are listed.
+      UnknownNameError: `source` gave no such metric; lists near matches.
     """
     if monitor not in metrics:
         close = near(monitor, metrics) or sorted(metrics)
@@ -79,7 +79,7 @@ def _not_among(monitor: Optional[str], source: str, told: str) -> UnknownNameErr
 
 
 def no_monitor(monitor: Optional[str], metrics: Mapping[str, float]) -> UnknownNameError:
-    """What to raise where a monitored metric is not among these; near matches come first."""
+    """Return the error for a monitored metric that is missing; lists near matches first."""
     known = near(monitor or "", metrics) + sorted(metrics)
     if known:
         return _not_among(monitor, "", ", ".join(dict.fromkeys(map(repr, known))))

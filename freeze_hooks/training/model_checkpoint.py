@@ -1,4 +1,4 @@
-"""A ModelCheckpoint that another callback drives, to know of each file that it writes."""
+"""Runs a ModelCheckpoint inside another callback, and finds out when it writes a file."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ _ENDINGS = re.compile(r"(\.weights)?\.(keras|h5|hdf5)$")
 
 
 def frozen_path(path: str) -> str:
-    """Where a frozen file stands beside what a ModelCheckpoint writes."""
+    """Return the path of the frozen file beside a file of a ModelCheckpoint."""
     return _ENDINGS.sub("", path) + ".pb"
 
 
 class Beside:
-    """Runs a ModelCheckpoint of any Keras, and looks whether it wrote.
+    """Runs a ModelCheckpoint of any Keras, and checks whether it wrote a file.
 
     Args:
-      callback: has `filepath`, as ModelCheckpoint does, and saves in on_epoch_end and
-        on_train_batch_end.
+      callback: a callback with `filepath`, as ModelCheckpoint has it, that saves in on_epoch_end
+        and on_train_batch_end.
     """
 
     def __init__(self, callback: Any) -> None:
@@ -33,10 +33,10 @@ class Beside:
         self.callback = callback
 
     def run(self, epoch: int, batch: Optional[int], logs: Optional[Mapping[str, Any]]) -> Any:
-        """Let it act at the end of a batch, or of an epoch if `batch` is None.
+        """Run it at the end of a batch, or of an epoch if `batch` is None.
 
         Returns:
-          Where a frozen file belongs, if a file was written; else None.
+          The path for the frozen file if a file was written, else None.
         """
         path = None
         if batch is None or self.callback.save_freq != "epoch":
@@ -54,12 +54,12 @@ class Beside:
     def _path(self, epoch: int, batch: Optional[int], logs: Mapping[str, Any]) -> Optional[str]:
         try:
             return str(self.callback.filepath.format(**values_for(epoch, batch, logs)))
-        except (KeyError, IndexError, ValueError):  # its own error to raise, when it saves
+        except (KeyError, IndexError, ValueError):  # it raises this itself when it saves
             return None
 
 
 def _stamp(path: Optional[str]) -> Optional[Tuple[int, ...]]:
-    """What changes when a file, a TensorFlow checkpoint or a SavedModel is written anew."""
+    """Return a value that changes if a file, checkpoint or SavedModel is written again."""
     for file in [] if path is None else [path, path + ".index", path + "/saved_model.pb"]:
         found = filesystem_of(file).stamp(file)
         if found is not None:

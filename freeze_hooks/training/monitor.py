@@ -1,4 +1,4 @@
-"""The metric that decides whether FreezeCallback writes: its value at a save, its direction."""
+"""The metric that decides whether FreezeCallback writes: its value and its direction."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ class Monitor:
     """Follows one metric through a training.
 
     Args:
-      name: the metric's.
+      name: the metric's name.
       mode: "min", "max" or "auto".
 
     Attributes:
-      seen: whether it was ever there, or an error has said that it is not.
+      seen: whether the metric was there once, or an error was raised because it was not.
     """
 
     def __init__(self, name: Optional[str], mode: str) -> None:
@@ -26,7 +26,7 @@ class Monitor:
         self.seen = self._missed = False
 
     def value(self, metrics: Mapping[str, float]) -> Optional[float]:
-        """Its value; None if validation has not run, as validation_freq may say.
+        """Return its value; None if validation has not run, for example because of validation_freq.
 
         Raises:
           UnknownNameError: there is no such metric.
@@ -35,22 +35,22 @@ class Monitor:
             self.seen = True
             return metrics[self._name]
         if not lacks_validation([self._name], metrics):
-            self.seen = True  # said now, and not once more in the end
+            self.seen = True  # the error is raised now, and not again at the end
             raise no_monitor(self._name, metrics)
         if self._missed:
             return None
         self._missed = True
         _tf.warn(
-            f"FreezeCallback: {self._name!r} cannot be compared, for there was no validation; "
+            f"FreezeCallback: {self._name!r} cannot be compared, since there was no validation; "
             f"metrics: {', '.join(sorted(metrics)) or 'none'}"
         )
         return None
 
     def direction(self, model: Any) -> str:
-        """ "min" or "max"; of "auto", what Keras knows once the model's metrics are built.
+        """Return "min" or "max"; for "auto", what Keras knows once the model's metrics are built.
 
         Raises:
-          FreezeError: neither Keras nor the metric's name says.
+          FreezeError: neither Keras nor the metric's name tells.
         """
         if self._mode is None:
             self._mode = direction_of(model, self._name)

@@ -1,4 +1,4 @@
-"""What else writes in the same training: the callbacks or hooks that run beside one of ours."""
+"""Finds other callbacks or hooks of the same training that write to the same path."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _DIRECTORIES = ("backup_dir", "_backup_dir", "log_dir", "_log_dir")  # BackupAnd
 
 
 def others(own: Any) -> List[Any]:
-    """The callbacks or hooks that are called together with `own`, one of them right now.
+    """Return the other callbacks or hooks of the caller that runs `own` now.
 
-    Neither Keras nor TensorFlow tells them of each other, so the caller's list is looked up.
+    Neither Keras nor TensorFlow gives this list, so it is read from the caller's stack frame.
     """
     frame: Any = sys._getframe(1)
     while frame is not None:
@@ -26,28 +26,28 @@ def others(own: Any) -> List[Any]:
             listed = caller.get(name)
             if isinstance(listed, (list, tuple)) and any(other is own for other in listed):
                 found = list(listed)
-                found.remove(own)  # once: what stands there twice is a neighbour of itself
+                found.remove(own)  # once, so that a callback listed twice is found
                 return found
         frame = frame.f_back
     return []
 
 
 def refuse_shared(own: Any, path: str, driven: Any = None) -> None:
-    """Make sure that no callback that runs beside `own` writes where it does.
+    """Check that no other callback of the same training writes to this path.
 
     Args:
-      own: the callback; it and others of its kind tell by `writes_to` where they write.
-      path: where it writes; it may have fields such as {epoch}.
+      own: the callback; callbacks of its kind have an attribute `writes_to`.
+      path: where it writes; may have fields such as {epoch}.
       driven: a ModelCheckpoint that it runs.
 
     Raises:
-      FreezeError: another one does; or `own`, or `driven`, runs twice.
+      FreezeError: another callback does; or `own`, or `driven`, runs twice.
     """
     for other in others(own):
         if driven is not None and other is driven:
             raise FreezeError(
-                "beside= runs the ModelCheckpoint, which stands among the callbacks of fit too, so "
-                "it would save twice: leave it out there"
+                "beside= runs the ModelCheckpoint, which is also among the callbacks of fit, so it "
+                "would save twice: leave it out there"
             )
         if other is own:
             raise FreezeError(f"a {type(own).__name__} stands twice among the callbacks of one fit")
@@ -60,7 +60,7 @@ def refuse_shared(own: Any, path: str, driven: Any = None) -> None:
 
 
 def _owned(other: Any, path: str) -> Optional[str]:
-    """The file or directory of another callback that `path` is, or is in."""
+    """Return another callback's file or directory that is, or contains, `path`; else None."""
     attributes = getattr(other, "__dict__", {})
     files = [attributes.get(name) for name in _FILES] + [getattr(other, "writes_to", None)]
     for file in files:

@@ -1,4 +1,4 @@
-"""Why a training has ended without a frozen file."""
+"""Explains why a training has ended without a frozen file."""
 
 from __future__ import annotations
 
@@ -12,42 +12,42 @@ from .. import _tf
 
 
 class Saves:
-    """What became of a training's saves."""
+    """Counts a training's saves by result."""
 
     def __init__(self) -> None:
         self.begin()
 
     def begin(self) -> None:
-        """A training begins."""
+        """Note that a training begins."""
         self._written = self._failed = self._passed_over = self._numbers = 0
         self._error = self._best = ""
         self._restored = False
 
     def wrote(self) -> None:
-        """A file was written."""
+        """Note that a file was written."""
         self._written += 1
 
     def failed(self, error: str) -> None:
-        """A file could not be written."""
+        """Note that a file could not be written."""
         self._failed += 1
         self._error = error
 
     def passed_over(self, best: Any, value: float) -> None:
-        """A value was not better than the best."""
+        """Note that a value was not better than the best."""
         self._passed_over += 1
         self._numbers += not math.isnan(value)
         self._best = f"of {best.monitor!r} was better than {best.value}"
 
     def restored(self) -> None:
-        """A checkpoint was restored: perhaps there is no training at all."""
+        """Note that a checkpoint was restored: perhaps the program does not train."""
         self._restored = True
 
     def why_none(self, no_save: str) -> Optional[str]:
-        """Why there is no file; `no_save` if no save was due, None if all is well."""
+        """Return why there is no file: `no_save` if no save was due; None if all is well."""
         if self._written:
             return None
         if self._failed:
-            return f"all saves have failed ({self._failed}), the last one so: {self._error}"
+            return f"all saves have failed ({self._failed}), the last one with: {self._error}"
         if self._numbers:
             return f"none of {self._numbers} values {self._best}, the best known or the threshold"
         if self._passed_over:
@@ -65,7 +65,7 @@ _until_exit: List[Tuple[Saves, str, str]] = []
 
 
 def explain_at_exit(saves: Saves, who: str, no_save: str) -> None:
-    """Do so when the program ends, where nothing else says that the training has."""
+    """Explain at the end of the program, if nothing else tells the end of training."""
     if not _until_exit:
         atexit.register(_explain_all)
     _until_exit.append((saves, who, no_save))
@@ -78,8 +78,10 @@ def _explain_all() -> None:
 
 
 def writes_here(graph: Any) -> bool:
-    """Whether this process is likely to be the one that saves, by what its graph and TF_CONFIG
-    tell: of several that train together, only the chief is sure to be."""
+    """Return whether this process is likely the one that saves, by its graph and TF_CONFIG.
+
+    If several train together, only the chief is sure to save.
+    """
     try:
         config = json.loads(os.environ.get("TF_CONFIG", "{}"))
         task = config.get("task", {}) if config.get("cluster") else {}

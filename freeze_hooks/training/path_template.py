@@ -1,4 +1,4 @@
-"""Paths with epochs, batches and metrics in them."""
+"""Fills in paths with epochs, batches and metrics."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from ..errors import UnknownNameError
 
 
 def lacks_validation(names: Iterable[str], metrics: Mapping[str, float]) -> bool:
-    """Whether some of these are of a validation that has not run, as validation_freq may say."""
+    """Return whether a name needs validation and none has run, as validation_freq allows."""
     ran = any(name.startswith("val_") for name in metrics)
     return not ran and any(name.startswith("val_") for name in names)
 
 
 def fields_of(template: str) -> List[str]:
-    """What a path is filled in with."""
+    """Return the names of a path's fields."""
     return [field for _, field, _, _ in string.Formatter().parse(template) if field]
 
 
 def values_for(epoch: int, batch: Optional[int], metrics: Mapping[str, Any]) -> Dict[str, Any]:
-    """What the fields of a path stand for: epoch and batch, counted from 1, and metrics."""
+    """Return the values for a path's fields: epoch and batch, counted from 1, and metrics."""
     values: Dict[str, Any] = {"epoch": epoch + 1, **metrics}
     if batch is not None:
         values.setdefault("batch", batch + 1)
@@ -28,10 +28,10 @@ def values_for(epoch: int, batch: Optional[int], metrics: Mapping[str, Any]) -> 
 
 
 def filled_in(template: str, epoch: int, batch: Optional[int], metrics: Mapping[str, float]) -> str:
-    """A path with its epoch and batch, counted from 1, and metrics.
+    """Return a path with its epoch and batch, counted from 1, and metrics filled in.
 
     Raises:
-      UnknownNameError: it names something else.
+      UnknownNameError: the path names another field.
     """
     values = values_for(epoch, batch, metrics)
     try:

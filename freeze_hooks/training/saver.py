@@ -1,4 +1,4 @@
-"""FreezingSaver: a Saver whose every checkpoint has a frozen file beside it."""
+"""FreezingSaver: a Saver that writes a frozen file beside each checkpoint."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from .session_delivery import Evaluate, SessionDelivery, SessionOptions
 
 
 class FreezingSaver(v1.train.Saver):
-    """Use it wherever a tf.compat.v1.train.Saver goes: a loop of your own, a Supervisor,
-    `tf_slim.learning.train(saver=...)`, a Scaffold.
+    """Use it in place of a tf.compat.v1.train.Saver: in your own loop, a Supervisor,
+    `tf_slim.learning.train(saver=...)` or a Scaffold.
 
         saver = fh.FreezingSaver(outputs=["probs"], bind={"is_training:0": False}, max_to_keep=3)
         saver.save(session, "run/model.ckpt", global_step=step)  # and run/model.ckpt-STEP.pb
 
-    The default graph is compiled where the saver is built: when it is made, or in `build()` with
-    `defer_build=True`. So the outputs must be there, and the graph not yet be finalized.
+    The default graph is compiled when the saver is built: in the constructor, or in `build()` with
+    `defer_build=True`. So the outputs must exist by then, and the graph must not be finalized.
 
     Args:
       outputs, inputs, bind, inference_fn, variable_map, ema, values, lower_control_flow, weights,
@@ -117,7 +117,7 @@ class FreezingSaver(v1.train.Saver):
             explain_at_exit(self._delivery.saves, "FreezingSaver", "its save() was never called")
 
     def build(self) -> None:
-        """Add the ops that save and restore, and compile what is to be frozen."""
+        """Add the ops that save and restore, and compile the graph to freeze."""
         super().build()
         if self._delivery is None:
             self._compile()

@@ -1,4 +1,4 @@
-"""When FreezeCallback saves: at the end of each epoch, or after as many batches as it is told."""
+"""Tells when FreezeCallback saves: at the end of each epoch, or after a number of batches."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class Schedule:
 
     @property
     def each_epoch(self) -> bool:
-        """Whether it is the end of an epoch that counts."""
+        """Whether to save at the end of each epoch."""
         return not self._every
 
     def missing(self, beside: Any = None) -> str:
-        """What has not happened where a training ends without a save."""
+        """Return why a training has ended without a save."""
         if beside is not None:
             return "the callback that beside= names has saved nothing"
         return (
@@ -39,12 +39,12 @@ class Schedule:
         )
 
     def begin(self, goes_on: bool) -> None:
-        """A training begins, or goes on; its batches count from 0."""
+        """Note that a training begins or goes on; its batches count from 0."""
         self._last = -1
         self._since = self._since if goes_on else 0
 
     def is_due(self, batch: int) -> bool:
-        """Whether to save after this batch; steps_per_execution reports only some of them."""
+        """Return whether to save after this batch; steps_per_execution reports only some."""
         self._since += batch + 1 if batch <= self._last else batch - self._last  # a new epoch
         self._last = batch
         if not self._every or self._since < self._every:

@@ -1,4 +1,4 @@
-"""on_sigterm: a process that is told to end leaves no file half written."""
+"""on_sigterm: lets a process that gets SIGTERM finish the file that it is writing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..storage.descriptor import libc
 
 
 class SigtermHandler:
-    """What `on_sigterm` has installed; `close()`, or the end of a `with` block, undoes it."""
+    """The handler that `on_sigterm` installs; `close()` or the end of a `with` block removes it."""
 
     def __init__(self, grace: float) -> None:
         self._grace = grace
@@ -30,7 +30,7 @@ class SigtermHandler:
         signal.signal(signal.SIGTERM, self._handle)
 
     def close(self) -> None:
-        """Give SIGTERM the handler back that it had; call it in the main thread."""
+        """Restore the earlier handler of SIGTERM; call it in the main thread."""
         self._active = False
         if signal.getsignal(signal.SIGTERM) == self._handle:
             signal.signal(signal.SIGTERM, self._previous)
@@ -42,11 +42,11 @@ class SigtermHandler:
         self.close()
 
     def _handle(self, number: int, frame: Any) -> None:
-        """In the main thread, wherever that is: perhaps in the middle of a save."""
+        """Handle SIGTERM in the main thread, which may be in the middle of a save."""
         if not self._active or self._previous == signal.SIG_IGN:
             self._pass_on(number, frame)
             return
-        if self._busy:  # told already
+        if self._busy:  # a second SIGTERM
             return
         self._busy = True
         until = time.monotonic() + self._grace
@@ -59,8 +59,8 @@ class SigtermHandler:
         if self._grace == 0:
             self._expire()
             return
-        with contextlib.suppress(RuntimeError):  # no thread to spare: the save may take its time
-            # not threading.Thread, whose locks the main thread may have been stopped in
+        with contextlib.suppress(RuntimeError):  # no thread can start: the save has no limit
+            # not threading.Thread: the main thread may hold one of its locks
             _thread.start_new_thread(self._watch, (ended,))
         # and the save goes on
 
@@ -79,11 +79,11 @@ class SigtermHandler:
             self._expire()
 
     def _expire(self) -> None:
-        """The main thread is still in its save, perhaps in a call that takes long."""
+        """Give up the saves: the main thread is still in its own, perhaps in a long call."""
         in_flight.give_up()
         if self._previous == signal.SIG_DFL:
-            with contextlib.suppress(AttributeError):  # there may be no libc to be had
-                # signal.signal is for the main thread alone
+            with contextlib.suppress(AttributeError):  # libc() may be None
+                # signal.signal works only in the main thread
                 libc().signal(int(signal.SIGTERM), None)
                 os.kill(os.getpid(), signal.SIGTERM)
 
@@ -96,39 +96,39 @@ class SigtermHandler:
 
 
 def on_sigterm(grace: float = 20.0) -> SigtermHandler:
-    """Call it once before training, and a process that is told to end (SIGTERM: a preempted
-    machine, a stopped container, `kill`) first finishes the frozen file it is writing.
+    """Call it once before training, and a process that gets SIGTERM (from a preempted machine, a
+    stopped container, `kill`) first finishes the frozen file that it is writing.
 
         fh.on_sigterm(grace=20)
 
-    A save that is under way, in the foreground or the background, is finished, with its
-    description and the directory's state; no further one begins. If that takes longer than
-    `grace`, it is given up: the file that was there stays, and no temporary one. Then SIGTERM
-    does what it did before this call: it ends the process, as a rule, with the usual exit status
-    of a process ended by SIGTERM; a handler that was installed before is called.
+    A running save, in the foreground or the background, is finished, with its description and the
+    directory's state. No new save begins. If this takes longer than `grace`, the save is given up:
+    the old file stays, and the temporary file is deleted. Then SIGTERM does what it did before this
+    call. Usually it ends the process, with the exit status of a process ended by SIGTERM. If there
+    was a handler before, that is called.
 
-    Without this call nothing is installed, and SIGTERM during a save leaves a temporary file,
+    Without this call nothing is installed. Then SIGTERM during a save leaves a temporary file,
     which the next program that writes into the directory deletes.
 
-    Python runs the handler in the main thread, between two of its own instructions: a training
-    step that is under way is finished first, and its time comes on top of `grace`.
+    Python runs the handler in the main thread, between two Python instructions. So a running
+    training step is finished first, and its time is added to `grace`.
 
-    Handlers of others: one that is there is called afterwards, such as that of
-    tf.distribute.experimental.PreemptionCheckpointHandler, which notes the signal and saves its
-    checkpoint after a later step; frozen files may be written then, too. What installs its own
-    after this call replaces this one: call this one last. Keras 3 and MonitoredTrainingSession
-    install none, so their training ends where the signal finds it.
+    A handler that was there before is called afterwards. An example is that of
+    tf.distribute.experimental.PreemptionCheckpointHandler: it notes the signal, and saves its
+    checkpoint after a later step; frozen files may be written then, too. A handler that is
+    installed after this call replaces this one, so make this call last. Keras 3 and
+    MonitoredTrainingSession install none: their training ends at once.
 
     Args:
-      grace: seconds, from the signal on, that a save may still take; less than what the sender
-        grants before SIGKILL (30 seconds in Kubernetes and on preemptible machines of clouds).
+      grace: seconds after the signal that a save may still take; less than the sender waits before
+        SIGKILL (30 seconds in Kubernetes and on preemptible cloud machines).
 
     Returns:
-      What undoes it, by `close()` or as a context manager.
+      The handler; `close()`, or the end of a `with` block, removes it.
 
     Raises:
-      FreezeError: it is not called in the main thread, `grace` is not a number of seconds from 0
-        on, or SIGTERM has a handler that was not installed from Python.
+      FreezeError: the call is not in the main thread, `grace` is not a number of seconds >= 0, or
+        SIGTERM has a handler that was not installed from Python.
     """
     if threading.current_thread() is not threading.main_thread():
         raise FreezeError("on_sigterm() installs a signal handler: call it in the main thread")
