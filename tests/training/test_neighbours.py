@@ -174,7 +174,7 @@ def test_what_asks_for_nothing_is_taken(keras, tmp_path):
 
 
 def test_by_position_and_by_wrong_names(tmp_path):
-    with pytest.raises(fh.FreezeError, match="save_weights_only= there"):
+    with pytest.raises(fh.FreezeError, match="save_weights_only= at this position"):
         fh.FreezeCallback(str(tmp_path / "m.pb"), "loss", 0, True, False, "auto")
     with pytest.raises(TypeError, match="'save_best'; did you mean 'save_best_only'"):
         fh.FreezeCallback(str(tmp_path / "m.pb"), save_best=True)
