@@ -11,6 +11,7 @@ import tensorflow as tf
 from ._protos import MetaGraphDef
 
 v1 = tf.compat.v1
+HOOKS = "_hooks"  # the attribute of a MonitoredSession that lists its hooks
 VERSION: str = tf.__version__
 
 # In TensorFlow 1, LookupTableImportV2 takes only keys and values of the same rank.
@@ -125,6 +126,16 @@ elsewhere."""
 def several_workers(strategy: Any) -> bool:
     """Return whether a tf.distribute strategy runs the program in several worker processes."""
     return bool(getattr(strategy.extended, "_in_multi_worker_mode", bool)())
+
+
+def uses_coordinator(strategy: Any) -> bool:
+    """Return whether a tf.distribute strategy trains by a coordinator of remote workers."""
+    return bool(getattr(strategy, "_should_use_with_coordinator", False))
+
+
+def spec_of_one_replica(spec: Any) -> Any:
+    """Return what one replica gets of a dataset's element that tf.distribute deals out."""
+    return getattr(spec, "_value_specs", [spec])[0]
 
 
 def first_local_replica(strategy: Any) -> int:

@@ -117,6 +117,7 @@ def reached(name):
 NEUTRAL = {
     f"freeze_hooks.{n}"
     for n in (
+        "_keras",
         "_protos",
         "_tf",
         "errors",

@@ -9,6 +9,8 @@ from typing import Any, Iterator, List, Mapping, Sequence, Tuple
 import numpy as np
 import tensorflow as tf
 
+from .._keras import backend_of
+
 Pairs = Sequence[Tuple[Any, Any]]
 
 
@@ -27,7 +29,7 @@ def answers_of(
       averages: pairs (variable, average): the variable has the average's value during the call.
       keep_state: give all variables their values back after the call, which may change them.
     """
-    if _backend(model) != "tensorflow":
+    if backend_of(model) != "tensorflow":
         args, kwargs = tf.nest.map_structure(_as_array, (list(args), dict(kwargs)))
     given = dict(kwargs)
     if "training" in inspect.signature(model.call).parameters:
@@ -77,13 +79,6 @@ def _is_tensorflow(value: Any) -> bool:
 
 
 def _without_gradients(model: Any) -> Any:
-    if _backend(model) == "torch":
+    if backend_of(model) == "torch":
         return __import__("torch").no_grad()
     return contextlib.ExitStack()
-
-
-def _backend(model: Any) -> str:
-    """Return the backend of Keras 3; "tensorflow" for all other versions of Keras."""
-    if not any(kind.__module__.startswith("keras.src.") for kind in type(model).__mro__):
-        return "tensorflow"
-    return str(__import__("keras").backend.backend())

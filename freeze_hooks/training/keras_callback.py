@@ -7,7 +7,7 @@ import inspect
 import threading
 from typing import Any, Callable, Iterator, Mapping, Optional, Tuple, Union
 
-from .. import _tf
+from .. import _keras, _tf
 from ..errors import FreezeError, UnknownNameError
 from ..frozen.writer import Artifact
 from ..plan.file_options import FileOptions
@@ -25,7 +25,6 @@ from ..values.value import Value
 from .best import Best
 from .callback_arguments import check_arguments, check_destination, check_keeping, check_mode
 from .delivery import Delivery, Due
-from .keras_protocol import KerasProtocol
 from .metrics import no_monitor, scalars
 from .model_checkpoint import Beside, frozen_path
 from .monitor import Monitor
@@ -35,7 +34,7 @@ from .path_template import fields_of, filled_in, lacks_validation
 from .schedule import Schedule
 
 
-class FreezeCallback(KerasProtocol):
+class FreezeCallback(_keras.CallbackProtocol):
     """Pass it to `fit`, and each epoch (or as many batches as you say) writes a frozen `.pb`.
 
         model.fit(x, y, callbacks=[fh.FreezeCallback("best.pb", save_best_only=True)])
@@ -210,12 +209,11 @@ class FreezeCallback(KerasProtocol):
         if self._beside:
             self._beside.callback.on_epoch_begin(epoch, logs)
 
+    @_keras.needs_no_wait
     def on_train_batch_begin(self, batch: int, logs: Optional[Mapping[str, Any]] = None) -> None:
         """Only for the callback that `beside` names."""
         if self._beside:
             self._beside.callback.on_train_batch_begin(batch, logs)
-
-    on_train_batch_begin._is_default = True  # type: ignore[attr-defined]
 
     def on_train_batch_end(self, batch: int, logs: Optional[Mapping[str, Any]] = None) -> None:
         """Save, if as many batches have passed."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Dict, Mapping, Optional
 
+from .. import _keras
 from ..errors import FreezeError, UnknownNameError, near
 from ..frozen.numbers import number
 
@@ -25,10 +26,10 @@ def direction_of(model: Any, monitor: str) -> str:
     """
     name = monitor[4:] if monitor.startswith("val_") else monitor
     for metric in sorted(_metrics(model), key=lambda metric: -len(metric.name)):
-        said = getattr(metric, "_direction", None)  # Keras 3: "up" or "down"
+        said = _keras.better_direction(metric)
         # with several outputs, the output's name stands before the metric's
         if said is not None and f"_{name}".endswith(f"_{metric.name}"):
-            return "max" if said == "up" else "min"
+            return said
     # the last word decides: "error_type_accuracy"
     up, down = (max((m.end() for m in p.finditer(name)), default=0) for p in (_UP, _DOWN))
     if up == down:

@@ -6,12 +6,11 @@ import os
 import sys
 from typing import Any, List, Optional
 
+from .. import _keras, _tf
 from ..errors import FreezeError
 from ..storage.filesystem import filesystem_of
 
-_LISTS = ("callbacks", "_hooks")  # of Keras's CallbackList, of a MonitoredSession
-_FILES = ("filepath", "filename")  # of ModelCheckpoint, of CSVLogger
-_DIRECTORIES = ("backup_dir", "_backup_dir", "log_dir", "_log_dir")  # BackupAndRestore, TensorBoard
+_LISTS = (_keras.CALLBACKS, _tf.HOOKS)
 
 
 def others(own: Any) -> List[Any]:
@@ -62,11 +61,13 @@ def refuse_shared(own: Any, path: str, driven: Any = None) -> None:
 def _owned(other: Any, path: str) -> Optional[str]:
     """Return another callback's file or directory that is, or contains, `path`; else None."""
     attributes = getattr(other, "__dict__", {})
-    files = [attributes.get(name) for name in _FILES] + [getattr(other, "writes_to", None)]
+    files = [attributes.get(name) for name in _keras.WRITTEN_FILES] + [
+        getattr(other, "writes_to", None)
+    ]
     for file in files:
         if isinstance(file, (str, os.PathLike)) and _same(os.fspath(file), path):
             return str(file)
-    for name in _DIRECTORIES:
+    for name in _keras.WRITTEN_DIRECTORIES:
         directory = attributes.get(name)
         if not isinstance(directory, (str, os.PathLike)):
             continue

@@ -17,6 +17,7 @@ from typing import Any, Callable, Deque, Dict, List, Optional, Set, Tuple
 
 import numpy as np
 
+from ... import _keras
 from .named_in_code import Mentioned, is_foreign, is_library, loaded
 from .value_images import PLAIN
 from .watches import Enclosed, Entries, Items, Kept, Numbers
@@ -32,11 +33,6 @@ _TRAINING = frozenset(
         "_jax_state _jax_state_synced",
     )
 )
-# Attributes that hold the layers that Keras calls, and the dtypes in which they compute.
-_STRUCTURE = frozenset(("_dtype_policy", "_functional", "_operations"))
-_LAYERS = ("_layers", "_self_tracked_trackables")  # in Keras 2, the second has other things too
-# Keras sets these anew at each call.
-_PASSING = frozenset(("_dropout_mask", "_recurrent_dropout_mask"))
 _GENERAL = ("Layer", "Model", "Network", "Functional", "Sequential")  # these compute nothing
 _ROUNDS = 20  # each round may find code that leads to further code
 
@@ -161,7 +157,7 @@ class TracedFrom:
             name = str(getattr(thing, "name", None) or kind.__name__)
         counts = functools.partial(self._is_read, kind, layer)
         self._watch(attributes, name or kind.__name__, counts)
-        for key in _LAYERS if layer is not None else ():
+        for key in _keras.LAYERS if layer is not None else ():
             kept = Kept(attributes, key, f"layers of {name}", _is_layer)
             self._watches.append(kept)
             for inner in kept.values:
@@ -185,14 +181,14 @@ class TracedFrom:
         own = not is_library(kind.__module__)
         if layer is None:
             return key in self._mentioned or self._may_be_read(key)
-        if key in _STRUCTURE:
+        if key in _keras.STRUCTURE:
             return True
-        if key in _LAYERS:
+        if key in _keras.LAYERS:
             return False
-        if key == "_trainable":
+        if key == _keras.TRAINABLE:
             return own and "trainable" in self._mentioned
         model = any(base.__name__ == "Model" for base in kind.__mro__)
-        if key in _PASSING or key in names_of_bare(layer) or key.startswith("_self_"):
+        if _keras.is_passing(key) or key in names_of_bare(layer):
             return False
         if model and key in _TRAINING:
             return False

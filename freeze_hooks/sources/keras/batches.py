@@ -8,7 +8,7 @@ from typing import Any, List, Optional, Tuple
 import numpy as np
 import tensorflow as tf
 
-from ... import _keras
+from ... import _keras, _tf
 from ...replicas import strategy_of
 from ...signature import Signature
 from .arguments import Arguments
@@ -49,16 +49,12 @@ class Batches:
         """Go on looking where the model's train function may have been made anew."""
         if not may_look(model):
             return False
-        function = getattr(model, "train_function", None)
-        if function is None and _is_compiled(model):  # in a loop of train_on_batch
-            if not hasattr(model, "make_train_function"):  # TensorFlow 1.15's, when it is eager
-                return False
-            model.make_train_function()
-            function = model.train_function
+        function = _keras.train_function_of(model)
         if function is None:
             return False
         if not isinstance(function, _Passage):
-            function = model.train_function = _Passage(model, function)
+            function = _Passage(model, function)
+            _keras.train_with(model, function)
         function.admit(self)
         return True
 
@@ -66,7 +62,7 @@ class Batches:
         """Leave the model as it was."""
         function = getattr(model, "train_function", None)
         if isinstance(function, _Passage) and function.dismiss(self):
-            model.train_function = function.original
+            _keras.train_with(model, function.original)
 
     def settle(self, signature: Signature, proves: bool) -> None:
         """Keep from now on no more than what proves a file of this signature needs, if one does."""
@@ -97,11 +93,7 @@ def may_look(model: Any) -> bool:
     """Whether a model's batches can be looked at once `fit` trains it."""
     if _keras.graph_mode():
         return False
-    return not getattr(strategy_of(model), "_should_use_with_coordinator", False)
-
-
-def _is_compiled(model: Any) -> bool:
-    return bool(getattr(model, "compiled", False) or getattr(model, "_is_compiled", False))
+    return not _tf.uses_coordinator(strategy_of(model))
 
 
 class _Passage:
@@ -130,7 +122,7 @@ class _Passage:
         wanting = [batches for batches in self._admitted if batches.wanted]
         if wanting and args:
             # the data comes last: JAX has the state before it
-            batch, spec, data = _looked_at(args[-1], _steps(self._model))
+            batch, spec, data = _looked_at(args[-1], _keras.steps_per_execution(self._model))
             args = (*args[:-1], data)
             fresh = [batches for batches in wanting if batches.spec is None]
             for batches in wanting if spec is not None else ():
@@ -152,14 +144,6 @@ class _Passage:
         return getattr(self.original, name)
 
 
-def _steps(model: Any) -> int:
-    """How many batches one call of the train function takes."""
-    steps = getattr(model, "steps_per_execution", None)
-    if not isinstance(steps, int):
-        steps = getattr(model, "_steps_per_execution", None)  # a variable in Keras 2
-    return 1 if steps is None else int(steps)
-
-
 def _looked_at(data: Any, steps: int) -> Tuple[Any, Any, Any]:
     """The first batch and its spec, and what gives the same batches as `data`."""
     if isinstance(data, (list, tuple)):  # of PyTorch
@@ -168,7 +152,7 @@ def _looked_at(data: Any, steps: int) -> Tuple[Any, Any, Any]:
         return None, None, data
     if hasattr(data, "element_spec"):
         if not isinstance(data, tf.data.Iterator):  # of tf.distribute
-            return None, tf.nest.map_structure(_of_one_replica, data.element_spec), data
+            return None, tf.nest.map_structure(_tf.spec_of_one_replica, data.element_spec), data
         return _of_dataset(data, steps)
     first = next(data, None)
     if first is None:
@@ -196,10 +180,6 @@ def _until_the_end(iterator: Any) -> Any:
             yield next(iterator)
         except (StopIteration, tf.errors.OutOfRangeError):
             return
-
-
-def _of_one_replica(spec: Any) -> Any:
-    return getattr(spec, "_value_specs", [spec])[0]
 
 
 def _inputs_of(batch: Any) -> Any:

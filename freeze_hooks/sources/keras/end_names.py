@@ -7,9 +7,9 @@ from typing import Any, Callable, Dict, List, Mapping, Sequence, Tuple
 
 import tensorflow as tf
 
+from ... import _keras
 from ..naming import keys_of, spread, stems_of
 from .arguments import Arguments, argument_names
-from .input_types import functional_of
 
 _AUTO_INPUT = re.compile(r"(input_layer|keras_tensor)(?:_(\d+))?$")  # of Keras 3
 _AUTO_INPUT_2 = re.compile(r"(input)_(\d+)$")  # of Keras 2, which counts from 1
@@ -31,7 +31,7 @@ def input_names(model: Any, arguments: Arguments) -> List[str]:
         return keys_of(specs, "inputs")
     flat = tf.nest.flatten(arguments.leaves, expand_composites=True)
     try:
-        tensors = tf.nest.flatten(functional_of(model).input)
+        tensors = tf.nest.flatten(_keras.functional_of(model).input)
     except (AttributeError, ValueError, RuntimeError):
         tensors = []
     if len(tensors) == len(arguments.leaves) and tensors:
@@ -44,10 +44,11 @@ def input_names(model: Any, arguments: Arguments) -> List[str]:
 
 def _layer_names(tensors: Sequence[Any]) -> List[str]:
     """The Input layers that symbolic tensors of any Keras come from."""
-    histories = [tensor._keras_history for tensor in tensors]
-    if all(hasattr(history, "operation") for history in histories):
-        return _renumbered([str(h.operation.name) for h in histories], _AUTO_INPUT, 0)
-    return _renumbered([str(history[0].name) for history in histories], _AUTO_INPUT_2, 1)
+    found = [_keras.input_layer_of(tensor) for tensor in tensors]
+    names = [name for name, _ in found]
+    if all(is_of_keras_3 for _, is_of_keras_3 in found):
+        return _renumbered(names, _AUTO_INPUT, 0)
+    return renumbered_as_keras_2(names)
 
 
 def renumbered_as_keras_2(names: Sequence[str]) -> List[str]:
@@ -72,7 +73,7 @@ def _renumbered(names: Sequence[str], automatic: Any, first: int) -> List[str]:
 def output_names(model: Any, structure: Any) -> List[str]:
     """A name for each output tensor, in the order of tf.nest.flatten."""
     stems = stems_of(structure, "output")
-    names = getattr(functional_of(model), "output_names", None)
+    names = getattr(_keras.functional_of(model), "output_names", None)
     if not isinstance(structure, Mapping) and names and len(names) == len(stems):
         stems = [stem if _AUTO_MODEL.match(name) else name for stem, name in zip(stems, names)]
     return spread(structure, stems)
@@ -80,7 +81,7 @@ def output_names(model: Any, structure: Any) -> List[str]:
 
 def scopes_of(model: Any) -> Callable[[str], bool]:
     """Which leading name scopes are only a model's name, which Keras counts up."""
-    own = {model.name, functional_of(model).name}
+    own = {model.name, _keras.functional_of(model).name}
 
     def is_scope(scope: str) -> bool:
         return (

@@ -7,6 +7,7 @@ from typing import Any, Dict, List, Sequence
 import numpy as np
 import tensorflow as tf
 
+from ... import _keras
 from ...proof.feeds import VALUES
 from ...signature import TensorInfo
 
@@ -40,7 +41,7 @@ def _known(model: Any) -> Any:
     texts: List[bytes] = []
     numbers: List[int] = []
     rows: List[int] = []
-    for layer in getattr(model, "_flatten_layers", tuple)():
+    for layer in _keras.all_layers(model):
         for entry in _vocabulary(layer):
             if isinstance(entry, (str, bytes)):
                 texts.append(entry.encode() if isinstance(entry, str) else entry)

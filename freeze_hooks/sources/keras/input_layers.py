@@ -7,8 +7,8 @@ from typing import Any, List, Mapping, Optional
 import numpy as np
 import tensorflow as tf
 
+from ... import _keras
 from .arguments import Arguments
-from .input_types import functional_of
 
 
 def as_declared(model: Any, call: Arguments) -> Optional[List[Any]]:
@@ -22,7 +22,7 @@ def as_declared(model: Any, call: Arguments) -> Optional[List[Any]]:
         return call.leaves
     given, flat = call.args[0], tf.nest.flatten(inputs)
     if isinstance(given, Mapping) and not isinstance(inputs, Mapping):
-        names = [_layer_of(tensor) for tensor in flat]
+        names = [_keras.input_layer_of(tensor)[0] for tensor in flat]
         if not set(names) <= set(given):
             return None
         leaves = [given[name] for name in names]
@@ -39,14 +39,9 @@ def as_declared(model: Any, call: Arguments) -> Optional[List[Any]]:
 
 def _inputs_of(model: Any) -> Any:
     try:
-        return functional_of(model).input
+        return _keras.functional_of(model).input
     except (AttributeError, ValueError, RuntimeError):
         return None
-
-
-def _layer_of(tensor: Any) -> str:
-    history = tensor._keras_history
-    return str(history.operation.name if hasattr(history, "operation") else history[0].name)
 
 
 def _of_rank(leaf: Any, rank: int) -> Any:

@@ -42,19 +42,6 @@ def check_call(model: Any) -> None:
         )
 
 
-def backend_of(model: Any) -> str:
-    """The Keras backend that a model computes on: "tensorflow", "jax", "torch"..."""
-    keras = next((k for k in type(model).__mro__ if k.__module__.startswith("keras.src.")), None)
-    if keras is None:
-        return "tensorflow"
-    return str(__import__("keras").backend.backend())
-
-
-def functional_of(model: Any) -> Any:
-    """The functional model inside a Sequential of Keras 3; else the model."""
-    return getattr(model, "_functional", None) or model
-
-
 def declared(model: Any) -> Optional[Arguments]:
     """What a functional or Sequential model declares that it takes, as specs.
 
@@ -83,7 +70,7 @@ def _nameless(spec: Any) -> Any:
 
 def built_with(model: Any) -> Optional[Arguments]:
     """What a subclassed model of Keras 3 remembers: shapes, here as if they were of float32."""
-    shapes = getattr(model, "_build_shapes_dict", None)
+    shapes = _keras.built_shapes(model)
     if not shapes:
         return None
     named = {name[: -len("_shape")]: _specs_of_shapes(value) for name, value in shapes.items()}
@@ -105,30 +92,20 @@ def not_known(model: Any) -> FreezeError:
 
 def opened(model: Any, specs: Any) -> Any:
     """Specs without the batch size that Keras took from a call; None where it was declared."""
-    if not _is_inferred(model) or not isinstance(specs, tf.TensorSpec) or not specs.shape.rank:
+    if (
+        not _keras.has_inferred_input(model)
+        or not isinstance(specs, tf.TensorSpec)
+        or not specs.shape.rank
+    ):
         return None
     if specs.shape[0] is None:
         return None
     return tf.TensorSpec([None] + specs.shape.as_list()[1:], specs.dtype)
 
 
-def _is_inferred(model: Any) -> bool:
-    """Whether a Sequential took its input's shape from a call."""
-    if hasattr(model, "_has_explicit_input_shape"):  # Keras 2
-        return not model._has_explicit_input_shape
-    layers = getattr(model, "_layers", None) or []
-    if not hasattr(model, "_functional") or len(layers) < 2:
-        return False
-    config = getattr(getattr(layers[0], "_auto_config", None), "config", {})
-    given = {key for key, value in config.items() if value is not None and value is not False}
-    if given != {"batch_shape", "dtype"}:  # which Sequential.build gives its own InputLayer
-        return False
-    return not hasattr(layers[1], "input_shape") or _is_inferred(layers[1])
-
-
 def _declared(model: Any) -> Any:
     try:
-        inputs = functional_of(model).input
+        inputs = _keras.functional_of(model).input
     except (AttributeError, ValueError, RuntimeError):
         return None
     return None if inputs is None else tf.nest.map_structure(_spec_of, inputs)

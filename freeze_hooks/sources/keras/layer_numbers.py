@@ -7,6 +7,7 @@ from typing import Any, Dict, Iterable, List, Sequence, Tuple
 
 import numpy as np
 
+from ... import _keras
 from ...plan.fingerprint.named_in_code import is_library
 from ...plan.fingerprint.traced_from import layer_class, names_of_bare
 from ...plan.fingerprint.value_images import image
@@ -40,5 +41,5 @@ def _numbers(layer: Any) -> Dict[str, Any]:
     return {
         name: value
         for name, value in vars(layer).items()
-        if isinstance(value, _KINDS) and name not in notes and not name.startswith("_self_")
+        if isinstance(value, _KINDS) and name not in notes and not _keras.is_passing(name)
     }

@@ -22,7 +22,7 @@ from .answers import Taken, follow
 from .arguments import Arguments
 from .batches import Batches, batch_of
 from .end_names import input_names, output_names, renumbered_as_keras_2, scopes_of
-from .input_types import backend_of, check_call
+from .input_types import check_call
 from .trace import serving, traced
 from .training_state import averages_of
 
@@ -105,7 +105,7 @@ def plan_seen(
 def _plan(
     model: Any, seen: Optional[Batches], input_signature: Any, file: FileOptions
 ) -> FunctionPlan:
-    if backend_of(model) != "tensorflow":
+    if _keras.backend_of(model) != "tensorflow":
         from .other_backends import plan_elsewhere
 
         return plan_elsewhere(model, seen, input_signature, file)

@@ -16,7 +16,7 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence
 import numpy as np
 import tensorflow as tf
 
-from ... import _protos, errors
+from ... import _keras, _protos, errors
 from ...errors import FreezeError, NotFreezableError
 from ...own_lines import own_line_of_crash, shown, told
 from ...plan.file_options import FileOptions
@@ -28,7 +28,7 @@ from ..function_plan import FunctionPlan
 from .answers import follow
 from .arguments import Arguments, readings
 from .batches import Batches
-from .input_types import backend_of, built_with, declared, not_known, opened
+from .input_types import built_with, declared, not_known, opened
 from .layer_numbers import numbers_of
 from .own_things import Thing, asked_for, named_apart, packed, things_of
 from .training_state import averages_of, synchronize
@@ -91,7 +91,7 @@ def _task(model: Any, seen: Optional[Batches], input_signature: Any, file: FileO
         shapes = built_with(model)
         if shapes is None:
             raise not_known(model)
-    layers = list(_layers(model))
+    layers = _keras.all_layers(model)
     _refuse_wrappers(model, layers)
     numbers = numbers_of(layers)
     return Task(given, spec, inputs, shapes, file, (), _settings(), numbers, wider)
@@ -116,11 +116,6 @@ def _build(model: Any, meanings: Sequence[Arguments]) -> None:
         raise failure
 
 
-def _layers(model: Any) -> Iterator[Any]:
-    yield model
-    yield from model._flatten_layers(include_self=False)
-
-
 def _refuse_wrappers(model: Any, layers: Sequence[Any]) -> None:
     import keras
 
@@ -143,7 +138,7 @@ def _settings() -> Dict[str, Any]:
 
 def _saved(model: Any, path: str) -> List[Thing]:
     """Save a model; returns the user's own classes and functions that it needs."""
-    things, registered = things_of(_layers(model))
+    things, registered = things_of(_keras.all_layers(model))
     with named_apart(things) as named:
         try:
             model.save(path)
@@ -208,7 +203,7 @@ def _plan_of(model: Any, answer: Answer, averaged: bool) -> FunctionPlan:
     plan: FreezePlan = answer.plan
     variables = [_counterpart(model, slot, place) for slot, place in zip(plan.slots, answer.places)]
     dtypes = [_protos.numpy_dtype(slot.variable.dtype) for slot in plan.slots]
-    shared = backend_of(model) == "jax"
+    shared = _keras.backend_of(model) == "jax"
 
     def values() -> Iterator[Value]:
         averages = {id(v): average for v, average in averages_of(model)} if averaged else {}

@@ -6,6 +6,7 @@ from typing import Any, List, Optional
 
 import tensorflow as tf
 
+from ... import _keras
 from .arguments import Arguments
 from .batches import Batches
 from .input_types import called_with, is_declared
@@ -93,8 +94,7 @@ def _as_cast(model: Any, spec: Any) -> Any:
     """A spec of double precision as what Keras casts it to before the model gets it."""
     if not isinstance(spec, tf.TensorSpec) or spec.dtype != tf.float64:
         return spec
-    casts = getattr(model, "autocast", getattr(model, "_autocast", False))
-    if not casts or getattr(model, "compute_dtype", None) == "float64":
+    if not _keras.casts_inputs(model) or getattr(model, "compute_dtype", None) == "float64":
         return spec
     return tf.TensorSpec(spec.shape, tf.float32, spec.name)
 

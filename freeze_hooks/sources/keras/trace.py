@@ -6,6 +6,7 @@ from typing import Any, Callable, Optional, Sequence, Tuple
 
 import tensorflow as tf
 
+from ... import _keras
 from ...errors import NotFreezableError
 from ...replicas import one_replica, strategy_of
 from .arguments import Arguments, readings, takes_training
@@ -120,8 +121,7 @@ def _check_times(model: Any, given: Optional[Arguments]) -> None:
     traces in which the time is open."""
     if given is not None and not any(map(_is_open, given.leaves)):
         return
-    layers = getattr(model, "_flatten_layers", tuple)  # TensorFlow 1.15's Keras is not concerned
-    for layer in layers():
+    for layer in _keras.all_layers(model):
         if type(layer).__name__ == "TimeDistributed" and _miscounts(layer):
             raise NotFreezableError(
                 f"layer {layer.name!r} (Keras's TimeDistributed) answers wrongly where the number "

@@ -8,6 +8,7 @@ import pickle
 import traceback
 from typing import Any, Optional, Tuple
 
+from ... import _keras
 from ...errors import FreezeError, NotFreezableError
 from ...own_lines import own_line, said
 from .arguments import Arguments
@@ -43,7 +44,7 @@ def _plan(path: str, task: Task) -> Answer:
     keras.saving.get_custom_objects().update(things)  # for code that asks Keras for them by name
     # The model was made by the same user a moment ago, Lambda layers and all.
     model = keras.saving.load_model(path, things, compile=False, safe_mode=False)
-    set_numbers([model, *model._flatten_layers(include_self=False)], task.numbers)
+    set_numbers(_keras.all_layers(model), task.numbers)
     plan, taken, _ = plan_traced(model, _traced(model, task), task.file)
     indices = {id(h): i for i, v in enumerate(model.variables) for h in handles_of(v)}
     found = [indices.get(id(handle)) for handle in plan.handles]
