@@ -61,9 +61,8 @@ def refuse_shared(own: Any, path: str, driven: Any = None) -> None:
 def _owned(other: Any, path: str) -> Optional[str]:
     """Return another callback's file or directory that is, or contains, `path`; else None."""
     attributes = getattr(other, "__dict__", {})
-    files = [attributes.get(name) for name in _keras.WRITTEN_FILES] + [
-        getattr(other, "writes_to", None)
-    ]
+    files = [attributes.get(name) for name in _keras.WRITTEN_FILES]
+    files.append(getattr(other, "writes_to", None))
     for file in files:
         if isinstance(file, (str, os.PathLike)) and _same(os.fspath(file), path):
             return str(file)

@@ -92,13 +92,9 @@ def not_known(model: Any) -> FreezeError:
 
 def opened(model: Any, specs: Any) -> Any:
     """Specs without the batch size that Keras took from a call; None where it was declared."""
-    if (
-        not _keras.has_inferred_input(model)
-        or not isinstance(specs, tf.TensorSpec)
-        or not specs.shape.rank
-    ):
+    if not isinstance(specs, tf.TensorSpec) or not specs.shape.rank or specs.shape[0] is None:
         return None
-    if specs.shape[0] is None:
+    if not _keras.has_inferred_input(model):
         return None
     return tf.TensorSpec([None] + specs.shape.as_list()[1:], specs.dtype)
 
