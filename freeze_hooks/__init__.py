@@ -13,7 +13,7 @@ import importlib
 import importlib.util
 from typing import TYPE_CHECKING, Any, List
 
-from ._version import __version__
+__version__ = "0.1.0"  # pyproject.toml repeats it
 
 if TYPE_CHECKING:
     from .errors import ConversionError as ConversionError
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from .errors import NotVerifiedError as NotVerifiedError
     from .errors import TooLargeError as TooLargeError
     from .errors import UnknownNameError as UnknownNameError
-    from .frozen.model import FrozenModel as FrozenModel
-    from .frozen.model import load_frozen as load_frozen
+    from .frozen.loaded_model import FrozenModel as FrozenModel
+    from .frozen.loaded_model import load_frozen as load_frozen
     from .frozen.reader import Report as Report
     from .frozen.reader import inspect as inspect
     from .frozen.writer import Artifact as Artifact
@@ -60,7 +60,7 @@ _HOMES = {
     "FreezeExporter": "training.estimator",
     "FreezeHook": "training.session_hook",
     "FreezingSaver": "training.saver",
-    "FrozenModel": "frozen.model",
+    "FrozenModel": "frozen.loaded_model",
     "FunctionPlan": "sources.function_plan",
     "InvalidFileError": "errors",
     "NotFiniteError": "errors",
@@ -80,7 +80,7 @@ _HOMES = {
     "freeze_saved_model": "sources.saved_model",
     "freeze_session": "sources.session",
     "inspect": "frozen.reader",
-    "load_frozen": "frozen.model",
+    "load_frozen": "frozen.loaded_model",
     "on_sigterm": "training.sigterm",
     "plan_function": "sources.function",
     "plan_keras_model": "sources.keras.model",

@@ -5,8 +5,9 @@ Keras 2 is tf.keras up to TensorFlow 2.15, and tf_keras. TensorFlow is imported 
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from typing import Any, Callable, List, Optional, Tuple
+from typing import Any, Callable, Iterator, List, Optional, Tuple
 
 # Attributes of callbacks: the files and the directories that they write to.
 WRITTEN_FILES = ("filepath", "filename")  # of ModelCheckpoint, of CSVLogger
@@ -118,6 +119,21 @@ def train_function_of(model: Any) -> Any:
 def train_with(model: Any, function: Any) -> None:
     """Have a model train by another train function."""
     model.train_function = function
+
+
+@contextlib.contextmanager
+def calling(model: Any, call: Any) -> Iterator[None]:
+    """Have a model's `call` be another function for as long as the block lasts."""
+    attributes = vars(model)  # Keras tracks what setattr sets
+    own, original = "call" in attributes, model.call
+    attributes["call"] = call
+    try:
+        yield
+    finally:
+        if own:
+            attributes["call"] = original
+        else:
+            attributes.pop("call", None)
 
 
 def better_direction(metric: Any) -> Optional[str]:

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from .._tf import v1
 from ..errors import FreezeError
-from ..frozen.model import load_frozen
+from ..frozen.loaded_model import load_frozen
 from ..frozen.reader import read_graph_def
 from ..graph.passes.narrow_weights import WEIGHTS
 from ..proof.feeds import random_feeds

@@ -18,7 +18,7 @@ from .command import Command, existing, load_arrays
 @click.option("--allow-side-effects", is_flag=True, help="Also run ops that reach out.")
 def run(file: str, feeds: Optional[str], out: Optional[str], allow_side_effects: bool) -> None:
     """Run a frozen FILE on the arrays in an .npz file."""
-    from ..frozen.model import load_frozen
+    from ..frozen.loaded_model import load_frozen
     from ..storage import atomic
     from . import screen
 

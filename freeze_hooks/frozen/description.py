@@ -5,8 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Dict, Mapping, Optional
 
-from .. import _tf
-from .._version import __version__
+from .. import __version__, _tf
 from ..signature import Signature
 from ..storage import atomic
 

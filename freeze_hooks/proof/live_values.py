@@ -7,7 +7,7 @@ from typing import Any, Callable, Container, Dict, Iterable, Iterator, List, Tup
 
 import tensorflow as tf
 
-from .. import replicas
+from .. import _tf
 from ..errors import FreezeError
 from .ends import value_type
 from .op_effects import MUTABLE_TABLES
@@ -22,7 +22,7 @@ class LiveValues:
     """
 
     def __init__(self, graph: Any, names: Iterable[str]) -> None:
-        reduced = replicas.reduced_in(graph)
+        reduced = _tf.reduced_in(graph)
         self._tables: Dict[str, List[Any]] = {}
         self._tensors: Dict[str, Any] = {}
         for name in names:
@@ -93,7 +93,7 @@ def _value(graph: Any, op: Any) -> Any:
 
 def _reduced(graph: Any, op: Any, variable: Any) -> Any:
     def read(name: str) -> None:
-        tf.identity(replicas.reduction(variable), name)
+        tf.identity(_tf.reduction(variable), name)
 
     return _added(graph, op, "reduced", read)[0]
 

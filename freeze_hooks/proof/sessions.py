@@ -7,7 +7,7 @@ from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
 
 import tensorflow as tf
 
-from ..replicas import reduced_in
+from .. import _tf
 from ..signature import Signature
 from .asked import Verify
 from .copied import Copy
@@ -91,7 +91,7 @@ class SessionAnswers:
         ops = needed(self._graph, self._ends.outputs.values(), given)
         if not all(only_reads(op) and not is_fed_in_training(op.type) for op in ops):
             return False
-        return not any(op.name in reduced_in(self._graph) for op in ops)
+        return not any(op.name in _tf.reduced_in(self._graph) for op in ops)
 
     def _run(self, session: Any, feeds: Mapping[str, Any]) -> Dict[str, Any]:
         fed = dict(self._ends.fixed)

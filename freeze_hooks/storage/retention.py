@@ -11,7 +11,7 @@ import os
 from typing import Any, Callable, Container, Dict, List, Optional, Sequence
 
 from .filesystem import filesystem_of, relative, resolved
-from .state import as_dict, changed
+from .state_file import as_dict, changed
 
 COMPANIONS = (".onnx", ".tflite")  # endings of files that on_publish= makes beside a frozen file
 

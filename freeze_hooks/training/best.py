@@ -6,7 +6,7 @@ import math
 from typing import Optional
 
 from ..storage.atomic import json_number
-from ..storage.state import as_dict, changed, remembered
+from ..storage.state_file import as_dict, changed, remembered
 
 
 class Best:

@@ -15,8 +15,8 @@ from .. import _saver, _tf
 from ..errors import FreezeError, NotFiniteError
 from ..frozen.reader import description
 from ..frozen.writer import Artifact, Undescribed
-from ..own_lines import told
-from ..storage import atomic, in_flight, locks, retention, state
+from ..sources.own_lines import told
+from ..storage import atomic, in_flight, locks, retention, state_file
 from ..storage.filesystem import directory_of, filesystem_of
 from .background import Background
 from .best import Best, load_best, save_best
@@ -75,7 +75,7 @@ class Unlinked(Unnoted):
 
 _LACKS: Dict[type, Tuple[str, str]] = {
     Undescribed: ("no description of the frozen file", "describe the frozen file"),
-    Unnoted: ("no note of the frozen file", f"note in {state.STATE_FILE} the frozen file"),
+    Unnoted: ("no note of the frozen file", f"note in {state_file.STATE_FILE} the frozen file"),
     Unlinked: ("no other name of the frozen file", "make latest= of the frozen file"),
 }
 _CLAIMED = 8  # directories at once: each is an open file

@@ -12,7 +12,6 @@ from ..errors import FreezeError, UnknownNameError
 from ..frozen.writer import Artifact
 from ..plan.file_options import FileOptions
 from ..proof.asked import Verify, Verifying
-from ..replicas import is_chief, strategy_of
 from ..sources.function_plan import FunctionPlan
 from ..sources.keras.batches import Batches, may_look
 from ..sources.keras.input_types import check_call, is_declared, is_known
@@ -174,8 +173,8 @@ class FreezeCallback(_keras.CallbackProtocol):
         refuse_shared(self, self.writes_to, self._beside and self._beside.callback)
         if self._beside:
             self._beside.callback.on_train_begin(logs)
-        strategy = strategy_of(self.model)
-        self._is_chief, self._together = is_chief(strategy), _tf.several_workers(strategy)
+        strategy = _tf.strategy_of(self.model)
+        self._is_chief, self._together = _tf.is_chief(strategy), _tf.several_workers(strategy)
         try:
             if self._is_chief:
                 atomic.ensure_writable(self._directory)

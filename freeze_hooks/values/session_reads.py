@@ -9,12 +9,12 @@ from typing import Any, Callable, Iterator, List, Optional, Sequence
 import numpy as np
 import tensorflow as tf
 
+from .. import _tf
 from .._tf import v1
 from ..errors import FreezeError
 from ..graph.tables import Column
 from ..graph.variables import Variable
 from ..plan.types import value_bytes
-from ..replicas import reduced_in, reduction
 from .static_tables import sorted_entries
 from .value import Value
 
@@ -61,7 +61,7 @@ class SessionValues:
         self._graph = graph
         self._begin = self._vector("begin")
         self._size = self._vector("size")
-        reduced = reduced_in(graph)
+        reduced = _tf.reduced_in(graph)
         self._sources = [self._source(v, reduced.get(v.node)) for v in variables]
         self.reduces = any(variable.node in reduced for variable in variables)
 
@@ -188,7 +188,7 @@ def _reader(graph: Any, handle: Any, variable: Variable, reduced: Any) -> Any:
         return tf.raw_ops.ReadVariableOp(resource=handle, dtype=dtype, name=name)
 
     def reduce(name: str) -> Any:
-        return tf.identity(reduction(reduced), name)
+        return tf.identity(_tf.reduction(reduced), name)
 
     added = (
         _colocated(graph, handle, "read", read)

@@ -10,7 +10,7 @@ import os
 import sys
 import threading
 
-from freeze_hooks.storage import atomic, in_flight, locks, retention, state
+from freeze_hooks.storage import atomic, in_flight, locks, retention, state_file
 from freeze_hooks.training.background import Background
 
 directory = sys.argv[1]
@@ -28,7 +28,7 @@ def write(file):
 
 
 def save():
-    with state.changed(directory, "parent"):  # whose lock the child must not wait for
+    with state_file.changed(directory, "parent"):  # whose lock the child must not wait for
         atomic.publish(own, write)
 
 

@@ -14,7 +14,7 @@ import xxhash
 
 from freeze_hooks.storage import atomic, retention, sink
 from freeze_hooks.storage.descriptor import Descriptor
-from freeze_hooks.storage.state import STATE_FILE
+from freeze_hooks.storage.state_file import STATE_FILE
 
 OLD, NEW = b"old" * 1000, b"new" * 2000
 

@@ -9,7 +9,6 @@ import numpy as np
 import tensorflow as tf
 
 from ... import _keras, _tf
-from ...replicas import strategy_of
 from ...signature import Signature
 from .arguments import Arguments
 from .recorded_calls import call_of, recorded, spec_of_tensor
@@ -93,7 +92,7 @@ def may_look(model: Any) -> bool:
     """Whether a model's batches can be looked at once `fit` trains it."""
     if _keras.graph_mode():
         return False
-    return not _tf.uses_coordinator(strategy_of(model))
+    return not _tf.uses_coordinator(_tf.strategy_of(model))
 
 
 class _Passage:

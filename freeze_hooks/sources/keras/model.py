@@ -13,7 +13,6 @@ from ...plan.file_options import FileOptions
 from ...plan.spec import FreezeSpec
 from ...proof.asked import Verify, Verifying
 from ...proof.op_effects import changes
-from ...replicas import reduced_on_read
 from ..function import plan_concrete
 from ..function_plan import FunctionPlan
 from ..naming import Naming, apart
@@ -132,7 +131,7 @@ def plan_traced(
     outputs = apart(output_names(model, concrete.structured_outputs))
     naming = Naming(inputs, outputs, _variable_names(model), scopes_of(model))
     replaced = _averages(model) if file.ema else None
-    reduced = reduced_on_read(map(_tensorflow_value, _variables(model)))
+    reduced = _tf.reduced_on_read(map(_tensorflow_value, _variables(model)))
     plan = plan_concrete(concrete, naming, file, replaced, reduced, serving(model, arguments))
     taken = Taken(arguments, inputs, outputs, changes(concrete.graph.as_graph_def()))
     return plan, taken, not reduced

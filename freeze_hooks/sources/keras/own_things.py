@@ -21,7 +21,7 @@ import zipfile
 from typing import Any, Dict, Iterable, Iterator, List, Sequence, Set, Tuple
 
 from ...errors import NotFreezableError
-from ...own_lines import said
+from ..own_lines import said
 
 _LAMBDA = "<lambda>"
 

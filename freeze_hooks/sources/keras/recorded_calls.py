@@ -9,6 +9,7 @@ from typing import Any, Iterator, Mapping, Optional
 
 import tensorflow as tf
 
+from ... import _keras
 from .arguments import Arguments, is_tensor, packed_by_name, required
 
 _recorded: Any = weakref.WeakKeyDictionary()
@@ -29,8 +30,7 @@ def recorded(model: Any) -> Iterator[None]:
     if hasattr(model, "save_spec"):
         yield
         return
-    attributes, original = vars(model), model.call
-    own = "call" in attributes
+    original = model.call
 
     @functools.wraps(original)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -38,14 +38,8 @@ def recorded(model: Any) -> Iterator[None]:
             _recorded[model] = _as_specs(model, Arguments(args, kwargs))
         return original(*args, **kwargs)
 
-    attributes["call"] = call
-    try:
+    with _keras.calling(model, call):
         yield
-    finally:
-        if own:
-            attributes["call"] = original
-        else:
-            attributes.pop("call", None)
 
 
 def _as_specs(model: Any, arguments: Arguments) -> Arguments:

@@ -6,9 +6,8 @@ from typing import Any, Callable, Optional, Sequence, Tuple
 
 import tensorflow as tf
 
-from ... import _keras
+from ... import _keras, _tf
 from ...errors import NotFreezableError
-from ...replicas import one_replica, strategy_of
 from .arguments import Arguments, readings, takes_training
 from .batches import Batches
 from .guess import guessed, texts_of
@@ -100,7 +99,7 @@ def serving(model: Any, arguments: Arguments) -> Callable[..., Any]:
 
     def serve(*leaves: Any) -> Any:
         call = arguments.filled(leaves)
-        with one_replica(strategy_of(model)):
+        with _tf.one_replica(_tf.strategy_of(model)):
             return model(*call.args, **call.kwargs, **more)
 
     return serve

@@ -10,7 +10,7 @@ from typing import Any, Optional, Tuple
 
 from ... import _keras
 from ...errors import FreezeError, NotFreezableError
-from ...own_lines import own_line, said
+from ..own_lines import own_line, said
 from .arguments import Arguments
 from .batches import Batches
 from .layer_numbers import set_numbers

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Dict, Optional, Sequence, Tuple
 
-from ...own_lines import Line
 from ...plan.file_options import FileOptions
+from ..own_lines import Line
 from .own_things import Thing
 
 MODEL, TASK, ANSWER = "model.keras", "task.pickle", "answer.pickle"

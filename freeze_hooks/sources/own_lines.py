@@ -11,7 +11,7 @@ from typing import Any, Iterator, List, Optional, Sequence, Tuple
 
 Line = Tuple[str, int, str]  # file, number, function
 
-_HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "")
+_HERE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "")
 _PYTHON = os.path.join(sysconfig.get_paths()["stdlib"], "")
 _INSTALLED = re.compile(r"[\\/](site|dist)-packages[\\/]")
 _FRAMEWORKS = re.compile(
