@@ -29,11 +29,14 @@ if TYPE_CHECKING:
     from .frozen.reader import Report as Report
     from .frozen.reader import inspect as inspect
     from .frozen.writer import Artifact as Artifact
+    from .graph.lint import Finding as Finding
     from .on_publish.onnx.converter import to_onnx as to_onnx
     from .on_publish.tensorboard import to_tensorboard as to_tensorboard
     from .on_publish.tflite import to_tflite as to_tflite
     from .on_publish.upload import upload as upload
     from .proof.asked import Verify as Verify
+    from .signature import Signature as Signature
+    from .signature import TensorInfo as TensorInfo
     from .sources.any_file import check as check
     from .sources.any_file import freeze_files as freeze_files
     from .sources.checkpoint import freeze_checkpoint as freeze_checkpoint
@@ -55,6 +58,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Artifact": "frozen.writer",
     "ConversionError": "errors",
+    "Finding": "graph.lint",
     "FreezeCallback": "training.keras_callback",
     "FreezeError": "errors",
     "FreezeExporter": "training.estimator",
@@ -67,7 +71,9 @@ _HOMES = {
     "NotFreezableError": "errors",
     "NotVerifiedError": "errors",
     "Report": "frozen.reader",
+    "Signature": "signature",
     "SigtermHandler": "training.sigterm",
+    "TensorInfo": "signature",
     "TooLargeError": "errors",
     "UnknownNameError": "errors",
     "Verify": "proof.asked",

@@ -10,7 +10,7 @@ Shape = Optional[Tuple[Optional[int], ...]]
 
 @dataclasses.dataclass(frozen=True)
 class TensorInfo:
-    """One input or output of a frozen file.
+    """Read it in a Signature or a FrozenModel: one input or output of a frozen file.
 
     Attributes:
       name: its key in `load_frozen(path)(key=...)`, or in the result of that call.
@@ -27,7 +27,7 @@ class TensorInfo:
 
 @dataclasses.dataclass(frozen=True)
 class Signature:
-    """The inputs and outputs of a frozen file."""
+    """Read it as `fh.inspect(path).signature`: the inputs and outputs of a frozen file."""
 
     inputs: Tuple[TensorInfo, ...]
     outputs: Tuple[TensorInfo, ...]

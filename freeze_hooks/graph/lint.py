@@ -41,7 +41,14 @@ _NAMED_IN_FULL = frozenset(("python", "library"))  # none may stay if the file i
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """A problem in a frozen graph: which nodes, what is wrong, and how to fix it."""
+    """Read it in `fh.inspect(path).findings`; its text says what is wrong, where, and the remedy.
+
+    Attributes:
+      kind: a name for all findings of this sort, such as "unfed".
+      nodes: the names of the nodes that it is about.
+      problem: what is wrong with them.
+      remedy: what to do, such as an argument to pass.
+    """
 
     kind: str
     nodes: Tuple[str, ...]

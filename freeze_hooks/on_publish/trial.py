@@ -13,10 +13,10 @@ from .._tf import v1
 from ..errors import ConversionError, FreezeError
 from ..frozen.writer import Artifact
 from ..proof.asked import TOLERANCE, Verify, Verifying
-from ..proof.ends import Ends
 from ..proof.feeds import batches, check_feeds
 from ..proof.fit import held
 from ..proof.hints import hints_in
+from ..proof.tensor_ends import Ends
 from ..proof.tolerance import difference, scale
 from ..signature import Signature
 from .converting import shortened

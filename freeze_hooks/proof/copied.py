@@ -9,9 +9,9 @@ import numpy as np
 import tensorflow as tf
 
 from .._tf import v1
-from .ends import Ends, value_type
 from .op_effects import MUTABLE_TABLES, VARIABLES, is_fed_in_training, needed, only_reads
 from .parts import above, filling, let_go, node_of, part_of
+from .tensor_ends import Ends, value_type
 
 # Given names of variables and mutable tables, yields (name, value); a table's is (keys, values).
 Filling = Callable[[Iterable[str]], Iterator[Tuple[str, Any]]]

@@ -6,9 +6,9 @@ from typing import Any, Dict, Iterator, Optional
 
 import tensorflow as tf
 
-from .ends import Ends
 from .feeds import VALUES
 from .op_effects import FILLS
+from .tensor_ends import Ends
 
 _HANDING_ON = frozenset(
     ("ConcatV2", "ExpandDims", "Identity", "Pack", "Reshape", "Squeeze", "StridedSlice")

@@ -9,8 +9,8 @@ import tensorflow as tf
 
 from .. import _tf
 from ..errors import FreezeError
-from .ends import value_type
 from .op_effects import MUTABLE_TABLES
+from .tensor_ends import value_type
 
 _AT_ONCE = 64 << 20  # bytes per call of session.run; the first call of each set costs time
 

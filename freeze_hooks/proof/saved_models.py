@@ -10,13 +10,13 @@ from .._tf import v1
 from ..signature import Signature
 from .asked import Verify
 from .copied import assign_to, readable
-from .ends import Ends, optional_in, taken_by, value_type
 from .expected import Expected, expected_of
 from .feeds import check_feeds
 from .hints import hints_in
 from .op_effects import VARIABLES
 from .renamed import renaming_among
 from .restored import Reader
+from .tensor_ends import Ends, optional_in, taken_by, value_type
 
 
 class LoadedAnswers:

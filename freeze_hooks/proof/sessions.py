@@ -11,7 +11,6 @@ from .. import _tf
 from ..signature import Signature
 from .asked import Verify
 from .copied import Copy
-from .ends import Ends, optional_in, taken_by
 from .expected import Expected, expected_of
 from .feeds import check_feeds
 from .hints import hints_in
@@ -19,6 +18,7 @@ from .live_values import LiveValues
 from .op_effects import VARIABLES, is_fed_in_training, needed, only_reads
 from .renamed import Renaming
 from .restored import Restored, restored_by
+from .tensor_ends import Ends, optional_in, taken_by
 
 Saved = Tuple[str, Any]  # a checkpoint's prefix, and the SaverDef of its Saver
 

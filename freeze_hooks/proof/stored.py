@@ -20,12 +20,12 @@ from ..errors import FreezeError
 from ..signature import Signature
 from .asked import Verify
 from .copied import Copy
-from .ends import Ends, optional_in, taken_by
 from .expected import Expected, expected_of
 from .feeds import check_feeds
 from .hints import hints_in
 from .renamed import renaming_among
 from .restored import Reader, restored_by
+from .tensor_ends import Ends, optional_in, taken_by
 
 
 @dataclasses.dataclass(frozen=True)

@@ -21,8 +21,8 @@ from ..plan.file_options import FileOptions
 from ..plan.spec import FreezeSpec, Names
 from ..plan.types import FreezePlan
 from ..proof.asked import Verify, Verifying
-from ..proof.ends import ends_of
 from ..proof.stored import Stored, StoredAnswers
+from ..proof.tensor_ends import ends_of
 from ..values.averages import average_names, check_ema
 from ..values.renaming import Renaming, renamer
 from ..values.static_tables import static_contents

@@ -21,8 +21,8 @@ from ..graph.side_effects import refuse_to_run, silence
 from ..plan.file_options import FileOptions
 from ..plan.spec import Asked, FreezeSpec, Names
 from ..proof.asked import Verify, Verifying
-from ..proof.ends import ends_of
 from ..proof.saved_models import LoadedAnswers
+from ..proof.tensor_ends import ends_of
 from ..values.renaming import Renaming
 from .checkpoint import CheckpointedGraph, plan_stored
 from .function import plan_concrete

@@ -17,10 +17,10 @@ from ..plan.file_options import FileOptions
 from ..plan.spec import FreezeSpec, Names
 from ..plan.types import FreezePlan
 from ..proof.asked import Verify, Verifying
-from ..proof.ends import ends_of
 from ..proof.expected import Expected
 from ..proof.renamed import renaming_in
 from ..proof.sessions import SessionAnswers
+from ..proof.tensor_ends import ends_of
 from ..values.checkpoint_reads import CheckpointValues
 from ..values.renaming import Renaming, find_sources
 from ..values.session_reads import SessionValues

@@ -32,6 +32,16 @@ def frozen(request, tmp_path_factory):
     return path
 
 
+def test_what_a_report_holds_has_public_types(frozen):
+    report = fh.inspect(str(frozen))
+    assert isinstance(report.signature, fh.Signature)
+    both = report.signature.inputs + report.signature.outputs
+    assert len(both) == 4 and all(isinstance(info, fh.TensorInfo) for info in both)
+    assert all(isinstance(finding, fh.Finding) for finding in report.findings)
+    found = fh.Finding("unfed", ("a", "b"), "placeholders without a value", "feed them")
+    assert str(found) == "placeholders without a value: a, b; feed them"
+
+
 def node(op, name, *inputs, **attrs):
     made = v1.NodeDef(op=op, name=name, input=inputs)
     for key, value in attrs.items():
