@@ -293,6 +293,7 @@ ACROSS = {
         "gradients_of_loops": "several passes",
         "rewriting": "several passes, in a row",
     },
+    "plan": {"passes": "the order of the passes"},
     "on_publish/onnx": {"keras_layers": "every layer of Keras"},
     "proof": {
         "mutations": "faults in a plan, which a proof finds",
