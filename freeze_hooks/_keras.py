@@ -142,7 +142,7 @@ def better_direction(metric: Any) -> Optional[str]:
 
 
 def called_with(model: Any) -> Any:
-    """(args, kwargs), as TensorSpecs, that a subclassed model of tf.keras was first called with."""
+    """Return the (args, kwargs) of a subclassed tf.keras model's first call, as TensorSpecs."""
     import tensorflow as tf
 
     if hasattr(model, "save_spec"):
