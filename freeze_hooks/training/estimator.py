@@ -1,4 +1,4 @@
-"""Estimators: their training frozen as the inference graph, and an exporter of frozen files."""
+"""Estimators: builds their inference graph for FreezeHook, and exports frozen files."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from .options import Listeners, Options
 
 KINDS = ("latest", "best", "final")
 Tensors = Dict[str, Any]
-_Exporter: Any = _tf.exporter_base()  # EvalSpec insists on it
+_Exporter: Any = _tf.exporter_base()  # EvalSpec accepts only this class
 
 
 def estimator_inference(
@@ -44,16 +44,16 @@ def estimator_inference(
       estimator: a tf.estimator.Estimator; its model_fn is called with mode PREDICT.
       serving_input_receiver_fn: as tf.estimator.Estimator.export_saved_model takes it. The
         receiver's tensors are the file's inputs, under their keys.
-      signature: which of the EstimatorSpec's `export_outputs` the file answers with, such as
-        "serving_default"; None takes `predictions`, which are what `estimator.predict` gives.
+      signature: which of the EstimatorSpec's `export_outputs` are the file's outputs, such as
+        "serving_default"; None takes `predictions`, which `estimator.predict` returns.
 
     Returns:
-      A function for `inference_fn=`. It raises UnknownNameError where there is no such signature,
-      and FreezeError where the EstimatorSpec has no predictions.
+      A function for `inference_fn=`. It raises UnknownNameError if there is no such signature, and
+      FreezeError if the EstimatorSpec has no predictions.
     """
 
     def build() -> Tuple[Tensors, Tensors]:
-        v1.train.get_or_create_global_step()  # which a model_fn may count on
+        v1.train.get_or_create_global_step()  # a model_fn may need it
         receiver = serving_input_receiver_fn()
         mode = v1.estimator.ModeKeys.PREDICT
         spec = estimator.model_fn(receiver.features, None, mode, estimator.config)
@@ -94,25 +94,25 @@ class FreezeExporter(_Exporter):
         tf.estimator.EvalSpec(eval_input, exporters=fh.FreezeExporter("frozen", serving))
 
     After an evaluation, the graph for prediction is built and frozen with the values of the
-    checkpoint that was evaluated, which are read from its files: no session, no restore. The files
-    are in `export/NAME` of the model's directory: `model.ckpt-STEP.pb`, `best.pb` or `final.pb`.
+    evaluated checkpoint. They are read from its files, without a session or restore. The files are
+    in `export/NAME` of the model's directory: `model.ckpt-STEP.pb`, `best.pb` or `final.pb`.
 
     Args:
       name: the directory's name.
       serving_input_receiver_fn, signature: as in `estimator_inference`.
-      kind: "latest" writes after each evaluation and keeps the newest; "best" only when the
-        monitored metric is better than ever before, also than before a restart; "final" when
-        training has come to its end.
+      kind: "latest" writes after each evaluation and keeps the newest files; "best" writes only
+        when the monitored metric beats the best value so far, including before a restart; "final"
+        writes when training has ended.
       keep: how many files "latest" keeps; None keeps all.
-      monitor: the metric that decides for "best", as `Estimator.evaluate` calls it.
-      mode: "min" or "max": what is better. NaN never is.
+      monitor: the metric that decides for "best", by its name in `Estimator.evaluate`.
+      mode: "min" or "max": which is better. NaN never is.
       bind, variable_map, ema, lower_control_flow, weights, check_numerics,
         optimize, verify: as in `freeze_checkpoint`.
-      strict: raise findings in the graph, and a failure to write, which are warnings otherwise.
+      strict: raise findings in the graph, and failures to write, which else are warnings.
       on_publish: as in FreezeHook.
 
     Raises:
-      FreezeError: an argument is wrong, or TensorFlow has no Estimator (2.15 was the last with).
+      FreezeError: an argument is wrong, or TensorFlow has no Estimator (after 2.15).
     """
 
     def __init__(
@@ -170,12 +170,12 @@ class FreezeExporter(_Exporter):
 
     @property
     def name(self) -> str:
-        """The name of the directory, as tf.estimator asks for it."""
+        """The name of the directory, for tf.estimator."""
         return self._name
 
     @property
     def artifacts(self) -> Tuple[Artifact, ...]:
-        """The files that this exporter wrote and that are still kept, oldest first."""
+        """The files of this exporter that are still kept, oldest first."""
         return tuple(self._delivery.artifacts)
 
     def export(
@@ -189,7 +189,7 @@ class FreezeExporter(_Exporter):
         """Called by tf.estimator after an evaluation.
 
         Returns:
-          The path of the file that was written, or None.
+          The path of the written file, or None.
         """
         if self._kind == "final" and not is_the_final_export:
             return None

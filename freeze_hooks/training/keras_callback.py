@@ -1,4 +1,4 @@
-"""FreezeCallback: a frozen file whenever Keras's fit is told to save."""
+"""FreezeCallback: writes frozen files during Keras's fit."""
 
 from __future__ import annotations
 
@@ -34,48 +34,47 @@ from .schedule import Schedule
 
 
 class FreezeCallback(_keras.CallbackProtocol):
-    """Pass it to `fit`, and each epoch (or as many batches as you say) writes a frozen `.pb`.
+    """Pass it to `fit`, and it writes a frozen `.pb` after each epoch, or each number of batches.
 
         model.fit(x, y, callbacks=[fh.FreezeCallback("best.pb", save_best_only=True)])
 
-    It is a callback of Keras 3 (on TensorFlow, JAX and PyTorch), of tf_keras and of TensorFlow
-    1.15's tf.keras. The model is traced once, with training=False, when training begins (a
-    subclassed one after its first batch, which tells what it takes); each save only writes the
-    weights of that moment. With verify=True, each file is compared with what the model's own call
-    answers to a part of a batch that `fit` has just trained on.
+    It works with Keras 3 (on TensorFlow, JAX and PyTorch), tf_keras and TensorFlow 1.15's
+    tf.keras. The model is traced once, with training=False, when training begins. A subclassed
+    model is traced after its first batch, which tells its inputs. Each save only writes the present
+    weights. With verify=True, each file's answers are compared with those of the model's own call,
+    on a part of a batch that `fit` has just trained on.
 
     Args:
       filepath: where to write; may name `{epoch}`, `{batch}` and metrics, as in
         "{epoch:02d}-{val_loss:.2f}.pb".
       monitor: the metric that decides, with save_best_only.
-      verbose: 1 prints a line at each save, and one between epochs of each file that was written.
-      save_best_only: write only when the monitored metric is better than ever before. NaN never
-        is. The best value is remembered beside the files and counts when training goes on from
-        an earlier one, also after an interruption (keras.callbacks.BackupAndRestore).
+      verbose: 1 prints a line at each save, and between epochs one for each file that was written.
+      save_best_only: write only when the monitored metric beats the best value so far. NaN never
+        does. The best value is stored beside the files. It counts when training goes on from an
+        earlier one, also after an interruption (keras.callbacks.BackupAndRestore).
       mode: "min", "max", or "auto", which knows Keras's own losses and metrics.
       save_freq: "epoch", or a number of batches.
-      initial_value_threshold: what the first value must beat.
-      beside: a ModelCheckpoint, in place of `filepath` and of the arguments before this one:
-        it is run by this callback (do not pass it to `fit` too), and each file that it writes
-        gets a `.pb` beside it.
-      max_to_keep: how many files stay; None keeps all.
-      save_on_background: write in a thread while training goes on. The weights are those of the
-        moment of the save: TensorFlow's variables move to new memory as they are updated.
+      initial_value_threshold: the value that the first one must beat.
+      beside: a ModelCheckpoint, in place of `filepath` and the arguments before this one. This
+        callback runs it (do not pass it to `fit` too), and each file that it writes gets a `.pb`
+        beside it.
+      max_to_keep: how many files to keep; None keeps all.
+      save_on_background: write in a thread while training goes on. The weights are those at the
+        moment of the save: TensorFlow's variables move to new memory when they are updated.
       input_signature, ema, lower_control_flow, weights, check_numerics,
         optimize, verify: as in `plan_keras_model`.
       resume: whether the best value of an earlier training in this directory counts: "auto" if
         this one goes on from it (its first epoch is not 0, or its optimizer has made steps).
-      strict: raise what is only warned of otherwise: findings in the graph, and a save that
-        fails.
+      strict: raise what else is only a warning: findings in the graph, and a save that fails.
       on_publish: as in FreezeHook.
-      **of_model_checkpoint: save_weights_only, options, period, load_weights_on_restart, where
-        they ask for nothing that a frozen file cannot be; else the error says why.
+      **of_model_checkpoint: save_weights_only, options, period and load_weights_on_restart, if
+        their values change nothing for a frozen file; else the error says why.
 
-    One callback may serve several fits, of several models: each is a training of its own, unless
-    `resume` says that it goes on.
+    You may use one callback for several fits, and several models. Each fit is a new training,
+    unless `resume` says that it goes on.
 
     Raises (when training begins):
-      FreezeError: the model cannot be frozen, the directory cannot be written to, the file would
+      FreezeError: the model cannot be frozen, the directory cannot be written to, or the file would
         pass 2 GiB; at the first save, `monitor` or `filepath` names no metric.
     """
 
@@ -148,7 +147,7 @@ class FreezeCallback(_keras.CallbackProtocol):
         self._is_chief, self._together = True, False  # whether all workers must read variables
         self.params: Any = None
         self.model: Any = None
-        # what Keras 3 may call without waiting for the device
+        # whether Keras 3 may call this without waiting for the device
         self.async_safe = self._schedule.each_epoch and beside is None
 
     @property
@@ -169,7 +168,7 @@ class FreezeCallback(_keras.CallbackProtocol):
             self._beside.callback.set_model(model)
 
     def on_train_begin(self, logs: Optional[Mapping[str, Any]] = None) -> None:
-        """Plan the model, so that all that can be known to fail does so before training."""
+        """Plan the model, so that as much as possible fails before training."""
         refuse_shared(self, self.writes_to, self._beside and self._beside.callback)
         if self._beside:
             self._beside.callback.on_train_begin(logs)
@@ -200,17 +199,17 @@ class FreezeCallback(_keras.CallbackProtocol):
     def on_epoch_begin(self, epoch: int, logs: Optional[Mapping[str, Any]] = None) -> None:
         """Note the epoch, and whether training goes on from an earlier one."""
         self._epoch = epoch
-        if self._resumed is None:  # only now have all callbacks restored what they would
+        if self._resumed is None:  # only now have all callbacks restored their state
             self._resumed = epoch > 0 or bool(step_of(self.model))
             self._schedule.begin(self._delivery.begin(self._resumed))
-        self._batches.follow(self.model)  # a callback may have had the train function made anew
+        self._batches.follow(self.model)  # another callback may have replaced the train function
         self._batches.wanted = self._batches.wanted or self._proves
         if self._beside:
             self._beside.callback.on_epoch_begin(epoch, logs)
 
     @_keras.needs_no_wait
     def on_train_batch_begin(self, batch: int, logs: Optional[Mapping[str, Any]] = None) -> None:
-        """Only for the callback that `beside` names."""
+        """Pass it on to the callback of `beside`."""
         if self._beside:
             self._beside.callback.on_train_batch_begin(batch, logs)
 
@@ -218,14 +217,14 @@ class FreezeCallback(_keras.CallbackProtocol):
         """Save, if as many batches have passed."""
         self._delivery.raise_error()
         if self._plan is None and threading.get_ident() == self._thread:
-            self._make_plan()  # in another one, as on JAX, training goes on meanwhile
+            self._make_plan()  # on JAX, another thread calls this while training goes on
         if self._beside:
             self._save_beside(batch, logs)
         elif self._schedule.is_due(batch):
             self._save(batch, logs)
 
     def on_epoch_end(self, epoch: int, logs: Optional[Mapping[str, Any]] = None) -> None:
-        """Save, if it is done at each epoch."""
+        """Save, if saves are due at each epoch."""
         self._delivery.raise_error()
         self._say_written()
         if self._plan is None:
@@ -236,7 +235,7 @@ class FreezeCallback(_keras.CallbackProtocol):
             self._save(None, logs)
 
     def on_train_end(self, logs: Optional[Mapping[str, Any]] = None) -> None:
-        """Wait for the last file to be whole."""
+        """Wait until the last file is complete."""
         self._batches.end(self.model)
         if self._beside:
             self._beside.callback.on_train_end(logs)
@@ -248,13 +247,13 @@ class FreezeCallback(_keras.CallbackProtocol):
         self._delivery.explain(self._schedule.missing(self._beside), self._is_chief)
 
     def _implements_train_batch_hooks(self) -> bool:
-        """tf_keras asks, and ParameterServerStrategy takes no callback that needs batches."""
+        """Return whether it needs batches; ParameterServerStrategy refuses callbacks that do."""
         if self._beside is not None:
             return bool(self._beside.callback._implements_train_batch_hooks())
         return not self._schedule.each_epoch or self._waits(may_look(self.model))
 
     def _waits(self, looks: bool) -> bool:
-        """Whether only the first batch tells what the model takes, which can be seen if `looks`."""
+        """Return whether only the first batch, which can be seen if `looks`, tells the inputs."""
         if self._input_signature is not None or is_declared(self.model):
             return False
         return looks or not is_known(self.model)
@@ -305,13 +304,13 @@ class FreezeCallback(_keras.CallbackProtocol):
             self._write(path, scalars(logs), values)
 
     def _read_together(self) -> Optional[Iterator[Value]]:
-        """The weights, read now, where all workers must do so for one of them to write.
+        """Read the weights now if all workers must read together for one of them to write.
 
-        They do so at each occasion: whether a file is the best so far, only the chief knows.
+        They read at each save, even if no file is due: only the chief knows the best value.
         """
         if not self._together or self._plan is None:
             return None
-        with contextlib.suppress(FreezeError):  # which is met again, and told of, when it is due
+        with contextlib.suppress(FreezeError):  # raised and reported again when the file is due
             self._plan.renew()
         return self._plan.held()
 
@@ -322,7 +321,7 @@ class FreezeCallback(_keras.CallbackProtocol):
         values: Optional[Iterator[Value]] = None,
         best: Optional[Best] = None,
     ) -> None:
-        """Write a file of the present weights (`values`), which beat `best` if that is given."""
+        """Write the present weights (`values`) to a file; they beat `best`, if given."""
         try:
             due = Due(
                 self._prepare(metrics, values),
@@ -339,12 +338,12 @@ class FreezeCallback(_keras.CallbackProtocol):
     def _prepare(
         self, metrics: Mapping[str, float], values: Optional[Iterator[Value]]
     ) -> Callable[[str], Artifact]:
-        """What writes the present weights (`values`) to a path."""
+        """Return a function that writes the present weights (`values`) to a path."""
         plan = self._plan
         assert plan is not None
         self._delivery.report(plan.renew())
         synchronize(self.model)
-        self._batches.wanted = self._proves  # one of those that the next file is trained on
+        self._batches.wanted = self._proves  # keep a batch from before the next file
         step = step_of(self.model)
         return plan.prepare(metrics, step, hold=self._save_on_background, values=values)
 
@@ -353,7 +352,7 @@ class FreezeCallback(_keras.CallbackProtocol):
             print(f"\nEpoch {self._epoch + 1}: {what}")
 
     def _say_written(self) -> None:
-        """Tell of files between two epochs, since a thread's lines would tear the progress bar."""
+        """Print written files between two epochs: a thread's lines would break the progress bar."""
         while self._delivery.news:
             artifact = self._delivery.news.popleft()
             if self._verbose:

@@ -1,4 +1,4 @@
-"""FreezeHook: a frozen file beside every checkpoint of a training session."""
+"""FreezeHook: writes a frozen file beside every checkpoint of a training session."""
 
 from __future__ import annotations
 
@@ -22,76 +22,75 @@ from .session_delivery import Evaluate, SessionDelivery, SessionOptions
 
 
 class FreezeHook(v1.train.SessionRunHook):
-    """Pass it as a hook, and each checkpoint that training saves has a frozen `.pb` beside it.
+    """Pass it as a hook, and each checkpoint that training saves gets a frozen `.pb` beside it.
 
         hooks=[fh.FreezeHook(outputs=["probs"], bind={"is_training:0": False})]
 
-    It stands among `hooks` or `chief_only_hooks` of a MonitoredTrainingSession, in any order. The
-    graph is compiled in `begin()`; whenever a tf.compat.v1.train.Saver then saves a session of
-    that graph, the values of the same session are written as `PREFIX.pb`, described by
-    `PREFIX.pb.json`. Files go when their checkpoints do.
+    Put it into `hooks` or `chief_only_hooks` of a MonitoredTrainingSession, at any place. The graph
+    is compiled in `begin()`. Whenever a tf.compat.v1.train.Saver then saves a session of that
+    graph, the session's values are written as `PREFIX.pb`, described by `PREFIX.pb.json`. Files are
+    deleted when their checkpoints are.
 
     Args:
       outputs: tensors or names, in a list (the file keeps their nodes' names) or in a dict by
-        the name they shall have in the file.
-      inputs: the same, of the tensors to cut the graph at, such as "IteratorGetNext:0"; they
-        become placeholders. None keeps the placeholders that the outputs need.
+        their names in the file.
+      inputs: tensors or names, likewise, at which to cut the graph, such as "IteratorGetNext:0";
+        they become placeholders. None keeps the placeholders that the outputs need.
       bind: {tensor or name: value} of tensors to fix, such as {"is_training:0": False};
         conditionals that this decides are folded.
-      inference_fn: builds the inference graph, where that is not the training graph: called once
-        in `begin()`, in a fresh tf.Graph, it uses the same variable names. It may return
+      inference_fn: builds the inference graph, if that is not the training graph. It is called
+        once in `begin()`, in a new tf.Graph, and uses the same variable names. It may return
         `(inputs, outputs)`, two dicts of tensors by name, in place of `outputs`.
       variable_map: a dict or function from the inference graph's variable names to the training
-        graph's, where they differ.
-      ema: a tf.train.ExponentialMovingAverage whose averages are frozen instead of the variables
-        they average, or a function from a variable's name to the name of the one to take.
-      values: "live" takes the session's values, "checkpoint" those of the checkpoint that was just
-        written. "auto" is "checkpoint" where steps may run while values are read (another
-        process's session, SyncReplicasOptimizer, a Supervisor's timer), else "live".
+        graph's, if they differ.
+      ema: a tf.train.ExponentialMovingAverage whose averages are frozen in place of the variables,
+        or a function from a variable's name to the name of the variable to take instead.
+      values: "live" takes the session's values, "checkpoint" those of the checkpoint just written.
+        "auto" is "checkpoint" if steps may run while values are read (another process's session,
+        SyncReplicasOptimizer, a Supervisor's timer), else "live".
       lower_control_flow: write If, Case and While as Switch, Merge and Enter, without functions,
         for programs that know only the control flow of TensorFlow 1.
-      optimize: fold constants and batch norms, and simplify, by TensorFlow's own optimizers. It
-        takes the whole file in memory, and time, at each save.
-      weights: "float16" or "bfloat16" to store floating variables so, in half the bytes; a Cast in
-        front of their users makes them what they were. float16 ends at 65504: a value beyond it
-        is an error of that save.
+      optimize: fold constants and batch norms, and simplify, by TensorFlow's own optimizers. At
+        each save, this takes time, and the whole file in memory.
+      weights: "float16" or "bfloat16" stores floating variables in half the bytes; a Cast restores
+        their dtype. A value over 65504, the largest float16, is an error of that save.
       check_numerics: "warn" of variables that hold NaN or infinity, "raise" NotFiniteError and
-        write no file of them, or "off".
+        write no file with them, or "off".
       verify: prove each file before it appears: run it, and compare its answers with the live
-        session's at that step. True makes random feeds, a dict {input name: array} gives some,
-        fh.Verify says more. A file that differs by over the tolerance is not published; the
-        difference is noted in it. It takes the weights in memory twice, for that time.
-      output_dir: where the files go, instead of beside the checkpoints.
-      name: tells several hooks' files in one directory apart: `PREFIX.name.pb`.
+        session's at that step. True makes random feeds, a dict {input name: array} gives feeds,
+        fh.Verify has more options. A file that differs by more than the tolerance does not appear;
+        each file notes its difference. During the proof, the weights are in memory twice.
+      output_dir: the directory for the files, instead of the checkpoints'.
+      name: separates several hooks' files in one directory: `PREFIX.name.pb`.
       save_steps, save_secs: write every so many global steps or seconds into `output_dir`, as
-        `model-STEP.pb`, whether or not there are checkpoints.
+        `model-STEP.pb`, with or without checkpoints.
       save_at_end: with save_steps or save_secs, write once more when training ends.
-      keep: keep the newest so many files, instead of those whose checkpoints are there; without
-        checkpoints, 5.
-      latest: also make `latest.pb` the newest file's other name.
+      keep: keep this number of newest files, instead of those with a checkpoint; without
+        checkpoints, the default is 5.
+      latest: also make `latest.pb`, a second name of the newest file.
       is_chief: whether this process writes; a bool, or a function called in `begin()`.
-      save_best_only: write only `best.pb`, when the monitored metric is better than ever before.
+      save_best_only: write only `best.pb`, when the monitored metric beats the best value so far.
       evaluate: `evaluate(session, step) -> {metric: value}`, called at each save; the metrics
         are written into the file.
       monitor: the metric that decides, with save_best_only.
-      mode: "min" or "max": what is better. NaN never is.
-      threshold: what the first value must beat.
+      mode: "min" or "max": which is better. NaN never is.
+      threshold: the value that the first one must beat.
       resume: whether the best value of an earlier run in this directory counts: "auto" if this
         one goes on from a checkpoint (it begins, or first saves, at a step over 0).
-      strict: raise what is only warned of otherwise: findings in the graph, and a save that
-        fails once training has begun.
-      on_publish: functions that are called with the Artifact of each file once it is there, in a
-        thread of their own, one after the other: fh.to_onnx(), fh.to_tflite(), fh.upload(prefix),
-        fh.to_tensorboard(writer), or your own. What one raises is a warning. Of files that are
-        replaced faster than that, the newest is taken; where few are kept, a file may be gone
-        when its turn comes.
-      save_on_background: only read the values between two steps, which takes them in memory once,
+      strict: raise what else is only a warning: findings in the graph, and a save that fails once
+        training has begun.
+      on_publish: functions that are called with the Artifact of each new file, in their own
+        thread, one after the other: fh.to_onnx(), fh.to_tflite(), fh.upload(prefix),
+        fh.to_tensorboard(writer), or your own. An error in one is a warning. If a path gets files
+        faster than that, only its newest file is taken. If few files are kept, a file may already
+        be deleted when its turn comes.
+      save_on_background: read the values between two steps, which takes their size in memory once,
         and write them in a thread while training goes on. If files are due faster than the disk
-        takes them, one waits, with its values; the next but one holds training up.
+        can write, one waits with its values, and a further one blocks training.
 
-    Raises (from `begin()`, or where training starts, before its first step):
-      FreezeError: a name is unknown (near matches are listed), there are no outputs (likely ones
-        are listed), they cannot be frozen, the file would pass 2 GiB, or cannot be written.
+    Raises (from `begin()`, or when training starts, before its first step):
+      FreezeError: a name is unknown (lists near matches), there are no outputs (lists likely
+        ones), they cannot be frozen, or the file would pass 2 GiB or cannot be written.
     """
 
     def __init__(
@@ -165,7 +164,7 @@ class FreezeHook(v1.train.SessionRunHook):
 
     def _reset(self) -> None:
         self._delivery: Optional[SessionDelivery] = None
-        self._training: Any = None  # its graph, until its end
+        self._training: Any = None  # the graph, until training ends
         self._told = False
         self._stepped = False
         self._last_session: Any = None
@@ -178,7 +177,7 @@ class FreezeHook(v1.train.SessionRunHook):
         return self._delivery.written() if self._delivery else ()
 
     def begin(self) -> None:
-        """Compile the graph, so that all that can be known to fail does so before training."""
+        """Compile the graph, so that as much as possible fails before training."""
         graph = v1.get_default_graph()
         if self._training not in (None, graph) and _tf.is_evaluation(graph):
             if not self._told:
@@ -209,7 +208,7 @@ class FreezeHook(v1.train.SessionRunHook):
             )
 
     def _refuse_twins(self) -> None:
-        """Make sure that no other hook of the session writes the same files."""
+        """Check that no other hook of the session writes the same files."""
         for other in others(self):
             if isinstance(other, FreezeHook) and other._files() & self._files():
                 raise FreezeError(
@@ -218,7 +217,7 @@ class FreezeHook(v1.train.SessionRunHook):
                 )
 
     def _files(self) -> Set[Tuple[Optional[str], str, str]]:
-        """What tells the hook's files from those of another one."""
+        """Return what identifies the hook's files: (directory, name, stem) of each kind."""
         options, directory = self._options, self._options.output_dir
         if directory is not None:
             directory = filesystem_of(directory).absolute(directory)
@@ -235,7 +234,7 @@ class FreezeHook(v1.train.SessionRunHook):
             self._delivery.begin_at(int(session.run(self._global_step)))
 
     def before_run(self, run_context: Any) -> Any:
-        """Note that training has begun; asks for the global step only on a schedule of its own."""
+        """Note that training has begun; fetch the global step if the hook has a schedule."""
         if self._training is not None and self._is_other(run_context.session):
             return None
         self._stepped = True
@@ -249,7 +248,7 @@ class FreezeHook(v1.train.SessionRunHook):
             return
         if self._is_other(run_context.session):
             return
-        # what the step fetched may be the value before it
+        # the fetched value may be from before the step
         if self._every.should_trigger_for_step(run_values.results + 1):
             step = int(run_context.session.run(self._global_step))
             if self._every.should_trigger_for_step(step):
@@ -257,9 +256,10 @@ class FreezeHook(v1.train.SessionRunHook):
                 self._save_scheduled(run_context.session, step)
 
     def end(self, session: Any) -> None:
-        """Save a last time on a schedule; else go on listening to this session alone, since hooks
-        after this one may still save it. Wait for what is still being written, and for what
-        on_publish= does."""
+        """Save a last time, with a schedule, and wait for files and on_publish=.
+
+        Without a schedule, go on listening to this session alone: later hooks may still save it.
+        """
         if self._is_other(session):
             return
         self._last_session = weakref.ref(session)
@@ -273,11 +273,11 @@ class FreezeHook(v1.train.SessionRunHook):
         self._training = None
 
     def _is_other(self, session: Any) -> bool:
-        """Whether a session is that of an evaluation in the midst of the training."""
+        """Return whether a session is that of an evaluation during training."""
         return self._training not in (None, session.graph)
 
     def _missing(self, session: Any) -> str:
-        """What has not happened where a training ends without a save."""
+        """Return why a training has ended without a save."""
         if self._every is not None:
             return "its schedule came to no step, and save_at_end=False"
         if _tf.is_evaluation(session.graph):
@@ -290,7 +290,7 @@ class FreezeHook(v1.train.SessionRunHook):
         )
 
     def after_save(self, saver: Any, session: Any, prefix: str, numbered: bool) -> None:
-        """Freeze `session`, which `saver` just saved as `prefix`; called at each Saver.save."""
+        """Freeze `session`, which `saver` just saved as `prefix`; called after each Saver.save."""
         if self._delivery is None:
             return
         if self._last_session is not None and self._last_session() is not session:
