@@ -53,7 +53,6 @@ OTHERS = (
     "tests/test_graph_util.py",
     "tests/test_house.py",
     "tests/test_release.py",
-    "tests/test_replicas.py",
     "tests/training/test_background.py",
     "tests/training/test_best.py",
     "tests/training/test_delivery.py",
@@ -62,6 +61,7 @@ OTHERS = (
     "tests/training/test_session_hook_edges.py",
     "tests/training/test_session_hook_lifecycle.py",
     "tests/values/test_averages.py",
+    "tests/values/test_session_reads_of_replicas.py",
     "tests/values/test_static_tables.py",
     "tests/values/test_table_kinds.py",
 )
