@@ -9,20 +9,20 @@ import contextlib
 import sys
 from typing import Any, Callable, Iterator, List, Optional, Tuple
 
-# Attributes of callbacks: the files and the directories that they write to.
+# Attributes of callbacks that name the files and directories they write to.
 WRITTEN_FILES = ("filepath", "filename")  # of ModelCheckpoint, of CSVLogger
 WRITTEN_DIRECTORIES = ("backup_dir", "_backup_dir", "log_dir", "_log_dir")
 CALLBACKS = "callbacks"  # the attribute of CallbackList that lists them
 
 # Attributes of layers: those that hold the layers that Keras calls, and the dtypes of computation
 STRUCTURE = frozenset(("_dtype_policy", "_functional", "_operations"))
-LAYERS = ("_layers", "_self_tracked_trackables")  # in Keras 2, the second has other things too
+LAYERS = ("_layers", "_self_tracked_trackables")  # in Keras 2, the second also holds other objects
 TRAINABLE = "_trainable"
 _PASSING = frozenset(("_dropout_mask", "_recurrent_dropout_mask"))
 
 
 def is_passing(attribute: str) -> bool:
-    """Return whether Keras sets a layer's attribute anew at each call, or for its own notes."""
+    """Return whether Keras sets a layer's attribute at each call, or only for its own use."""
     return attribute in _PASSING or attribute.startswith("_self_")
 
 
@@ -88,7 +88,7 @@ def built_shapes(model: Any) -> Any:
 
 
 def casts_inputs(model: Any) -> bool:
-    """Return whether a model casts what it is given to the dtype in which it computes."""
+    """Return whether a model casts its inputs to the dtype in which it computes."""
     return bool(getattr(model, "autocast", getattr(model, "_autocast", False)))
 
 
@@ -106,7 +106,7 @@ def steps_per_execution(model: Any) -> int:
 
 
 def train_function_of(model: Any) -> Any:
-    """Return what trains on a batch, made if it is missing; None if Keras trains without one."""
+    """Return the train function, made if missing; None if Keras trains without one."""
     function = getattr(model, "train_function", None)
     if function is None and is_compiled(model):  # in a loop of train_on_batch
         if not hasattr(model, "make_train_function"):  # TensorFlow 1.15's, when it is eager
@@ -117,13 +117,13 @@ def train_function_of(model: Any) -> Any:
 
 
 def train_with(model: Any, function: Any) -> None:
-    """Have a model train by another train function."""
+    """Make a model use another train function."""
     model.train_function = function
 
 
 @contextlib.contextmanager
 def calling(model: Any, call: Any) -> Iterator[None]:
-    """Have a model's `call` be another function for as long as the block lasts."""
+    """Replace a model's `call` by another function in the block."""
     attributes = vars(model)  # Keras tracks what setattr sets
     own, original = "call" in attributes, model.call
     attributes["call"] = call
@@ -137,7 +137,7 @@ def calling(model: Any, call: Any) -> Iterator[None]:
 
 
 def better_direction(metric: Any) -> Optional[str]:
-    """Return "max" or "min" if a metric of Keras 3 says what is better; else None."""
+    """Return "max" or "min" if a metric of Keras 3 tells which is better; else None."""
     return {"up": "max", "down": "min"}.get(getattr(metric, "_direction", None) or "")
 
 
@@ -178,13 +178,13 @@ def needs_no_wait(method: Callable[..., Any]) -> Callable[..., Any]:
 
 @needs_no_wait
 def _nothing(self: Any, *args: Any, **kwargs: Any) -> None:
-    """Nothing to do here."""
+    """Do nothing."""
 
 
 class CallbackProtocol:
     """Derive a callback from it, and define only the methods that do something.
 
-    It serves Keras 3, tf_keras and TensorFlow 1.15's tf.keras, whose own classes differ.
+    It works with Keras 3, tf_keras and TensorFlow 1.15's tf.keras, whose own classes differ.
     """
 
     _supports_tf_logs = False

@@ -130,12 +130,12 @@ def several_workers(strategy: Any) -> bool:
 
 
 def uses_coordinator(strategy: Any) -> bool:
-    """Return whether a tf.distribute strategy trains by a coordinator of remote workers."""
+    """Return whether a tf.distribute strategy trains with a coordinator of remote workers."""
     return bool(getattr(strategy, "_should_use_with_coordinator", False))
 
 
 def spec_of_one_replica(spec: Any) -> Any:
-    """Return what one replica gets of a dataset's element that tf.distribute deals out."""
+    """Return the spec of one replica's part of an element of a distributed dataset."""
     return getattr(spec, "_value_specs", [spec])[0]
 
 

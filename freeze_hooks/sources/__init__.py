@@ -1,1 +1,1 @@
-"""Where graphs come from, and the values that fill them."""
+"""Reads graphs and their values from sessions, functions, Keras models and files."""

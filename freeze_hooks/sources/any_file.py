@@ -1,4 +1,4 @@
-"""Whatever TensorFlow leaves in files, frozen or only checked: what a path holds is found out."""
+"""Freezes or checks whatever a path holds: a SavedModel, a checkpoint or a graph file."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ SAVED_MODEL, CHECKPOINT, GRAPH = "SavedModel", "checkpoint", "graph"
 
 
 def kind_of(path: str) -> str:
-    """What is at a path: SAVED_MODEL, CHECKPOINT or GRAPH (a file of a GraphDef or MetaGraphDef).
+    """Return what a path holds: SAVED_MODEL, CHECKPOINT or GRAPH (a GraphDef or MetaGraphDef file).
 
     Raises:
-      FreezeError: nothing is there (near matches are named), or a directory of another kind.
+      FreezeError: nothing is there (names near matches), or it is another kind of directory.
     """
     files = tf.io.gfile
     if files.isdir(path) and files.glob(os.path.join(path, "saved_model.pb*")):
         return SAVED_MODEL
     if files.exists(path) and not files.isdir(path) and not path.endswith(".index"):
-        of_checkpoint = ".data-" in path or files.exists(path + ".meta")  # the latter: format V1
+        of_checkpoint = ".data-" in path or files.exists(path + ".meta")  # the latter in format V1
         return CHECKPOINT if of_checkpoint else GRAPH
     if checkpoint_exists(path) or path.endswith(".index"):
         return CHECKPOINT
@@ -58,7 +58,7 @@ def kind_of(path: str) -> str:
 
 
 def nothing_at(path: str) -> FreezeError:
-    """The error to raise for a path where nothing is; it names what is called alike there."""
+    """Return the error to raise for a path that does not exist; names near matches."""
     directory, base = os.path.split(path.rstrip("/"))
     if not tf.io.gfile.isdir(directory or "."):
         return FreezeError(f"there is no {path!r}, nor a directory {directory!r}")
@@ -88,17 +88,16 @@ def freeze_files(
     optimize: bool = False,
     verify: Verifying = None,
 ) -> Artifact:
-    """Freeze what TensorFlow has left in files, whatever it is, to one `.pb` file.
+    """Freeze a SavedModel, a checkpoint or a graph file to one `.pb` file.
 
         fh.freeze_files("run", "model.pb", ["probs"])
 
     Args:
       source: a SavedModel's directory (see `freeze_saved_model`), a checkpoint's prefix or
-        directory (see `freeze_checkpoint`), or a file of a GraphDef or MetaGraphDef, text or
-        binary, that `checkpoint` belongs to.
+        directory (see `freeze_checkpoint`), or a GraphDef or MetaGraphDef file, text or binary.
       path: the file to write; its directory must exist. `path + ".json"` describes it.
-      checkpoint: gives the values for a graph's variables, by prefix or directory. None is the
-        one beside a `.meta` file; a graph without variables needs none.
+      checkpoint: for a graph file, the prefix or directory of the checkpoint with its variables'
+        values. None is the one beside a `.meta` file; a graph without variables needs none.
       signature, tags: of a SavedModel, as in `freeze_saved_model`.
       outputs, inputs, bind, variable_map, ema, lower_control_flow, weights, check_numerics,
         optimize, verify: as in `freeze_checkpoint` and `freeze_saved_model`.
@@ -107,9 +106,9 @@ def freeze_files(
       The Artifact that was written.
 
     Raises:
-      FreezeError: nothing is at one of the paths (near matches are named), and as
-        `freeze_checkpoint` and `freeze_saved_model`. Nothing is written then.
-      OSError: a file cannot be read or written; what was at `path` stays.
+      FreezeError: a path does not exist (names near matches), and as `freeze_checkpoint` and
+        `freeze_saved_model`. Nothing is written then.
+      OSError: a file cannot be read or written; an old file at `path` stays.
     """
     asked = Asked(outputs, inputs, bind, variable_map)
     file = FileOptions(
@@ -138,17 +137,17 @@ def check(
     weights: Optional[str] = None,
     optimize: bool = False,
 ) -> Report:
-    """Say what FreezeHook would say in `begin()` of a tf.Graph, without training.
+    """Check a graph as FreezeHook does in `begin()`, without training.
 
     Args:
-      graph: a tf.Graph, GraphDef or MetaGraphDef; or a path, as `freeze_files` takes it, to say
+      graph: a tf.Graph, GraphDef or MetaGraphDef; or a path that `freeze_files` takes, to check
         what that would write.
-      checkpoint, signature, tags, variable_map, ema: as in `freeze_files`, for a path. For a file
-        of a graph alone, `checkpoint` may be left out: then its variables are not looked for.
+      checkpoint, signature, tags, variable_map, ema: as in `freeze_files`, for a path. For a graph
+        file, `checkpoint` may be omitted: then the variables are not looked up.
       outputs, inputs, bind, lower_control_flow, weights, optimize: as in FreezeHook.
 
     Returns:
-      The Report of what would be written: its signature, bytes, ops and findings.
+      The Report of the file that would be written: its signature, bytes, ops and findings.
 
     Raises:
       FreezeError: as FreezeHook, or `freeze_files`.
@@ -199,7 +198,7 @@ def _read(
 
 
 def _checkpoint_of(graph: str, checkpoint: Any) -> Optional[str]:
-    """The prefix of a graph's checkpoint; None where there is none."""
+    """Return the prefix of a graph's checkpoint; None if there is none."""
     if checkpoint is not None:
         return find_prefix(checkpoint)
     beside = graph[: -len(".meta")]
@@ -218,11 +217,11 @@ def _without_values(stored: StoredGraph, spec: FreezeSpec, path: str) -> Source:
 
 
 def list_variables(checkpoint: Any, graph: Any = None) -> Dict[str, Any]:
-    """What is in a checkpoint, as JSON types.
+    """Return what is in a checkpoint, as JSON types.
 
     Args:
-      checkpoint: its prefix, one of its files, or a directory, whose newest is taken.
-      graph: a graph, as in `check`, or a file of one, frozen or not, that may use variables of it.
+      checkpoint: its prefix, one of its files, or a directory, of which the newest is taken.
+      graph: a graph, as in `check`, or a graph file, frozen or not, that may use its variables.
 
     Returns:
       {"prefix": ..., "step": ..., "variables": [{"key", "dtype", "shape", "bytes" (None for
@@ -230,8 +229,8 @@ def list_variables(checkpoint: Any, graph: Any = None) -> Dict[str, Any]:
       that are not in the checkpoint}.
 
     Raises:
-      FreezeError: there is no such checkpoint (near matches are named) or graph.
-      InvalidFileError: a file is missing, cut short or of another kind.
+      FreezeError: there is no such checkpoint (names near matches) or graph.
+      InvalidFileError: a file is missing, truncated or of another kind.
     """
     opened = Checkpoint(find_prefix(checkpoint))
     used: Dict[str, List[str]] = {}
@@ -255,7 +254,10 @@ def list_variables(checkpoint: Any, graph: Any = None) -> Dict[str, Any]:
 
 
 def _used(graph: Any, prefix: str) -> Tuple[Dict[str, List[str]], List[str]]:
-    """{key: names in the graph} of what a graph's variables are, or a frozen one's constants."""
+    """Return {key: names in the graph} of its variables, and the names of missing ones.
+
+    A graph without variables is taken for a frozen one: then its constants are listed.
+    """
     if isinstance(graph, (str, os.PathLike)) and not tf.io.gfile.exists(os.fspath(graph)):
         raise nothing_at(os.fspath(graph))
     saved = CheckpointedGraph(as_graph(graph), prefix)

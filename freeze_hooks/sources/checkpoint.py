@@ -1,4 +1,4 @@
-"""A frozen file from a graph and the files of a checkpoint: no session, no restore."""
+"""Freezes a graph with the values in a checkpoint's files, without a session or restore."""
 
 from __future__ import annotations
 
@@ -51,35 +51,36 @@ def freeze_checkpoint(
 
         fh.freeze_checkpoint("run/model.ckpt-1000", "model.pb", ["probs"])
 
-    Values are read 2 MiB at a time; only of format V1, and of partitioned variables, whole tensors
-    are. The checkpoint may be sharded, and written by tf.compat.v1.train.Saver or
-    tf.train.Checkpoint; partitioned variables are put together.
+    Values are read 2 MiB at a time; whole tensors only in format V1, and of partitioned variables.
+    The checkpoint may be sharded, and written by tf.compat.v1.train.Saver or tf.train.Checkpoint.
+    Partitioned variables are joined.
 
     Args:
-      checkpoint: its prefix, one of its files, or a directory, whose newest is taken.
+      checkpoint: its prefix, one of its files, or a directory, of which the newest is taken.
       path: the file to write; its directory must exist. `path + ".json"` describes it.
       outputs, inputs, bind, lower_control_flow, weights, check_numerics,
         optimize: as in `freeze_session`.
-      graph: a tf.Graph, GraphDef or MetaGraphDef, or the path of a file of one of the latter two,
+      graph: a tf.Graph, GraphDef or MetaGraphDef, or the path of a GraphDef or MetaGraphDef file,
         binary or text. None is the checkpoint's own `.meta` file.
       variable_map: a dict or function from the graph's variable names to names or keys in the
         checkpoint, such as "model/layer/kernel" of a tf.train.Checkpoint(model=...).
       ema: an ExponentialMovingAverage whose averages to take, or a function from a variable's
-        name to the name of the one to take instead; variables without one stay themselves.
-      verify: as in FreezeHook. Compared is with the graph in a session of its own, which its own
-        Saver restores; where it has none, variables take the values of their names.
+        name to the name of the variable to take instead; a variable without an average keeps its
+        own value.
+      verify: as in FreezeHook. The file is compared with the graph in a new session, which the
+        graph's own Saver restores; without a Saver, variables get the values with their names.
 
     Returns:
       The Artifact that was written. Its step is the number at the end of the prefix, or else the
       value of `global_step`.
 
     Raises:
-      UnknownNameError: a tensor is not in the graph, or variables are not in the checkpoint; near
-        matches are listed.
-      InvalidFileError: a file is missing, cut short or of another kind.
+      UnknownNameError: a tensor is not in the graph, or variables are not in the checkpoint; lists
+        near matches.
+      InvalidFileError: a file is missing, truncated or of another kind.
       FreezeError: a variable has another dtype or shape in the checkpoint, or the outputs cannot
-        be frozen, or the file is not what `verify=` asks. Nothing is written then.
-      OSError: a file cannot be read or written; what was at `path` stays.
+        be frozen, or the file's answers differ by more than `verify=` allows. Nothing is written.
+      OSError: a file cannot be read or written; an old file at `path` stays.
     """
     spec = FreezeSpec.make(
         outputs,
@@ -99,7 +100,7 @@ def freeze_checkpoint(
 
 
 def read_checkpoint(checkpoint: Any, graph: Any, spec: FreezeSpec) -> Source:
-    """What `freeze_checkpoint` writes."""
+    """Return the source that `freeze_checkpoint` writes."""
     prefix = find_prefix(checkpoint)
     own = stem(prefix) + ".meta"
     if graph is None and not tf.io.gfile.exists(own) and OBJECTS in Checkpoint(prefix).shapes:
@@ -132,7 +133,7 @@ def plan_stored(stored: StoredGraph, spec: FreezeSpec) -> FreezePlan:
 
 
 def without_values(plan: FreezePlan, expected: Expecting) -> Source:
-    """A plan that has no variables, as a source."""
+    """Return a source for a plan without variables."""
     return Source(plan, lambda: iter(()), expected, None, CHECKPOINT)
 
 
@@ -143,10 +144,10 @@ def expected_of_stored(
     plan: FreezePlan,
     spec: FreezeSpec,
 ) -> Expecting:
-    """What gives the answers that `verify=` expects of a file of a stored graph.
+    """Return a function that gives the answers that `verify=` expects of a stored graph.
 
     Raises:
-      FreezeError: what is to be fed does not fit the graph.
+      FreezeError: the feeds do not fit the graph.
     """
     if not isinstance(spec.file.verify, Verify):
         return nothing_expected
@@ -164,11 +165,11 @@ def expected_of_stored(
 
 
 class CheckpointedGraph:
-    """A graph and the checkpoint that has its values.
+    """A graph and the checkpoint with its values.
 
     Args:
       graph: the graph.
-      prefix: the checkpoint's, which is opened only if the outputs need variables.
+      prefix: the checkpoint's prefix; it is opened only if the outputs need variables.
       saver_def: the SaverDef whose restore ops tell the keys; None takes the MetaGraphDef's.
     """
 
@@ -181,13 +182,13 @@ class CheckpointedGraph:
 
     @property
     def checkpoint(self) -> Checkpoint:
-        """The checkpoint, opened."""
+        """The opened checkpoint."""
         if self._opened is None:
             self._opened = Checkpoint(self._prefix)
         return self._opened
 
     def changed(self) -> Set[str]:
-        """Variables whose values the restore op computes from those in the checkpoint."""
+        """Return variables whose values the restore op computes from those in the checkpoint."""
         if self.saver_def is None:
             return set()
         if self._changed is None:
@@ -196,7 +197,7 @@ class CheckpointedGraph:
         return self._changed
 
     def needs_session(self, plan: FreezePlan) -> bool:
-        """Whether the checkpoint alone does not give the values of this plan of the graph."""
+        """Return whether a session is needed, since the checkpoint lacks values of this plan."""
         variables = [slot.variable for slot in plan.slots]
         if not variables:
             return False
@@ -204,7 +205,7 @@ class CheckpointedGraph:
         return any(v.node in changed or v.node not in there for v in variables)
 
     def source(self, spec: FreezeSpec, plan: Optional[FreezePlan] = None) -> Source:
-        """Compile the graph, unless that was done, and find its variables.
+        """Compile the graph, unless `plan` is given, and find its variables.
 
         Raises:
           FreezeError: as `freeze_checkpoint`.
@@ -220,7 +221,7 @@ class CheckpointedGraph:
         return Source(plan, values, answers, self.checkpoint.step, CHECKPOINT)
 
     def places(self, variables: Sequence[Variable], spec: FreezeSpec) -> List[SavedKey]:
-        """Where the checkpoint has what `spec` takes for each variable."""
+        """Return where the checkpoint has the value that `spec` takes for each variable."""
         tables = [v.node for v in variables if isinstance(v, Column)]
         if tables:
             raise NotFreezableError(
@@ -241,7 +242,7 @@ class CheckpointedGraph:
         return self.checkpoint.locate(wanted, self._hints())
 
     def there(self, variables: Sequence[Variable]) -> Dict[str, SavedKey]:
-        """{name: place} of those variables that the checkpoint has."""
+        """Return {name: place} of the variables that the checkpoint has."""
         return self.checkpoint.there(variables, self._hints())
 
     def _hints(self) -> Iterator[Mapping[str, SavedKey]]:
@@ -281,7 +282,7 @@ class CheckpointedGraph:
 
 
 def _own_saver(graph: StoredGraph, given: Optional[Any]) -> Optional[Any]:
-    """The SaverDef whose restore op is in the graph; None where there is none."""
+    """Return the SaverDef whose restore op is in the graph; None if there is none."""
     saver_def = given or (graph.meta.saver_def if graph.meta is not None else None)
     root = split(saver_def.restore_op_name)[0] if saver_def is not None else ""
     there = root and any(node.name == root for node in graph.graph_def.node)

@@ -1,4 +1,4 @@
-"""Values of variables from a checkpoint's files: no session, no restore."""
+"""Finds checkpoints, and reads variables from their files without a session or restore."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ _MOST_NAMED = 20
 
 
 def find_prefix(checkpoint: Any) -> str:
-    """The prefix of a checkpoint named by its prefix, one of its files, or its directory.
+    """Return the prefix of a checkpoint, given its prefix, one of its files, or its directory.
 
     Raises:
-      FreezeError: there is no checkpoint; what the directory has instead is named.
+      FreezeError: there is no checkpoint; names what the directory has instead.
     """
     name = os.fspath(checkpoint)
-    # ram:// takes the beginning of any name for a directory
+    # ram:// takes any prefix of a name for a directory
     if tf.io.gfile.isdir(name) and not tf.io.gfile.exists(name + ".index"):
         return _newest(name)
     prefix = _FILE.sub("", name)
@@ -56,7 +56,7 @@ def find_prefix(checkpoint: Any) -> str:
 
 
 def stem(prefix: str) -> str:
-    """A prefix without the pattern of its shards, as its `.meta` file is called."""
+    """Return a prefix without the pattern of its shards: the stem of its `.meta` file."""
     return _V1_SHARD.sub("", prefix)
 
 
@@ -72,7 +72,7 @@ def _newest(directory: str) -> str:
 
 
 def has_checkpoint(directory: str) -> bool:
-    """Whether a directory has one, by its names."""
+    """Return whether a directory has a checkpoint, by the names of its files."""
     return bool(tf.io.gfile.exists(os.path.join(directory, "checkpoint")) or _prefixes(directory))
 
 
@@ -84,13 +84,13 @@ def _prefixes(directory: str) -> List[str]:
 
 
 def step_in(prefix: str) -> Optional[int]:
-    """The global step at the end of a prefix; None where there is none."""
+    """Return the global step at the end of a prefix; None if there is none."""
     found = _STEP.search(prefix)
     return int(found.group(1)) if found else None
 
 
 class Checkpoint:
-    """Opens a checkpoint of either format; variables are found in it and read one by one.
+    """An open checkpoint of either format; variables are read one by one.
 
     Attributes:
       prefix: its prefix.
@@ -98,7 +98,7 @@ class Checkpoint:
       dtypes: {key: tf.DType}.
 
     Raises:
-      InvalidFileError: a file is missing, cut short or no checkpoint.
+      InvalidFileError: a file is missing, truncated or not a checkpoint.
     """
 
     def __init__(self, prefix: str) -> None:
@@ -124,7 +124,7 @@ class Checkpoint:
             return int(self._saved.tensor("global_step"))
 
     def _object_keys(self) -> Dict[str, str]:
-        """{variable's name, or path of attributes: key} of an object-based checkpoint."""
+        """Return {variable's name, or path of attributes: key} of an object-based checkpoint."""
         if OBJECTS not in self.shapes:
             return {}
         with refused(f"{self.prefix}: {OBJECTS}", DecodeError):
@@ -136,27 +136,27 @@ class Checkpoint:
             for a in saved
             if a.checkpoint_key.endswith(_OBJECT_SUFFIX)
         }
-        # a name that several objects share says nothing
+        # a name that several objects share is not used
         keys.update((a.full_name, a.checkpoint_key) for a in saved if counts[a.full_name] == 1)
         return keys
 
     def place(self, name: str) -> Optional[SavedKey]:
-        """Where a variable of this name, key or object path is; None if it is not there."""
+        """Return where a variable is, given its name, key or object path; None if it is missing."""
         key = name if name in self.shapes else self._objects.get(name)
         return SavedKey(key) if key is not None and key in self.shapes else None
 
     def locate(
         self, variables: Sequence[Variable], hints: Iterable[Mapping[str, SavedKey]]
     ) -> List[SavedKey]:
-        """Where each variable is.
+        """Return where each variable is.
 
         Args:
-          variables: named as in the checkpoint, or as `hints` are.
+          variables: with their names in the checkpoint, or in `hints`.
           hints: {variable's name: its place}; the first that fits the checkpoint counts.
 
         Raises:
-          UnknownNameError: some are not there: all are named, with near matches.
-          FreezeError: one has another dtype or shape in the checkpoint.
+          UnknownNameError: variables are missing; names them all, with near matches.
+          FreezeError: a variable has another dtype or shape in the checkpoint.
         """
         found = self.there(variables, hints)
         missing = [variable.node for variable in variables if variable.node not in found]
@@ -169,7 +169,7 @@ class Checkpoint:
     def there(
         self, variables: Sequence[Variable], hints: Iterable[Mapping[str, SavedKey]]
     ) -> Dict[str, SavedKey]:
-        """{name: place} of those variables that are in the checkpoint; see `locate`."""
+        """Return {name: place} of the variables that are in the checkpoint; see `locate`."""
         found: Dict[str, SavedKey] = {}
         missing = [variable.node for variable in variables]
         for hint in itertools.chain(hints, [self._own(missing), self._parts(variables)]):
@@ -184,7 +184,7 @@ class Checkpoint:
         return {name: place for name, place in places if place is not None}
 
     def _parts(self, variables: Sequence[Variable]) -> Dict[str, SavedKey]:
-        """Places of `w/part_0`, `w/part_1`... in a key `w`, by their shapes and order."""
+        """Return places of `w/part_0`, `w/part_1`... in a key `w`, by their shapes and order."""
         groups: Dict[str, List[Tuple[int, Variable]]] = {}
         for variable in variables:
             found = _PART.match(variable.node)
@@ -221,15 +221,15 @@ class Checkpoint:
         )
 
     def values(self, places: Sequence[SavedKey]) -> Iterator[Value]:
-        """One value for each place, read when it is asked for.
+        """Yield one value for each place; each is read when it is taken.
 
         Raises:
-          InvalidFileError: a file is cut short or broken.
+          InvalidFileError: a file is truncated or broken.
         """
         return map(self._saved.value, places)
 
     def arrays(self, places: Sequence[SavedKey]) -> Iterator[Any]:
-        """The same as arrays; each must be let go before the next is asked for."""
+        """Yield the values as arrays; each must be released before the next is taken."""
         return map(self._saved.array, places)
 
 
@@ -250,7 +250,7 @@ def _check_shards(prefix: str) -> None:
 def _lined_up(
     key: str, whole: Tuple[int, ...], parts: Sequence[Variable]
 ) -> Iterator[Tuple[str, SavedKey]]:
-    """Places of parts, in their order, if they fill the whole along one axis."""
+    """Yield the places of parts, in order, if they fill the whole along one axis."""
     shapes = [part.shape or () for part in parts]
     for axis in range(len(whole)):
         if sum(shape[axis] for shape in shapes if len(shape) == len(whole)) != whole[axis]:

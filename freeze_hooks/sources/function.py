@@ -1,4 +1,4 @@
-"""Frozen files of traced functions: plan once, write the variables' values as often as wanted."""
+"""Freezes traced functions: plans one once, and writes its variables' values at each save."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ from .function_plan import FunctionPlan
 from .naming import Naming, apart, fed_of, input_names, keys_of, variable_names
 from .source import Expecting, nothing_expected
 
-Reader = Callable[[Dict[str, Any]], Value]  # told what was read of tables before
-_COPIED_BYTES = 1 << 20  # a smaller variable may as well be copied as it is read
+Reader = Callable[[Dict[str, Any]], Value]  # takes what was read of tables so far
+_COPIED_BYTES = 1 << 20  # a smaller variable may be copied when it is read
 
 
 def plan_concrete(
@@ -59,13 +59,13 @@ def plan_concrete(
 
     Args:
       concrete: the function, traced for inference.
-      naming: what its nodes are called.
-      file: how files of it are made.
-      replaced: from the handle of a variable to that of the one to read in its place, asked at
-        each read.
-      reduced: {id of a handle: the variable whose read_value() to take in its place}.
-      live: what the user calls, with which `verify=` compares; else with the trace.
-      devices: whether nodes stay on their devices.
+      naming: the names of its nodes.
+      file: the options of its files.
+      replaced: returns the handle of the variable to read in place of a handle's; called at each
+        read.
+      reduced: {id of a handle: the variable whose read_value() replaces the handle's value}.
+      live: the user's function, with which `verify=` compares; None: the trace.
+      devices: whether nodes keep their devices.
 
     Raises:
       FreezeError: as `compile_plan`.
@@ -129,7 +129,7 @@ def plan_concrete(
 def _others(
     captured: Iterable[Any], replaced: Callable[[Any], Any], reduced: Mapping[int, Any]
 ) -> Iterator[Tuple[Any, Any]]:
-    """(handle, value) of the captured variables that a file has other values of than they hold."""
+    """Yield (handle, value) of captured variables for which a file has another value."""
     for handle in captured:
         typed = _tf.handle_type(handle) if handle.dtype == tf.resource else None
         source = handle if typed is None else replaced(handle)
@@ -169,7 +169,7 @@ def _embedded(
     for name, tensor in captures.items():
         typed = _tf.handle_type(tensor) if tensor.dtype == tf.resource else None
         if typed is not None and types and is_table(tensor):
-            typed = None  # TensorFlow 2.11 says of a loaded table what it says of a variable
+            typed = None  # TensorFlow 2.11 describes a loaded table like a variable
         if typed is not None:
             called = unique(names.get(id(tensor)) or _stem(name), taken)
             taken.add(called)
@@ -187,8 +187,10 @@ def _embedded(
 
 
 def _table_or_why(handle: Any, name: str, types: Set[Tuple[int, int]]) -> Any:
-    """What becomes of a captured table, or why a resource cannot travel: a summary writer may be
-    left behind."""
+    """Return a captured table's content, or as text why a file cannot hold the resource.
+
+    It is not raised: the outputs may not need the resource, such as a summary writer.
+    """
     try:
         return table_of(handle, name, types)
     except NotFreezableError as error:
@@ -196,14 +198,14 @@ def _table_or_why(handle: Any, name: str, types: Set[Tuple[int, int]]) -> Any:
 
 
 def _stem(placeholder: str) -> str:
-    """What a captured variable is called that has no better name: after the op that reads it."""
+    """Return a name for a captured variable without one: that of the op that reads it."""
     return re.sub(r"(/ReadVariableOp(_\d+)?)?/resource$", "", placeholder)
 
 
 def _wanted(
     graph_def: Any, returned: Sequence[Tuple[str, int]], names: Optional[Sequence[str]]
 ) -> Names:
-    """The `outputs` of a FreezeSpec: what is returned under some names, or else its own."""
+    """Return `outputs` for a FreezeSpec: the returned tensors, by `names` or their own."""
     if names is None:
         return list(dict.fromkeys(f"{name}:{port}" for name, port in returned))
     nodes = {node.name: node for node in graph_def.node}
@@ -211,7 +213,7 @@ def _wanted(
 
 
 def _source(nodes: Mapping[str, Any], name: str, port: int) -> str:
-    """The tensor behind the Identity nodes that tracing puts around outputs."""
+    """Return the tensor behind the Identity nodes that tracing adds to outputs."""
     while nodes[name].op == "Identity":
         name, port = split(nodes[name].input[0])
     return tensor_name(f"{name}:{port}")
@@ -240,7 +242,7 @@ def _reader(
 
 
 def _filled(table: str) -> None:
-    """Static tables in the graph are already filled by `embed`."""
+    """Return None: `embed` has already filled static tables."""
 
 
 def _itself(handle: Any) -> Any:
@@ -248,8 +250,10 @@ def _itself(handle: Any) -> Any:
 
 
 def _ref_reader(node: Any) -> Reader:
-    """Reads a variable that has no handle, as in a SavedModel of TensorFlow 1 once loaded: the
-    ops of its name in all functions are one variable."""
+    """Return a reader of a variable without a handle, from a loaded SavedModel of TensorFlow 1.
+
+    The ops with its name in all functions are one variable.
+    """
 
     def value() -> Any:
         v1.import_graph_def(GraphDef(node=[node]), name="")
@@ -269,7 +273,7 @@ def plan_function(
     optimize: bool = False,
     verify: Verifying = None,
 ) -> FunctionPlan:
-    """Plan a function once, for files of it to be written as often as wanted.
+    """Plan a function once, and write files of it any number of times.
 
         plan = fh.plan_function(predict)
         for step in range(1000):
@@ -281,18 +285,18 @@ def plan_function(
       function: a tf.function that has an input_signature or was called in one way only, a
         ConcreteFunction, or any function of tensors together with `input_signature`.
       input_signature: a list of tf.TensorSpec, one for each argument.
-      outputs: names for the outputs in the order of tf.nest.flatten; else they are called after
-        the keys of the dict that the function returns, or "output_0", "output_1"... A ragged
-        tensor "a" is two outputs, "a/values" and "a/row_splits"; a sparse one is three,
-        "a/indices", "a/values" and "a/dense_shape".
+      outputs: names for the outputs in the order of tf.nest.flatten. None takes the keys of the
+        dict that the function returns, or "output_0", "output_1"... A ragged tensor "a" is two
+        outputs, "a/values" and "a/row_splits"; a sparse one is three, "a/indices", "a/values" and
+        "a/dense_shape".
       lower_control_flow: write conditionals and loops as Switch, Merge, Enter... (TensorFlow 1's)
         instead of functions.
       weights, check_numerics, optimize, verify: as in FreezeHook.
 
     Returns:
-      The plan. Inputs are called as the function's arguments are (or its TensorSpecs), with the
-      keys that lead to them within one: "features_age". Of ragged and sparse ones, each part is an
-      input, as of outputs; `load_frozen` takes a RaggedTensor or SparseTensor for them.
+      The plan. Inputs have the names of the function's arguments (or TensorSpecs), followed by the
+      keys inside an argument: "features_age". Each part of a ragged or sparse input is an input of
+      the file, as for outputs; `load_frozen` takes a RaggedTensor or SparseTensor for them.
 
     Raises:
       FreezeError: the function has several traces or none, or it cannot be frozen.
@@ -321,7 +325,7 @@ def _plan(
     if concrete is function:
         return plan
     again = functools.partial(_plan, function, input_signature, outputs, file)
-    # else it is TensorFlow's trace, and what that answers does not change either
+    # without a signature it is the tf.function's own trace, whose answers do not change either
     return plan.follow(function, again if input_signature is not None else None)
 
 
@@ -351,7 +355,7 @@ def freeze_function(
 
     Raises:
       FreezeError: the function cannot be frozen. Nothing is written then.
-      OSError: the file cannot be written; what was at `path` stays.
+      OSError: the file cannot be written; an old file at `path` stays.
     """
     file = FileOptions(
         lower_control_flow=lower_control_flow,

@@ -1,4 +1,4 @@
-"""A plan together with the eager variables whose values it takes."""
+"""FunctionPlan: the plan of a traced function or Keras model, with its variables."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _TOLD = 3  # changes that a message lists
 
 
 class FunctionPlan(Source):
-    """Call its `write` as often as wanted: each streams the values that the variables have then.
+    """Call its `write` any number of times: each call writes the variables' present values.
 
         plan = fh.plan_function(predict)
         plan.write("step-100.pb", step=100)
 
-    It is what `plan_function` and `plan_keras_model` give. Where Python's own values have changed
-    since they were traced (a number that a call reads, a layer that was replaced), a write traces
-    anew, and warns of what that costs.
+    `plan_function` and `plan_keras_model` return one. If Python values have changed since the trace
+    (a number that a call reads, a layer that was replaced), a write traces again, and warns of the
+    time that this takes.
     """
 
     def __init__(
@@ -39,11 +39,11 @@ class FunctionPlan(Source):
         run: Run = None,
     ) -> None:
         super().__init__(plan, values, expected)
-        self.handles = handles  # of their variables, where a function was traced
+        self.handles = handles  # of the slots' variables, if a function was traced
         self._run = run  # the session's, in graph mode
         self._traced: Optional[TracedFrom] = None
         self._again: Optional[Callable[[], FunctionPlan]] = None
-        self._told: Set[str] = set()  # of what changes were warned of
+        self._told: Set[str] = set()  # names of the changes that were warned of
 
     @property
     def signature(self) -> Signature:
@@ -52,12 +52,12 @@ class FunctionPlan(Source):
 
     @property
     def findings(self) -> Tuple[Finding, ...]:
-        """What in the graph may not work where it is deployed."""
+        """Problems in the graph that may show where it is deployed."""
         return self.plan.findings
 
     @property
     def weight_bytes(self) -> int:
-        """Bytes of all variables that go into a file."""
+        """Number of bytes of all variables that go into a file."""
         return self.plan.weight_bytes
 
     def write(
@@ -71,17 +71,17 @@ class FunctionPlan(Source):
 
         Args:
           path: the file to write; its directory must exist.
-          step: the global step, to be noted in the file: a whole number, also one in an array,
-            a tensor or a variable, such as `optimizer.iterations`.
-          metrics: {name: number} to be noted in the file, of the same kinds.
+          step: the global step to note in the file: a whole number, or an array, tensor or
+            variable with one, such as `optimizer.iterations`.
+          metrics: {name: number} to note in the file; numbers may be of the same types.
 
         Returns:
           The Artifact that was written.
 
         Raises:
-          FreezeError: `step` or a metric is no number, a variable's shape has changed, the file
-            passes 2 GiB, or it answers otherwise than `verify=` allows.
-          OSError: the file system refuses; what was at `path` stays.
+          FreezeError: `step` or a metric is not a number, a variable's shape has changed, the
+            file passes 2 GiB, or its answers differ by more than `verify=` allows.
+          OSError: the file system fails; an old file at `path` stays.
         """
         warn_of(self.renew())
         step = None if step is None else whole(step, "step=", self._run)
@@ -89,16 +89,16 @@ class FunctionPlan(Source):
         return self.prepare(measured, step)(plain_path(path))
 
     def follow(self, root: Any, again: Optional[Callable[[], FunctionPlan]]) -> FunctionPlan:
-        """Have `renew` look whether what was traced, a model or function, is as it is now.
+        """Make `renew` look for changes of the traced model or function since now.
 
         Args:
           root: the model or function.
-          again: makes another plan of it; without, a change is only told.
+          again: makes a new plan of it; without, a change is only warned of.
         """
         self._again = again
         try:
             self._traced = TracedFrom(root)
-        except Exception as error:  # by objects of the user's own, which need not concern a file
+        except Exception as error:  # raised by a user's object, which need not concern a file
             _tf.warn(
                 "the model or function that was traced cannot be looked at for changes, so files "
                 f"hold Python's values of now for good: {type(error).__name__}: {error}"
@@ -106,10 +106,10 @@ class FunctionPlan(Source):
         return self
 
     def renew(self) -> Tuple[Finding, ...]:
-        """Plan anew if what was traced has changed; returns the findings that this brings.
+        """Plan again if the traced model or function has changed; return new findings.
 
         Raises:
-          FreezeError: as it is now, it cannot be frozen.
+          FreezeError: the changed one cannot be frozen.
         """
         changes = [] if self._traced is None else self._traced.changes()
         if not changes:
@@ -142,7 +142,7 @@ class FunctionPlan(Source):
         return tuple(finding for finding in self.findings if finding not in before)
 
     def _say(self, changes: Sequence[str], message: str) -> None:
-        """Warn of changes, of each once."""
+        """Warn of changes, once of each."""
         names = {change.split(":")[0] for change in changes}
         (_tf.info if names <= self._told else _tf.warn)(message)
         self._told |= names

@@ -1,4 +1,4 @@
-"""Graphs in files, as TensorFlow's tools leave them: what a file holds is told by its content."""
+"""Reads graphs from files of TensorFlow's tools; a file's content tells its format."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ _META = re.compile(rb"\s*(#[^\n]*\n\s*)*(meta_info_def|graph_def|saver_def|colle
 
 @dataclasses.dataclass(frozen=True)
 class StoredGraph:
-    """A graph to freeze and, where a MetaGraphDef held it, what that says of its variables.
+    """A graph to freeze, and the MetaGraphDef that held it, if any.
 
     Attributes:
-      graph_def: its GraphDef.
-      meta: the MetaGraphDef; None where there is none.
-      shape_of: static shapes of its tensors; None without a live graph.
+      graph_def: the GraphDef.
+      meta: the MetaGraphDef, or None.
+      shape_of: returns the static shape of a tensor; None without a live graph.
       assets: {tensor: the path to feed it} of the files that fill lookup tables.
     """
 
@@ -46,11 +46,11 @@ class StoredGraph:
 
 
 def as_graph(graph: Any) -> StoredGraph:
-    """What `graph=` may be: a tf.Graph, GraphDef, MetaGraphDef, or the path of a file.
+    """Return the graph for `graph=`: a tf.Graph, GraphDef, MetaGraphDef, or the path of a file.
 
     Raises:
-      InvalidFileError: the file is cut short, or holds something else.
-      FreezeError: it is another kind of object.
+      InvalidFileError: the file is truncated, or holds something else.
+      FreezeError: `graph` is another kind of object.
       OSError: the file cannot be read.
     """
     if isinstance(graph, tf.Graph):
@@ -70,7 +70,7 @@ def as_graph(graph: Any) -> StoredGraph:
 
 
 def read_message(path: str) -> Any:
-    """The GraphDef or MetaGraphDef in a file, binary or text, which nobody has looked at yet."""
+    """Return the GraphDef or MetaGraphDef in a file, binary or text; it is not validated."""
     with tf.io.gfile.GFile(path, "rb") as file:
         data = file.read()
     try:
@@ -83,10 +83,10 @@ def read_message(path: str) -> Any:
 
 
 def parse(data: bytes, message: Any, path: str) -> Any:
-    """The message in a file's bytes, binary or text.
+    """Parse a file's bytes, binary or text, into a message.
 
     Raises:
-      InvalidFileError: they are neither.
+      InvalidFileError: they are not such a message.
     """
     kind = type(message).__name__
     try:
@@ -99,7 +99,7 @@ def parse(data: bytes, message: Any, path: str) -> Any:
 
 
 def _binary(data: bytes, path: str) -> Any:
-    """Both messages may parse a file of the other; only one finds nodes in it."""
+    """Parse a GraphDef or MetaGraphDef: either may parse, but only the right one has nodes."""
     errors = []
     for message in (GraphDef(), MetaGraphDef()):
         try:
@@ -117,7 +117,7 @@ def _binary(data: bytes, path: str) -> Any:
 
 
 def stored_shapes(graph_def: Any) -> Callable[[str], Shape]:
-    """Static shapes of a GraphDef's tensors, inferred when asked; None where that fails."""
+    """Return a function for the static shapes of a GraphDef's tensors; None if inference fails."""
     nodes = {node.name: node for node in graph_def.node}
     known: Dict[str, Shape] = {}
 
@@ -128,7 +128,7 @@ def stored_shapes(graph_def: Any) -> Callable[[str], Shape]:
         if tensor not in known:
             noted = node.attr["_output_shapes"].list.shape if "_output_shapes" in node.attr else ()
             port = split(tensor)[1]
-            if port < len(noted):  # as Saver and SavedModel write them
+            if port < len(noted):  # Saver and SavedModel write these
                 known[tensor] = _dimensions(noted[port])
             else:
                 known[tensor] = _inferred(graph_def, nodes, tensor)
@@ -153,11 +153,11 @@ def _inferred(graph_def: Any, nodes: Dict[str, Any], tensor: str) -> Shape:
             tf.import_graph_def(part, name="")
             return _tf.static_shape(graph, tensor)
         except (ValueError, KeyError, tf.errors.OpError):
-            return None  # an op that this TensorFlow does not know: the shape only describes
+            return None  # an unknown op; the shape is only informative
 
 
 def slice_hints(meta: Optional[Any]) -> Dict[str, SavedKey]:
-    """{variable's node: its place} of the partitioned variables in a MetaGraphDef's collections."""
+    """Return {variable's node: its place} of partitioned variables in a MetaGraphDef."""
     found = {}
     for collection in meta.collection_def.values() if meta is not None else ():
         for data in collection.bytes_list.value:

@@ -1,4 +1,4 @@
-"""A SavedModel with another graph, in a directory of its own, where its files are seen too."""
+"""Makes a temporary SavedModel with another graph and links to the original files."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import tensorflow as tf
 
 from .._protos import SavedModel
 
-_GRAPHS = ("saved_model.pb", "saved_model.pbtxt", "fingerprint.pb")  # the last is of the first
+_GRAPHS = ("saved_model.pb", "saved_model.pbtxt", "fingerprint.pb")  # the last describes the first
 
 
 @contextlib.contextmanager
 def beside_its_files(directory: str, meta: Any) -> Iterator[str]:
-    """A directory in which a SavedModel has the graph `meta`; the variables are not copied.
+    """Give a directory with the SavedModel's files and the graph `meta`.
 
-    Only a file system that has no links needs a copy of them.
+    The variables are linked, and copied only on a file system without links.
     """
     with tempfile.TemporaryDirectory() as copy:
         saved = SavedModel(saved_model_schema_version=1, meta_graphs=[meta])

@@ -1,4 +1,4 @@
-"""What the inputs, outputs and variables of a traced function are called."""
+"""Names the inputs, outputs and variables of a traced function."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _Path = Tuple[Union[str, int], ...]  # keys and fields, and positions
 
 @dataclasses.dataclass(frozen=True)
 class Naming:
-    """What the nodes of a traced function are called.
+    """The names for the nodes of a traced function.
 
     Attributes:
-      inputs: one name for each input that is a tensor, in order.
-      outputs: the same of its outputs; None leaves them the names that they have.
+      inputs: one name for each input tensor, in order.
+      outputs: one name for each output tensor, in order; None keeps their present names.
       variables: {id of a variable's handle: its name}.
-      is_scope: which leading name scopes to leave out.
+      is_scope: whether to leave out a leading name scope.
     """
 
     inputs: Sequence[str]
@@ -33,27 +33,27 @@ class Naming:
 
 
 def fed_of(concrete: Any) -> List[Any]:
-    """The inputs of a traced function that a caller feeds; what it captures is not among them."""
+    """Return the inputs of a traced function that a caller feeds: those that are not captured."""
     captured = {inner.op.name for _, inner in _tf.captures(concrete.graph)}
     return [tensor for tensor in concrete.inputs if tensor.op.name not in captured]
 
 
 def variable_names(graph: Any) -> Dict[int, str]:
-    """{id of a variable's handle: its name} of the variables of a function's graph."""
+    """Return {id of a variable's handle: its name} for the variables of a function's graph."""
     return {id(v.handle): v.name.split(":")[0] for v in graph.variables if hasattr(v, "handle")}
 
 
 def keys_of(structure: Any, default: str) -> List[str]:
-    """A name for each tensor of a nested structure: the keys that lead to it, joined by "_".
+    """Return a name for each tensor of a nested structure: its keys, joined by "_".
 
-    What has only positions is called `default_0`, `default_1`... A ragged or sparse tensor is
-    several, with their own names behind its own: `spread`.
+    Tensors with only positions get `default_0`, `default_1`... A ragged or sparse tensor gets a
+    name for each of its parts, see `spread`.
     """
     return apart(spread(structure, stems_of(structure, default)))
 
 
 def stems_of(structure: Any, default: str) -> List[str]:
-    """As `keys_of`, with one name for a ragged or sparse tensor."""
+    """Return names as `keys_of`, but one name for a ragged or sparse tensor."""
     paths = [path for path, _ in leaves(structure)]
     return [_stem(path, f"{default}_{i}", default) for i, path in enumerate(paths)]
 
@@ -65,22 +65,22 @@ def _stem(path: _Path, numbered: str, default: str) -> str:
 
 
 def spread(structure: Any, stems: Sequence[str]) -> List[str]:
-    """A name for each tensor of a nested structure, of one for each that may be ragged or sparse.
+    """Return a name for each part of each tensor of a nested structure.
 
-    "tokens" becomes "tokens/values", "tokens/row_splits" of a ragged tensor; of a sparse one,
-    "tokens/indices", "tokens/values", "tokens/dense_shape".
+    A ragged "tokens" gives "tokens/values", "tokens/row_splits"; a sparse one "tokens/indices",
+    "tokens/values", "tokens/dense_shape".
     """
     found = (leaf for _, leaf in leaves(structure))
     return [name for stem, leaf in zip(stems, found) for name in parts_of(stem, leaf)]
 
 
 def parts_of(stem: str, leaf: Any) -> List[str]:
-    """The names of a tensor's parts, in the order of tf.nest.flatten; its own of a dense one."""
+    """Return names of a tensor's parts in the order of tf.nest.flatten; `stem` if it is dense."""
     return [f"{stem}/{part}" if part else stem for part in part_names(leaf)]
 
 
 def leaves(structure: Any, path: _Path = ()) -> Iterator[Tuple[_Path, Any]]:
-    """The tensors, or their specs, in the order of tf.nest.flatten, each with what leads to it."""
+    """Yield (path, tensor or spec) of a structure in the order of tf.nest.flatten."""
     inner = _children(structure)
     if inner is not None:
         for key, child in inner:
@@ -90,7 +90,7 @@ def leaves(structure: Any, path: _Path = ()) -> Iterator[Tuple[_Path, Any]]:
 
 
 def _children(structure: Any) -> Optional[List[Tuple[Union[str, int], Any]]]:
-    """What is in a structure, with keys, fields or positions; None of a leaf."""
+    """Return (key, field or position; child) pairs of a structure; None for a leaf."""
     if isinstance(structure, Mapping):
         return [(str(key), structure[key]) for key in sorted(structure)]
     if isinstance(structure, (list, tuple)):
@@ -116,7 +116,7 @@ def _children(structure: Any) -> Optional[List[Tuple[Union[str, int], Any]]]:
 
 
 def input_names(concrete: Any, fed: Sequence[Any]) -> List[str]:
-    """A name for each input tensor of a traced function: of its argument, with the keys within it.
+    """Return a name for each input tensor of a traced function: its argument and keys inside it.
 
     Args:
       concrete: the function.
@@ -132,19 +132,19 @@ def input_names(concrete: Any, fed: Sequence[Any]) -> List[str]:
 
 
 def _argument(path: _Path, leaf: Any, placeholder: Any) -> str:
-    """What an argument is called, or what is within it at a path."""
+    """Return the name of an argument, or of a tensor inside it at a path."""
     if isinstance(leaf, tf.TensorSpec) and not path:
         return str(placeholder.name)
     attrs = placeholder.node_def.attr
     asked = "_user_specified_name"
     name = attrs[asked].s.decode() if asked in attrs else placeholder.name
     if isinstance(leaf, tf.TensorSpec) and leaf.name == name:
-        return str(name)  # the spec was given it
+        return str(name)  # the name was given to the spec
     return "_".join(map(str, (name, *path)))
 
 
 def apart(names: Sequence[str], taken: Sequence[str] = ()) -> List[str]:
-    """The names as node names, made different from each other and from `taken`."""
+    """Return the names as valid node names, different from each other and from `taken`."""
     used = set(taken)
     found = []
     for name in names:

@@ -1,4 +1,4 @@
-"""Values of a stored graph from a session, where ops have to run for them."""
+"""Reads values of a stored graph from a session, if ops must run to compute them."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ def read_initialized(
     initializers: Sequence[str],
     spec: FreezeSpec,
 ) -> Source:
-    """Restore a graph in a session of its own, run initializers, and read what it holds then.
+    """Restore a graph in a new session, run initializers, and return a source with its values.
 
     Args:
       stored: the graph.
-      prefix: the checkpoint's.
-      saver_def: the SaverDef whose own restore ops are to be run; None takes the variables that
-        the checkpoint has by name.
-      initializers: names of ops.
+      prefix: the checkpoint's prefix.
+      saver_def: the SaverDef whose restore ops to run; None assigns the variables that the
+        checkpoint has by name.
+      initializers: names of ops to run.
       spec: what to freeze.
 
     Raises:
-      InvalidFileError: the graph is broken, or has ops that are not known here.
+      InvalidFileError: the graph is broken, or has unknown ops.
       FreezeError: as `freeze_session`.
       tf.errors.OpError: an op fails.
     """
@@ -68,7 +68,7 @@ def read_initialized(
 def _refuse_to_initialize(
     graph_def: Any, saver_def: Optional[Any], initializers: Sequence[str]
 ) -> None:
-    """Make sure that what is to be run writes no file and talks to nobody; see `refuse_to_run`."""
+    """Check that the ops to run write no files and use no network; see `refuse_to_run`."""
     root = [split(saver_def.restore_op_name)[0]] if saver_def is not None else []
     with refused("the graph"):
         nodes = {node.name: node for node in graph_def.node}
@@ -79,7 +79,7 @@ def _refuse_to_initialize(
 
 
 def _runnable(stored: StoredGraph) -> Any:
-    """Its GraphDef, for the devices that are here and with the files that are there now."""
+    """Return its GraphDef without devices, and with the present paths of its assets."""
     graph_def = GraphDef()
     graph_def.CopyFrom(stored.graph_def)
     paths = {split(tensor)[0]: path for tensor, path in (stored.assets or {}).items()}
@@ -102,7 +102,7 @@ def _until_closed(live: LiveGraph, session: Any) -> Iterator[Value]:
 
 
 def _assign(session: Any, saved: CheckpointedGraph) -> None:
-    """Give the default graph's variables the values that the checkpoint has."""
+    """Assign the checkpoint's values to the default graph's variables."""
     nodes = {node.name: node for node in saved.graph.graph_def.node}
     variables = variables_of(Body(nodes, []))
     found = saved.there(list(variables.values()))

@@ -98,7 +98,7 @@ def freeze_saved_model(
       UnknownNameError: there is no such signature, set of tags or tensor; what there is is listed.
       InvalidFileError: a file is missing, cut short or of another kind.
       FreezeError: the outputs cannot be frozen. Nothing is written then.
-      OSError: a file cannot be read or written; what was at `path` stays.
+      OSError: a file cannot be read or written; an old file at `path` stays.
     """
     asked = Asked(outputs, inputs, bind, variable_map)
     file = FileOptions(

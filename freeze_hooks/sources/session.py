@@ -147,7 +147,7 @@ def freeze_session(
     Raises:
       FreezeError: a name is unknown (near matches are listed), the outputs cannot be frozen,
         the file would pass 2 GiB, or it is not what `verify=` asks. Nothing is written then.
-      OSError: the file cannot be written; what was at `path` stays.
+      OSError: the file cannot be written; an old file at `path` stays.
     """
     spec = FreezeSpec.make(
         outputs,

@@ -163,7 +163,7 @@ def freeze_keras_model(
 
     Raises:
       FreezeError: the model is not built, or it cannot be frozen. Nothing is written then.
-      OSError: the file cannot be written; what was at `path` stays.
+      OSError: the file cannot be written; an old file at `path` stays.
     """
     file = FileOptions(
         ema=ema,
