@@ -29,10 +29,10 @@ OTHERS = (
     "tests/frozen/test_optimize.py",
     "tests/frozen/test_reader.py",
     "tests/frozen/test_wire.py",
-    "tests/graph/test_defaults.py",
+    "tests/graph/passes/test_defaults.py",
+    "tests/graph/passes/test_lower.py",
+    "tests/graph/passes/test_narrow_weights.py",
     "tests/graph/test_gradients_of_loops.py",
-    "tests/graph/test_lower.py",
-    "tests/graph/test_narrow_weights.py",
     "tests/graph/test_pipelines.py",
     "tests/graph/test_rewriting.py",
     "tests/graph/test_side_effects.py",
@@ -116,8 +116,23 @@ def exchange(session):
 @nox.session(venv_backend="none")
 def alone(session):
     """What needs a pytest without pytest-xdist; most of the time it waits for processes."""
-    pythons = installed("oldest", "newest")
-    side_by_side(session, [(python, {}, (*ALONE, *session.posargs)) for python in pythons])
+    started = []
+    for python in installed("oldest", "newest"):
+        log = os.path.join(session.create_tmp(), f"{len(started)}.log")
+        command = [python, "-m", "pytest", *ALONE, *session.posargs]
+        with open(log, "w") as file:
+            process = subprocess.Popen(
+                command, stdout=file, stderr=subprocess.STDOUT, env={**os.environ, **QUIET}
+            )
+        started.append((process, command, log))
+    failed = []
+    for process, command, log in started:
+        failed += [" ".join(command)] if process.wait() else []
+        session.log(" ".join(command))
+        with open(log, errors="replace") as file:
+            shutil.copyfileobj(file, sys.stdout)
+    if failed:
+        session.error("failed: " + ", ".join(failed))
 
 
 @nox.session
@@ -144,38 +159,15 @@ def between(session, tensorflow):
 def backends(session):
     # torch by its release: the newest may bring gigabytes of CUDA with it.
     session.install("-q", ".[tensorflow,jax,torch,test]", "torch==2.13.0")
-    python = os.path.join(session.bin, "python")
+    both = [f"--tx=popen//env:KERAS_BACKEND={backend}" for backend in ("jax", "torch")]
     tests = ("tests/sources/keras/test_other_backends.py", *session.posargs)
-    backends = ("jax", "torch")
-    side_by_side(session, [(python, {"KERAS_BACKEND": name}, tests) for name in backends])
+    session.run("pytest", "--dist=each", *both, *tests, env=QUIET)
 
 
 def installed(*names):
     """The Pythons of these sessions; in CI all must be there."""
     pythons = [os.path.join(".nox", name, "bin", "python") for name in names]
     return [python for python in pythons if os.path.exists(python) or "CI" in os.environ]
-
-
-def side_by_side(session, runs):
-    """Run pytest by each (Python, environment, arguments) at the same time."""
-    started = []
-    for number, (python, environment, arguments) in enumerate(runs):
-        log = os.path.join(session.create_tmp(), f"{number}.log")
-        environment = {**os.environ, **QUIET, **environment}
-        command = [python, "-m", "pytest", *arguments]
-        with open(log, "w") as file:
-            process = subprocess.Popen(
-                command, stdout=file, stderr=subprocess.STDOUT, env=environment
-            )
-        started.append((process, command, log))
-    failed = []
-    for process, command, log in started:
-        failed += [" ".join(command)] if process.wait() else []
-        session.log(" ".join(command))
-        with open(log, errors="replace") as file:
-            shutil.copyfileobj(file, sys.stdout)
-    if failed:
-        session.error("failed: " + ", ".join(failed))
 
 
 def test(session, *packages, without=()):

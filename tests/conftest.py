@@ -1,5 +1,6 @@
 """What the tests share: a clean process to run frozen files in, and small training graphs."""
 
+import gc
 import logging
 from pathlib import Path
 
@@ -55,6 +56,12 @@ def pytest_collection_modifyitems(items):
     here = Path(__file__).parent
     place = {str(here / name): number for number, name in enumerate(LONG)}
     items.sort(key=lambda item: place.get(str(item.fspath), len(LONG)))
+
+
+def pytest_collection_finish():
+    """Imports leave a million objects; each full collection, as of clear_session, looks at them."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -29,6 +29,7 @@ def modules():
 
 
 MODULES = modules()
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 def read(path):
@@ -332,3 +333,12 @@ def test_a_module_s_tests_are_found_by_its_path():
                 about = file[len("test_") : -len(".py")]
                 of_module = any(f"{about}_".startswith(f"{name}_") for name in known)
                 assert of_module or about in ACROSS.get(where, {}), f"tests/{where}/{file}"
+
+
+def test_noxfile_and_conftest_name_tests_that_are_there():
+    """Where a test has moved, it would be run more often, or later, and nothing would tell."""
+    noxfile, conftest = (os.path.join(ROOT, n) for n in ("noxfile.py", "tests/conftest.py"))
+    named = re.findall(r'"(tests/[^":]+)', read(noxfile))
+    named += ["tests/" + name for name in re.findall(r'^    "(.+\.py)",$', read(conftest), re.M)]
+    assert len(named) > 20
+    assert not [name for name in named if not os.path.exists(os.path.join(ROOT, name))]
