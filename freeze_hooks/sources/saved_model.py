@@ -1,4 +1,4 @@
-"""A frozen file from a SavedModel, of TensorFlow 1 or 2."""
+"""Freezes SavedModels of TensorFlow 1 and 2."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ from .source import Source
 
 SERVING = "serving_default"
 START = "__saved_model_init_op"
-STARTS = ("saved_model_main_op", "legacy_init_op")  # before there was a signature for it
-ASSETS = "saved_model_assets"  # the collection of files that TensorFlow 1 writes
+STARTS = ("saved_model_main_op", "legacy_init_op")  # older: collections
+ASSETS = "saved_model_assets"  # TensorFlow 1's collection of files
 
 
 class Loaded(Source):
@@ -44,10 +44,10 @@ class Loaded(Source):
 
     def __init__(self, model: Any, function: FunctionPlan) -> None:
         super().__init__(function.plan, function.values, function.expected)
-        self._model = model  # which holds the variables
+        self._model = model  # keeps the variables alive
 
     def freeze(self, path: Any, beside: bool = True) -> Artifact:
-        """Write it as a frozen file."""
+        """Write a frozen file, as `Source.freeze`."""
         with tf.init_scope():
             return super().freeze(path, beside)
 
@@ -73,30 +73,30 @@ def freeze_saved_model(
 
         fh.freeze_saved_model("export/1", "model.pb")
 
-    Of a SavedModel of TensorFlow 1, the values are read from its files, without a session, one
-    variable at a time. One of TensorFlow 2 is loaded, so that its lookup tables and the files that
-    fill them travel along, unless `inputs`, `bind`, `variable_map` or `ema` ask for its graph.
+    The values of a TensorFlow 1 SavedModel are read from its files, without a session, one variable
+    at a time. A TensorFlow 2 SavedModel is loaded, so that the file contains its lookup tables and
+    their content; with `inputs`, `bind`, `variable_map` or `ema`, its graph is read instead.
     Prints, asserts and summaries are left out, and none of them is run.
 
     Args:
-      directory: the SavedModel's.
+      directory: the SavedModel's directory.
       path: the file to write; its directory must exist. `path + ".json"` describes it.
       outputs: some of the signature's outputs by their keys, or tensors of the graph; None is all
         outputs of the signature.
-      signature: which one of the SavedModel's signatures.
+      signature: the key of one of the SavedModel's signatures.
       tags: all tags of the MetaGraphDef to take, in any order.
       inputs: tensors to cut the graph at; None is the inputs of the signature.
       bind, variable_map, ema, lower_control_flow, weights, check_numerics,
         optimize: as in `freeze_checkpoint`.
-      verify: as in FreezeHook. Compared is with what TensorFlow's own loader makes of the
-        SavedModel: the signature's answers, or its graph's in a session.
+      verify: as in FreezeHook. The file is compared with the SavedModel in TensorFlow's own loader:
+        with the signature's answers, or with its graph's in a session.
 
     Returns:
-      The Artifact; its inputs and outputs are called as in the signature.
+      The Artifact; its inputs and outputs have the signature's names.
 
     Raises:
-      UnknownNameError: there is no such signature, set of tags or tensor; what there is is listed.
-      InvalidFileError: a file is missing, cut short or of another kind.
+      UnknownNameError: there is no such signature, set of tags or tensor; lists those that exist.
+      InvalidFileError: a file is missing, truncated or of another kind.
       FreezeError: the outputs cannot be frozen. Nothing is written then.
       OSError: a file cannot be read or written; an old file at `path` stays.
     """
@@ -115,14 +115,14 @@ def freeze_saved_model(
 def read_saved_model(
     directory: Any, asked: Asked, signature: str, tags: Sequence[str], file: FileOptions
 ) -> Source:
-    """What `freeze_saved_model` writes."""
+    """Return the source that `freeze_saved_model` writes."""
     name = os.fspath(directory)
     meta = meta_graph(name, tags)
     ends = signature_of(name, meta, signature)
     keys, outputs = _keys(asked.outputs, ends), asked.outputs
     own_graph = asked.inputs or asked.bind or asked.variable_map or file.ema
     if keys is not None and not own_graph and _is_loadable(meta):
-        stored_graph(name, meta)  # which looks at it before TensorFlow does
+        stored_graph(name, meta)  # validates it before TensorFlow reads it
         silent = silence(meta.graph_def)
         refuse_to_run(meta.graph_def, f"to load SavedModel {name!r}")
         if silent:
@@ -143,10 +143,10 @@ def read_saved_model(
 def read_meta_graph(
     directory: str, meta: Any, spec: FreezeSpec, tags: Sequence[str] = ("serve",)
 ) -> Source:
-    """A graph of a SavedModel, which has these tags, with its values.
+    """Return the SavedModel's graph with these tags and its values as a source.
 
-    They come from its files, or where these do not have all of them, as of variables that the
-    SavedModel initializes itself, from a session in which it is loaded.
+    The values come from its files. If these lack some, such as variables that the SavedModel
+    initializes itself, the values come from a session in which it is loaded.
 
     Raises:
       FreezeError: as `freeze_saved_model`.
@@ -177,7 +177,7 @@ def _read(directory: str, meta: Any, spec: FreezeSpec) -> Source:
 
 
 def _start(meta: Any) -> Sequence[str]:
-    """What TensorFlow runs once it has restored the variables of a SavedModel."""
+    """Return the ops that TensorFlow runs after it has restored a SavedModel's variables."""
     if START in meta.signature_def:
         return [split(meta.signature_def[START].outputs[START].name)[0]]
     held = (meta.collection_def[key] for key in STARTS if key in meta.collection_def)
@@ -185,10 +185,10 @@ def _start(meta: Any) -> Sequence[str]:
 
 
 def stored_graph(directory: str, meta: Any) -> StoredGraph:
-    """A graph of a SavedModel, and where its assets are now.
+    """Return a graph of a SavedModel, with the present paths of its assets.
 
     Raises:
-      InvalidFileError: the graph is broken, or an asset is a file of elsewhere.
+      InvalidFileError: the graph is broken, or an asset is outside the directory.
     """
     held = meta.collection_def[ASSETS].any_list.value if ASSETS in meta.collection_def else ()
     assets = list(meta.asset_file_def)
@@ -209,17 +209,17 @@ def stored_graph(directory: str, meta: Any) -> StoredGraph:
 
 
 def values_prefix(directory: str) -> str:
-    """Where a SavedModel keeps its variables."""
+    """Return the prefix of a SavedModel's variables."""
     return os.path.join(directory, "variables", "variables")
 
 
 def meta_graph(directory: str, tags: Sequence[str]) -> Any:
-    """The MetaGraphDef of a SavedModel that has exactly these tags.
+    """Return the MetaGraphDef of a SavedModel with exactly these tags.
 
     Raises:
       FreezeError: the directory has no SavedModel.
-      UnknownNameError: it has others; they are listed.
-      InvalidFileError: its file is cut short or no SavedModel.
+      UnknownNameError: the SavedModel has only other tags; lists them.
+      InvalidFileError: its file is truncated or not a SavedModel.
     """
     for ending in (".pb", ".pbtxt"):
         path = os.path.join(directory, "saved_model" + ending)
@@ -240,7 +240,7 @@ def meta_graph(directory: str, tags: Sequence[str]) -> Any:
 
 
 def signature_of(directory: str, meta: Any, name: str) -> Any:
-    """A signature of a SavedModel's graph; UnknownNameError lists those that are there."""
+    """Return a signature of a SavedModel's graph; UnknownNameError lists those that exist."""
     known = sorted(key for key in meta.signature_def if not key.startswith("__saved_model"))
     if name not in known:
         listed = ", ".join(map(repr, known)) or "none"
@@ -251,7 +251,7 @@ def signature_of(directory: str, meta: Any, name: str) -> Any:
 
 
 def _keys(outputs: Names, ends: Any) -> Optional[Sequence[str]]:
-    """The wanted outputs of the signature by their keys; None if tensors of the graph are."""
+    """Return the keys of the requested outputs; None if `outputs` names tensors of the graph."""
     known = sorted(ends.outputs)
     if outputs is None:
         return known
@@ -262,7 +262,7 @@ def _keys(outputs: Names, ends: Any) -> Optional[Sequence[str]]:
 
 
 def _bound(bind: Any, ends: Any) -> Dict[Any, Any]:
-    """What `bind` fixes, where the signature's name of an input stands for its tensor."""
+    """Return `bind` with the signature's input names replaced by their tensors."""
     names = tensors_of(ends.inputs)
     return {
         names.get(key, key) if isinstance(key, str) else key: value
@@ -271,11 +271,13 @@ def _bound(bind: Any, ends: Any) -> Dict[Any, Any]:
 
 
 def tensors_of(ends: Mapping[str, Any], keys: Optional[Iterable[str]] = None) -> Dict[str, str]:
-    """{name: tensor} of one side of a signature; a ragged or sparse "x" has a name for each part.
+    """Return {name: tensor} for inputs or outputs of a signature, with a name for each part.
+
+    A ragged or sparse tensor has several parts.
 
     Args:
       ends: {key: TensorInfo message}.
-      keys: which of them; None takes all, in the order of their names.
+      keys: the keys to take; None takes all, sorted.
     """
     return {
         f"{key}/{part}" if part else key: tensor
@@ -297,7 +299,7 @@ def _parts(info: Any) -> List[Tuple[str, str]]:
 
 
 def _is_loadable(meta: Any) -> bool:
-    """Whether it is of TensorFlow 2, and this is a program for that."""
+    """Return whether it is a TensorFlow 2 SavedModel, and the program runs eagerly."""
     return bool(meta.HasField("object_graph_def")) and not _keras.graph_mode()
 
 
@@ -310,7 +312,7 @@ def _load(
     file: FileOptions,
 ) -> Loaded:
     with tf.init_scope():
-        # TensorFlow's loader reads it in Python, where anything may be raised
+        # TensorFlow's loader may raise anything
         with refused(f"SavedModel {told!r}", Exception):
             loaded = v1.saved_model.load_v2(directory, tags=list(tags))
             function = loaded.signatures[signature]
@@ -324,7 +326,7 @@ def _load(
 
 
 def _only(function: Any, keys: Sequence[str]) -> Callable[..., Dict[str, Any]]:
-    """A function of some of a signature's outputs, which calls it once."""
+    """Return a function that calls a signature and returns some of its outputs."""
 
     def wanted(**fed: Any) -> Dict[str, Any]:
         found = function(**fed)

@@ -1,4 +1,4 @@
-"""A session as a source: its graph is compiled once, its values are read at each save."""
+"""Freezes sessions: compiles a graph once, and reads a session's values at each save."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from ..values.static_tables import static_contents
 from ..values.value import Value
 from .source import CHECKPOINT, LIVE, Source
 
-# a checkpoint's prefix, its keys, and the SaverDef of who wrote it
+# a checkpoint's prefix, its keys, and the SaverDef that wrote it
 Saved = Tuple[str, Mapping[str, restore_ops.SavedKey], Any]
 
 
@@ -40,7 +40,7 @@ def plan_graph(graph: Any, spec: FreezeSpec) -> FreezePlan:
 
 
 def inference_graph(spec: FreezeSpec) -> Tuple[Any, FreezeSpec]:
-    """The graph that `spec.inference_fn` builds, and `spec` with the ends that it may return."""
+    """Return the graph that `spec.inference_fn` builds, and `spec` with its inputs and outputs."""
     assert spec.inference_fn is not None
     with tf.Graph().as_default() as graph:
         ends = spec.inference_fn()
@@ -56,7 +56,7 @@ def inference_graph(spec: FreezeSpec) -> Tuple[Any, FreezeSpec]:
 
 
 class LiveGraph:
-    """One live graph, compiled once; `source` gives it with the values of a session."""
+    """A live graph, compiled once; `source` returns it with a session's values."""
 
     def __init__(self, graph: Any, spec: FreezeSpec) -> None:
         self.spec = spec
@@ -79,12 +79,12 @@ class LiveGraph:
     def source(
         self, session: Any, step: Optional[int] = None, saved: Optional[Saved] = None
     ) -> Source:
-        """The graph with a session's values.
+        """Return the graph with a session's values.
 
         Args:
-          session: gives the values.
+          session: the session with the values.
           step: the global step of the values.
-          saved: (prefix, keys, SaverDef) of a checkpoint that gives the values it has, instead.
+          saved: (prefix, keys, SaverDef) of a checkpoint; values that it has are read from it.
         """
         expected = functools.partial(self.expected, session, saved)
         if saved:
@@ -95,11 +95,11 @@ class LiveGraph:
         return Source(self.plan, read, expected, step, LIVE, take)
 
     def read(self, session: Any) -> Iterator[Value]:
-        """One live value for each of the plan's slots."""
+        """Yield one live value for each of the plan's slots."""
         return self._live.read(session)
 
     def expected(self, session: Any, saved: Optional[Saved] = None) -> Optional[Expected]:
-        """What a file of the session's (or a checkpoint's) values must answer, with `verify=`.
+        """Return the answers that a file with these values must give, with `verify=`; else None.
 
         Raises:
           FreezeError: the feeds do not fit the graph.
@@ -130,12 +130,12 @@ def freeze_session(
         fh.freeze_session(sess, "model.pb", ["probs"], bind={"is_training:0": False})
 
     Args:
-      sess: a tf.compat.v1.Session, or a session that has one's `graph` and `run`. Unless the
-        graph is finalized, ops that read its variables are added to it, once.
+      sess: a tf.compat.v1.Session, or an object with its `graph` and `run`. Unless the graph is
+        finalized, ops that read its variables are added to it, once.
       path: the file to write; its directory must exist. `path + ".json"` describes it.
-      outputs: tensors or names, in a list or in a dict by the name they shall have in the file.
-      inputs: the same, of the tensors to cut the graph at; they become placeholders. None keeps
-        the placeholders that the outputs need.
+      outputs: tensors or names, in a list or in a dict by their names in the file.
+      inputs: tensors or names, likewise, at which to cut the graph; they become placeholders. None
+        keeps the placeholders that the outputs need.
       bind: {tensor or name: value} of tensors to fix, such as `is_training`; conditionals that
         this decides are folded.
       inference_fn, variable_map, ema, lower_control_flow, weights, check_numerics,
@@ -145,8 +145,9 @@ def freeze_session(
       The Artifact that was written.
 
     Raises:
-      FreezeError: a name is unknown (near matches are listed), the outputs cannot be frozen,
-        the file would pass 2 GiB, or it is not what `verify=` asks. Nothing is written then.
+      FreezeError: a name is unknown (lists near matches), the outputs cannot be frozen, the file
+        would pass 2 GiB, or its answers differ by more than `verify=` allows. Nothing is written
+        then.
       OSError: the file cannot be written; an old file at `path` stays.
     """
     spec = FreezeSpec.make(

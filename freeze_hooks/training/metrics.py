@@ -35,7 +35,7 @@ def direction_of(model: Any, monitor: str) -> str:
     if up == down:
         raise FreezeError(
             f"it is not known whether more or less of {monitor!r} is better: "
-            'give mode="min" or mode="max"'
+            'say mode="min" or mode="max"'
         )
     return "max" if up > down else "min"
 

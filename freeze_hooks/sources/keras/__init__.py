@@ -1,1 +1,1 @@
-"""Keras models as sources: what they take, how they are traced, what they answer."""
+"""Freezes Keras models: finds their inputs, traces them, and compares their answers."""

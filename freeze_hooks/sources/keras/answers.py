@@ -1,4 +1,4 @@
-"""What a Keras model's files must answer: what the live model does, to a batch as it takes it."""
+"""Gives the answers that a Keras model's files must give: those of the live model's call."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from .samples import sample_of
 from .sizes import resized
 from .training_state import averages_of, synchronize
 
-_ROWS = 4  # of a batch; to compare on more proves no more
+_ROWS = 4  # of a batch; more rows prove no more
 _REFUSED = (ValueError, TypeError, IndexError, RuntimeError, tf.errors.OpError)
 
 
 @dataclasses.dataclass(frozen=True)
 class Taken:
-    """What a file takes and gives.
+    """What a file takes and returns.
 
     Attributes:
-      arguments: of the model's call, as specs.
-      inputs: a name for each tensor of them, in order.
-      outputs: a name for each tensor that it answers with, in order.
+      arguments: the arguments of the model's call, as specs.
+      inputs: a name for each tensor of the arguments, in order.
+      outputs: a name for each output tensor, in order.
       changes: whether a call changes variables.
     """
 
@@ -54,17 +54,17 @@ def follow(
     seen: Optional[Batches],
     file: FileOptions,
 ) -> FunctionPlan:
-    """Have a plan's files compared with what `model` itself answers, if `verify=` asks for it.
+    """Make a plan's files be compared with the answers of `model`, if `verify=` asks for it.
 
     Args:
-      plan: of the model.
-      model: the live one.
-      taken: by the files.
+      plan: the model's plan.
+      model: the live model.
+      taken: what the files take and return.
       seen: the batches of its training.
-      file: how they are made.
+      file: the options of the files.
 
     Raises:
-      FreezeError: `verify=` feeds something else than the file takes.
+      FreezeError: the feeds of `verify=` do not fit the file's inputs.
     """
     verify = verify_of(file.verify, file.weights)
     if verify is not None:
@@ -101,7 +101,7 @@ def _expected(
         raise unfit(verify, failure or FreezeError("no feeds fit")) from failure
     cases = [first]
     for other in _others(taken, call):
-        with contextlib.suppress(*_REFUSED):  # the model wants the size of the first
+        with contextlib.suppress(*_REFUSED):  # the model takes only the first sizes
             cases.append(case(other))
             break
     return Expected(verify, signature, cases, {})
@@ -110,7 +110,7 @@ def _expected(
 def _calls(
     model: Any, taken: Taken, verify: Verify, seen: Optional[Batches]
 ) -> Iterator[Arguments]:
-    """What to call the model with; a later one is for where it does not take those before."""
+    """Yield arguments for the model's call; the next is tried if the model refuses one."""
     if verify.feeds is not None:
         yield _of_feeds(taken, verify.feeds)
         return
@@ -125,7 +125,7 @@ def _calls(
 
 
 def infos_of(taken: Taken) -> List[TensorInfo]:
-    """What a file takes, as its signature tells it."""
+    """Return what a file takes, as in its signature."""
     flat = tf.nest.flatten(taken.arguments.leaves, expand_composites=True)
     return [
         TensorInfo(
@@ -143,7 +143,7 @@ def _in(signature: Signature, info: TensorInfo) -> bool:
 
 
 def _of_feeds(taken: Taken, feeds: Mapping[str, Any]) -> Arguments:
-    """Arguments of what is given by the file's names; what no output needs is zeros."""
+    """Return arguments from feeds by the file's names; inputs that no output needs are zeros."""
     specs, flat = taken.arguments.leaves, []
     for name, spec in zip(taken.inputs, tf.nest.flatten(specs, expand_composites=True)):
         if name in feeds:
@@ -154,7 +154,7 @@ def _of_feeds(taken: Taken, feeds: Mapping[str, Any]) -> Arguments:
 
 
 def _as_given(value: Any, dtype: Any) -> Any:
-    """A tensor of a value's own dtype; of lists of numbers and of floating ones, of the file's."""
+    """Return a tensor of a value's own dtype; of the file's for lists and floating numbers."""
     array = np.asarray(value)
     own = hasattr(value, "dtype") and not (array.dtype.kind == "f" and dtype.is_floating)
     if array.dtype.kind in "OSU":
@@ -163,7 +163,7 @@ def _as_given(value: Any, dtype: Any) -> Any:
 
 
 def _fitting(model: Any, taken: Taken, call: Arguments) -> Optional[Arguments]:
-    """A batch of training with few rows, or as many as a file takes; None if it takes no such."""
+    """Return a batch of training with as many rows as a file takes, or few; None if unfit."""
     specs = taken.arguments.leaves
     leaves = as_declared(model, call)
     if leaves is None or len(leaves) != len(specs):
@@ -185,13 +185,13 @@ def _fitting(model: Any, taken: Taken, call: Arguments) -> Optional[Arguments]:
 
 
 def _fed(model: Any, taken: Taken, call: Arguments) -> Dict[str, Any]:
-    """{the file's input: array} of a call."""
+    """Return {the file's input: array} of a call."""
     flat = tf.nest.flatten(as_declared(model, call), expand_composites=True)
     return {name: array_of(value) for name, value in zip(taken.inputs, flat)}
 
 
 def _others(taken: Taken, call: Arguments) -> Iterator[Arguments]:
-    """The same call with other sizes, where some are open."""
+    """Yield the call with other sizes of open dimensions."""
     places = [
         (i, axis)
         for i, spec in enumerate(taken.arguments.leaves)

@@ -1,4 +1,4 @@
-"""What a Keras model's call is given: tensors by position or by name, nested, or left out."""
+"""Arguments of a Keras model's call: tensors by position or by name, nested, or omitted."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from ..naming import keys_of
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
-    """Arguments of a model's call; their tensors may be told by tf.TensorSpec and the like.
+    """Arguments of a model's call, with tensors, or specs such as tf.TensorSpec in their place.
 
     Attributes:
-      args: by position.
-      kwargs: by name, without `training`.
-      by_name: whether the file's inputs are called after the arguments, though there be but one.
+      args: arguments by position.
+      kwargs: arguments by name, without `training`.
+      by_name: whether the file's inputs are named after the arguments, even after a single one.
     """
 
     args: Tuple[Any, ...] = ()
@@ -28,11 +28,11 @@ class Arguments:
 
     @property
     def leaves(self) -> List[Any]:
-        """The tensors, or their specs, in the order of tf.nest; a ragged or sparse one is one."""
+        """The tensors or specs, in the order of tf.nest; a ragged or sparse one counts once."""
         return [leaf for leaf in tf.nest.flatten(self._structure()) if is_tensor(leaf)]
 
     def filled(self, leaves: Iterable[Any]) -> Arguments:
-        """The same arguments with other tensors; all else, such as None, stays."""
+        """Return the arguments with other tensors; all else, such as None, stays."""
         rest = iter(leaves)
         old = tf.nest.flatten(self._structure())
         flat = [next(rest) if is_tensor(leaf) else leaf for leaf in old]
@@ -40,7 +40,7 @@ class Arguments:
         return Arguments(tuple(args), kwargs, self.by_name)
 
     def begun_by_position(self, model: Any) -> Arguments:
-        """The same with the first argument by position, as Keras wants it."""
+        """Return the arguments with the first one by position, as Keras requires."""
         first = next((p.name for p in _parameters(model) if p.kind in _BY_POSITION), None)
         if self.args or first is None or first not in self.kwargs:
             return self
@@ -48,7 +48,7 @@ class Arguments:
         return Arguments((self.kwargs[first],), more, self.by_name)
 
     def named(self, model: Any) -> Dict[str, Any]:
-        """{parameter of the model's call: its argument} of those with tensors, in order."""
+        """Return {parameter of the model's call: its argument} for those with tensors, in order."""
         found: Dict[str, Any] = {}
         positional = [p for p in _parameters(model) if p.kind in _BY_POSITION]
         for i, argument in enumerate(self.args):
@@ -68,17 +68,17 @@ _PACKED = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 def is_tensor(leaf: Any) -> bool:
-    """Whether a leaf is a tensor, an array or the spec of one."""
+    """Return whether a leaf is a tensor, an array or the spec of one."""
     return isinstance(leaf, tf.TypeSpec) or (hasattr(leaf, "shape") and hasattr(leaf, "dtype"))
 
 
 def takes_training(model: Any) -> bool:
-    """Whether a model's call says itself that it takes `training`."""
+    """Return whether a model's call has a parameter `training`."""
     return "training" in inspect.signature(model.call).parameters
 
 
 def argument_names(arguments: Arguments, model: Any) -> List[str]:
-    """A name for each tensor of several arguments: its spec's, or after what it is given to."""
+    """Return a name for each tensor of several arguments: its spec's or its parameter's."""
     found = []
     for name, value in arguments.named(model).items():
         leaves = [leaf for leaf in tf.nest.flatten(value) if leaf is not None]
@@ -89,22 +89,22 @@ def argument_names(arguments: Arguments, model: Any) -> List[str]:
 
 
 def required(model: Any) -> List[str]:
-    """The names of what a model's call must be given."""
+    """Return the names of a model's required parameters."""
     return [parameter.name for parameter in _parameters(model) if _is_required(parameter)]
 
 
 def packed_by_name(model: Any) -> List[str]:
-    """The name by which a model's call takes any others, as in `**kwargs`; none if it does not."""
+    """Return the name of `**kwargs` in a model's call; an empty list if it has none."""
     return [p.name for p in _parameters(model) if p.kind == inspect.Parameter.VAR_KEYWORD]
 
 
 def readings(model: Any, given: Any) -> List[Arguments]:
-    """What an `input_signature=` may mean, the likeliest first.
+    """Return the possible meanings of an `input_signature=`, the most likely first.
 
     Args:
-      model: whose call it is for.
-      given: a structure as the call's first argument takes; a list of one for each argument; or a
-        dict of them by the arguments' names.
+      model: the model whose call it is for.
+      given: a structure for the call's first argument; a list of one for each argument; or a dict
+        of them by the arguments' names.
 
     Raises:
       FreezeError: it is none of these.
@@ -146,14 +146,14 @@ def _names_all(
 
 
 def _by_name(given: Mapping[str, Any], parameters: Sequence[inspect.Parameter]) -> Arguments:
-    """Keras wants the first argument by position."""
+    """Return the arguments, the first one by position, as Keras requires."""
     first = next((p.name for p in parameters if p.kind in _BY_POSITION and p.name in given), None)
     more = {name: value for name, value in given.items() if name != first}
     return Arguments(() if first is None else (given[first],), more, True)
 
 
 def _by_position(given: Sequence[Any], model: Any) -> Arguments:
-    """Those behind `training` go by name, which leaves its place free."""
+    """Return the arguments; those after `training` are passed by name, to leave its place free."""
     args: List[Any] = []
     kwargs: Dict[str, Any] = {}
     rest = list(given)
@@ -199,7 +199,7 @@ def _misfit(
 
 
 def _bare(value: Any) -> Any:
-    """A structure with None for all that is no tensor."""
+    """Return a structure with None in place of all but tensors."""
     return tf.nest.map_structure(lambda leaf: leaf if is_tensor(leaf) else None, value)
 
 

@@ -1,4 +1,4 @@
-"""The batches that fit trains on, looked at as they pass: training gets just the same ones."""
+"""Looks at the batches that fit trains on; training still gets all of them."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from .arguments import Arguments
 from .recorded_calls import call_of, recorded, spec_of_tensor
 
 _EXPERIMENTAL = tf.data.experimental
-_ROWS = 8  # of a batch, that are kept to prove files with
+_ROWS = 8  # rows of a batch to keep for proofs of files
 
 
 class Batches:
-    """What one callback knows of the batches of the fit that it is in.
+    """What one callback knows of the batches of its fit.
 
     Attributes:
-      wanted: whether the next batch is to be kept.
-      rows: how many rows of it; None is all.
-      spec: what inputs are like, as tf.TensorSpec, ragged, sparse; None until the first batch,
-        and where no batch can be looked at.
-      inputs: those of the last batch that was kept: x of (x, y) and of (x, y, sample_weight).
-      called: what the model was called with in training, as specs, where that is known.
-      is_new: whether the model was called nowhere before.
+      wanted: whether to keep the next batch.
+      rows: how many rows of it to keep; None keeps all.
+      spec: specs of the inputs (tf.TensorSpec, ragged or sparse); None before the first batch, and
+        if no batch can be seen.
+      inputs: those of the last kept batch: x of (x, y) and of (x, y, sample_weight).
+      called: the arguments of the model's call in training, as specs, if known.
+      is_new: whether the model was never called before.
     """
 
     def __init__(self) -> None:
@@ -39,13 +39,13 @@ class Batches:
         self.is_new = False
 
     def begin(self, model: Any) -> bool:
-        """Look at what `model` is trained on, from now until `end`; returns whether that works."""
+        """Look at the batches that `model` trains on until `end`; return whether that works."""
         self.wanted, self.rows, self.spec, self.inputs = True, None, None, None
         self.called, self.is_new = None, not getattr(model, "built", False)
         return self.follow(model)
 
     def follow(self, model: Any) -> bool:
-        """Go on looking where the model's train function may have been made anew."""
+        """Go on looking if the model may have a new train function; return whether that works."""
         if not may_look(model):
             return False
         function = _keras.train_function_of(model)
@@ -58,26 +58,26 @@ class Batches:
         return True
 
     def end(self, model: Any) -> None:
-        """Leave the model as it was."""
+        """Restore the model's train function."""
         function = getattr(model, "train_function", None)
         if isinstance(function, _Passage) and function.dismiss(self):
             _keras.train_with(model, function.original)
 
     def settle(self, signature: Signature, proves: bool) -> None:
-        """Keep from now on no more than what proves a file of this signature needs, if one does."""
+        """Keep from now on only the rows that proofs of this signature's files need, if any."""
         fixed = any(info.shape and info.shape[0] is not None for info in signature.inputs)
         self.rows = None if fixed else _ROWS
         self.inputs = rows_of(self.inputs, self.rows) if proves else None
 
     def keep(self, batch: Any, spec: Any) -> None:
-        """Note a batch (None where it cannot be held back), and what all of them are like."""
+        """Note the spec of all batches and one batch, which is None if it cannot be kept."""
         self.wanted = False
         self.spec = _inputs_of(spec)
         self.inputs = None if batch is None else rows_of(_inputs_of(batch), self.rows)
 
 
 def batch_of(inputs: Any) -> Batches:
-    """What is known where somebody gives a batch, as a model takes it."""
+    """Return what is known from a given batch, in the form that a model takes."""
     found = Batches()
     found.inputs = tf.nest.map_structure(_as_tensor, inputs)
     found.spec = spec_of(found.inputs)
@@ -89,7 +89,7 @@ def _as_tensor(leaf: Any) -> Any:
 
 
 def may_look(model: Any) -> bool:
-    """Whether a model's batches can be looked at once `fit` trains it."""
+    """Return whether a model's batches can be seen once `fit` trains it."""
     if _keras.graph_mode():
         return False
     return not _tf.uses_coordinator(_tf.strategy_of(model))
@@ -106,13 +106,13 @@ class _Passage:
 
     def admit(self, batches: Batches) -> None:
         if self._has_run and batches not in self._admitted:
-            self._admitted = []  # of a fit that was broken off
+            self._admitted = []  # those were of an interrupted fit
             self._has_run = False
         if batches not in self._admitted:
             self._admitted.append(batches)
 
     def dismiss(self, batches: Batches) -> bool:
-        """Forget a callback; returns whether none is left."""
+        """Forget a callback; return whether none is left."""
         self._admitted = [other for other in self._admitted if other is not batches]
         return not self._admitted
 
@@ -120,7 +120,7 @@ class _Passage:
         self._has_run = True
         wanting = [batches for batches in self._admitted if batches.wanted]
         if wanting and args:
-            # the data comes last: JAX has the state before it
+            # the data is the last argument: JAX has the state before it
             batch, spec, data = _looked_at(args[-1], _keras.steps_per_execution(self._model))
             args = (*args[:-1], data)
             fresh = [batches for batches in wanting if batches.spec is None]
@@ -138,19 +138,19 @@ class _Passage:
         return found
 
     def __getattr__(self, name: str) -> Any:
-        if name == "original":  # of a copy that is not all made yet
+        if name == "original":  # in a copy that is not complete yet
             raise AttributeError(name)
         return getattr(self.original, name)
 
 
 def _looked_at(data: Any, steps: int) -> Tuple[Any, Any, Any]:
-    """The first batch and its spec, and what gives the same batches as `data`."""
-    if isinstance(data, (list, tuple)):  # of PyTorch
+    """Return the first batch, its spec, and an object with the same batches as `data`."""
+    if isinstance(data, (list, tuple)):  # PyTorch
         return (data[0], spec_of(data[0]), data) if data else (None, None, data)
     if not hasattr(data, "__next__"):
         return None, None, data
     if hasattr(data, "element_spec"):
-        if not isinstance(data, tf.data.Iterator):  # of tf.distribute
+        if not isinstance(data, tf.data.Iterator):  # tf.distribute
             return None, tf.nest.map_structure(_tf.spec_of_one_replica, data.element_spec), data
         return _of_dataset(data, steps)
     first = next(data, None)
@@ -160,7 +160,7 @@ def _looked_at(data: Any, steps: int) -> Tuple[Any, Any, Any]:
 
 
 def _of_dataset(iterator: Any, steps: int) -> Tuple[Any, Any, Any]:
-    """A fresh iterator of the next batches, of the same spec: so it needs no new trace."""
+    """Return a new iterator of the next batches with the same spec, so no new trace is needed."""
     spec = iterator.element_spec
     pulled = list(itertools.islice(_until_the_end(iterator), steps))
     if not pulled:
@@ -182,19 +182,19 @@ def _until_the_end(iterator: Any) -> Any:
 
 
 def _inputs_of(batch: Any) -> Any:
-    """x of what Keras takes for (x, y, sample_weight)."""
+    """Return x of what Keras takes as (x, y, sample_weight)."""
     inputs = batch[0] if isinstance(batch, (list, tuple)) else batch
     return tf.nest.map_structure(_present, inputs)
 
 
 def _present(leaf: Any) -> Any:
-    """None for the Optional by which Keras 3 has a dataset hold one."""
+    """Return None in place of the Optional that Keras 3 uses for None in a dataset."""
     optional = (_EXPERIMENTAL.Optional, getattr(tf, "OptionalSpec", ()))
     return None if isinstance(leaf, optional) else leaf
 
 
 def spec_of(values: Any) -> Any:
-    """What tensors or arrays of any backend are like, with any number of rows."""
+    """Return specs of tensors or arrays of any backend, with any number of rows."""
     return tf.nest.map_structure(_leaf_spec, values)
 
 
@@ -206,7 +206,7 @@ def _leaf_spec(value: Any) -> Any:
 
 
 def rows_of(inputs: Any, count: Optional[int]) -> Any:
-    """The first rows of a batch, if all of its tensors have as many."""
+    """Return the first rows of a batch; the whole batch if its tensors differ in rows."""
     leaves = [leaf for leaf in tf.nest.flatten(inputs) if hasattr(leaf, "shape")]
     sizes = {leaf.shape[0] if len(leaf.shape) else None for leaf in leaves}
     if count is None or len(sizes) != 1 or None in sizes:

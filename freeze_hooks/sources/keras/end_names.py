@@ -1,4 +1,4 @@
-"""What the inputs and outputs of a Keras model are called: as Keras calls them, counted anew."""
+"""Names a Keras model's inputs and outputs as Keras does, but with numbers that start again."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from ... import _keras
 from ..naming import keys_of, spread, stems_of
 from .arguments import Arguments, argument_names
 
-_AUTO_INPUT = re.compile(r"(input_layer|keras_tensor)(?:_(\d+))?$")  # of Keras 3
-_AUTO_INPUT_2 = re.compile(r"(input)_(\d+)$")  # of Keras 2, which counts from 1
+_AUTO_INPUT = re.compile(r"(input_layer|keras_tensor)(?:_(\d+))?$")  # Keras 3
+_AUTO_INPUT_2 = re.compile(r"(input)_(\d+)$")  # Keras 2 counts from 1
 _AUTO_MODEL = re.compile(r"(functional|sequential|model)(_\d+)*$")
 
 
 def input_names(model: Any, arguments: Arguments) -> List[str]:
-    """A name for each input tensor, in the order of tf.nest.flatten.
+    """Return a name for each input tensor, in the order of tf.nest.flatten.
 
     Args:
-      model: whose call takes them.
-      arguments: specs.
+      model: the model.
+      arguments: specs of its call's arguments.
     """
     given = arguments.named(model)
     if len(given) != 1 or arguments.by_name:
@@ -43,7 +43,7 @@ def input_names(model: Any, arguments: Arguments) -> List[str]:
 
 
 def _layer_names(tensors: Sequence[Any]) -> List[str]:
-    """The Input layers that symbolic tensors of any Keras come from."""
+    """Return names of the Input layers of symbolic tensors of any Keras."""
     found = [_keras.input_layer_of(tensor) for tensor in tensors]
     names = [name for name, _ in found]
     if all(is_of_keras_3 for _, is_of_keras_3 in found):
@@ -52,13 +52,15 @@ def _layer_names(tensors: Sequence[Any]) -> List[str]:
 
 
 def renumbered_as_keras_2(names: Sequence[str]) -> List[str]:
-    """Names of inputs without the numbers that Keras 2 counts up over a process."""
+    """Return names of inputs without the numbers that Keras 2 counts up in a process."""
     return _renumbered(names, _AUTO_INPUT_2, 1)
 
 
 def _renumbered(names: Sequence[str], automatic: Any, first: int) -> List[str]:
-    """Names that Keras counted up over a process, counted as in a fresh one; their order stays,
-    whatever that of the inputs is, so that names which were given do not change places."""
+    """Return names with Keras's automatic numbers as in a new process.
+
+    The numbers keep their order, even if the inputs have another one. Names by users stay.
+    """
     numbered: Dict[str, List[Tuple[int, int]]] = {}
     for i, match in enumerate(map(automatic.match, names)):
         if match:
@@ -71,7 +73,7 @@ def _renumbered(names: Sequence[str], automatic: Any, first: int) -> List[str]:
 
 
 def output_names(model: Any, structure: Any) -> List[str]:
-    """A name for each output tensor, in the order of tf.nest.flatten."""
+    """Return a name for each output tensor, in the order of tf.nest.flatten."""
     stems = stems_of(structure, "output")
     names = getattr(_keras.functional_of(model), "output_names", None)
     if not isinstance(structure, Mapping) and names and len(names) == len(stems):
@@ -80,7 +82,7 @@ def output_names(model: Any, structure: Any) -> List[str]:
 
 
 def scopes_of(model: Any) -> Callable[[str], bool]:
-    """Which leading name scopes are only a model's name, which Keras counts up."""
+    """Return a test for leading name scopes that are only a model's name, numbered by Keras."""
     own = {model.name, _keras.functional_of(model).name}
 
     def is_scope(scope: str) -> bool:

@@ -1,4 +1,4 @@
-"""What random feeds of a Keras model may be: ids that its layers know, and what uint8 can hold."""
+"""Hints for random feeds of a Keras model: known ids and texts, and the range of uint8."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _MOST = 64
 
 
 def hints_of(model: Any, taken: Sequence[TensorInfo]) -> Dict[str, Any]:
-    """{input: hint} as `random_feeds` takes them.
+    """Return {input: hint} for `random_feeds`.
 
     Args:
-      model: of any Keras.
-      taken: what it takes.
+      model: a model of any Keras.
+      taken: its inputs.
     """
     texts, numbers = _known(model)
     hints: Dict[str, Any] = {}
@@ -37,7 +37,7 @@ def hints_of(model: Any, taken: Sequence[TensorInfo]) -> Dict[str, Any]:
 
 
 def _known(model: Any) -> Any:
-    """The texts and the whole numbers that lookups and embeddings of a model have entries for."""
+    """Return texts and whole numbers that a model's lookups and embeddings have entries for."""
     texts: List[bytes] = []
     numbers: List[int] = []
     rows: List[int] = []

@@ -1,4 +1,4 @@
-"""What a subclassed model of Keras 3 takes where no batch was seen: Keras keeps shapes alone."""
+"""Guesses input dtypes of a subclassed Keras 3 model, of which Keras keeps only shapes."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from ...proof.tolerance import difference, scale
 from .arguments import Arguments
 from .end_names import input_names
 
-_WHOLE = (tf.uint8, tf.int32)  # images, and most else that is whole numbers
+_WHOLE = (tf.uint8, tf.int32)  # images, and most other whole numbers
 _TOLERANCE = 1e-3
 
 
 def guessed(model: Any, arguments: Arguments, trace: Callable[[Arguments], Any]) -> Arguments:
-    """Specs with the dtypes that the model is likely to take.
+    """Return specs with the dtypes that the model is likely to take.
 
-    An input that is cast to whole numbers or texts, and used in no other way, is taken for these.
-    All else is taken for float32, and that is warned of.
+    If the only use of an input is a cast to whole numbers or texts, it gets this dtype. Other
+    inputs get float32. A warning names them all.
 
     Args:
       model: the model.
-      arguments: specs of float32, whose shapes are right.
-      trace: makes a ConcreteFunction, or raises NotFreezableError.
+      arguments: specs with the right shapes, all float32.
+      trace: returns a ConcreteFunction, or raises NotFreezableError.
 
     Raises:
-      FreezeError: the model answers otherwise to whole numbers than to the same ones as float32.
+      FreezeError: the model gives other answers to whole numbers than to the same float32 numbers.
       NotFreezableError: it cannot be traced.
     """
     concrete = trace(arguments)
@@ -52,8 +52,10 @@ def guessed(model: Any, arguments: Arguments, trace: Callable[[Arguments], Any])
 
 
 def texts_of(arguments: Arguments, concrete: Any) -> Optional[Arguments]:
-    """Specs of strings for inputs that are cast to them, as of numbers nothing can; None if none
-    is."""
+    """Return specs with string dtype for inputs that are cast to strings; None if none is.
+
+    Numbers cannot be cast to strings, so these inputs must be strings.
+    """
     leaves = arguments.leaves
     texts = [_cast_to(fed) == tf.string for fed in concrete.inputs[: len(leaves)]]
     if not any(texts) or not all(isinstance(spec, tf.TensorSpec) for spec in leaves):
@@ -65,7 +67,7 @@ def texts_of(arguments: Arguments, concrete: Any) -> Optional[Arguments]:
 
 
 def _cast_to(fed: Any) -> Optional[Any]:
-    """The dtype of whole numbers or texts that all users of an input cast it to."""
+    """Return the integer or string dtype that all users of an input cast it to, or None."""
     users = fed.consumers()
     dtypes = {op.get_attr("DstT") if op.type == "Cast" else None for op in users}
     dtype = dtypes.pop() if len(dtypes) == 1 else None
@@ -82,7 +84,7 @@ def _check_alike(
         try:
             traces = trace(arguments), trace(arguments.filled(leaves))
         except NotFreezableError:
-            continue  # it takes no such numbers
+            continue  # it refuses these numbers
         one, other = (_answers(concrete, arguments.leaves, unknown) for concrete in traces)
         if one is not None and other is not None and not _alike(one, other):
             names = input_names(model, arguments)
@@ -96,7 +98,7 @@ def _check_alike(
 
 
 def _answers(concrete: Any, specs: List[Any], unknown: List[int]) -> Optional[List[Any]]:
-    """What a trace answers to whole numbers; None if to ask it would change the model."""
+    """Return a trace's answers to whole numbers; None if the call would change the model."""
     if changes(concrete.graph.as_graph_def()):
         return None
     random = np.random.RandomState(0)

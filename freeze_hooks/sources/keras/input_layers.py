@@ -1,4 +1,4 @@
-"""What a functional model makes of a batch before it computes: which Input layer gets what."""
+"""Assigns the tensors of a call to a functional model's Input layers, as Keras does."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from .arguments import Arguments
 
 
 def as_declared(model: Any, call: Arguments) -> Optional[List[Any]]:
-    """The tensors of a call in the order of the model's inputs; None where they are not all there.
+    """Return the tensors of a call in the order of the model's inputs; None if some are missing.
 
-    A functional model takes a dict by the names of its Input layers, and one dimension of size 1
-    more or less than they say.
+    A functional model also takes a dict by the names of its Input layers, and tensors with one
+    dimension of size 1 more or less than declared.
     """
     inputs = _inputs_of(model)
     if inputs is None or not call.args:

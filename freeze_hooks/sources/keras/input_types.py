@@ -1,4 +1,4 @@
-"""What a model of any Keras takes, and what it computes on."""
+"""Finds out what a model of any Keras takes, from what it declares or remembers."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from .arguments import Arguments, readings, required
 
 
 def is_declared(model: Any) -> bool:
-    """Whether a model says itself what it takes, as functional ones do."""
+    """Return whether a model declares its inputs, as functional ones do."""
     return _declared(model) is not None
 
 
 def is_known(model: Any) -> bool:
-    """Whether a model can be planned without an input_signature, and without a batch."""
+    """Return whether a model can be planned without an input_signature and a batch."""
     if not getattr(model, "built", False):
         return False
     return (_declared(model) or called_with(model) or built_with(model)) is not None
 
 
 def check_call(model: Any) -> None:
-    """Make sure that a model has something to freeze.
+    """Check that a model has a call to freeze.
 
     Raises:
-      FreezeError: it is no model.
-      NotFreezableError: it only holds others, which its train_step calls.
+      FreezeError: it is not a Keras model.
+      NotFreezableError: it has no call(): its train_step calls other models that it holds.
     """
     owner = next((kind for kind in type(model).__mro__ if "call" in vars(kind)), None)
     if owner is None:
@@ -43,24 +43,24 @@ def check_call(model: Any) -> None:
 
 
 def declared(model: Any) -> Optional[Arguments]:
-    """What a functional or Sequential model declares that it takes, as specs.
+    """Return the inputs that a functional or Sequential model declares, as specs, or None.
 
     Raises:
-      NotFreezableError: an input is no tensor, nor a sparse or ragged one.
+      NotFreezableError: an input is not a dense, sparse or ragged tensor.
     """
     specs = _declared(model)
     return None if specs is None else Arguments((specs,))
 
 
 def called_with(model: Any) -> Optional[Arguments]:
-    """What a subclassed model of tf.keras or tf_keras was first called with."""
+    """Return the arguments of a subclassed tf.keras or tf_keras model's first call, or None."""
     saved = _keras.called_with(model)
     if saved is None:
         return None
     args, kwargs = saved
     kwargs = {name: spec for name, spec in kwargs.items() if name not in ("training",)}
     found = Arguments(tuple(args), kwargs)
-    several = len(found.named(model)) > 1  # TensorFlow's own names of placeholders say nothing
+    several = len(found.named(model)) > 1  # placeholders' names then tell nothing
     return found.filled(map(_nameless, found.leaves)) if several else found
 
 
@@ -69,7 +69,7 @@ def _nameless(spec: Any) -> Any:
 
 
 def built_with(model: Any) -> Optional[Arguments]:
-    """What a subclassed model of Keras 3 remembers: shapes, here as if they were of float32."""
+    """Return what a subclassed Keras 3 model remembers of its inputs: shapes, here as float32."""
     shapes = _keras.built_shapes(model)
     if not shapes:
         return None
@@ -80,7 +80,7 @@ def built_with(model: Any) -> Optional[Arguments]:
 
 
 def not_known(model: Any) -> FreezeError:
-    """What to raise where nothing tells what a model takes."""
+    """Return the error for a model whose inputs are not known."""
     why = "call it once, or give input_signature="
     if getattr(model, "built", False):
         why = "Keras has not kept all that it was called with: give input_signature="
@@ -91,7 +91,7 @@ def not_known(model: Any) -> FreezeError:
 
 
 def opened(model: Any, specs: Any) -> Any:
-    """Specs without the batch size that Keras took from a call; None where it was declared."""
+    """Return specs without the batch size that Keras took from a call; None if not so."""
     if not isinstance(specs, tf.TensorSpec) or not specs.shape.rank or specs.shape[0] is None:
         return None
     if not _keras.has_inferred_input(model):

@@ -1,5 +1,7 @@
-"""Numbers and switches that layers of the user's own have, for a copy that Keras makes by their
-config: what a callback has set since a layer was made need not stand there."""
+"""Copies numbers and switches of users' own layers to the copies that Keras makes by config.
+
+A config may lack what a callback has set since the layer was made.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +19,15 @@ _KINDS = (bool, int, float, complex, np.generic)
 
 
 def numbers_of(layers: Iterable[Any]) -> List[Numbers]:
-    """The numbers among each layer's attributes; none of Keras's own layers, whose configs say
-    all."""
+    """Return the numbers among each layer's attributes; none for Keras's own layers.
+
+    The configs of Keras's own layers are complete.
+    """
     return [(type(layer).__qualname__, _numbers(layer)) for layer in layers]
 
 
 def set_numbers(layers: Sequence[Any], numbers: Sequence[Numbers]) -> None:
-    """Give the copies of layers, in the same order, the numbers that the layers have."""
+    """Set the layers' numbers on their copies, which are in the same order."""
     if [type(layer).__qualname__ for layer in layers] != [kind for kind, _ in numbers]:
         return
     for layer, (_, known) in zip(layers, numbers):

@@ -1,4 +1,4 @@
-"""What is frozen of a Keras model: its call for inference, under Keras's own names."""
+"""Freezes a Keras model's call for inference, with Keras's own names."""
 
 from __future__ import annotations
 
@@ -39,29 +39,28 @@ def plan_keras_model(
     optimize: bool = False,
     verify: Verifying = None,
 ) -> FunctionPlan:
-    """Plan a Keras model's inference once, for files of it to be written as often as wanted.
+    """Plan a Keras model's inference once, and write files of it any number of times.
 
         plan = fh.plan_keras_model(model)
         plan.write("model.pb", step=100)
 
     Args:
       model: a built model of Keras 3, tf_keras or TensorFlow 1.15's tf.keras. It is traced with
-        training=False; on Keras's JAX and PyTorch backends, in a process of its own.
-      input_signature: for a subclassed model, what says shapes, dtypes and names of its inputs: a
-        tf.TensorSpec or a nested structure of them, as the first argument of its call takes; of
+        training=False; on Keras's JAX and PyTorch backends, in a separate process.
+      input_signature: for a subclassed model, the shapes, dtypes and names of its inputs: a
+        tf.TensorSpec, or a nested structure of them like the first argument of its call; for
         several arguments, a list of these, or a dict by the arguments' names.
       ema: "optimizer" freezes the averages that an optimizer with use_ema=True keeps.
       lower_control_flow: write conditionals and loops as Switch, Merge, Enter... (TensorFlow 1's)
         instead of functions.
       weights, check_numerics, optimize: as in FreezeHook.
-      verify: as in FreezeHook: True, a dict of sample feeds, or fh.Verify; or a batch, as the
-        model itself takes it. Compared is with what the model's own call answers to the same
+      verify: as in FreezeHook: True, a dict of sample feeds, or fh.Verify; or a batch that the
+        model takes. The file's answers are compared with those of the model's own call to the same
         numbers, in their own dtypes, with training=False.
 
     Returns:
-      The plan. Inputs are called as the model's Input layers or the keys of its inputs, outputs
-      as its output layers or the keys of its outputs; where there is neither, "inputs" and
-      "output_0".
+      The plan. Inputs are named after the model's Input layers or the keys of its inputs, outputs
+      after its output layers or the keys of its outputs; without these, "inputs" and "output_0".
 
     Raises:
       FreezeError: the model is not built, or it cannot be frozen.
@@ -80,11 +79,13 @@ def plan_keras_model(
 def plan_seen(
     model: Any, seen: Optional[Batches], input_signature: Any, file: FileOptions
 ) -> FunctionPlan:
-    """As `plan_keras_model`, of a model whose batches of training were looked at.
+    """Plan a model as `plan_keras_model` does, with what was seen of its training batches.
 
     Args:
-      seen: tells what a model takes that does not declare it, and is what `verify=True` compares
-        on; it may change while the plan is in use.
+      model, input_signature: as in `plan_keras_model`.
+      seen: the batches. They tell the inputs of a model that does not declare them, and
+        `verify=True` compares answers to them. They may change while the plan is in use.
+      file: the options of its files.
     """
     if file.ema not in (None, "optimizer"):
         raise FreezeError(f'ema= is "optimizer" or None for a Keras model, not {file.ema!r}')
@@ -115,16 +116,16 @@ def _plan(
 def plan_traced(
     model: Any, found: Tuple[Arguments, Any], file: FileOptions
 ) -> Tuple[FunctionPlan, Taken, bool]:
-    """Plan a model that computes on TensorFlow, eagerly.
+    """Plan a model that computes eagerly on TensorFlow.
 
     Args:
       model: the model.
       found: what it takes, and its trace.
-      file: how files of it are made.
+      file: the options of its files.
 
     Returns:
-      The plan, what its files take, and whether they answer as the model's own call does; where
-      replicas differ, none does.
+      The plan, what its files take, and whether their answers can be compared with the model's own
+      call; they cannot if replicas differ.
     """
     arguments, concrete = found
     inputs = apart(input_names(model, arguments))
@@ -177,18 +178,18 @@ def freeze_keras_model(
 
 
 def handles_of(variable: Any) -> Iterator[Any]:
-    """The resource handles of a variable of any Keras; one a replica where it is mirrored."""
+    """Yield the resource handles of a variable of any Keras; one for each replica."""
     for part in _tf.replicas_of(_tensorflow_value(variable)):
         yield part.handle
 
 
 def _tensorflow_value(variable: Any) -> Any:
-    """The tf.Variable of a variable of any Keras, or what tf.distribute has in its place."""
+    """Return the tf.Variable, or tf.distribute's variable, of a variable of any Keras."""
     return variable if callable(getattr(variable, "value", None)) else variable.value
 
 
 def _variables(model: Any) -> List[Any]:
-    """A model's variables, without the look-up layers' vocabularies that tf_keras lists too."""
+    """Return a model's variables, without the vocabularies that tf_keras also lists."""
     return [variable for variable in model.variables if hasattr(variable, "dtype")]
 
 
@@ -201,7 +202,7 @@ def _variable_names(model: Any) -> Dict[int, str]:
 
 
 def _averages(model: Any) -> Callable[[Any], Any]:
-    """From a variable's handle to that of its average, as the optimizer keeps it."""
+    """Return a function from a variable's handle to that of its average in the optimizer."""
     averages: Dict[int, Any] = {}
 
     def average(handle: Any) -> Any:
@@ -222,7 +223,7 @@ def _plan_graph_model(model: Any, file: FileOptions) -> FunctionPlan:
     inputs = apart(renumbered_as_keras_2(model.input_names))
     outputs = apart(model.output_names)
     session = backend.get_session()
-    # what the backend calls its learning phase is a number where a strategy trains
+    # found by name: the backend's learning phase is a number when a strategy trains
     phases = [op.name for op in session.graph.get_operations() if _PHASE.match(op.name)]
     spec = FreezeSpec.make(
         dict(zip(outputs, model.outputs)),

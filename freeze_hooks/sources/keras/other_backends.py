@@ -1,4 +1,4 @@
-"""Keras 3 on JAX or PyTorch: the plan is made on TensorFlow, the values come from the training."""
+"""Freezes Keras 3 models on JAX or PyTorch: planned on TensorFlow, with values of the training."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from .own_things import Thing, asked_for, named_apart, packed, things_of
 from .training_state import averages_of, synchronize
 from .worker_protocol import ANSWER, MODEL, TASK, Answer, Task
 
-# The path comes first: it may be by it that freeze_hooks and the model's modules are found.
+# First sys.path is set: freeze_hooks and the model's modules may be found only through it.
 _RUN = (
     "import sys; where, sys.path[:] = sys.argv[1], sys.argv[2:]; "
     "from freeze_hooks.sources.keras.worker import main; main(where)"
@@ -42,35 +42,35 @@ _RUN = (
 _ENVIRONMENT = {
     "KERAS_BACKEND": "tensorflow",
     "PYTHONFAULTHANDLER": "1",
-    "CUDA_VISIBLE_DEVICES": "-1",  # the training has the accelerators
+    "CUDA_VISIBLE_DEVICES": "-1",  # the training uses the accelerators
     "JAX_PLATFORMS": "cpu",
     "TF_CPP_MIN_LOG_LEVEL": "3",
 }
 _COUNTED = re.compile(r"(_\d+)+(?=/|$)")
 _FATAL = "Fatal Python error"
-_TOLD = 4000  # characters of what a process said before it ended
+_TOLD = 4000  # characters of a process's last output
 _WRAPPERS = ("JaxLayer", "FlaxLayer", "TorchModuleWrapper")
 
 
 class ElsewhereError(Exception):
-    """What another process said of an error: its traceback, as text."""
+    """The text of another process's traceback."""
 
 
 def plan_elsewhere(
     model: Any, seen: Optional[Batches], input_signature: Any, file: FileOptions
 ) -> FunctionPlan:
-    """Plan a model of another backend in a process that runs Keras on TensorFlow.
+    """Plan a JAX or PyTorch model in a process that runs Keras on TensorFlow.
 
     Args:
       model, input_signature: as in `plan_keras_model`.
       seen: as in `plan_seen`.
-      file: how files of it are made.
+      file: the options of its files.
 
     Raises:
       FreezeError: the model cannot be saved, loaded on TensorFlow, or frozen.
     """
     synchronize(model)
-    there = dataclasses.replace(file, ema=None, verify=None)  # which are for this process
+    there = dataclasses.replace(file, ema=None, verify=None)  # this process handles these
     answer = _ask(model, _task(model, seen, input_signature, there))
     plan = _plan_of(model, answer, bool(file.ema))
     return follow(plan, model, answer.taken, seen, file)
@@ -98,7 +98,7 @@ def _task(model: Any, seen: Optional[Batches], input_signature: Any, file: FileO
 
 
 def _build(model: Any, meanings: Sequence[Arguments]) -> None:
-    """Call a model that is not built yet with symbols, by the first meaning that works."""
+    """Build a model, if it is not, by a call with symbols in the first meaning that works."""
     import keras
 
     def symbol(spec: Any) -> Any:
@@ -137,7 +137,7 @@ def _settings() -> Dict[str, Any]:
 
 
 def _saved(model: Any, path: str) -> List[Thing]:
-    """Save a model; returns the user's own classes and functions that it needs."""
+    """Save a model; return the user's own classes and functions that it needs."""
     things, registered = things_of(_keras.all_layers(model))
     with named_apart(things) as named:
         try:
@@ -175,7 +175,7 @@ def _ask(model: Any, task: Task) -> Answer:
 
 
 def _ended(model: Any, code: int, words: str) -> FreezeError:
-    """The error of a process that ended without an answer."""
+    """Return the error for a process that ended without an answer."""
     fatal = words.find(_FATAL)
     words = words[fatal:] if fatal >= 0 else words[-_TOLD:]
     line = own_line_of_crash(words)
@@ -188,7 +188,7 @@ def _ended(model: Any, code: int, words: str) -> FreezeError:
 
 
 def _error_of(model: Any, answer: Answer) -> FreezeError:
-    if answer.kind is not None:  # one of our own says itself what is wrong
+    if answer.kind is not None:  # our own error, whose message is complete
         return getattr(errors, answer.kind)(answer.error)
     culprit = f"{answer.layer} of {model.name!r}" if answer.layer else repr(model.name)
     line = "" if answer.line is None else shown(answer.line) + "\n"
@@ -214,7 +214,7 @@ def _plan_of(model: Any, answer: Answer, averaged: bool) -> FunctionPlan:
 
 
 def _counterpart(model: Any, slot: Slot, place: Any) -> Any:
-    """The variable of this process that a slot's is a copy of."""
+    """Return this process's variable for a slot, whose variable in the worker is a copy of it."""
     index, path = place
     if index is None:
         raise NotFreezableError(
@@ -238,12 +238,12 @@ def _counterpart(model: Any, slot: Slot, place: Any) -> Any:
 
 
 def _same_name(here: str, there: str) -> bool:
-    """Whether two paths end alike: what is before depends on how a model was built.
+    """Return whether two paths have equal ends, but for the numbers that Keras gives to layers.
 
-    So do the numbers by which Keras counts the layers of a process.
+    What comes before the end, and the numbers, depend on how a model was built.
     """
     pairs = zip(_COUNTED.sub("", here).split("/")[::-1], _COUNTED.sub("", there).split("/")[::-1])
-    return all(a == b for a, b in itertools.islice(pairs, 2))  # a layer's and a variable's
+    return all(a == b for a, b in itertools.islice(pairs, 2))  # the variable's name and its layer's
 
 
 def _check_dtype(variable: Any, slot: Slot) -> None:
@@ -258,10 +258,10 @@ def _check_dtype(variable: Any, slot: Slot) -> None:
 
 
 def _array(variable: Any, shared: bool, dtype: Any) -> Any:
-    """A variable's value now, that stays as it is while training goes on."""
+    """Return a variable's present value, which does not change while training goes on."""
     import keras
 
-    # PyTorch updates in place, so this copies. JAX does not reuse a donated buffer that an array
-    # still looks at.
+    # PyTorch updates in place, so its value is copied. JAX does not reuse a donated buffer while an
+    # array refers to it.
     array = np.asarray(variable.value) if shared else keras.ops.convert_to_numpy(variable.value)
     return array.astype(dtype, copy=False)

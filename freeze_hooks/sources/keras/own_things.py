@@ -1,7 +1,7 @@
-"""A user's own classes and functions, on their way to the process that plans a model.
+"""Sends a user's own classes and functions to the process that plans a model.
 
-What that process can import goes by its name. The rest (of the main program, a notebook, a
-function) goes by value, with cloudpickle.
+What that process can import is sent by name. The rest (from the main program, a notebook, or
+inside a function) is sent by value, with cloudpickle.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ _LAMBDA = "<lambda>"
 
 @dataclasses.dataclass(frozen=True)
 class Thing:
-    """A class or function of a user's own.
+    """A user's own class or function.
 
     Attributes:
-      name: by which the saved model asks for it.
-      module, qualname: where it is.
-      content: itself, where it cannot be imported from there.
-      needed: whether the saved model asks for it.
+      name: its name in the saved model.
+      module, qualname: where it is defined.
+      content: its pickled value if it cannot be imported, else empty.
+      needed: whether the saved model refers to it.
     """
 
     name: str
@@ -45,8 +45,10 @@ class Thing:
 
 
 def things_of(layers: Iterable[Any]) -> Tuple[List[Any], List[Any]]:
-    """The classes and functions that layers may have in their configs, and those that are
-    registered with Keras: they may be needed or not."""
+    """Return classes and functions that layers' configs may hold, and those registered in Keras.
+
+    Not all of them may be needed.
+    """
     import keras
 
     found = [thing for layer in layers for thing in _of_layer(layer)]
@@ -77,13 +79,13 @@ def _distinct(things: Iterable[Any]) -> List[Any]:
 
 @contextlib.contextmanager
 def named_apart(things: Sequence[Any]) -> Iterator[Dict[str, Any]]:
-    """{name that a saved model has for it: thing}, as long as the block lasts.
+    """Give {name in a saved model: thing}, with different names for all in the block.
 
-    Keras knows functions that are not registered by `__name__`, which some share, and stores the
-    code of a lambda without what it refers to: such functions have names of their own meanwhile.
+    Keras stores functions that are not registered by `__name__`, which several may share. It stores
+    a lambda's code without what it refers to. In the block, such functions have unique names.
 
     Raises:
-      NotFreezableError: classes share one.
+      NotFreezableError: several classes have the same name.
     """
     import keras
 
@@ -111,7 +113,7 @@ def named_apart(things: Sequence[Any]) -> Iterator[Dict[str, Any]]:
 
 
 def asked_for(saved_model: str) -> Set[str]:
-    """The names of classes and functions in a saved `.keras` file."""
+    """Return the names of classes and functions in a saved `.keras` file."""
     with zipfile.ZipFile(saved_model) as archive:
         return set(_names_in(json.loads(archive.read("config.json").decode())))
 
@@ -128,10 +130,10 @@ def _names_in(config: Any) -> Iterator[str]:
 
 
 def packed(named: Dict[str, Any], registered: Sequence[Any], asked: Set[str]) -> List[Thing]:
-    """Things as they can be sent: those of layers that are asked for, and the registered ones.
+    """Return things in the form to send: needed ones of layers, and registered ones.
 
     Raises:
-      NotFreezableError: one that is needed cannot be sent.
+      NotFreezableError: a needed one cannot be sent.
     """
     import keras
 
@@ -178,7 +180,7 @@ def _packed(name: str, thing: Any, needed: bool) -> Thing:
 
 
 def _pickled(cloudpickle: Any, thing: Any) -> bytes:
-    """A thing by value; its code as it is, with the file and the lines that errors shall name."""
+    """Return a thing pickled by value; its code keeps the file and lines that errors name."""
 
     table = collections.ChainMap(
         {types.CodeType: lambda code: (marshal.loads, (marshal.dumps(code),))},
@@ -192,7 +194,7 @@ def _pickled(cloudpickle: Any, thing: Any) -> bytes:
 
 @contextlib.contextmanager
 def _by_value(cloudpickle: Any, module: str) -> Iterator[None]:
-    """In this block, what is of that module is pickled whole."""
+    """Pickle a module's classes and functions by value in the block."""
     there = sys.modules.get(module)
     if there is None or module == "__main__" or _is_found(module):
         yield
@@ -214,7 +216,7 @@ def _can_be_imported(thing: Any) -> bool:
 
 
 def _is_found(module: str) -> bool:
-    """Whether a new process finds a module, which this one may have made in memory."""
+    """Return whether a new process finds a module; this one may have made it in memory."""
     path = None
     parts = module.split(".")
     for i in range(len(parts)):
@@ -232,10 +234,10 @@ def _imported(module: str, qualname: str) -> Any:
 
 
 def unpacked(things: Sequence[Thing]) -> Dict[str, Any]:
-    """{name: class or function}, in the process that they were sent to.
+    """Return {name: class or function} in the process that they were sent to.
 
     Raises:
-      BaseException: what a user's module raises when it is imported, if it is needed.
+      BaseException: raised by the import of a needed user module.
     """
     found = {}
     for thing in things:
@@ -244,7 +246,7 @@ def unpacked(things: Sequence[Thing]) -> Dict[str, Any]:
                 found[thing.name] = pickle.loads(thing.content)
             else:
                 found[thing.name] = _imported(thing.module, thing.qualname)
-        except BaseException:  # such as SystemExit, of a module that is a program
+        except BaseException:  # such as SystemExit from a module that is a program
             if thing.needed:
                 raise
     return found

@@ -1,4 +1,4 @@
-"""What a model of Keras 3 is called with while it is trained, which a train_step may choose."""
+"""Records the arguments of a Keras 3 model's call in training, which its train_step chooses."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _recorded: Any = weakref.WeakKeyDictionary()
 
 
 def call_of(model: Any) -> Optional[Arguments]:
-    """Specs of the first call of a model that was recorded; None if none was."""
+    """Return specs of the first recorded call of a model; None if there is none."""
     found: Optional[Arguments] = _recorded.get(model)
     return found
 
 
 @contextlib.contextmanager
 def recorded(model: Any) -> Iterator[None]:
-    """Record what the model's call gets meanwhile; a trace that was made before calls it no more.
+    """Record the arguments of the model's call in the block; an older trace does not call it.
 
-    Keras 2 keeps that itself.
+    Keras 2 records them itself.
     """
     if hasattr(model, "save_spec"):
         yield
@@ -44,7 +44,7 @@ def recorded(model: Any) -> Iterator[None]:
 
 def _as_specs(model: Any, arguments: Arguments) -> Arguments:
     needed, given = required(model), dict(arguments.kwargs)
-    for name in packed_by_name(model):  # Keras binds what **kwargs takes under its own name
+    for name in packed_by_name(model):  # Keras passes **kwargs under its name
         more = given.pop(name, {})
         given.update(more if isinstance(more, Mapping) else {name: more})
     kwargs = {
@@ -57,7 +57,7 @@ def _as_specs(model: Any, arguments: Arguments) -> Arguments:
 
 
 def spec_of_tensor(value: Any) -> Any:
-    """What a tensor or array of any backend is like, with all sizes that are known."""
+    """Return the spec of a tensor or array of any backend, with all known sizes."""
     if isinstance(value, (tf.RaggedTensor, tf.SparseTensor)):
         return tf.type_spec_from_value(value)
     if not is_tensor(value):

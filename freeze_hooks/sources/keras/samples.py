@@ -1,4 +1,4 @@
-"""What a model's call takes, and tensors for it, as the batches that fit trains on show them."""
+"""Finds the arguments of a model's call, and tensors for them, from batches of training."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from .recorded_calls import spec_of_tensor
 
 
 def arguments_of(model: Any, seen: Batches) -> Arguments:
-    """Specs of what a model that is in training is called with.
+    """Return specs of the arguments with which a model in training is called.
 
-    That is the batch's inputs, unless the model's train_step makes something else of them.
+    These are the batch's inputs, unless the model's train_step passes something else.
     """
     specs = _of_batch(model, seen)
     called = _called(model, seen)
@@ -26,8 +26,7 @@ def arguments_of(model: Any, seen: Batches) -> Arguments:
 
 
 def sample_of(model: Any, arguments: Arguments, seen: Batches) -> Optional[Arguments]:
-    """Tensors of the last batch that was kept, for a call that takes `arguments`; None if none
-    are there."""
+    """Return tensors of the last kept batch for a call that takes `arguments`, or None."""
     if seen.inputs is None:
         return None
     given = Arguments((seen.inputs,))
@@ -48,12 +47,12 @@ def _of_batch(model: Any, seen: Batches) -> Arguments:
 
 
 def _called(model: Any, seen: Batches) -> Optional[Arguments]:
-    """What the model was called with in this training, where that is known."""
+    """Return the arguments of the model's call in this training, if known."""
     return seen.called or (called_with(model) if seen.is_new else None)
 
 
 def _alike(one: Arguments, other: Arguments) -> bool:
-    """Whether two tell of the same structure, dtypes and ranks."""
+    """Return whether two have the same structure, dtypes and ranks."""
     both = [(list(a.args), dict(a.kwargs)) for a in (one, other)]
     try:
         tf.nest.assert_same_structure(*both, check_types=False)
@@ -66,12 +65,12 @@ def _alike(one: Arguments, other: Arguments) -> bool:
 
 
 def _same_kind(one: Any, other: Any) -> bool:
-    """Keras casts floating numbers to others before a model gets them, but nothing else."""
+    """Return whether dtypes are equal or both floating: Keras casts only floating inputs."""
     return one.dtype == other.dtype or (one.dtype.is_floating and other.dtype.is_floating)
 
 
 def _picked(arguments: Arguments, leaves: List[Any]) -> Optional[Arguments]:
-    """Tensors of a batch, each for a spec that it fits."""
+    """Return the arguments with a fitting tensor of a batch for each spec, or None."""
     picked = []
     for spec in arguments.leaves:
         fitting = [leaf for leaf in leaves if _fits(leaf, spec)]
@@ -91,7 +90,7 @@ def _fits(leaf: Any, spec: Any) -> bool:
 
 
 def _as_cast(model: Any, spec: Any) -> Any:
-    """A spec of double precision as what Keras casts it to before the model gets it."""
+    """Return a float64 spec as the float32 that Keras casts it to before the model gets it."""
     if not isinstance(spec, tf.TensorSpec) or spec.dtype != tf.float64:
         return spec
     if not _keras.casts_inputs(model) or getattr(model, "compute_dtype", None) == "float64":
@@ -100,7 +99,7 @@ def _as_cast(model: Any, spec: Any) -> Any:
 
 
 def _as_fed(spec: Any) -> Any:
-    """A spec of half precision, to which Keras casts what a model of mixed precision is given."""
+    """Return a 16-bit floating spec as float32: in mixed precision, Keras casts float32 inputs."""
     if isinstance(spec, tf.TensorSpec) and spec.dtype in (tf.float16, tf.bfloat16):
         return tf.TensorSpec(spec.shape, tf.float32)
     return spec

@@ -1,4 +1,4 @@
-"""Which sizes of a Keras model's inputs stay open: those of which it answers to others too."""
+"""Opens those sizes of a Keras model's inputs for which the model also takes other sizes."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from .arguments import Arguments
 from .end_names import input_names
 
 Trace = Callable[[Arguments], Any]
-Place = Tuple[int, int]  # of a size: which leaf, which dimension
-_NUMBERS = (tf.int32, tf.int64, tf.string, tf.bool)  # of which a second dimension may be time
-_TOLERANCE = 1e-3  # of two ways to compute the same, at the same sizes
+Place = Tuple[int, int]  # a size: (leaf, dimension)
+_NUMBERS = (tf.int32, tf.int64, tf.string, tf.bool)  # their second dimension may be time
+_TOLERANCE = 1e-3  # between two ways to compute the same, at equal sizes
 _REFUSED = (ValueError, TypeError, IndexError, KeyError, RuntimeError, tf.errors.OpError)
 
 
 def traced_open(
     model: Any, arguments: Arguments, sample: Optional[Arguments], trace: Trace
 ) -> Tuple[Arguments, Any]:
-    """What a model takes, with as many sizes open as it tolerates, and its trace.
+    """Return what a model takes, with as many open sizes as possible, and its trace.
 
-    A size is opened if the trace answers, with it as it is and with another one, what the model's
-    own call does. It is warned of those that stay closed.
+    A size is opened if the trace gives the same answers as the model's own call, for this size and
+    for another one. A warning names the sizes that stay closed.
 
     Args:
       model: the model.
-      arguments: specs of what it was called with.
-      sample: tensors of that; without, numbers are made up.
-      trace: makes a ConcreteFunction, or raises NotFreezableError.
+      arguments: specs of the arguments of its call.
+      sample: tensors for them; None makes some up.
+      trace: returns a ConcreteFunction, or raises NotFreezableError.
 
     Raises:
-      NotFreezableError: it cannot be traced at all.
+      NotFreezableError: the model cannot be traced at all.
     """
     sample = sample or arguments.filled(map(_made_up, arguments.leaves))
     groups = _closed(arguments)
@@ -60,7 +60,7 @@ def traced_open(
 
 
 def _closed(arguments: Arguments) -> List[List[Place]]:
-    """The sizes that may be opened, equal ones together, which may depend on each other."""
+    """Return the sizes that may be opened, in groups of equal ones, which may belong together."""
     groups: Dict[Tuple[bool, int], List[Place]] = {}
     for i, spec in enumerate(arguments.leaves):
         if not isinstance(spec, tf.TensorSpec) or not spec.shape.rank:
@@ -89,7 +89,7 @@ def _opened(
     except NotFreezableError:
         return None
     if changes(concrete.graph.as_graph_def()):
-        return None  # to try it would change the model
+        return None  # a trial would change the model
     if not _agree(model, concrete, sample):
         return None
     others = (resized(sample, places, more) for more in (True, False))
@@ -97,7 +97,7 @@ def _opened(
 
 
 def _agree(model: Any, concrete: Any, given: Arguments) -> bool:
-    """Whether a trace answers as the model's own call does, which takes what it is given."""
+    """Return whether a trace and the model's own call give the same answers."""
     try:
         live = answers_of(model, given.args, given.kwargs)
         answer = concrete(*map(tf.convert_to_tensor, given.leaves))
@@ -118,14 +118,14 @@ def _with_open(spec: Any, axes: Sequence[int]) -> Any:
 
 
 def _as_it_is(spec: Any, value: Any) -> Any:
-    """A spec with all of the sizes of a sample."""
+    """Return a spec with all sizes of a sample."""
     if not isinstance(spec, tf.TensorSpec):
         return spec
     return tf.TensorSpec(np.shape(value), spec.dtype, spec.name)
 
 
 def resized(sample: Arguments, places: Collection[Place], more: bool) -> Arguments:
-    """The sample with twice, or half, of some sizes."""
+    """Return the sample with some sizes doubled or halved."""
     leaves = []
     for i, value in enumerate(sample.leaves):
         for axis in sorted(axis for leaf, axis in places if leaf == i):
@@ -137,7 +137,7 @@ def resized(sample: Arguments, places: Collection[Place], more: bool) -> Argumen
 
 
 def _made_up(spec: Any) -> Any:
-    """Numbers of a spec's kind, where there is no batch to take them from."""
+    """Return made-up values of a spec's dtype, for lack of a batch."""
     random = np.random.RandomState(0)
     if not isinstance(spec, tf.TensorSpec):
         raise NotFreezableError(f"a batch is needed to try {spec!r}")

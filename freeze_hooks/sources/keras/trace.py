@@ -1,4 +1,4 @@
-"""A Keras model's inference, traced for what the model takes."""
+"""Traces a Keras model's inference for its inputs."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from .sizes import traced_open
 
 
 def traced(model: Any, given: Any, seen: Optional[Batches]) -> Tuple[Arguments, Any]:
-    """What a model takes, and the ConcreteFunction that was traced for that.
+    """Return what a model takes, and the ConcreteFunction traced for it.
 
     Args:
       model: the model.
       given: `input_signature=`, or None.
-      seen: the batches that fit trains on, where they were looked at.
+      seen: the batches that fit trains on, if they were looked at.
 
     Raises:
       FreezeError: what it takes is not known.
@@ -46,7 +46,7 @@ def traced(model: Any, given: Any, seen: Optional[Batches]) -> Tuple[Arguments, 
         arguments = arguments_of(model, seen)
         try:
             return traced_open(model, arguments, sample_of(model, arguments, seen), trace)
-        except NotFreezableError as error:  # a train_step may call it with something else
+        except NotFreezableError as error:  # its train_step may pass something else
             failure = error
     called = called_with(model)
     if called is not None:
@@ -58,7 +58,7 @@ def traced(model: Any, given: Any, seen: Optional[Batches]) -> Tuple[Arguments, 
 
 
 def traced_as_built(model: Any, shapes: Arguments) -> Tuple[Arguments, Any]:
-    """As `traced`, where no more than the shapes of a model's inputs is known."""
+    """Return the same as `traced` if only the shapes of a model's inputs are known."""
 
     def trace(arguments: Arguments) -> Any:
         return _trace(model, arguments)
@@ -67,7 +67,7 @@ def traced_as_built(model: Any, shapes: Arguments) -> Tuple[Arguments, Any]:
 
 
 def _first(meanings: Sequence[Arguments], trace: Callable[[Arguments], Any]) -> Tuple[Any, Any]:
-    """The first of several meanings that can be traced."""
+    """Return the first of several meanings that can be traced, and its trace."""
     failure: Optional[Exception] = None
     for arguments in meanings:
         try:
@@ -81,20 +81,20 @@ def _first(meanings: Sequence[Arguments], trace: Callable[[Arguments], Any]) -> 
 def _declared(
     model: Any, said: Arguments, trace: Callable[[Arguments], Any]
 ) -> Tuple[Arguments, Any]:
-    """As it is declared, but of any batch size where Keras took that from a call."""
+    """Trace the declared inputs, with any batch size if Keras took it from a call."""
     wider = opened(model, said.args[0])
     if wider is not None:
         try:
             return Arguments((wider,)), trace(Arguments((wider,)))
         except NotFreezableError:
-            pass  # the layers want the batch size that they were built for
+            pass  # the layers need the batch size that they were built for
     concrete = trace(said)
     texts = texts_of(said, concrete)
     return (said, concrete) if texts is None else (texts, trace(texts))
 
 
 def serving(model: Any, arguments: Arguments) -> Callable[..., Any]:
-    """A function of a model's tensors alone: its call, with training=False where it takes that."""
+    """Return a function of tensors that calls a model, with training=False if it takes that."""
     more = {"training": False} if takes_training(model) else {}
 
     def serve(*leaves: Any) -> Any:
@@ -116,8 +116,10 @@ def _trace(model: Any, arguments: Arguments) -> Any:
 
 
 def _check_times(model: Any, given: Optional[Arguments]) -> None:
-    """See that no layer takes the batch for the time, as Keras 3.15's TimeDistributed does in
-    traces in which the time is open."""
+    """Check that no layer confuses batch and time.
+
+    Keras 3.15's TimeDistributed does in traces with an open number of time steps.
+    """
     if given is not None and not any(map(_is_open, given.leaves)):
         return
     for layer in _keras.all_layers(model):
@@ -129,7 +131,7 @@ def _check_times(model: Any, given: Optional[Arguments]) -> None:
 
 
 def _is_open(spec: Any) -> bool:
-    """Whether another size than the batch's is."""
+    """Return whether a size other than the batch's is open."""
     return spec.shape.rank is None or None in spec.shape.as_list()[1:]
 
 
@@ -137,7 +139,7 @@ def _miscounts(layer: Any) -> bool:
     try:
         taken = layer.input
     except (AttributeError, ValueError, RuntimeError):
-        return False  # in a subclassed model; verify= finds it
+        return False  # of a subclassed model; verify= finds it there
     if not hasattr(taken, "shape") or len(taken.shape) < 3 or taken.shape[1] is not None:
         return False
     sizes = [1, 2] + [2 if size is None else size for size in taken.shape[2:]]

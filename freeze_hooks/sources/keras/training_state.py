@@ -1,4 +1,4 @@
-"""What a Keras model in training tells: its step, and its optimizer's averages."""
+"""Reads a Keras model's step and its optimizer's averages during training."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ...errors import FreezeError
 
 
 def step_of(model: Any) -> Optional[int]:
-    """How many steps a model's optimizer has made; None where it does not count them."""
+    """Return how many steps a model's optimizer has made; None if it does not count them."""
     iterations = getattr(getattr(model, "optimizer", None), "iterations", None)
     if iterations is None:
         return None
@@ -23,26 +23,26 @@ def step_of(model: Any) -> Optional[int]:
 
 
 def synchronize(model: Any) -> None:
-    """Have the model's variables hold what training has come to, which JAX keeps elsewhere."""
+    """Copy training's present values into the model's variables; JAX keeps them elsewhere."""
     if hasattr(model, "jax_state_sync"):
         model.jax_state_sync()
 
 
 def check_averages(model: Any) -> None:
-    """Make sure that a model's optimizer is one that keeps averages.
+    """Check that a model's optimizer keeps averages.
 
     Raises:
-      FreezeError: it is not.
+      FreezeError: it does not.
     """
     if _keras.averaging_optimizer(model) is None:
         raise _no_averages()
 
 
 def averages_of(model: Any) -> List[Tuple[Any, Any]]:
-    """(variable, its average) pairs of a model's optimizer.
+    """Return (variable, its average) pairs of a model's optimizer.
 
     Raises:
-      FreezeError: it keeps none, or has not begun to.
+      FreezeError: it keeps none, or has none yet.
     """
     pairs = _keras.optimizer_averages(model)
     if pairs is None:

@@ -1,4 +1,4 @@
-"""What runs in a process of its own, with Keras on TensorFlow, to plan a model of elsewhere."""
+"""Plans a JAX or PyTorch model on TensorFlow, in a separate process."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _AUTOGRAPH = "in user code:"
 
 
 def main(where: str) -> None:
-    """Answer the task in a directory by a file beside it."""
+    """Do the task in a directory, and write the answer into a file beside it."""
     try:
         with open(os.path.join(where, TASK), "rb") as file:
             task = pickle.load(file)
         answer = _plan(os.path.join(where, MODEL), task)
-    except BaseException as error:  # a module that ends the program where it is imported, too
+    except BaseException as error:  # also SystemExit from a module that is imported
         answer = _failure(error)
     with open(os.path.join(where, ANSWER), "wb") as file:
         pickle.dump(answer, file)
@@ -37,12 +37,12 @@ def main(where: str) -> None:
 def _plan(path: str, task: Task) -> Answer:
     import keras
 
-    keras.config.disable_traceback_filtering()  # so that the layer at fault is found in it
+    keras.config.disable_traceback_filtering()  # so that the layer at fault is in the traceback
     for name, value in task.settings.items():
         getattr(keras.config, "set_" + name)(value)
     things = unpacked(task.things)
-    keras.saving.get_custom_objects().update(things)  # for code that asks Keras for them by name
-    # The model was made by the same user a moment ago, Lambda layers and all.
+    keras.saving.get_custom_objects().update(things)  # for code that looks them up by name
+    # Not safe mode: the same user made the model, with its Lambda layers, a moment ago.
     model = keras.saving.load_model(path, things, compile=False, safe_mode=False)
     set_numbers(_keras.all_layers(model), task.numbers)
     plan, taken, _ = plan_traced(model, _traced(model, task), task.file)
@@ -54,7 +54,7 @@ def _plan(path: str, task: Task) -> Answer:
 
 def _traced(model: Any, task: Task) -> Tuple[Arguments, Any]:
     if task.wider is not None:
-        with contextlib.suppress(NotFreezableError):  # layers may want the size they were built for
+        with contextlib.suppress(NotFreezableError):  # layers may need the size they were built for
             return traced(model, task.wider, None)
     if task.shapes is not None:
         return traced_as_built(model, task.shapes)
@@ -73,7 +73,7 @@ def _failure(error: BaseException) -> Answer:
 
 
 def _root(error: BaseException) -> BaseException:
-    """What went wrong first, behind what Keras and AutoGraph say of it."""
+    """Return the original error behind those that Keras and AutoGraph raise from it."""
     while True:
         text = str(error)
         wrapped = "ncountered: " in text or "ncountered:\n" in text or text.startswith(_AUTOGRAPH)
@@ -84,7 +84,7 @@ def _root(error: BaseException) -> BaseException:
 
 
 def _layer_at_fault(error: BaseException) -> Optional[str]:
-    """The innermost layer, not one of Keras's own, whose code an error passed through."""
+    """Return the innermost layer, not Keras's own, whose code an error passed through."""
     import keras
 
     found = None

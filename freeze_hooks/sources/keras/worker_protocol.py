@@ -1,4 +1,4 @@
-"""What passes between a training on another backend and the process that plans its model."""
+"""Messages between a training on another backend and the process that plans its model."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ Place = Tuple[Optional[int], str]
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """What to do with the model in the same directory.
+    """How to plan the model in the same directory.
 
     Attributes:
       input_signature: as in `plan_keras_model`.
-      spec, inputs: of the batches that it was trained on, where they were looked at: see Batches.
-      shapes: what it was built for, where nothing else is known.
-      file: how the file is made.
-      things: the user's own classes and functions, which it may need.
-      settings: of keras.config.
-      numbers: of the layers, by `layer_numbers`.
-      wider: an input_signature to try first, of any batch size.
+      spec, inputs: as in Batches, if the batches of its training were looked at.
+      shapes: the shapes that it was built for, if nothing else is known.
+      file: the options of the file.
+      things: the user's own classes and functions that it may need.
+      settings: {name: value} of keras.config.
+      numbers: the layers' numbers, from `layer_numbers`.
+      wider: an input_signature with any batch size, to try first.
     """
 
     input_signature: Any
@@ -42,17 +42,17 @@ class Task:
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """What came of it.
+    """The result of a task.
 
     Attributes:
       plan: the FreezePlan.
-      taken: by files of it.
-      places: for each slot, the index of its variable in `model.variables`, None if it is not
-        there, and its path.
-      error: what went wrong instead, in full.
-      kind: the class of that, if it is a FreezeError.
-      layer: the layer in which it went wrong, if it is known.
-      line: the user's own line at which it did, if it is known.
+      taken: what its files take and return.
+      places: for each slot, the index of its variable in `model.variables` (None if it is not
+        there) and its path.
+      error: the error's text, if the task failed.
+      kind: the error's class, if it is a FreezeError.
+      layer: the layer that raised it, if known.
+      line: the user's own line that raised it, if known.
       trace: the traceback.
     """
 
