@@ -113,7 +113,7 @@ def freeze_graph(
         `freeze_checkpoint` raises.
       RuntimeError: the SavedModel has no graph with these tags.
     """
-    asked = _Asked(
+    given = _Given(
         checkpoint=input_checkpoint,
         outputs=output_node_names,
         clear_devices=clear_devices,
@@ -123,7 +123,7 @@ def freeze_graph(
         saved_model=input_saved_model_dir,
         tags=_names(saved_model_tags),
     )
-    return _frozen(_task_of_files(asked, input_graph, input_saver, input_meta_graph), output_graph)
+    return _frozen(_task_of_files(given, input_graph, input_saver, input_meta_graph), output_graph)
 
 
 def freeze_graph_with_def_protos(
@@ -157,7 +157,7 @@ def freeze_graph_with_def_protos(
     Raises:
       OSError, ValueError, RuntimeError: as in `freeze_graph`.
     """
-    asked = _Asked(
+    given = _Given(
         checkpoint=input_checkpoint,
         outputs=output_node_names,
         clear_devices=clear_devices,
@@ -168,12 +168,12 @@ def freeze_graph_with_def_protos(
         tags=saved_model_tags or [],
     )
     return _frozen(
-        _task(asked, input_graph_def, input_saver_def, input_meta_graph_def), output_graph
+        _task(given, input_graph_def, input_saver_def, input_meta_graph_def), output_graph
     )
 
 
 @dataclasses.dataclass(frozen=True)
-class _Asked:
+class _Given:
     """The arguments that are the same for files and for messages; names are separated by commas."""
 
     checkpoint: Optional[str]
@@ -193,10 +193,10 @@ class _Asked:
 
 
 def _task_of_files(
-    asked: _Asked, input_graph: Optional[str], input_saver: Optional[str], input_meta_graph: Any
+    given: _Given, input_graph: Optional[str], input_saver: Optional[str], input_meta_graph: Any
 ) -> _Task:
     graph_def = meta = saver_def = None
-    if input_graph and not asked.saved_model:
+    if input_graph and not given.saved_model:
         graph_def = read_message(_existing(input_graph, "graph"))
         graph_def = getattr(graph_def, "graph_def", graph_def)  # a MetaGraphDef's
     if input_meta_graph:
@@ -206,26 +206,26 @@ def _task_of_files(
     if input_saver:
         with tf.io.gfile.GFile(_existing(input_saver, "saver"), "rb") as file:
             saver_def = parse(file.read(), SaverDef(), input_saver)
-    return _task(asked, graph_def, saver_def, meta)
+    return _task(given, graph_def, saver_def, meta)
 
 
 def _task(
-    asked: _Asked, graph_def: Optional[Any], saver_def: Optional[Any], meta: Optional[Any]
+    given: _Given, graph_def: Optional[Any], saver_def: Optional[Any], meta: Optional[Any]
 ) -> _Task:
-    checkpoint = asked.checkpoint
-    if not asked.saved_model and not (checkpoint and _has_checkpoint(checkpoint)):
+    checkpoint = given.checkpoint
+    if not given.saved_model and not (checkpoint and _has_checkpoint(checkpoint)):
         raise ValueError(f"Input checkpoint '{checkpoint}' doesn't exist!")
-    if not _names(asked.outputs):
+    if not _names(given.outputs):
         raise ValueError("You need to supply the name of a node to --output_node_names.")
-    if asked.saved_model and meta is None and not saver_def:
-        stored = as_graph(_tagged(asked.saved_model, asked.tags))
-        return _Task(stored, "", saver_def, (), asked.spec(stored), asked.saved_model)
+    if given.saved_model and meta is None and not saver_def:
+        stored = as_graph(_tagged(given.saved_model, given.tags))
+        return _Task(stored, "", saver_def, (), given.spec(stored), given.saved_model)
     source = meta if meta is not None else graph_def
     if source is None:
         raise ValueError("You need to supply a graph: --input_graph or --input_meta_graph.")
     stored = as_graph(source)
-    nodes = tuple(split(name)[0] for name in _names(asked.initializers))
-    return _Task(stored, find_prefix(checkpoint), saver_def, nodes, asked.spec(stored))
+    nodes = tuple(split(name)[0] for name in _names(given.initializers))
+    return _Task(stored, find_prefix(checkpoint), saver_def, nodes, given.spec(stored))
 
 
 def _tagged(directory: str, tags: Sequence[str]) -> Any:
@@ -277,7 +277,7 @@ def main(unused_args: Any, flags: Any) -> None:
             f"Invalid checkpoint version (must be '1' or '2'): {flags.checkpoint_version}"
         )
     denied = getattr(flags, "variable_names_denylist", "")
-    asked = _Asked(
+    given = _Given(
         checkpoint=flags.input_checkpoint,
         outputs=flags.output_node_names,
         clear_devices=flags.clear_devices,
@@ -287,7 +287,7 @@ def main(unused_args: Any, flags: Any) -> None:
         saved_model=flags.input_saved_model_dir,
         tags=_names(flags.saved_model_tags),
     )
-    task = _task_of_files(asked, flags.input_graph, flags.input_saver, flags.input_meta_graph)
+    task = _task_of_files(given, flags.input_graph, flags.input_saver, flags.input_meta_graph)
     reading = task.read()
     if flags.output_graph:
         reading.freeze(flags.output_graph, beside=False)

@@ -67,6 +67,7 @@ def write_frozen(
     plan: FreezePlan,
     values: Iterator[value.Value],
     path: str,
+    *,
     step: Optional[int],
     metrics: Optional[Mapping[str, float]],
     origin: str,

@@ -72,8 +72,8 @@ class FreezeSpec:
 
 
 @dataclasses.dataclass(frozen=True)
-class Asked:
-    """What a user asks for of a graph, as it was written; see FreezeSpec."""
+class Request:
+    """The ends of a graph that a user asks for, as they were written; see FreezeSpec."""
 
     outputs: Names = None
     inputs: Names = None
@@ -81,7 +81,7 @@ class Asked:
     variable_map: Any = None
 
     def spec(self, file: FileOptions) -> FreezeSpec:
-        """The FreezeSpec of it.
+        """Return the FreezeSpec of this request.
 
         Raises:
           FreezeError: as `FreezeSpec.make`.

@@ -16,7 +16,7 @@ from ..frozen.writer import Artifact
 from ..graph.body import Body
 from ..graph.variables import variables_of
 from ..plan.file_options import FileOptions
-from ..plan.spec import Asked, FreezeSpec, Names
+from ..plan.spec import FreezeSpec, Names, Request
 from ..plan.summary import by_layer
 from ..plan.types import FreezePlan
 from ..proof.asked import Verifying
@@ -110,7 +110,7 @@ def freeze_files(
         `freeze_saved_model`. Nothing is written then.
       OSError: a file cannot be read or written; an old file at `path` stays.
     """
-    asked = Asked(outputs, inputs, bind, variable_map)
+    request = Request(outputs, inputs, bind, variable_map)
     file = FileOptions(
         ema=ema,
         lower_control_flow=lower_control_flow,
@@ -119,7 +119,7 @@ def freeze_files(
         optimize=optimize,
         verify=verify,
     )
-    return _read(os.fspath(source), asked, checkpoint, signature, tags, file).freeze(path)
+    return _read(os.fspath(source), request, checkpoint, signature, tags, file).freeze(path)
 
 
 def check(
@@ -152,16 +152,16 @@ def check(
     Raises:
       FreezeError: as FreezeHook, or `freeze_files`.
     """
-    asked = Asked(outputs, inputs, bind, variable_map)
+    request = Request(outputs, inputs, bind, variable_map)
     file = FileOptions(
         ema=ema, lower_control_flow=lower_control_flow, weights=weights, optimize=optimize
     )
     if not isinstance(graph, (str, os.PathLike)):
-        return _report(plan_stored(as_graph(graph), asked.spec(file)))
+        return _report(plan_stored(as_graph(graph), request.spec(file)))
     source = os.fspath(graph)
     if kind_of(source) == GRAPH and _checkpoint_of(source, checkpoint) is None:
-        return _report(plan_stored(as_graph(source), asked.spec(file)))
-    return _report(_read(source, asked, checkpoint, signature, tags, file).plan)
+        return _report(plan_stored(as_graph(source), request.spec(file)))
+    return _report(_read(source, request, checkpoint, signature, tags, file).plan)
 
 
 def _report(plan: FreezePlan) -> Report:
@@ -178,7 +178,7 @@ def _report(plan: FreezePlan) -> Report:
 
 def _read(
     source: str,
-    asked: Asked,
+    request: Request,
     checkpoint: Any,
     signature: str,
     tags: Sequence[str],
@@ -186,8 +186,8 @@ def _read(
 ) -> Source:
     kind = kind_of(source)
     if kind == SAVED_MODEL:
-        return read_saved_model(source, asked, signature, tags, file)
-    spec = asked.spec(file)
+        return read_saved_model(source, request, signature, tags, file)
+    spec = request.spec(file)
     if kind == CHECKPOINT:
         return read_checkpoint(source, None, spec)
     prefix = _checkpoint_of(source, checkpoint)

@@ -50,6 +50,7 @@ def plan_concrete(
     concrete: Any,
     naming: Naming,
     file: FileOptions,
+    *,
     replaced: Optional[Callable[[Any], Any]] = None,
     reduced: Optional[Mapping[int, Any]] = None,
     live: Optional[Callable[..., Any]] = None,

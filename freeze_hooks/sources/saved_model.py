@@ -19,7 +19,7 @@ from ..frozen.writer import Artifact
 from ..graph.names import split, tensor_name
 from ..graph.side_effects import refuse_to_run, silence
 from ..plan.file_options import FileOptions
-from ..plan.spec import Asked, FreezeSpec, Names
+from ..plan.spec import FreezeSpec, Names, Request
 from ..proof.asked import Verify, Verifying
 from ..proof.saved_models import LoadedAnswers
 from ..proof.tensor_ends import ends_of
@@ -100,7 +100,7 @@ def freeze_saved_model(
       FreezeError: the outputs cannot be frozen. Nothing is written then.
       OSError: a file cannot be read or written; an old file at `path` stays.
     """
-    asked = Asked(outputs, inputs, bind, variable_map)
+    request = Request(outputs, inputs, bind, variable_map)
     file = FileOptions(
         ema=ema,
         lower_control_flow=lower_control_flow,
@@ -109,18 +109,18 @@ def freeze_saved_model(
         optimize=optimize,
         verify=verify,
     )
-    return read_saved_model(directory, asked, signature, tags, file).freeze(path)
+    return read_saved_model(directory, request, signature, tags, file).freeze(path)
 
 
 def read_saved_model(
-    directory: Any, asked: Asked, signature: str, tags: Sequence[str], file: FileOptions
+    directory: Any, request: Request, signature: str, tags: Sequence[str], file: FileOptions
 ) -> Source:
     """Return the source that `freeze_saved_model` writes."""
     name = os.fspath(directory)
     meta = meta_graph(name, tags)
     ends = signature_of(name, meta, signature)
-    keys, outputs = _keys(asked.outputs, ends), asked.outputs
-    own_graph = asked.inputs or asked.bind or asked.variable_map or file.ema
+    keys, outputs = _keys(request.outputs, ends), request.outputs
+    own_graph = request.inputs or request.bind or request.variable_map or file.ema
     if keys is not None and not own_graph and _is_loadable(meta):
         stored_graph(name, meta)  # validates it before TensorFlow reads it
         silent = silence(meta.graph_def)
@@ -129,14 +129,14 @@ def read_saved_model(
             with beside_its_files(name, meta) as copy:
                 return _load(copy, name, signature, tags, keys, file)
         return _load(name, name, signature, tags, keys, file)
-    inputs, bind = asked.inputs, _bound(asked.bind, ends)
+    inputs, bind = request.inputs, _bound(request.bind, ends)
     fixed = {tensor_name(getattr(tensor, "name", tensor)) for tensor in bind}
     named = {key: name for key, name in tensors_of(ends.inputs).items() if name not in fixed}
     given = dict(zip(apart(list(named)), named.values())) if inputs is None else inputs
     if keys is not None:
         found = tensors_of(ends.outputs, keys)
         outputs = dict(zip(apart(list(found)), found.values()))
-    spec = Asked(outputs, given, bind, asked.variable_map).spec(file)
+    spec = Request(outputs, given, bind, request.variable_map).spec(file)
     return read_meta_graph(name, meta, spec, tags)
 
 

@@ -1,4 +1,4 @@
-"""A graph with its values: what every frozen file is made of."""
+"""A graph with its values: every frozen file is written from one."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ LIVE, CHECKPOINT = "live", "checkpoint"
 
 
 def nothing_expected() -> None:
-    """What is expected of a file that is not proved."""
+    """Expect nothing of a file: it is not proved."""
 
 
 class Source:
-    """Write a frozen file of it, now or later: `source.freeze(path)`, `source.prepare()(path)`.
+    """Write frozen files from it: at once by `freeze(path)`, or later by what `prepare()` returns.
 
-    A session, a function, a Keras model, a checkpoint and a SavedModel are such.
+    Sessions, functions, Keras models, checkpoints and SavedModels all become one.
 
     Args:
       plan: the compiled graph.
-      values: gives one value for each of the plan's slots; each is read when it is asked for.
-      expected: gives what a file of this moment must answer, with `verify=`.
+      values: returns one value for each of the plan's slots; each is read when it is taken.
+      expected: with `verify=`, returns the answers that a file of the present values must give.
       step: the global step of the values.
-      origin: LIVE or CHECKPOINT: where a file says that its values are from.
-      at_once: gives the values as `values` does, all of them of one moment.
+      origin: LIVE or CHECKPOINT, which a file's description repeats.
+      at_once: returns the same as `values`, read in one moment.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Source:
         self._at_once = at_once
 
     def held(self) -> Iterator[Value]:
-        """All values, read now, to be used later; each is let go as the next is asked for."""
+        """Read all values now and yield them later; each is freed when the next is taken."""
         values = (self._at_once or self.values)()
         taken = [dataclasses.replace(value, chunks=list(value.chunks)) for value in values]
         taken.reverse()
@@ -73,15 +73,15 @@ class Source:
         values: Optional[Iterator[Value]] = None,
         beside: bool = True,
     ) -> Callable[[str], Artifact]:
-        """What writes a file of the present values to a path, once.
+        """Return a function that writes the present values to a path; it works once.
 
         Args:
-          metrics: what was measured at this step.
-          step: the global step, where the source does not tell it.
-          hold: whether to read all values now, so that later steps do not change the file; else
-            each is read as it is written.
-          values: takes these, which were read before.
-          beside: whether the description stands beside the file too.
+          metrics: {name: number} to note in the file.
+          step: the global step, if the source does not know it.
+          hold: whether to read all values now, so that later steps do not change the file;
+            otherwise each value is read when it is written.
+          values: values that were read before; None reads them.
+          beside: whether to write the description also into a file beside the frozen one.
         """
         expected = self.expected()  # of this moment's values
         if values is None:
@@ -98,11 +98,11 @@ class Source:
         )
 
     def freeze(self, path: Any, beside: bool = True) -> Artifact:
-        """Write a frozen file of the present values, and warn of what was found in the graph.
+        """Write a frozen file of the present values, and warn of the findings in the graph.
 
         Raises:
-          FreezeError: a variable's shape is not the declared one, the file passes 2 GiB, or it
-            answers otherwise than `verify=` allows.
+          FreezeError: a variable's shape is not the declared one, the file passes 2 GiB, or its
+            answers differ by more than `verify=` allows.
           OSError: the file system refuses; what was at `path` stays.
         """
         warn_of(self.plan.findings)
@@ -110,6 +110,6 @@ class Source:
 
 
 def warn_of(findings: Iterable[Finding]) -> None:
-    """Warn of what was found in a graph, where there is no training to do so."""
+    """Warn of findings in a graph, where no training does so."""
     for finding in findings:
         _tf.warn(str(finding))

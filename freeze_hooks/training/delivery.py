@@ -28,17 +28,17 @@ _DIGITS = re.compile(r"\d+|[0-9a-f]{12}")  # what differs from save to save
 
 @dataclasses.dataclass(frozen=True)
 class Due:
-    """A file that is to be written now, and what becomes of others.
+    """A file to write, and what happens to other files then.
 
     Attributes:
       freeze: writes a path.
       directory: where the state is.
-      base: the file's name from there.
-      keep: how many files stay; None keeps all, but those of deleted checkpoints.
-      prefix: that of the file's checkpoint, if it has one.
-      best: the claim on being the best that the file makes.
-      link: another name that the file gets, from `directory`.
-      makes_directory: whether the directory that `base` names is made.
+      base: the file's path from there.
+      keep: how many files to keep; None keeps all except those of deleted checkpoints.
+      prefix: the prefix of the file's checkpoint, if it has one.
+      best: the value that the file claims to be the best.
+      link: a second name for the file, from `directory`.
+      makes_directory: whether to make the directory that `base` names.
     """
 
     freeze: Callable[[str], Artifact]
@@ -52,12 +52,12 @@ class Due:
 
     @property
     def path(self) -> str:
-        """The file's."""
+        """Path of the file."""
         return os.path.join(self.directory, self.base)
 
     @property
     def stays(self) -> bool:
-        """Whether the file stays whatever becomes of others."""
+        """Whether nothing ever deletes the file."""
         return self.keep is None and self.prefix is None
 
 
@@ -160,11 +160,18 @@ class Delivery:
             self._best = best
         return self._best
 
+    def beats(self, best: Best, value: float) -> bool:
+        """Return whether a value beats the best one, and note a value that does not."""
+        better = best.beaten_by(value)
+        if not better:
+            self.saves.passed_over(best, value)
+        return better
+
     def deliver(self, due: Due, told: str, background: bool) -> None:
         """Write a file: now, or in the background while training goes on.
 
-        There, what fails is as `failed` says of the path `told`; what that raises, `raise_error`
-        raises again.
+        In the background, `failed` handles an error, with `told` as the path; `raise_error` raises
+        later what `failed` raises.
         """
         if not background:
             self.put(due)

@@ -13,7 +13,7 @@ from .._tf import v1
 from ..errors import FreezeError, UnknownNameError, near
 from ..frozen.writer import Artifact
 from ..plan.file_options import FileOptions
-from ..plan.spec import Asked
+from ..plan.spec import Request
 from ..proof.asked import Verifying
 from ..sources.checkpoint import CheckpointedGraph
 from ..sources.checkpoint_index import find_prefix
@@ -146,7 +146,7 @@ class FreezeExporter(_Exporter):
         self._kind = kind
         self._serving = serving_input_receiver_fn
         self._signature = signature
-        self._asked = Asked(bind=bind, variable_map=variable_map)
+        self._request = Request(bind=bind, variable_map=variable_map)
         self._file = FileOptions(
             ema=ema,
             lower_control_flow=lower_control_flow,
@@ -155,7 +155,7 @@ class FreezeExporter(_Exporter):
             optimize=optimize,
             verify=verify,
         )
-        self._asked.spec(self._file)  # what is wrong is said now
+        self._request.spec(self._file)  # what is wrong is said now
         options = Options.make(
             keep=keep if kind == "latest" else None,
             save_best_only=kind == "best",
@@ -212,8 +212,7 @@ class FreezeExporter(_Exporter):
         best = self._delivery.best(directory, os.path.basename(path), True)
         if best is not None:
             value = monitored(best.monitor, metrics, "the evaluation")
-            if not best.beaten_by(value):
-                self._delivery.saves.passed_over(best, value)
+            if not self._delivery.beats(best, value):
                 return None
         filesystem_of(directory).make_directory(directory)
         freeze = self._source(estimator, prefix).prepare(metrics)
@@ -227,8 +226,8 @@ class FreezeExporter(_Exporter):
         with tf.Graph().as_default() as graph:
             build = estimator_inference(estimator, self._serving, self._signature)
             inputs, outputs = build()
-        asked = dataclasses.replace(self._asked, outputs=outputs, inputs=inputs)
-        spec = asked.spec(self._file)
+        request = dataclasses.replace(self._request, outputs=outputs, inputs=inputs)
+        spec = request.spec(self._file)
         source = CheckpointedGraph(as_graph(graph), find_prefix(prefix)).source(spec)
         if not self._reported:
             self._delivery.report(source.plan.findings)

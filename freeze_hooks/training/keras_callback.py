@@ -288,11 +288,10 @@ class FreezeCallback(_keras.CallbackProtocol):
         if value is None or best is None:
             return
         so_far = "" if best.value is None else f" from {best.value:.5f}"
-        if best.beaten_by(value):
+        if self._delivery.beats(best, value):
             self._say(f"{best.monitor} improved{so_far} to {value:.5f}, freezing to {path}")
             self._write(path, metrics, values, best)
         else:
-            self._delivery.saves.passed_over(best, value)
             self._say(f"{best.monitor} did not improve{so_far}")
 
     def _save_beside(self, batch: Optional[int], logs: Optional[Mapping[str, Any]]) -> None:

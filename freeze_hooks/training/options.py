@@ -1,4 +1,4 @@
-"""Which frozen files a training writes, and which of them stay: what all adapters are told."""
+"""Which frozen files a training writes and keeps: the arguments that all adapters share."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _Options = TypeVar("_Options", bound="Options")
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """Which frozen files are written, and which stay; as the adapters document."""
+    """Which frozen files are written and kept; the adapters document the fields."""
 
     keep: Optional[int] = None
     save_best_only: bool = False
@@ -29,10 +29,10 @@ class Options:
 
     @classmethod
     def make(cls: Type[_Options], on_publish: Listeners = (), **given: Any) -> _Options:
-        """Options of what users write: numbers of any kind, one listener or several.
+        """Return the options for a user's arguments.
 
         Raises:
-          FreezeError: one of them is of another kind, or out of range.
+          FreezeError: an argument has a wrong type or value.
         """
         listeners = (on_publish,) if callable(on_publish) else tuple(on_publish)
         for listener in listeners:

@@ -39,7 +39,7 @@ class SessionOptions(Options):
 
     @classmethod
     def make(cls, on_publish: Listeners = (), **given: Any) -> SessionOptions:
-        """Options of what users write; see `Options.make`."""
+        """Return the options for a user's arguments; see `Options.make`."""
         asked = super().make(on_publish, **given)
         if asked.name and not re.match(r"[A-Za-z0-9_-]+\Z", asked.name):
             raise FreezeError(f"name= takes letters, digits, - and _, not {asked.name!r}")
@@ -88,10 +88,10 @@ class SessionDelivery(Delivery):
     def after_save(
         self, saver: Any, session: Any, prefix: str, numbered: bool, raising: bool = False
     ) -> None:
-        """Freeze a session beside the checkpoint that `saver` just saved of it; see `save`.
+        """Freeze a session beside the checkpoint that `saver` has just saved; see `save`.
 
         Args:
-          numbered: whether the prefix ends with the global step, since Saver.save was given it.
+          numbered: whether Saver.save was given the global step, which then ends the prefix.
         """
         named = step_in(prefix) if numbered else None
         step = _step_of(session) if named is None else named
@@ -148,8 +148,7 @@ class SessionDelivery(Delivery):
         best = self.best(directory, options.file("best"), bool(first))
         if best is not None:
             value = monitored(best.monitor, metrics, "evaluate=")
-            if not best.beaten_by(value):
-                self.saves.passed_over(best, value)
+            if not self.beats(best, value):
                 return
             keep, prefix, base = None, None, "best"
         elif keep is None and prefix is None:

@@ -133,7 +133,8 @@ def plan_traced(
     naming = Naming(inputs, outputs, _variable_names(model), scopes_of(model))
     replaced = _averages(model) if file.ema else None
     reduced = _tf.reduced_on_read(map(_tensorflow_value, _variables(model)))
-    plan = plan_concrete(concrete, naming, file, replaced, reduced, serving(model, arguments))
+    live = serving(model, arguments)
+    plan = plan_concrete(concrete, naming, file, replaced=replaced, reduced=reduced, live=live)
     taken = Taken(arguments, inputs, outputs, changes(concrete.graph.as_graph_def()))
     return plan, taken, not reduced
 
