@@ -210,8 +210,7 @@ def _without_values(stored: StoredGraph, spec: FreezeSpec, path: str) -> Source:
     if plan.slots:
         raise FreezeError(
             f"{path} has variables that the outputs need, such as "
-            f"{plan.slots[0].variable.node!r}, but no values for them: checkpoint= says where "
-            "those are"
+            f"{plan.slots[0].variable.node!r}, but no values for them: give checkpoint="
         )
     return without_values(plan, expected_of_stored(stored, None, None, plan, spec))
 

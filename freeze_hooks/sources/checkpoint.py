@@ -108,7 +108,7 @@ def read_checkpoint(checkpoint: Any, graph: Any, spec: FreezeSpec) -> Source:
             f"{prefix} is a checkpoint of objects (of tf.train.Checkpoint or save_weights), which "
             "has no graph: restore it into its model, tf.train.Checkpoint(model=model)"
             f".restore({prefix!r}), and give that to fh.freeze_keras_model or fh.freeze_function; "
-            "or say graph="
+            "or give graph="
         )
     stored = as_graph(_found(own if graph is None else graph))
     return CheckpointedGraph(stored, prefix).source(spec)
@@ -117,8 +117,8 @@ def read_checkpoint(checkpoint: Any, graph: Any, spec: FreezeSpec) -> Source:
 def _found(graph: Any) -> Any:
     if isinstance(graph, (str, os.PathLike)) and not tf.io.gfile.exists(os.fspath(graph)):
         raise FreezeError(
-            f"there is no file {os.fspath(graph)!r}, of the checkpoint's graph: graph= says which "
-            "to take, as a tf.Graph or a .meta or GraphDef file"
+            f"there is no file {os.fspath(graph)!r} with the checkpoint's graph: graph= says which "
+            "to take, a tf.Graph or a .meta or GraphDef file"
         )
     return graph
 

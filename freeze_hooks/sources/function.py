@@ -157,7 +157,7 @@ def _check_names(what: str, names: Sequence[str], tensors: Sequence[Any]) -> Non
         told = ", ".join(names) or "none"
         raise FreezeError(
             f"the function has {len(tensors)} tensors as {what}, where {len(names)} are expected "
-            f"({told}): give it tensors in dicts, lists and tuples alone"
+            f"({told}): give it tensors only in dicts, lists and tuples"
         )
 
 
@@ -377,7 +377,7 @@ def _concrete(function: Any, input_signature: Any) -> Any:
         )
     if not hasattr(function, "get_concrete_function"):
         raise FreezeError(
-            f"{function!r} is no tf.function: give input_signature=, one tf.TensorSpec for each "
+            f"{function!r} is not a tf.function: give input_signature=, one tf.TensorSpec for each "
             "argument"
         )
     try:

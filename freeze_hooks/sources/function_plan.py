@@ -100,8 +100,8 @@ class FunctionPlan(Source):
             self._traced = TracedFrom(root)
         except Exception as error:  # raised by a user's object, which need not concern a file
             _tf.warn(
-                "the model or function that was traced cannot be looked at for changes, so files "
-                f"hold Python's values of now for good: {type(error).__name__}: {error}"
+                "the traced model or function cannot be checked for changes, so all files hold the "
+                f"Python values of the trace: {type(error).__name__}: {error}"
             )
         return self
 
@@ -118,8 +118,8 @@ class FunctionPlan(Source):
         if self._again is None:
             self._say(
                 changes,
-                f"changed since the function was traced: {told}. Neither it nor its files take "
-                "notice, for a tf.function is traced once; input_signature= traces it anew",
+                f"changed since the function was traced: {told}. Neither it nor its files "
+                "notice this, since a tf.function is traced once; input_signature= traces it anew",
             )
             return ()
         before, start = self.findings, time.perf_counter()
@@ -128,7 +128,7 @@ class FunctionPlan(Source):
         except Exception as error:
             kind = "" if isinstance(error, FreezeError) else f"{type(error).__name__}: "
             raise FreezeError(
-                f"{kind}{error} (traced anew, for this changed since the last trace: {told})"
+                f"{kind}{error} (traced anew, because this changed since the last trace: {told})"
             ) from error
         self.plan, self.values, self.handles = new.plan, new.values, new.handles
         self.expected, self._traced = new.expected, new._traced
@@ -136,8 +136,8 @@ class FunctionPlan(Source):
         self._say(
             changes,
             f"changed since the last trace: {told}. It was traced anew, which took {seconds:.1f} "
-            "s, as it will at each such change; what changes while training runs costs nothing "
-            "where it is a variable (add_weight, tf.Variable)",
+            "s, as it will at each such change; a change during training costs nothing if it is of "
+            "a variable (add_weight, tf.Variable)",
         )
         return tuple(finding for finding in self.findings if finding not in before)
 

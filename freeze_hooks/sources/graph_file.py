@@ -94,7 +94,7 @@ def parse(data: bytes, message: Any, path: str) -> Any:
             return text_format.Parse(data, message)
         _protos.parse(message, data)
     except (text_format.ParseError, DecodeError, UnicodeDecodeError, RuntimeError) as error:
-        raise InvalidFileError(f"{path} is cut short or no {kind}: {error}") from None
+        raise InvalidFileError(f"{path} is cut short or not a {kind}: {error}") from None
     return message
 
 

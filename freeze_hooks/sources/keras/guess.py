@@ -46,7 +46,7 @@ def guessed(model: Any, arguments: Arguments, trace: Callable[[Arguments], Any])
     told = ", ".join(f"{n!r} {s.dtype.name}" for n, s in zip(names, found.leaves))
     _tf.warn(
         f"{model.name!r}: its inputs are taken to be float32, or what they are cast to ({told}), "
-        "for Keras remembers only their shapes; say input_signature= to be sure"
+        "since Keras remembers only their shapes; give input_signature= to be sure"
     )
     return found
 
@@ -90,8 +90,8 @@ def _check_alike(
             names = input_names(model, arguments)
             told = ", ".join(repr(names[i]) for i in unknown)
             raise FreezeError(
-                f"{model.name!r} answers otherwise to {dtype.name} than to the same numbers as "
-                f"float32, and Keras remembers no dtypes: say which {told} is by "
+                f"{model.name!r} gives other answers to {dtype.name} than to the same numbers as "
+                f"float32, and Keras remembers no dtypes: give the dtype of {told} by "
                 "input_signature=, such as "
                 f"tf.TensorSpec({leaves[unknown[0]].shape.as_list()}, tf.{dtype.name})"
             )

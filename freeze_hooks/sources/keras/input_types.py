@@ -32,13 +32,13 @@ def check_call(model: Any) -> None:
     """
     owner = next((kind for kind in type(model).__mro__ if "call" in vars(kind)), None)
     if owner is None:
-        raise FreezeError(f"{model!r} is no Keras model; one in a file is to be loaded first")
+        raise FreezeError(f"{model!r} is not a Keras model; load it first if it is in a file")
     of_keras = owner.__module__.split(".")[0] in ("keras", "tf_keras", "tensorflow")
     if of_keras and owner.__name__ in ("Layer", "Model"):
         raise NotFreezableError(
-            f"{model.name!r} ({type(model).__name__}) has no call(), which is what is frozen of a "
-            "model: give it one that calls the part to deploy, or write that part from a callback "
-            "of yours, with fh.plan_keras_model(part)"
+            f"{model.name!r} ({type(model).__name__}) has no call(), and only the call of a "
+            "model is frozen: give it one that calls the part to deploy, or write that part from "
+            "your own callback, with fh.plan_keras_model(part)"
         )
 
 

@@ -144,7 +144,7 @@ def _saved(model: Any, path: str) -> List[Thing]:
             model.save(path)
         except Exception as error:
             raise NotFreezableError(
-                f"{model.name!r} cannot be saved as a .keras file, by which it goes to the process "
+                f"{model.name!r} cannot be saved as a .keras file, which passes it to the process "
                 f"that plans it on TensorFlow: {told(error)}"
             ) from error
     return packed(named, registered, asked_for(path))
@@ -195,7 +195,7 @@ def _error_of(model: Any, answer: Answer) -> FreezeError:
     return NotFreezableError(
         f"{line}{answer.error}\n"
         f"{culprit} cannot run on TensorFlow, as a frozen file needs it to: its layers must "
-        "compute by keras.ops alone, and it must load by keras.saving.load_model"
+        "compute only with keras.ops, and keras.saving.load_model must load it"
     )
 
 
@@ -230,7 +230,7 @@ def _counterpart(model: Any, slot: Slot, place: Any) -> Any:
         here = "none" if variable is None else f"{variable.path!r}, {list(variable.shape)}"
         raise NotFreezableError(
             f"loaded on TensorFlow, {model.name!r} has other variables than here: there it uses "
-            f"{path!r}, {slot.variable.shape}, where here is {here}; its layers must make the same "
+            f"{path!r}, {slot.variable.shape}, and here {here}; its layers must make the same "
             "variables in the same order on every backend"
         )
     _check_dtype(variable, slot)

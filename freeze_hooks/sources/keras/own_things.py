@@ -168,7 +168,7 @@ def _packed(name: str, thing: Any, needed: bool) -> Thing:
         import cloudpickle
     except ImportError:
         raise NotFreezableError(
-            f"{told}: pip install cloudpickle, with which it is sent there, or {move}"
+            f"{told}: pip install cloudpickle, which sends it there, or {move}"
         ) from None
     try:
         with _by_value(cloudpickle, module):

@@ -163,7 +163,7 @@ def _warn_of_closed(model: Any, arguments: Arguments) -> None:
             told.append(f"{names[i]!r} is {spec.shape.as_list()}")
     example = ", ".join(f"tf.TensorSpec({s.shape.as_list()}, tf.{s.dtype.name})" for s in wider)
     _tf.warn(
-        f"{model.name!r}: its files take inputs of the first batch's sizes alone, for the model "
-        f"does not answer to others, or could not be asked: {', '.join(told)}; if it should, "
+        f"{model.name!r}: its files take only inputs of the first batch's sizes, since the model "
+        f"does not take others, or could not be tried: {', '.join(told)}; if it should, "
         f"input_signature= opens them, or an error says why it cannot: {example}"
     )

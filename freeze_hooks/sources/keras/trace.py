@@ -125,7 +125,7 @@ def _check_times(model: Any, given: Optional[Arguments]) -> None:
     for layer in _keras.all_layers(model):
         if type(layer).__name__ == "TimeDistributed" and _miscounts(layer):
             raise NotFreezableError(
-                f"layer {layer.name!r} (Keras's TimeDistributed) answers wrongly where the number "
+                f"layer {layer.name!r} (Keras's TimeDistributed) gives wrong answers if the number "
                 "of time steps is open: give input_signature= with that number"
             )
 
