@@ -14,7 +14,7 @@ NUMERICS = ("warn", "raise", "off")
 
 @dataclasses.dataclass(frozen=True)
 class FileOptions:
-    """How a file is made, whatever its source is.
+    """Options of a file, whatever its source is.
 
     Attributes:
       ema: whose moving averages replace the variables' values; for a Keras model, "optimizer".

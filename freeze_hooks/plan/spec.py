@@ -73,7 +73,7 @@ class FreezeSpec:
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """The ends of a graph that a user asks for, as they were written; see FreezeSpec."""
+    """A user's outputs, inputs and bound values, as they were given; see FreezeSpec."""
 
     outputs: Names = None
     inputs: Names = None

@@ -47,7 +47,7 @@ class Described:
 
 @dataclasses.dataclass(frozen=True)
 class FreezePlan:
-    """All that a frozen file is written from, again and again, but for the variables' values.
+    """The compiled structure of frozen files; each file adds the variables' values.
 
     Attributes:
       pieces: bytes, slots and the described node in file order.

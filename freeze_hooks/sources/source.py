@@ -26,15 +26,15 @@ def nothing_expected() -> None:
 class Source:
     """Write frozen files from it: at once by `freeze(path)`, or later by what `prepare()` returns.
 
-    Sessions, functions, Keras models, checkpoints and SavedModels all become one.
+    Sessions, functions, Keras models, checkpoints and SavedModels all become a Source.
 
     Args:
       plan: the compiled graph.
       values: returns one value for each of the plan's slots; each is read when it is taken.
       expected: with `verify=`, returns the answers that a file of the present values must give.
       step: the global step of the values.
-      origin: LIVE or CHECKPOINT, which a file's description repeats.
-      at_once: returns the same as `values`, read in one moment.
+      origin: LIVE or CHECKPOINT: where the values are from, for the file's description.
+      at_once: returns the same as `values`, all read at the same moment.
     """
 
     def __init__(

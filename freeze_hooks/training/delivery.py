@@ -1,4 +1,4 @@
-"""What every adapter does when it is time to save: measure, choose, write, keep, link, report."""
+"""Writes, keeps and deletes one training's frozen files, for all adapters."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .best import Best, load_best, save_best
 from .no_file import Saves
 from .options import Options
 
-_DIGITS = re.compile(r"\d+|[0-9a-f]{12}")  # what differs from save to save
+_DIGITS = re.compile(r"\d+|[0-9a-f]{12}")  # these differ between saves
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,8 +31,8 @@ class Due:
     """A file to write, and what happens to other files then.
 
     Attributes:
-      freeze: writes a path.
-      directory: where the state is.
+      freeze: writes the file to a path.
+      directory: the directory with the state.
       base: the file's path from there.
       keep: how many files to keep; None keeps all except those of deleted checkpoints.
       prefix: the prefix of the file's checkpoint, if it has one.
@@ -62,7 +62,7 @@ class Due:
 
 
 class Unnoted(OSError):
-    """A frozen file is there, but the directory's state could not take note of it."""
+    """A frozen file was written, but not noted in the directory's state."""
 
     def __init__(self, error: OSError) -> None:
         super().__init__(str(error))
@@ -70,7 +70,7 @@ class Unnoted(OSError):
 
 
 class Unlinked(Unnoted):
-    """A frozen file is there, but not its other name."""
+    """A frozen file was written, but not its second name."""
 
 
 _LACKS: Dict[type, Tuple[str, str]] = {
@@ -78,16 +78,16 @@ _LACKS: Dict[type, Tuple[str, str]] = {
     Unnoted: ("no note of the frozen file", f"note in {state_file.STATE_FILE} the frozen file"),
     Unlinked: ("no other name of the frozen file", "make latest= of the frozen file"),
 }
-_CLAIMED = 8  # directories at once: each is an open file
+_CLAIMED = 8  # directories at the same time; each is an open file
 
 
 class Delivery:
-    """One training's frozen files: which of them are wanted, and what becomes of the others.
+    """Writes one training's frozen files, and deletes those that are not kept.
 
     Args:
-      options: what is wanted.
-      key: under which name the directory's state remembers them.
-      who: the adapter, for messages.
+      options: which files to write and keep.
+      key: the files' key in the directory's state.
+      who: the adapter's name, for messages.
     """
 
     def __init__(self, options: Options, key: str, who: str) -> None:
@@ -102,14 +102,14 @@ class Delivery:
         self._failures: Dict[Any, int] = collections.Counter()
         self._unnoted: Dict[Tuple[str, str], str] = {}  # (directory, file): prefix
         self.artifacts: List[Artifact] = []
-        self.news: Deque[Artifact] = collections.deque(maxlen=100)  # for those who tell of them
+        self.news: Deque[Artifact] = collections.deque(maxlen=100)  # for progress lines
 
     def __deepcopy__(self, memo: Any) -> Delivery:
-        """One that has delivered nothing: tuners copy callbacks, each for a training of its own."""
+        """Return a new Delivery: tuners copy callbacks, one for each training."""
         return type(self)(self.options, self._key, self._who)
 
     def report(self, found: Iterable[Any]) -> None:
-        """Warn of what a plan's findings are; raise them if `strict`."""
+        """Warn of a plan's findings, or raise them if `strict`."""
         findings = [str(finding) for finding in found]
         if findings and self.options.strict:
             raise FreezeError("strict=True, and the frozen graph has\n  " + "\n  ".join(findings))
@@ -117,10 +117,10 @@ class Delivery:
             _tf.warn(f"{self._who}: {finding}")
 
     def begin(self, resumed: bool) -> bool:
-        """A training begins; one before it leaves it nothing, unless it goes on from that.
+        """Begin a training: forget the one before it, unless this one goes on from it.
 
         Args:
-          resumed: whether it looks as if it did, for resume="auto".
+          resumed: whether it seems to go on, for resume="auto".
 
         Returns:
           Whether it goes on.
@@ -129,7 +129,7 @@ class Delivery:
         self.saves.begin()
         goes_on = resumed if self.options.resume == "auto" else bool(self.options.resume)
         if not goes_on:
-            with contextlib.suppress(Exception):  # of a training that was broken off
+            with contextlib.suppress(Exception):  # the error of an interrupted training
                 self.raise_error()
             self._best = None
             self._failures.clear()
@@ -139,10 +139,11 @@ class Delivery:
     def best(
         self, directory: str, file: str, resumed: bool, mode: Optional[str] = None
     ) -> Optional[Best]:
-        """The best value so far, with save_best_only; an older training's if this one goes on.
+        """Return the best value so far, with save_best_only; an older training's if this goes on.
 
-        That one may have been killed between writing its file and noting the file's value. `mode`
-        is "min" or "max", where the options do not say which.
+        The value is read from the state and from the file: the older training may have been killed
+        after it wrote the file and before it noted the value. `mode` is "min" or "max", if the
+        options do not say which.
         """
         options = self.options
         if options.monitor is None or not options.save_best_only:
@@ -170,8 +171,8 @@ class Delivery:
     def deliver(self, due: Due, told: str, background: bool) -> None:
         """Write a file: now, or in the background while training goes on.
 
-        In the background, `failed` handles an error, with `told` as the path; `raise_error` raises
-        later what `failed` raises.
+        In the background, `failed` gets errors, with `told` as the path. What `failed` raises,
+        `raise_error` raises later.
         """
         if not background:
             self.put(due)
@@ -180,7 +181,7 @@ class Delivery:
         self._writing.submit(told, functools.partial(self._put_there, due, told, here))
 
     def _put_there(self, due: Due, told: str, here: Optional[str]) -> None:
-        """Do it in the background, of a program that was `here`, if the path is from there on."""
+        """Write a file in the background; `here` is the working directory of a relative path."""
         try:
             if here is not None and here != os.getcwd():
                 raise FreezeError(
@@ -191,12 +192,12 @@ class Delivery:
         except Exception as error:
             try:
                 self.failed(error, told)
-            except Exception as raised:  # raised again, if there is a next save or an end
+            except Exception as raised:  # raised again at the next save or the end
                 _tf.warn(f"{self._who}: {raised}")
                 raise
 
     def put(self, due: Due) -> None:
-        """Write a file, and remember or delete others."""
+        """Write a file, note it in the state, and delete files that are not kept."""
         directory, base, prefix = due.directory, due.base, due.prefix or ""
         claim = self._entered.get(directory)
         if directory not in self._entered or (claim is not None and not claim.holds()):
@@ -230,7 +231,7 @@ class Delivery:
             _tf.warn(f"{self._who}: files are written again, after {failed} saves that failed")
 
     def _written(self, due: Due) -> Tuple[Artifact, Optional[OSError]]:
-        """The new file, and what befell its description."""
+        """Write the file; return its Artifact, and the error of its description, if any."""
         trouble: Optional[OSError] = None
         try:
             if due.makes_directory:
@@ -251,7 +252,7 @@ class Delivery:
         return artifact, trouble
 
     def _note(self, directory: str, keep: Optional[int], best: Optional[Best]) -> None:
-        """Note new files in the state, also those that it could not take when they were new."""
+        """Note new files in the state, also those that could not be noted before."""
         if best is not None:
             save_best(directory, self._key, best)
         for where, base in list(self._unnoted):
@@ -277,24 +278,24 @@ class Delivery:
     def explain(self, no_save: str, writes: bool = True) -> None:
         """Warn at the end of a training, if this process `writes` and has written no file.
 
-        What is said is what became of its saves; `no_save`, if none was due.
+        The warning tells the results of its saves, or `no_save` if none was due.
         """
         if writes:
             self.saves.explain(self._who, no_save)
 
     def written(self) -> Tuple[Artifact, ...]:
-        """The files that are still kept, oldest first, when none is being written any more."""
+        """Return the files that are still kept, oldest first, after all writes have ended."""
         self._writing.flush()
         return tuple(self.artifacts)
 
     def raise_error(self) -> None:
-        """Raise what a save in the background raised, once."""
+        """Raise the error of a save in the background, if there is one, once."""
         self._writing.raise_error()
 
     def _tell(self, artifact: Artifact, directory: Optional[str]) -> None:
-        """Call on_publish=, each for itself: what fails is a warning.
+        """Call the functions of on_publish=; an error in one is a warning.
 
-        What it makes beside a file that may go from `directory` is noted, to go with it.
+        A file that one makes beside a file of `directory` is noted, and is deleted with it.
         """
         for listener in self.options.on_publish:
             ending = getattr(listener, "makes_beside", None)
@@ -311,7 +312,7 @@ class Delivery:
                 retention.delete_if_alone(artifact.path, ending)
 
     def _enter(self, directory: str) -> None:
-        """Clear what a killed program left in a directory, and say so if another one runs."""
+        """Delete a killed program's temporary files; warn if another program writes there."""
         locks.sweep(directory)
         while len(self._entered) >= _CLAIMED:
             del self._entered[next(iter(self._entered))]
@@ -327,7 +328,7 @@ class Delivery:
         _tf.warn(f"{self._who}: {message}")
 
     def failed(self, error: Exception, path: str, raising: bool = False) -> None:
-        """Warn of a save that failed, once a cause until saving works; raise it if asked to."""
+        """Warn of a failed save, once for each cause until a save works; raise it if asked to."""
         raising = raising or isinstance(error, NotFiniteError)
         cause = (type(error), getattr(error, "errno", None) or _DIGITS.sub("", str(error)))
         lack, act = _LACKS.get(type(error), ("no frozen file", "write a frozen file"))
@@ -346,7 +347,7 @@ class Delivery:
 
 
 def _metric(path: str, monitor: str) -> Optional[float]:
-    """A metric that a frozen file says it has, if there is such a file."""
+    """Return a metric from a frozen file's description; None without file or metric."""
     try:
         return float(description(path)["metrics"][monitor])
     except (KeyError, TypeError, ValueError):

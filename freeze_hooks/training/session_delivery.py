@@ -1,4 +1,4 @@
-"""The frozen files of a training session, whose metrics are measured at each save."""
+"""Writes the frozen files of a training session, and measures metrics at each save."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SCHEDULED_KEEP = 5  # what a Saver keeps by default
 
 @dataclasses.dataclass(frozen=True)
 class SessionOptions(Options):
-    """The same for a session's files, whose metrics are measured at each save."""
+    """The options for a session's files, whose metrics are measured at each save."""
 
     output_dir: Optional[str] = None
     name: str = ""
@@ -50,10 +50,10 @@ class SessionOptions(Options):
         return dataclasses.replace(asked, output_dir=plain_path(asked.output_dir))
 
     def check(self) -> None:
-        """Make output_dir if need be.
+        """Create output_dir if missing.
 
         Raises:
-          FreezeError: it cannot be made, or not be written in.
+          FreezeError: it cannot be created or written.
         """
         if self.output_dir is None:
             return
@@ -63,12 +63,12 @@ class SessionOptions(Options):
             raise FreezeError(f"output_dir= cannot be written to: {error}") from error
 
     def file(self, stem: str) -> str:
-        """The base name of a frozen file."""
+        """Return the base name of a frozen file."""
         return f"{stem}.{self.name}.pb" if self.name else f"{stem}.pb"
 
 
 class SessionDelivery(Delivery):
-    """The frozen files of a training session."""
+    """Writes the frozen files of a training session."""
 
     def __init__(self, graph: Any, live: LiveGraph, options: SessionOptions, who: str) -> None:
         super().__init__(options, options.name, who)
@@ -81,7 +81,7 @@ class SessionDelivery(Delivery):
         self.report(live.plan.findings)
 
     def begin_at(self, step: int) -> None:
-        """Note the global step that training begins at, which else is that of the first save."""
+        """Note the first global step of training; without this, it is that of the first save."""
         if self._first_step is None:
             self._first_step = step
 
@@ -105,17 +105,17 @@ class SessionDelivery(Delivery):
         checkpoint: Optional[Tuple[str, Any]] = None,
         raising: bool = False,
     ) -> None:
-        """Freeze a session's values, if they are wanted.
+        """Freeze a session's values, unless save_best_only= says not to.
 
         Args:
           session: the live session.
-          stem: where the file goes, without its ending.
+          stem: the path of the file without its ending.
           step: the global step.
           checkpoint: (prefix, saver) of the checkpoint that was just written.
-          raising: raise what fails, even if it is not `strict`.
+          raising: raise errors even without `strict`.
 
         Raises:
-          AbortedError, UnavailableError: the session's own, by whose sight it recovers.
+          AbortedError, UnavailableError: re-raised so that the session can recover.
           FreezeError: with `strict`, this save or an earlier one in the background has failed.
         """
         self.raise_error()
@@ -127,7 +127,7 @@ class SessionDelivery(Delivery):
             self.failed(error, stem, raising)
 
     def end(self) -> None:
-        """Wait until all files are written; what is saved from now on is not written meanwhile.
+        """Wait until all files are written; later saves are not in the background.
 
         Raises:
           FreezeError: with `strict`, a save in the background has failed.
@@ -183,7 +183,7 @@ class SessionDelivery(Delivery):
 
 
 def _step_of(session: Any) -> Optional[int]:
-    """The session's global step; None where it has none yet."""
+    """Return the session's global step; None if it has none yet."""
     global_step = _tf.global_step(session.graph)
     try:
         return None if global_step is None else int(session.run(global_step))
