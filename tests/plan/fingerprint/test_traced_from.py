@@ -322,7 +322,7 @@ def test_methods_of_modules(tmp_path, monkeypatch, warnings_logged):
     plan.write(path)
     np.testing.assert_allclose(answer(path), module.predict(tf.constant(X)), rtol=1e-5)
     assert "Module.temperature: 1.0 -> 4.0" in warnings_logged[0]
-    assert "test_changing.SCALE: 1.0 -> 3.0" in warnings_logged[-1]
+    assert "test_traced_from.SCALE: 1.0 -> 3.0" in warnings_logged[-1]
 
 
 def test_a_function_that_tensorflow_has_traced(tmp_path, warnings_logged):
