@@ -77,7 +77,7 @@ def has_inferred_input(model: Any) -> bool:
         return False
     config = getattr(getattr(layers[0], "_auto_config", None), "config", {})
     given = {key for key, value in config.items() if value is not None and value is not False}
-    if given != {"batch_shape", "dtype"}:  # which Sequential.build gives its own InputLayer
+    if given != {"batch_shape", "dtype"}:  # these, Sequential.build gives its own InputLayer
         return False
     return not hasattr(layers[1], "input_shape") or has_inferred_input(layers[1])
 

@@ -25,7 +25,7 @@ from .ops import ARG, CALLS, CASES, IFS
 from .prune import prune
 
 _MOST_COPIED = 1 << 21  # nodes; 40 functions, each with two calls of the next, would make 2**40
-_COPY = 16  # each copy takes as much time besides as this number of nodes
+_COPY = 16  # nodes that take as long as a copy's fixed cost
 
 
 class Library:

@@ -151,7 +151,7 @@ _REACHES: Tuple[Tuple[str, str, str], ...] = (
     ("process", "ends the process", r"Abort"),
 )
 REACHES = tuple((kind, does, re.compile(f"({names})$")) for kind, does, names in _REACHES)
-# Ops that reach out to files or addresses only where an attribute names one.
+# Ops that reach out to files or addresses only if an attribute names one.
 REACHES_WHERE: Dict[str, Tuple[str, Any]] = {
     "FixedUnigramCandidateSampler": ("vocab_file", re.compile(rb".")),
     "PrintV2": ("output_stream", re.compile(rb"file://")),

@@ -155,7 +155,7 @@ class FreezeExporter(_Exporter):
             optimize=optimize,
             verify=verify,
         )
-        self._request.spec(self._file)  # what is wrong is said now
+        self._request.spec(self._file)  # raises errors now, not at an export
         options = Options.make(
             keep=keep if kind == "latest" else None,
             save_best_only=kind == "best",

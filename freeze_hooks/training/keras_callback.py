@@ -342,7 +342,7 @@ class FreezeCallback(_keras.CallbackProtocol):
         assert plan is not None
         self._delivery.report(plan.renew())
         synchronize(self.model)
-        self._batches.wanted = self._proves  # keep a batch from before the next file
+        self._batches.wanted = self._proves  # keep a batch that training sees before the next file
         step = step_of(self.model)
         return plan.prepare(metrics, step, hold=self._save_on_background, values=values)
 
