@@ -16,6 +16,7 @@ from tensorflow.core.framework import (
     function_pb2,
     graph_pb2,
     node_def_pb2,
+    op_def_pb2,
     tensor_pb2,
     types_pb2,
     variable_pb2,
@@ -36,6 +37,7 @@ FunctionDef = function_pb2.FunctionDef
 GraphDef = graph_pb2.GraphDef
 MetaGraphDef = meta_graph_pb2.MetaGraphDef
 NodeDef = node_def_pb2.NodeDef
+OpDef = op_def_pb2.OpDef
 SavedModel = saved_model_pb2.SavedModel
 TensorProto = tensor_pb2.TensorProto
 SaverDef = saver_pb2.SaverDef

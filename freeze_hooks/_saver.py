@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from ._tf import replicas_of, v1
 from .graph.restore_ops import SavedKey
+from .storage.listing import checkpoint_exists
 
 
 def saved_keys(saver: Any) -> Dict[str, SavedKey]:
@@ -37,14 +38,6 @@ def _slices(entry: Any) -> Any:
     if hasattr(type(entry), "_get_partitions"):  # of the type: the entry may add ops
         return list(entry)
     return replicas_of(entry)[:1]
-
-
-def checkpoint_exists(prefix: str) -> bool:
-    """Return whether a checkpoint of either format exists (tf.train's function is deprecated)."""
-    files, shards = tf.io.gfile, prefix + "-?????-of-?????"
-    if files.exists(prefix + ".index") or files.glob(shards):
-        return True
-    return files.exists(prefix) and not files.isdir(prefix)  # ram:// has prefixes as directories
 
 
 def checkpoint_may_exist(prefix: str) -> bool:

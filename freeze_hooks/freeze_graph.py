@@ -25,8 +25,8 @@ from .graph.names import split
 from .graph.ops import VARIABLES
 from .graph.restore_ops import restored_keys
 from .plan.spec import FreezeSpec, kept_variables
+from .sources.at_path import find_prefix
 from .sources.checkpoint import CheckpointedGraph
-from .sources.checkpoint_index import find_prefix
 from .sources.graph_file import StoredGraph, as_graph, parse, read_message
 from .sources.restored_session import read_initialized
 from .sources.saved_model import meta_graph, read_meta_graph

@@ -8,6 +8,8 @@ import os
 import sys
 import warnings
 
+from .quick_start import load_messages
+
 
 def main() -> None:
     """Run the command with the program's arguments, and exit with its code."""
@@ -19,8 +21,9 @@ def main() -> None:
             f"freeze-hooks: {error.name} is not installed, and the command needs it: "
             "pip install 'freeze-hooks[cli]'"
         )
-    if "TF_CPP_MIN_LOG_LEVEL" not in os.environ and "--debug" not in sys.argv:
+    if "--debug" not in sys.argv:
         _hush()
+    load_messages()
     from .command import report_warnings
     from .group import commands
 
@@ -33,7 +36,7 @@ def _hush() -> None:
 
     Only Python still writes there. An error in C++ raises an exception; a crash prints a traceback.
     """
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.getLogger("tensorflow").addFilter(lambda record: record.levelno >= logging.ERROR)
     if not sys.warnoptions:
         warnings.simplefilter("ignore")  # warnings from TensorFlow's own imports

@@ -15,7 +15,7 @@ from .command import Command
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def checkpoint(checkpoint: str, graph: Optional[str], as_json: bool) -> None:
     """List the variables in a checkpoint, or in the newest of a directory."""
-    from ..sources.any_file import list_variables
+    from ..sources.contents import list_variables
     from . import screen
 
     found = list_variables(checkpoint, graph)

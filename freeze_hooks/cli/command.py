@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import sys
 from typing import Any, Callable, Dict, Iterable, List, Optional, Union
 
 import click
@@ -13,6 +14,7 @@ _PAIR = re.compile(r"\b(bind|inputs)=\{'([^']+)': '?([^'}]+)'?\}")
 _ARGUMENTS = re.compile(
     r"\b(outputs|inputs|bind|checkpoint|reader|signature|tags|weights|optimize|lower_control_flow)=(?![\w\"'{])"
 )
+DEBUG = "Show TensorFlow's log, and where an error comes from."
 
 
 class Command(click.Command):
@@ -20,11 +22,11 @@ class Command(click.Command):
 
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
-        debug = click.Option(["--debug"], is_flag=True, help="Show where an error comes from.")
+        debug = click.Option(["--debug"], is_flag=True, help=DEBUG)
         self.params.append(debug)
 
     def invoke(self, ctx: click.Context) -> Any:
-        if ctx.params.pop("debug"):
+        if ctx.params.pop("debug") or ctx.find_root().params.get("debug"):
             return super().invoke(ctx)
         try:
             return super().invoke(ctx)
@@ -42,6 +44,8 @@ def _is_expected(error: Exception) -> bool:
 
     if isinstance(error, (FreezeError, OSError)):
         return True
+    if "tensorflow" not in sys.modules:
+        return False
     import tensorflow as tf
 
     return isinstance(error, tf.errors.OpError)
@@ -110,14 +114,12 @@ def bound(given: Iterable[str]) -> Optional[Dict[str, Any]]:
 
 def existing(path: str) -> str:
     """Return the path if it is a file; else raise an error that names near matches."""
-    import tensorflow as tf
+    from ..frozen.other_kinds import nothing_at, told_directory
+    from ..storage.listing import exists, is_directory
 
-    from ..frozen.other_kinds import told_directory
-    from ..sources.any_file import nothing_at
-
-    if not tf.io.gfile.exists(path):
+    if not exists(path):
         raise nothing_at(path)
-    if tf.io.gfile.isdir(path):
+    if is_directory(path):
         raise told_directory(path)
     return path
 

@@ -16,8 +16,8 @@ from ..frozen.reader import read_graph_def
 from ..graph.passes.narrow_weights import WEIGHTS
 from ..proof.feeds import random_feeds
 from ..proof.tolerance import difference
-from ..sources.any_file import CHECKPOINT, SAVED_MODEL, kind_of
-from ..sources.checkpoint_index import Checkpoint, find_prefix
+from ..sources.at_path import CHECKPOINT, SAVED_MODEL, find_prefix, kind_of
+from ..sources.checkpoint_index import Checkpoint
 from ..sources.saved_model import SERVING, meta_graph, signature_of, tensors_of, values_prefix
 
 

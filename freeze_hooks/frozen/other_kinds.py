@@ -9,11 +9,13 @@ import re
 import zipfile
 from typing import Any, Callable, Iterable, List, Optional, Sequence, Tuple
 
-import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from .._protos import MetaGraphDef, SavedModel, parse
-from ..errors import InvalidFileError, NotAFileError
+from ..errors import FreezeError, InvalidFileError, NotAFileError, near
+from ..storage.filesystem import read
+from ..storage.listing import exists, is_directory
+from ..storage.listing import names as names_in
 
 _HEAD = 4096  # bytes: the start of a file that is searched
 _TABLE_END = bytes.fromhex("57fb808b247547db")  # the magic number at the end of LevelDB's tables
@@ -65,12 +67,24 @@ def told(path: str, data: bytes, takes_text: bool = False) -> Optional[InvalidFi
 
 def told_at(path: str) -> Optional[InvalidFileError]:
     """Return an error that says what is at a path; None if nothing is there, or it is unknown."""
-    if tf.io.gfile.isdir(path):
+    if is_directory(path):
         return told_directory(path)
-    if not tf.io.gfile.exists(path):
+    if not exists(path):
         return None
-    with tf.io.gfile.GFile(path, "rb") as file:
-        return told(path, file.read())
+    return told(path, read(path))
+
+
+def nothing_at(path: str) -> FreezeError:
+    """The error to raise for a path where nothing is; it names what is called alike there."""
+    directory, base = os.path.split(path.rstrip("/"))
+    if not is_directory(directory or "."):
+        return FreezeError(f"there is no {path!r}, nor a directory {directory!r}")
+    names = names_in(directory or ".")
+    names += [name[: -len(".index")] for name in names if name.endswith(".index")]
+    close = [os.path.join(directory, name) for name in near(base, sorted(names))]
+    if not close:
+        return FreezeError(f"there is no {path!r}, nor anything of a similar name")
+    return FreezeError("there is no {!r}: did you mean {}?".format(path, ", ".join(close)))
 
 
 _Found = Optional[Tuple[str, str]]
@@ -247,7 +261,7 @@ _LOOKS: Sequence[Callable[[str, bytes], _Found]] = (
 
 def told_directory(path: str) -> NotAFileError:
     """Return the error for a directory at a file's path; it says what is in the directory."""
-    names = sorted(name.rstrip("/") for name in tf.io.gfile.listdir(path))
+    names = names_in(path)
     return NotAFileError("{} is {}: {}".format(path, *_directory(path, names)))
 
 
@@ -278,4 +292,4 @@ def _ending(names: Iterable[str], end: str) -> List[str]:
 
 
 def _is_saved_model(path: str) -> bool:
-    return bool(tf.io.gfile.exists(os.path.join(path, "saved_model.pb")))
+    return bool(exists(os.path.join(path, "saved_model.pb")))

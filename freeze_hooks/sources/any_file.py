@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Optional, Sequence
 
-import numpy as np
-import tensorflow as tf
-
-from .._saver import checkpoint_exists
-from ..errors import FreezeError, near
-from ..frozen.other_kinds import told_directory
+from ..errors import FreezeError
 from ..frozen.reader import Report
 from ..frozen.writer import Artifact
-from ..graph.body import Body
-from ..graph.variables import variables_of
 from ..plan.file_options import FileOptions
 from ..plan.spec import FreezeSpec, Names, Request
 from ..plan.summary import by_layer
 from ..plan.types import FreezePlan
 from ..proof.asked import Verifying
+from ..storage.listing import checkpoint_exists
 from ..values.renaming import Renaming
+from .at_path import CHECKPOINT, GRAPH, SAVED_MODEL, find_prefix, kind_of
 from .checkpoint import (
     CheckpointedGraph,
     expected_of_stored,
@@ -28,46 +23,9 @@ from .checkpoint import (
     read_checkpoint,
     without_values,
 )
-from .checkpoint_index import OBJECTS, Checkpoint, find_prefix, has_checkpoint
 from .graph_file import StoredGraph, as_graph
 from .saved_model import SERVING, read_saved_model
 from .source import Source
-
-SAVED_MODEL, CHECKPOINT, GRAPH = "SavedModel", "checkpoint", "graph"
-
-
-def kind_of(path: str) -> str:
-    """Return what a path holds: SAVED_MODEL, CHECKPOINT or GRAPH (a GraphDef or MetaGraphDef file).
-
-    Raises:
-      FreezeError: nothing is there (names near matches), or it is another kind of directory.
-    """
-    files = tf.io.gfile
-    if files.isdir(path) and files.glob(os.path.join(path, "saved_model.pb*")):
-        return SAVED_MODEL
-    if files.exists(path) and not files.isdir(path) and not path.endswith(".index"):
-        of_checkpoint = ".data-" in path or files.exists(path + ".meta")  # the latter in format V1
-        return CHECKPOINT if of_checkpoint else GRAPH
-    if checkpoint_exists(path) or path.endswith(".index"):
-        return CHECKPOINT
-    if files.isdir(path):
-        if has_checkpoint(path):
-            return CHECKPOINT
-        raise told_directory(path)
-    raise nothing_at(path)
-
-
-def nothing_at(path: str) -> FreezeError:
-    """Return the error to raise for a path that does not exist; names near matches."""
-    directory, base = os.path.split(path.rstrip("/"))
-    if not tf.io.gfile.isdir(directory or "."):
-        return FreezeError(f"there is no {path!r}, nor a directory {directory!r}")
-    names = [name.rstrip("/") for name in tf.io.gfile.listdir(directory or ".")]
-    names += [name[: -len(".index")] for name in names if name.endswith(".index")]
-    close = [os.path.join(directory, name) for name in near(base, sorted(names))]
-    if not close:
-        return FreezeError(f"there is no {path!r}, nor anything of a similar name")
-    return FreezeError("there is no {!r}: did you mean {}?".format(path, ", ".join(close)))
 
 
 def freeze_files(
@@ -213,62 +171,3 @@ def _without_values(stored: StoredGraph, spec: FreezeSpec, path: str) -> Source:
             f"{plan.slots[0].variable.node!r}, but no values for them: give checkpoint="
         )
     return without_values(plan, expected_of_stored(stored, None, None, plan, spec))
-
-
-def list_variables(checkpoint: Any, graph: Any = None) -> Dict[str, Any]:
-    """Return what is in a checkpoint, as JSON types.
-
-    Args:
-      checkpoint: its prefix, one of its files, or a directory, of which the newest is taken.
-      graph: a graph, as in `check`, or a graph file, frozen or not, that may use its variables.
-
-    Returns:
-      {"prefix": ..., "step": ..., "variables": [{"key", "dtype", "shape", "bytes" (None for
-      strings), "used_by": names in the graph}, ...], "missing": names of the graph's variables
-      that are not in the checkpoint}.
-
-    Raises:
-      FreezeError: there is no such checkpoint (names near matches) or graph.
-      InvalidFileError: a file is missing, truncated or of another kind.
-    """
-    opened = Checkpoint(find_prefix(checkpoint))
-    used: Dict[str, List[str]] = {}
-    missing: List[str] = []
-    if graph is not None:
-        used, missing = _used(graph, opened.prefix)
-    variables = []
-    for key in sorted(opened.shapes):
-        if key == OBJECTS:
-            continue
-        dtype, shape = tf.as_dtype(opened.dtypes[key]), list(opened.shapes[key])
-        nbytes = None if dtype == tf.string else int(np.prod(shape, dtype=np.int64)) * dtype.size
-        entry = {"key": key, "dtype": dtype.name, "shape": shape, "bytes": nbytes}
-        variables.append({**entry, "used_by": used.get(key, [])})
-    return {
-        "prefix": opened.prefix,
-        "step": opened.step,
-        "variables": variables,
-        "missing": missing,
-    }
-
-
-def _used(graph: Any, prefix: str) -> Tuple[Dict[str, List[str]], List[str]]:
-    """Return {key: names in the graph} of its variables, and the names of missing ones.
-
-    A graph without variables is taken for a frozen one: then its constants are listed.
-    """
-    if isinstance(graph, (str, os.PathLike)) and not tf.io.gfile.exists(os.fspath(graph)):
-        raise nothing_at(os.fspath(graph))
-    saved = CheckpointedGraph(as_graph(graph), prefix)
-    nodes = saved.graph.graph_def.node
-    variables = list(variables_of(Body({node.name: node for node in nodes}, [])).values())
-    places = saved.there(variables)
-    missing = [v.node for v in variables if v.node not in places]
-    if not variables:
-        place_of = saved.checkpoint.place
-        own = {node.name: place_of(node.name) for node in nodes if node.op == "Const"}
-        places = {name: place for name, place in own.items() if place is not None}
-    used: Dict[str, List[str]] = {}
-    for name, place in places.items():
-        used.setdefault(place.key, []).append(name)
-    return used, missing

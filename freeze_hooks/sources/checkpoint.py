@@ -26,7 +26,8 @@ from ..proof.tensor_ends import ends_of
 from ..values.averages import average_names, check_ema
 from ..values.renaming import Renaming, renamer
 from ..values.static_tables import static_contents
-from .checkpoint_index import OBJECTS, Checkpoint, find_prefix, stem
+from .at_path import find_prefix, stem
+from .checkpoint_index import OBJECTS, Checkpoint
 from .graph_file import StoredGraph, as_graph, slice_hints, stored_shapes
 from .source import CHECKPOINT, Expecting, Source, nothing_expected
 

@@ -4,83 +4,27 @@ from __future__ import annotations
 
 import collections
 import itertools
-import os
 import re
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
 
-import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from .._protos import TrackableObjectGraph, dtype_name, parse
-from .._saver import checkpoint_exists
 from ..errors import FreezeError, InvalidFileError, UnknownNameError, near, refused
-from ..frozen.other_kinds import told_at, told_directory
+from ..frozen.other_kinds import told_at
 from ..graph.restore_ops import SavedKey
 from ..graph.variables import Variable
+from ..storage.listing import exists, matching
 from ..values.checkpoint_reads import SavedTensors
 from ..values.value import Value
+from .at_path import stem
 
-_FILE = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})$")
 _SHARD = re.compile(r"\.data-(\d{5})-of-(\d{5})$")
-_V1_SHARDS = "-?????-of-?????"
-_V1_SHARD = re.compile(r"-[\d?]{5}-of-[\d?]{5}$")
 _STEP = re.compile(r"-(\d+)$")  # how Saver.save appends the global step
 _PART = re.compile(r"(.+)/part_(\d+)$")  # how get_variable names the parts of a variable
 OBJECTS = "_CHECKPOINTABLE_OBJECT_GRAPH"
 _OBJECT_SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
 _MOST_NAMED = 20
-
-
-def find_prefix(checkpoint: Any) -> str:
-    """Return the prefix of a checkpoint, given its prefix, one of its files, or its directory.
-
-    Raises:
-      FreezeError: there is no checkpoint; names what the directory has instead.
-    """
-    name = os.fspath(checkpoint)
-    # ram:// takes any prefix of a name for a directory
-    if tf.io.gfile.isdir(name) and not tf.io.gfile.exists(name + ".index"):
-        return _newest(name)
-    prefix = _FILE.sub("", name)
-    if checkpoint_exists(prefix):
-        whole = tf.io.gfile.exists(prefix) or tf.io.gfile.exists(prefix + ".index")
-        return prefix if whole else prefix + _V1_SHARDS
-    if tf.io.gfile.glob(prefix):  # shards of format V1, as Saver.save names them
-        return prefix
-    other = told_at(name)
-    if other is not None:
-        raise FreezeError(f"there is no checkpoint {name!r}: {other}")
-    directory, base = os.path.split(_FILE.sub("", name))
-    close = ", ".join(map(repr, near(base, _prefixes(directory or ".")))) or "no checkpoint alike"
-    raise FreezeError(f"there is no checkpoint {name!r}; its directory has {close}")
-
-
-def stem(prefix: str) -> str:
-    """Return a prefix without the pattern of its shards: the stem of its `.meta` file."""
-    return _V1_SHARD.sub("", prefix)
-
-
-def _newest(directory: str) -> str:
-    latest = tf.train.latest_checkpoint(directory)
-    # shards of format V1 are named by a pattern
-    if latest is not None and (checkpoint_exists(latest) or tf.io.gfile.glob(latest)):
-        return str(latest)
-    found = [os.path.join(directory, prefix) for prefix in _prefixes(directory)]
-    if not found:
-        raise FreezeError(f"directory {directory!r} has no checkpoint: {told_directory(directory)}")
-    return max(found, key=lambda prefix: tf.io.gfile.stat(prefix + ".index").mtime_nsec)
-
-
-def has_checkpoint(directory: str) -> bool:
-    """Return whether a directory has a checkpoint, by the names of its files."""
-    return bool(tf.io.gfile.exists(os.path.join(directory, "checkpoint")) or _prefixes(directory))
-
-
-def _prefixes(directory: str) -> List[str]:
-    if not tf.io.gfile.isdir(directory):
-        return []
-    names = tf.io.gfile.listdir(directory)
-    return sorted(name[: -len(".index")] for name in names if name.endswith(".index"))
 
 
 def step_in(prefix: str) -> Optional[int]:
@@ -95,7 +39,7 @@ class Checkpoint:
     Attributes:
       prefix: its prefix.
       shapes: {key: dimensions}.
-      dtypes: {key: tf.DType}.
+      dtypes: {key: DataType number}.
 
     Raises:
       InvalidFileError: a file is missing, truncated or not a checkpoint.
@@ -197,7 +141,7 @@ class Checkpoint:
         return places
 
     def _check(self, variable: Variable, place: SavedKey) -> None:
-        dtype = tf.as_dtype(self._saved.dtypes[place.key]).base_dtype.as_datatype_enum
+        dtype = self._saved.dtypes[place.key]
         shape = place.size if place.size is not None else self.shapes[place.key]
         fits = variable.shape is None or tuple(shape) == variable.shape
         if not fits or dtype != variable.dtype:
@@ -234,9 +178,9 @@ class Checkpoint:
 
 
 def _check_shards(prefix: str) -> None:
-    if not tf.io.gfile.exists(prefix + ".index"):
+    if not exists(prefix + ".index"):
         return
-    found = [_SHARD.search(name) for name in tf.io.gfile.glob(prefix + ".data-?????-of-?????")]
+    found = [_SHARD.search(name) for name in matching(prefix + ".data-?????-of-?????")]
     numbers = {(int(m.group(1)), int(m.group(2))) for m in found if m}
     if not numbers:
         raise InvalidFileError(f"{prefix}: its data files ({prefix}.data-...) are missing")

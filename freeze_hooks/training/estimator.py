@@ -15,8 +15,8 @@ from ..frozen.writer import Artifact
 from ..plan.file_options import FileOptions
 from ..plan.spec import Request
 from ..proof.asked import Verifying
+from ..sources.at_path import find_prefix
 from ..sources.checkpoint import CheckpointedGraph
-from ..sources.checkpoint_index import find_prefix
 from ..sources.graph_file import as_graph
 from ..sources.naming import apart
 from ..sources.source import Source

@@ -13,7 +13,6 @@ import struct
 from typing import Any, Dict, Iterable, Iterator, Mapping, Optional, Tuple
 
 import google_crc32c
-import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from .._protos import (
@@ -28,12 +27,16 @@ from .._protos import (
     parse,
 )
 from ..errors import InvalidFileError
+from ..storage.filesystem import filesystem_of, read
 
 _MAGIC = 0xDB4775248B80FB57
 _FOOTER = 48
 # bytes per read: with 8 MiB, malloc asks for new memory each time, and reading took 4 times as long
 _PIECE = 2 << 20
 _MOST_OF_KEYS = 1 << 28  # bytes; prefix compression lets a small file claim huge keys
+_CRC = 4  # bytes
+_VERSION = 1  # of the format, kTensorBundleVersion
+_SLICE = b"\0"  # how the keys of slices begin, which are not UTF-8
 _LITTLE = 0  # BundleHeaderProto.Endianness
 _MOST_ELEMENTS = (1 << 63) - 1
 _BROKEN = (LookupError, ValueError, struct.error, DecodeError, MemoryError)
@@ -42,8 +45,13 @@ _BROKEN = (LookupError, ValueError, struct.error, DecodeError, MemoryError)
 class Bundle:
     """The tensors of a checkpoint that are stored in one piece in its data files.
 
-    All others (strings, slices of partitioned variables, format V1) are left to TensorFlow's
-    reader.
+    All others (arrays of strings, slices of partitioned variables, format V1) are left to
+    TensorFlow's reader.
+
+    Attributes:
+      shapes: {key: dimensions} of all that is in the checkpoint, also of what is left to
+        TensorFlow's reader; None if that reader alone can open it.
+      dtypes: {key: DataType number} of the same.
 
     Raises:
       InvalidFileError: the index is broken. Some broken indexes make TensorFlow's reader end the
@@ -54,20 +62,22 @@ class Bundle:
         self._prefix = prefix
         self._shards = 0
         self._entries: Mapping[str, Any] = {}
+        self._texts: Mapping[str, Any] = {}
+        self.shapes: Optional[Dict[str, Tuple[int, ...]]] = None
+        self.dtypes: Dict[str, int] = {}
         try:
-            with tf.io.gfile.GFile(prefix + ".index", "rb") as file:
-                data = file.read()
-        except tf.errors.OpError:
+            data = read(prefix + ".index")
+        except OSError:
             return  # format V1, or an error that TensorFlow's reader reports
         try:
-            self._entries = self._read(data)
+            self._read(data)
         except _BROKEN as error:
             raise InvalidFileError(
                 f"{prefix}: not a checkpoint that can be read: {prefix}.index is cut short or "
                 f"broken: {error!r}"
             ) from None
 
-    def _read(self, data: bytes) -> Dict[str, Any]:
+    def _read(self, data: bytes) -> None:
         table, length = {}, 0
         for key, value in _table(data):
             table[key] = value
@@ -78,13 +88,18 @@ class Bundle:
         entries = {key: parse(BundleEntry(), value) for key, value in table.items()}
         for key, entry in entries.items():
             _check(key, entry)
-        if header.endianness != _LITTLE:
-            return {}
+        if header.endianness != _LITTLE or header.version.min_consumer > _VERSION:
+            return
         self._shards = header.num_shards
-        return {
-            key.decode(errors="surrogateescape"): entry  # keys of slices are not UTF-8
-            for key, entry in entries.items()
-            if entry.dtype != DT_STRING and not entry.slices and _is_whole(entry)
+        own = {k.decode(): entry for k, entry in entries.items() if not k.startswith(_SLICE)}
+        self.shapes = {k: tuple(dim.size for dim in entry.shape.dim) for k, entry in own.items()}
+        self.dtypes = {key: int(entry.dtype) for key, entry in own.items()}
+        whole = {key: entry for key, entry in own.items() if not entry.slices}
+        self._entries = {k: e for k, e in whole.items() if e.dtype != DT_STRING and _is_whole(e)}
+        self._texts = {
+            key: entry
+            for key, entry in whole.items()
+            if entry.dtype == DT_STRING and not entry.shape.dim
         }
 
     def find(self, key: str) -> Optional[Tuple[Tuple[int, ...], int, Iterator[Any]]]:
@@ -99,11 +114,34 @@ class Bundle:
         shape = tuple(dim.size for dim in entry.shape.dim)
         return shape, int(entry.size), self._pieces(key, entry)
 
+    def text(self, key: str) -> Optional[bytes]:
+        """Return a scalar of strings; None if it is not in here.
+
+        Raises:
+          InvalidFileError: a data file is cut short or changed.
+        """
+        entry = self._texts.get(key)
+        if entry is None:
+            return None
+        path = self._path(entry)
+        try:
+            with filesystem_of(path).opened(path) as file:
+                file.seek(entry.offset)
+                data = file.read(entry.size)
+            return _text(data, entry)
+        except (OSError, *_BROKEN) as error:
+            raise InvalidFileError(
+                f"{path} is cut short or changed: {key!r} cannot be read: {error}"
+            ) from None
+
+    def _path(self, entry: Any) -> str:
+        return f"{self._prefix}.data-{entry.shard_id:05d}-of-{self._shards:05d}"
+
     def _pieces(self, key: str, entry: Any) -> Iterator[Any]:
-        path = f"{self._prefix}.data-{entry.shard_id:05d}-of-{self._shards:05d}"
+        path = self._path(entry)
         left, crc = int(entry.size), 0
         try:
-            with tf.io.gfile.GFile(path, "rb") as file:
+            with filesystem_of(path).opened(path) as file:
                 file.seek(entry.offset)
                 while left:
                     piece = file.read(min(left, _PIECE))
@@ -113,7 +151,7 @@ class Bundle:
                     left -= len(piece)
                     yield piece
                     del piece  # frees its memory before the next read
-        except tf.errors.OpError as error:
+        except OSError as error:
             raise InvalidFileError(
                 f"{path} is cut short or cannot be read, at {key!r}: {error}"
             ) from None
@@ -148,6 +186,19 @@ def _count(sizes: Iterable[int]) -> int:
     return functools.reduce(operator.mul, sizes, 1)
 
 
+def _text(data: bytes, entry: Any) -> bytes:
+    """Return the one string in an entry's data: its length, a checksum of that, its bytes."""
+    length, position = _varint(data, 0)
+    text = data[position + _CRC :]
+    crc = google_crc32c.value(struct.pack("<I" if length < 1 << 32 else "<Q", length))
+    if data[position : position + _CRC] != struct.pack("<I", _masked(crc)):
+        raise ValueError("its length is not what was saved")
+    crc = google_crc32c.extend(crc, data[position:])
+    if len(data) != entry.size or len(text) != length or _masked(crc) != entry.crc32c:
+        raise ValueError("it is not what was saved")
+    return text
+
+
 def _masked(crc: int) -> int:
     """Return a checksum in the form in which files store it (crc32c.h)."""
     return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
@@ -172,7 +223,10 @@ def _table(data: bytes) -> Iterator[Tuple[bytes, bytes]]:
 def _block(data: bytes, offset: int, size: int) -> Iterator[Tuple[bytes, bytes]]:
     if data[offset + size] != 0:
         raise ValueError("a compressed block, which TensorFlow does not write")
-    block = data[offset : offset + size]
+    block, end = data[offset : offset + size], offset + size + 1
+    crc = google_crc32c.value(data[offset:end])
+    if data[end : end + _CRC] != struct.pack("<I", _masked(crc)):
+        raise ValueError("a block that is not what was written")
     end = len(block) - 4 * (1 + struct.unpack("<I", block[-4:])[0])
     position, key = 0, b""
     while position < end:

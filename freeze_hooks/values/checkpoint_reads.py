@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterator, Mapping, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Iterator, Mapping, Optional, Sequence, Tuple
 
-import tensorflow as tf
+import numpy as np
 
-from .._tf import v1
+from .._protos import numpy_dtype
 from ..errors import InvalidFileError
 from ..graph.restore_ops import SavedKey
 from ..graph.tables import Column
 from ..graph.variables import Variable
 from .bundle import Bundle
-from .session_reads import SessionValues, as_value
-from .value import Value
+from .value import Value, as_value
 
-# raised by TensorFlow's reader
-_BROKEN = (tf.errors.OpError, ValueError, RuntimeError, LookupError, MemoryError)
+if TYPE_CHECKING:
+    from .session_reads import SessionValues
+
+_BROKEN = (ValueError, RuntimeError, LookupError, MemoryError)  # of TensorFlow's reader, besides
+_SMALL = 1 << 16  # bytes of what is read without TensorFlow's reader, such as a step
 
 
 class SavedTensors:
@@ -24,7 +26,7 @@ class SavedTensors:
 
     Attributes:
       shapes: {key: dimensions}.
-      dtypes: {key: tf.DType}.
+      dtypes: {key: DataType number}.
 
     Raises:
       InvalidFileError: a file is missing, cut short or not a checkpoint.
@@ -33,16 +35,35 @@ class SavedTensors:
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
         self._bundle = Bundle(prefix)
-        try:
-            self._reader = v1.train.NewCheckpointReader(prefix)
-            shapes = self._reader.get_variable_to_shape_map()
-            self.dtypes: Dict[str, Any] = self._reader.get_variable_to_dtype_map()
-        except _BROKEN as error:
-            raise InvalidFileError(
-                f"{prefix}: not a checkpoint that can be read: {error}"
-            ) from None
-        self.shapes: Dict[str, Tuple[int, ...]] = {k: tuple(shape) for k, shape in shapes.items()}
+        self._opened: Optional[Any] = None
+        if self._bundle.shapes is None:
+            self.shapes, self.dtypes = self._maps()
+        else:
+            self.shapes, self.dtypes = self._bundle.shapes, self._bundle.dtypes
         self._last: Tuple[str, Any] = ("", None)
+
+    def _reader(self) -> Any:
+        """Return TensorFlow's reader, which has what the Bundle lacks; it is opened once."""
+        if self._opened is None:
+            from .._tf import v1
+
+            self._opened = v1.train.NewCheckpointReader(self._prefix)
+        return self._opened
+
+    def _maps(self) -> Tuple[Dict[str, Tuple[int, ...]], Dict[str, int]]:
+        import tensorflow as tf
+
+        try:
+            shapes = self._reader().get_variable_to_shape_map()
+            dtypes = self._reader().get_variable_to_dtype_map()
+        except (tf.errors.OpError, *_BROKEN) as error:
+            raise InvalidFileError(
+                f"{self._prefix}: not a checkpoint that can be read: {error}"
+            ) from None
+        return (
+            {key: tuple(shape) for key, shape in shapes.items()},
+            {key: tf.as_dtype(dtype).as_datatype_enum for key, dtype in dtypes.items()},
+        )
 
     def value(self, place: SavedKey) -> Value:
         """Return the saved value, in pieces where possible.
@@ -78,12 +99,24 @@ class SavedTensors:
         Raises:
           InvalidFileError: a file is cut short or broken.
         """
+        text = self._bundle.text(key)
+        if text is not None:
+            return text
+        found = self._bundle.find(key)
+        if found is not None and found[1] <= _SMALL:
+            data = bytearray().join(found[2])
+            return np.frombuffer(data, numpy_dtype(self.dtypes[key])).reshape(found[0])
+        return self._by_tensorflow(key)
+
+    def _by_tensorflow(self, key: str) -> Any:
+        import tensorflow as tf
+
         try:
             try:
-                return self._reader.get_tensor(key)
+                return self._reader().get_tensor(key)
             except tf.errors.UnimplementedError:
                 return self._assembled(key)
-        except _BROKEN as error:
+        except (tf.errors.OpError, *_BROKEN) as error:
             raise InvalidFileError(
                 f"{self._prefix}: {key!r} cannot be read, a file of the checkpoint is cut short, "
                 f"broken or missing: {error}"
@@ -91,7 +124,9 @@ class SavedTensors:
 
     def _assembled(self, key: str) -> Any:
         """Return a partitioned variable of format V1; only RestoreV2 can join its slices."""
-        with tf.Graph().as_default(), v1.Session() as session:
+        import tensorflow as tf
+
+        with tf.Graph().as_default(), tf.compat.v1.Session() as session:
             whole = tf.raw_ops.RestoreV2(
                 prefix=self._prefix,
                 tensor_names=[key],
