@@ -58,9 +58,11 @@ def freeze(
     **asked: Any,
 ) -> None:
     """Write SOURCE as one .pb file with graph and weights."""
+    from ..sources.at_path import kind_of
     from . import screen
 
     form = _arguments(**asked)
+    kind_of(source)  # what is wrong with a path is said before TensorFlow is imported
     form["verify"] = command.load_arrays(feeds) if feeds else verify
     with screen.progress():
         from ..sources.any_file import freeze_files
@@ -79,11 +81,15 @@ def freeze(
 @click.option("--all", "every", is_flag=True, help="Print all ops and layers.")
 def check(source: str, as_json: bool, every: bool, **asked: Any) -> None:
     """Show what `freeze` would write from SOURCE, and its problems; write nothing."""
-    from ..sources.any_file import check as report_of
+    from ..sources.at_path import kind_of
     from . import screen
     from .inspect import as_dict
 
-    report = report_of(source, **_arguments(**asked))
+    form = _arguments(**asked)
+    kind_of(source)
+    from ..sources.any_file import check as report_of
+
+    report = report_of(source, **form)
     if as_json:
         screen.dump(as_dict(report))
         return

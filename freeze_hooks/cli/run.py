@@ -8,7 +8,7 @@ from typing import Any, Dict, Optional
 
 import click
 
-from .command import Command, existing, load_arrays
+from .command import Command, frozen, load_arrays
 
 
 @click.command(cls=Command)
@@ -18,12 +18,14 @@ from .command import Command, existing, load_arrays
 @click.option("--allow-side-effects", is_flag=True, help="Also run ops that reach out.")
 def run(file: str, feeds: Optional[str], out: Optional[str], allow_side_effects: bool) -> None:
     """Run a frozen FILE on the arrays in an .npz file."""
-    from ..frozen.loaded_model import load_frozen
-    from ..storage import atomic
     from . import screen
 
     given = {} if feeds is None else load_arrays(feeds)
-    with load_frozen(existing(file), allow_side_effects) as model:
+    frozen(file)
+    from ..frozen.loaded_model import load_frozen
+    from ..storage import atomic
+
+    with load_frozen(file, allow_side_effects) as model:
         answers = model(given)
     rows = [(name, a.dtype.name, screen.dims(a.shape), _range(a)) for name, a in answers.items()]
     if out is not None:

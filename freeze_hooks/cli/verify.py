@@ -6,7 +6,7 @@ from typing import Mapping, Optional
 
 import click
 
-from .command import Command, existing, load_arrays
+from .command import Command, frozen, load_arrays
 
 
 @click.command(cls=Command)
@@ -33,13 +33,15 @@ def verify(
     Constants are compared by the variables' names, and outputs by their own names. A checkpoint
     has variables only.
     """
+    from ..sources.at_path import kind_of
     from . import screen
-    from .comparison import compare
 
     given = None if feeds is None else load_arrays(feeds)
-    found = compare(
-        existing(file), against, given, signature=signature, tags=tags.split(","), seed=seed
-    )
+    frozen(file)
+    kind_of(against)
+    from .comparison import compare
+
+    found = compare(file, against, given, signature=signature, tags=tags.split(","), seed=seed)
     _say("constants", found.constants)
     _say("outputs", found.outputs)
     if found.failure:

@@ -204,6 +204,19 @@ def _masked(crc: int) -> int:
     return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
 
 
+def is_table(path: str) -> bool:
+    """Whether a file ends as a leveldb table does.
+
+    Raises:
+      OSError: it cannot be read.
+    """
+    files = filesystem_of(path)
+    size = files.size(path)
+    with files.opened(path) as file:
+        file.seek(max(0, size - 8))
+        return bool(file.read(8) == struct.pack("<Q", _MAGIC))
+
+
 def _table(data: bytes) -> Iterator[Tuple[bytes, bytes]]:
     """Yield the (key, value) pairs of a leveldb table."""
     if struct.unpack("<Q", data[-8:])[0] != _MAGIC:

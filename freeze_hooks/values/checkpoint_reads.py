@@ -11,7 +11,8 @@ from ..errors import InvalidFileError
 from ..graph.restore_ops import SavedKey
 from ..graph.tables import Column
 from ..graph.variables import Variable
-from .bundle import Bundle
+from ..storage.listing import exists
+from .bundle import Bundle, is_table
 from .value import Value, as_value
 
 if TYPE_CHECKING:
@@ -51,6 +52,10 @@ class SavedTensors:
         return self._opened
 
     def _maps(self) -> Tuple[Dict[str, Tuple[int, ...]], Dict[str, int]]:
+        if exists(self._prefix) and not is_table(self._prefix):  # format V1 is a table
+            raise InvalidFileError(
+                f"{self._prefix}: not a checkpoint that can be read: it is no table of tensors"
+            )
         import tensorflow as tf
 
         try:
