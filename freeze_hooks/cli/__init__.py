@@ -8,8 +8,6 @@ import os
 import sys
 import warnings
 
-from .quick_start import load_messages
-
 
 def main() -> None:
     """Run the command with the program's arguments, and exit with its code."""
@@ -23,7 +21,6 @@ def main() -> None:
         )
     if "--debug" not in sys.argv:
         _hush()
-    load_messages()
     from .command import report_warnings
     from .group import commands
 

@@ -10,6 +10,8 @@ from typing import Any, Callable, Dict, Iterable, List, Optional, Union
 
 import click
 
+from .quick_start import load_messages
+
 _PAIR = re.compile(r"\b(bind|inputs)=\{'([^']+)': '?([^'}]+)'?\}")
 _ARGUMENTS = re.compile(
     r"\b(outputs|inputs|bind|checkpoint|reader|signature|tags|weights|optimize|lower_control_flow)=(?![\w\"'{])"
@@ -28,6 +30,7 @@ class Command(click.Command):
         self.params.append(debug)
 
     def invoke(self, ctx: click.Context) -> Any:
+        load_messages()
         if ctx.params.pop("debug") or ctx.find_root().params.get("debug"):
             return super().invoke(ctx)
         try:
