@@ -75,7 +75,7 @@ BELOW = {
     "storage": {"errors"},
     "graph": {"_protos", "_tf", "errors"},
     "proof": _SMALL | {"_keras", "storage"},  # knows none of what it proves
-    "_saver": {"_tf", "graph"},
+    "_saver": {"_tf", "graph", "storage"},
     "plan": _CORE - {"plan", "storage"},
     "values": _CORE,
     "frozen": _CORE | {"values"},
