@@ -3,7 +3,7 @@
 That file has the ops that are the same in TensorFlow 1.15, 2.15 and 2.21, as an OpList with one op
 a line. Of each it has what is the same in all: arguments, attributes without those that came
 later, and no lists of allowed values. `tests/graph/test_op_registry.py` compares it with the
-TensorFlow that is installed, and can write it anew.
+installed TensorFlow.
 """
 
 from __future__ import annotations
