@@ -58,7 +58,7 @@ def test_the_version_is_the_same_wherever_it_stands():
 
 def test_a_wheel_holds_the_package_and_nothing_else(built):
     package = os.path.join(ROOT, "freeze_hooks")
-    expected = {"freeze_hooks/py.typed"}
+    expected = {"freeze_hooks/py.typed", "freeze_hooks/graph/common_ops.pbtxt"}
     for directory, _, files in os.walk(package):
         inner = os.path.relpath(directory, ROOT).replace(os.sep, "/")
         expected |= {f"{inner}/{file}" for file in files if file.endswith(".py")}

@@ -36,7 +36,8 @@ from ..plan.types import value_bytes
 from ..proof.asked import Verify, Verifying
 from ..proof.function_calls import FunctionAnswers
 from ..values.eager_tables import is_table, read_column, table_of
-from ..values.value import Value, as_value
+from ..values.session_reads import as_value
+from ..values.value import Value
 from .function_plan import FunctionPlan
 from .naming import Naming, apart, fed_of, input_names, keys_of, variable_names
 from .source import Expecting, nothing_expected

@@ -13,7 +13,7 @@ from ..graph.tables import Column
 from ..graph.variables import Variable
 from ..storage.listing import exists
 from .bundle import Bundle, is_table
-from .value import Value, as_value
+from .value import Value
 
 if TYPE_CHECKING:
     from .session_reads import SessionValues
@@ -80,6 +80,8 @@ class SavedTensors:
         """
         found = self._bundle.find(place.key) if place.begin is None else None
         if found is None:
+            from .session_reads import as_value  # imports TensorFlow
+
             return as_value(self.array(place))
         self._last = ("", None)
         return Value(*found)

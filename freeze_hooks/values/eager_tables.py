@@ -10,8 +10,9 @@ from .._protos import NodeDef
 from .._tf import v1
 from ..errors import NotFreezableError
 from ..graph.tables import Column, Table
+from .session_reads import as_value
 from .static_tables import sorted_entries
-from .value import Value, as_value
+from .value import Value
 
 
 def table_of(handle: Any, name: str, types: Set[Tuple[int, int]]) -> Any:

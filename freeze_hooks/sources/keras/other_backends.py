@@ -21,7 +21,8 @@ from ...errors import FreezeError, NotFreezableError
 from ...plan.file_options import FileOptions
 from ...plan.types import FreezePlan, Slot
 from ...proof.keras_call import array_of
-from ...values.value import Value, as_value
+from ...values.session_reads import as_value
+from ...values.value import Value
 from ..function_plan import FunctionPlan
 from ..own_lines import own_line_of_crash, shown, told
 from .answers import follow
