@@ -160,8 +160,8 @@ def backends(session):
     # torch by its release: the newest may bring gigabytes of CUDA with it.
     session.install("-q", ".[tensorflow,jax,torch,test]", "torch==2.13.0")
     both = [f"--tx=popen//env:KERAS_BACKEND={backend}" for backend in ("jax", "torch")]
-    tests = ("tests/sources/keras/test_other_backends.py", *session.posargs)
-    session.run("pytest", "--dist=each", *both, *tests, env=QUIET)
+    tests = ("tests/sources/keras/test_other_backends.py", "tests/proof/test_mutations_keras.py")
+    session.run("pytest", "--dist=each", *both, *tests, *session.posargs, env=QUIET)
 
 
 def installed(*names):

@@ -168,5 +168,5 @@ def test_layers_over_time_are_right_or_refused(keras, clean, tmp_path):
 
 
 def test_a_file_is_no_model(tmp_path):
-    with pytest.raises(fh.FreezeError, match="no Keras model"):
+    with pytest.raises(fh.FreezeError, match="not a Keras model"):
         fh.freeze_keras_model(str(tmp_path / "m.keras"), str(tmp_path / "m.pb"))
