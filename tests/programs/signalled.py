@@ -113,6 +113,8 @@ def train(kind, directory, grace, before, disk):
 
 
 def main():
+    # As in a terminal: a shell starts its background jobs with SIGINT ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for line in iter(sys.stdin.readline, ""):
         child = os.fork()
         if child == 0:
