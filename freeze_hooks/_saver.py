@@ -7,11 +7,8 @@ import threading
 import weakref
 from typing import Any, Callable, Dict, Optional
 
-import tensorflow as tf
-
 from ._tf import replicas_of, v1
 from .graph.restore_ops import SavedKey
-from .storage.listing import checkpoint_exists
 
 
 def saved_keys(saver: Any) -> Dict[str, SavedKey]:
@@ -38,14 +35,6 @@ def _slices(entry: Any) -> Any:
     if hasattr(type(entry), "_get_partitions"):  # of the type: the entry may add ops
         return list(entry)
     return replicas_of(entry)[:1]
-
-
-def checkpoint_may_exist(prefix: str) -> bool:
-    """Return whether a checkpoint exists, or its place cannot be read."""
-    try:
-        return checkpoint_exists(prefix)
-    except tf.errors.OpError:
-        return True
 
 
 def is_numbered(*args: Any, **kwargs: Any) -> bool:

@@ -75,7 +75,7 @@ BELOW = {
     "storage": {"errors"},
     "graph": {"_protos", "_tf", "errors"},
     "proof": _SMALL | {"_keras", "storage"},  # knows none of what it proves
-    "_saver": {"_tf", "graph", "storage"},
+    "_saver": {"_tf", "graph"},
     "plan": _CORE - {"plan", "storage"},
     "values": _CORE,
     "frozen": _CORE | {"values"},
@@ -274,7 +274,7 @@ def test_what_proves_knows_nothing_of_planning_rewriting_and_reading_values(name
     others = {need for need in reached(name) if top(need) != "proof"}
     assert {top(need) for need in others} <= BELOW["proof"]
     storage = {need.partition("storage.")[2] for need in others if top(need) == "storage"}
-    assert storage <= {"", "descriptor", "filesystem"}
+    assert storage <= {"", "descriptor", "filesystem", "local_files", "remote_files"}
 
 
 SHARED = {"attacks", "data", "integration", "programs", "regressions", "support"}

@@ -11,13 +11,14 @@ import os
 import re
 from typing import Any, Callable, Deque, Dict, Iterable, List, Optional, Tuple
 
-from .. import _saver, _tf
+from .. import _tf
 from ..errors import FreezeError, NotFiniteError
 from ..frozen.reader import description
 from ..frozen.writer import Artifact, Undescribed
 from ..sources.own_lines import told
 from ..storage import atomic, in_flight, locks, retention, state_file
 from ..storage.filesystem import directory_of, filesystem_of
+from ..storage.listing import checkpoint_may_exist
 from .background import Background
 from .best import Best, load_best, save_best
 from .no_file import Saves
@@ -257,7 +258,7 @@ class Delivery:
             save_best(directory, self._key, best)
         for where, base in list(self._unnoted):
             if where == directory:
-                exists, prefix = _saver.checkpoint_may_exist, self._unnoted[where, base]
+                exists, prefix = checkpoint_may_exist, self._unnoted[where, base]
                 awaited = {file for place, file in self._unnoted if place == directory}
                 gone = retention.retain(
                     directory, self._key, base, prefix, exists, keep, awaited - {base}

@@ -56,11 +56,6 @@ def static_contents(
     return content_of
 
 
-def initializers_of(graph_def: Any) -> Mapping[str, List[str]]:
-    """Return {static table's node name: the names of the ops that fill it}."""
-    return _initializers(_nodes_of(graph_def), graph_def)
-
-
 def _nodes_of(graph_def: Any) -> Dict[str, Any]:
     """Return the nodes by name; copies, if reference tables must be upgraded."""
     nodes = graph_def.node
