@@ -27,9 +27,11 @@ from .graph.restore_ops import restored_keys
 from .plan.spec import FreezeSpec, kept_variables
 from .sources.at_path import find_prefix
 from .sources.checkpoint import CheckpointedGraph
-from .sources.graph_file import StoredGraph, as_graph, parse, read_message
+from .sources.graph_file import StoredGraph, as_graph
+from .sources.graph_message import parse, read_message
 from .sources.restored_session import read_initialized
-from .sources.saved_model import meta_graph, read_meta_graph
+from .sources.saved_model import read_meta_graph
+from .sources.saved_model_message import meta_graph
 from .sources.source import Source
 from .storage.filesystem import read
 

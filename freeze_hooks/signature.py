@@ -1,9 +1,9 @@
-"""The inputs and outputs of a frozen file."""
+"""The inputs and outputs of a frozen file, and the names of their parts."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Optional, Tuple
+from typing import List, Optional, Tuple
 
 Shape = Optional[Tuple[Optional[int], ...]]
 
@@ -31,3 +31,13 @@ class Signature:
 
     inputs: Tuple[TensorInfo, ...]
     outputs: Tuple[TensorInfo, ...]
+
+
+def ragged_parts(count: int) -> List[str]:
+    """Return the names of the parts of a ragged tensor with `count` parts."""
+    return ["values", *map(splits_name, range(count - 1))]
+
+
+def splits_name(depth: int) -> str:
+    """Return the name of the row splits of a ragged dimension; the outermost has depth 0."""
+    return f"row_splits_{depth}" if depth else "row_splits"

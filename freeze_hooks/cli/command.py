@@ -18,8 +18,6 @@ _ARGUMENTS = re.compile(
 )
 DEBUG = "Show TensorFlow's log, and where an error comes from."
 
-_SMALL = 64 << 20  # bytes, which are read in less time than TensorFlow is imported
-
 
 class Command(click.Command):
     """A command that prints one line and exits with 2 if a path, name or file is wrong."""
@@ -133,9 +131,10 @@ def frozen(path: str) -> str:
     """A path that leads to a frozen file: what a small one holds instead is said at once, before
     TensorFlow is imported."""
     from ..frozen.reader import read_graph_def
+    from ..sources.asked_names import SMALL
     from ..storage.filesystem import filesystem_of
 
-    if filesystem_of(existing(path)).size(path) <= _SMALL:
+    if filesystem_of(existing(path)).size(path) <= SMALL:
         read_graph_def(path)
     return path
 

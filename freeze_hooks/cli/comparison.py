@@ -18,7 +18,13 @@ from ..proof.feeds import random_feeds
 from ..proof.tolerance import difference
 from ..sources.at_path import CHECKPOINT, SAVED_MODEL, find_prefix, kind_of
 from ..sources.checkpoint_index import Checkpoint
-from ..sources.saved_model import SERVING, meta_graph, signature_of, tensors_of, values_prefix
+from ..sources.saved_model_message import (
+    SERVING,
+    meta_graph,
+    signature_of,
+    tensors_of,
+    values_prefix,
+)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Optional, Sequence
+from typing import Any, Dict, Mapping, Optional, Sequence
 
 import click
 
@@ -58,11 +58,10 @@ def freeze(
     **asked: Any,
 ) -> None:
     """Write SOURCE as one .pb file with graph and weights."""
-    from ..sources.at_path import kind_of
     from . import screen
 
     form = _arguments(**asked)
-    kind_of(source)  # what is wrong with a path is said before TensorFlow is imported
+    _look_at(source, form)
     form["verify"] = command.load_arrays(feeds) if feeds else verify
     with screen.progress():
         from ..sources.any_file import freeze_files
@@ -81,12 +80,11 @@ def freeze(
 @click.option("--all", "every", is_flag=True, help="Print all ops and layers.")
 def check(source: str, as_json: bool, every: bool, **asked: Any) -> None:
     """Show what `freeze` would write from SOURCE, and its problems; write nothing."""
-    from ..sources.at_path import kind_of
     from . import screen
     from .inspect import as_dict
 
     form = _arguments(**asked)
-    kind_of(source)
+    _look_at(source, form)
     from ..sources.any_file import check as report_of
 
     report = report_of(source, **form)
@@ -117,3 +115,15 @@ def _arguments(
         "tags": [tag for tag in tags.split(",") if tag],
         **more,
     }
+
+
+def _look_at(source: str, form: Mapping[str, Any]) -> None:
+    """Say what is wrong with files and names before TensorFlow is imported."""
+    from ..plan.spec import Request
+    from ..sources.asked_names import check_names
+    from ..sources.at_path import find_prefix
+
+    if form["checkpoint"] is not None:
+        find_prefix(form["checkpoint"])
+    request = Request(form["outputs"], form["inputs"], form["bind"])
+    check_names(source, request, form["signature"], form["tags"])

@@ -14,12 +14,13 @@ import tensorflow as tf
 
 from .._tf import v1
 from ..errors import FreezeError
+from ..signature import ragged_parts, splits_name
 
 _RAGGED = (tf.RaggedTensor, tf.RaggedTensorSpec, v1.ragged.RaggedTensorValue)
 _SPARSE = (tf.SparseTensor, tf.SparseTensorSpec, v1.SparseTensorValue)
 _SLICES = (tf.IndexedSlices, tf.IndexedSlicesSpec)
-_IS_PART = re.compile(r"(flat_)?values|row_splits(_\d+)?|indices|dense_shape|shape")
-_SPLITS = re.compile(r"row_splits(?:_(\d+))?")
+_IS_PART = re.compile(r"(flat_)?values|rowsplits_name(_\d+)?|indices|dense_shape|shape")
+_SPLITS = re.compile(r"rowsplits_name(?:_(\d+))?")
 # names that tf.compat.v1.sparse_placeholder and ragged.placeholder use
 _ALSO = {"dense_shape": "shape", "values": "flat_values", "row_splits": "row_splits_0"}
 
@@ -37,15 +38,6 @@ def part_names(leaf: Any) -> List[str]:
     if isinstance(leaf, _SLICES):
         return ["values", "indices", "dense_shape"][:count]
     return [""] if count == 1 else [str(i) for i in range(count)]
-
-
-def ragged_parts(count: int) -> List[str]:
-    """Return the names of the parts of a ragged tensor with `count` parts."""
-    return ["values", *map(_splits, range(count - 1))]
-
-
-def _splits(depth: int) -> str:
-    return f"row_splits_{depth}" if depth else "row_splits"
 
 
 def wholes(names: Collection[str]) -> Dict[str, List[str]]:
@@ -97,7 +89,7 @@ def _ends(names: Collection[str]) -> List[str]:
 
 def _parts_of(value: Any) -> Dict[str, Any]:
     if isinstance(value, _RAGGED):
-        splits = {_splits(i): part for i, part in enumerate(value.nested_row_splits)}
+        splits = {splits_name(i): part for i, part in enumerate(value.nested_row_splits)}
         return {"values": value.flat_values, **splits}
     if isinstance(value, _SPARSE):
         return {p: getattr(value, p) for p in ("indices", "values", "dense_shape")}
@@ -121,7 +113,7 @@ class Answers(Dict[str, Any]):
         if "values" in parts and "row_splits" in parts:
             value = parts["values"]
             for depth in reversed(range(len(parts) - 1)):
-                value = v1.ragged.RaggedTensorValue(value, parts[_splits(depth)])
+                value = v1.ragged.RaggedTensorValue(value, parts[splits_name(depth)])
             return value
         if set(parts) == {"indices", "values", "dense_shape"} and parts["indices"].ndim == 2:
             return v1.SparseTensorValue(parts["indices"], parts["values"], parts["dense_shape"])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Container, Dict, Iterable, Mapping, Tuple, TypeVar
+import re
+from typing import Any, Container, Dict, Iterable, List, Mapping, Sequence, Tuple, TypeVar
 
 from ..errors import UnknownNameError, near
 
@@ -45,6 +46,18 @@ def unique(name: str, taken: Container[str]) -> str:
         count += 1
         candidate = f"{name}_{count}"
     return candidate
+
+
+def node_names(names: Sequence[str], taken: Sequence[str] = ()) -> List[str]:
+    """Return the names as valid node names, different from each other and from `taken`."""
+    used = set(taken)
+    found = []
+    for name in names:
+        clean = re.sub(r"[^A-Za-z0-9_./>-]", "_", name)
+        clean = unique(clean if re.match(r"[A-Za-z0-9.]", clean) else "t" + clean, used)
+        used.add(clean)
+        found.append(clean)
+    return found
 
 
 def rename(nodes: Iterable[Any], new: Mapping[str, str]) -> None:

@@ -24,7 +24,8 @@ from .checkpoint import (
     without_values,
 )
 from .graph_file import StoredGraph, as_graph
-from .saved_model import SERVING, read_saved_model
+from .saved_model import read_saved_model
+from .saved_model_message import SERVING
 from .source import Source
 
 

@@ -7,12 +7,9 @@ import functools
 import os
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Set
 
-import tensorflow as tf
-
 from ..errors import FreezeError, NotFreezableError, refused
 from ..frozen.writer import Artifact
-from ..graph.names import split
-from ..graph.restore_ops import SavedKey, changed_when_restored, restored_keys
+from ..graph.restore_ops import SavedKey, changed_when_restored
 from ..graph.side_effects import refuse_to_run
 from ..graph.tables import Column
 from ..graph.variables import Variable
@@ -23,12 +20,14 @@ from ..plan.types import FreezePlan
 from ..proof.asked import Verify, Verifying
 from ..proof.stored import Stored, StoredAnswers
 from ..proof.tensor_ends import ends_of
+from ..storage.listing import exists
 from ..values.averages import average_names, check_ema
 from ..values.renaming import Renaming, renamer
 from ..values.static_tables import static_contents
 from .at_path import find_prefix, stem
 from .checkpoint_index import OBJECTS, Checkpoint
-from .graph_file import StoredGraph, as_graph, slice_hints, stored_shapes
+from .graph_file import StoredGraph, as_graph, stored_shapes
+from .saved_keys import hints, own_saver
 from .source import CHECKPOINT, Expecting, Source, nothing_expected
 
 
@@ -104,7 +103,7 @@ def read_checkpoint(checkpoint: Any, graph: Any, spec: FreezeSpec) -> Source:
     """Return the source that `freeze_checkpoint` writes."""
     prefix = find_prefix(checkpoint)
     own = stem(prefix) + ".meta"
-    if graph is None and not tf.io.gfile.exists(own) and OBJECTS in Checkpoint(prefix).shapes:
+    if graph is None and not exists(own) and OBJECTS in Checkpoint(prefix).shapes:
         raise FreezeError(
             f"{prefix} is a checkpoint of objects (of tf.train.Checkpoint or save_weights), which "
             "has no graph: restore it into its model, tf.train.Checkpoint(model=model)"
@@ -116,7 +115,7 @@ def read_checkpoint(checkpoint: Any, graph: Any, spec: FreezeSpec) -> Source:
 
 
 def _found(graph: Any) -> Any:
-    if isinstance(graph, (str, os.PathLike)) and not tf.io.gfile.exists(os.fspath(graph)):
+    if isinstance(graph, (str, os.PathLike)) and not exists(os.fspath(graph)):
         raise FreezeError(
             f"there is no file {os.fspath(graph)!r} with the checkpoint's graph: graph= says which "
             "to take, a tf.Graph or a .meta or GraphDef file"
@@ -179,7 +178,7 @@ class CheckpointedGraph:
         self._prefix = prefix
         self._opened: Optional[Checkpoint] = None
         self._changed: Optional[Set[str]] = None
-        self.saver_def = _own_saver(graph, saver_def)
+        self.saver_def = own_saver(graph, saver_def)
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -247,14 +246,7 @@ class CheckpointedGraph:
         return self.checkpoint.there(variables, self._hints())
 
     def _hints(self) -> Iterator[Mapping[str, SavedKey]]:
-        graph_def, meta = self.graph.graph_def, self.graph.meta
-        if self.saver_def is not None:
-            yield restored_keys(graph_def, self.saver_def.restore_op_name)
-        own = self.checkpoint.place
-        known = {n.name: place for n in graph_def.node for place in [own(n.name)] if place}
-        yield known
-        yield slice_hints(meta)
-        yield restored_keys(graph_def)
+        return hints(self.graph, self.saver_def, self.checkpoint)
 
     def _averages(
         self, named: Callable[[str], str], ema: Any, variables: Sequence[Variable]
@@ -262,15 +254,16 @@ class CheckpointedGraph:
         if ema is None:
             return named
         check_ema(ema)
-        hints = list(self._hints())
+        hinted = list(self._hints())
         average = ema
         if not callable(ema):
-            known = set(self.checkpoint.shapes).union(*hints)
+            known = set(self.checkpoint.shapes).union(*hinted)
             averages = average_names([named(v.node) for v in variables], known, ema.name)
             average = lambda name: averages.get(name, f"{name}/{ema.name}")  # noqa: E731
 
         def there(name: str) -> bool:
-            return any(name in hint for hint in hints) or self.checkpoint.place(name) is not None
+            hit = any(name in places for places in hinted)
+            return hit or self.checkpoint.place(name) is not None
 
         if not any(there(average(named(variable.node))) for variable in variables):
             raise FreezeError(
@@ -280,11 +273,3 @@ class CheckpointedGraph:
                 else "ema=: the outputs need no variables"
             )
         return lambda n: average(named(n)) if there(average(named(n))) else named(n)
-
-
-def _own_saver(graph: StoredGraph, given: Optional[Any]) -> Optional[Any]:
-    """Return the SaverDef whose restore op is in the graph; None if there is none."""
-    saver_def = given or (graph.meta.saver_def if graph.meta is not None else None)
-    root = split(saver_def.restore_op_name)[0] if saver_def is not None else ""
-    there = root and any(node.name == root for node in graph.graph_def.node)
-    return saver_def if there else None

@@ -14,6 +14,8 @@ from ..graph.variables import variables_of
 from ..storage.listing import exists
 from .at_path import find_prefix
 from .checkpoint_index import OBJECTS, Checkpoint
+from .graph_file import as_graph
+from .saved_keys import hints, own_saver
 
 
 def list_variables(checkpoint: Any, graph: Any = None) -> Dict[str, Any]:
@@ -36,7 +38,7 @@ def list_variables(checkpoint: Any, graph: Any = None) -> Dict[str, Any]:
     used: Dict[str, List[str]] = {}
     missing: List[str] = []
     if graph is not None:
-        used, missing = _used(graph, opened.prefix)
+        used, missing = _used(graph, opened)
     variables = []
     for key in sorted(opened.shapes):
         if key == OBJECTS:
@@ -54,25 +56,20 @@ def list_variables(checkpoint: Any, graph: Any = None) -> Dict[str, Any]:
     }
 
 
-def _used(graph: Any, prefix: str) -> Tuple[Dict[str, List[str]], List[str]]:
+def _used(graph: Any, opened: Checkpoint) -> Tuple[Dict[str, List[str]], List[str]]:
     """Return {key: names in the graph} of its variables, and the names of missing ones.
 
     A graph without variables is taken for a frozen one: then its constants are listed.
     """
     if isinstance(graph, (str, os.PathLike)) and not exists(os.fspath(graph)):
         raise nothing_at(os.fspath(graph))
-    # a graph is read by more of TensorFlow than a checkpoint's index
-    from .checkpoint import CheckpointedGraph
-    from .graph_file import as_graph
-
-    saved = CheckpointedGraph(as_graph(graph), prefix)
-    nodes = saved.graph.graph_def.node
+    stored = as_graph(graph)
+    nodes = stored.graph_def.node
     variables = list(variables_of(Body({node.name: node for node in nodes}, [])).values())
-    places = saved.there(variables)
+    places = opened.there(variables, hints(stored, own_saver(stored), opened))
     missing = [v.node for v in variables if v.node not in places]
     if not variables:
-        place_of = saved.checkpoint.place
-        own = {node.name: place_of(node.name) for node in nodes if node.op == "Const"}
+        own = {node.name: opened.place(node.name) for node in nodes if node.op == "Const"}
         places = {name: place for name, place in own.items() if place is not None}
     used: Dict[str, List[str]] = {}
     for name, place in places.items():

@@ -24,7 +24,7 @@ from .._protos import GraphDef, NodeDef
 from .._tf import v1
 from ..errors import FreezeError, NotFreezableError
 from ..frozen.writer import Artifact
-from ..graph.names import split, tensor_name, unique
+from ..graph.names import node_names, split, tensor_name, unique
 from ..graph.ops import REF_VARIABLES
 from ..graph.passes.captures import embed, lookup_types, strip_scopes
 from ..graph.tables import Column
@@ -39,7 +39,7 @@ from ..values.eager_tables import is_table, read_column, table_of
 from ..values.session_reads import as_value
 from ..values.value import Value
 from .function_plan import FunctionPlan
-from .naming import Naming, apart, fed_of, input_names, keys_of, variable_names
+from .naming import Naming, fed_of, input_names, keys_of, variable_names
 from .source import Expecting, nothing_expected
 
 Reader = Callable[[Dict[str, Any]], Value]  # takes what was read of tables so far
@@ -321,7 +321,7 @@ def _plan(
     if outputs and len(names) != wanted:
         raise FreezeError(f"outputs= names {len(names)} tensors, but the function has {wanted}")
     inputs = input_names(concrete, fed_of(concrete))
-    naming = Naming(inputs, apart(names), variable_names(concrete.graph))
+    naming = Naming(inputs, node_names(names), variable_names(concrete.graph))
     plan = plan_concrete(concrete, naming, file, live=function)
     if concrete is function:
         return plan

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 
 import tensorflow as tf
 
 from .. import _tf
 from ..frozen.composites import part_names
-from ..graph.names import unique
+from ..graph.names import node_names
 
 _Path = Tuple[Union[str, int], ...]  # keys and fields, and positions
 
@@ -49,7 +48,7 @@ def keys_of(structure: Any, default: str) -> List[str]:
     Tensors with only positions get `default_0`, `default_1`... A ragged or sparse tensor gets a
     name for each of its parts, see `spread`.
     """
-    return apart(spread(structure, stems_of(structure, default)))
+    return node_names(spread(structure, stems_of(structure, default)))
 
 
 def stems_of(structure: Any, default: str) -> List[str]:
@@ -128,7 +127,7 @@ def input_names(concrete: Any, fed: Sequence[Any]) -> List[str]:
         if isinstance(leaf, tf.TypeSpec) and len(names) < len(fed):
             own = fed[len(names)].op
             names += parts_of(_argument(path[2:], leaf, own), leaf)
-    return apart(names if len(names) == len(fed) else [tensor.op.name for tensor in fed])
+    return node_names(names if len(names) == len(fed) else [tensor.op.name for tensor in fed])
 
 
 def _argument(path: _Path, leaf: Any, placeholder: Any) -> str:
@@ -141,15 +140,3 @@ def _argument(path: _Path, leaf: Any, placeholder: Any) -> str:
     if isinstance(leaf, tf.TensorSpec) and leaf.name == name:
         return str(name)  # the name was given to the spec
     return "_".join(map(str, (name, *path)))
-
-
-def apart(names: Sequence[str], taken: Sequence[str] = ()) -> List[str]:
-    """Return the names as valid node names, different from each other and from `taken`."""
-    used = set(taken)
-    found = []
-    for name in names:
-        clean = re.sub(r"[^A-Za-z0-9_./>-]", "_", name)
-        clean = unique(clean if re.match(r"[A-Za-z0-9.]", clean) else "t" + clean, used)
-        used.add(clean)
-        found.append(clean)
-    return found

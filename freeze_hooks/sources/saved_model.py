@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Optional, Sequence
 
 import tensorflow as tf
-from google.protobuf.message import DecodeError
 
 from .. import _keras
-from .._protos import AssetFileDef, SavedModel
 from .._tf import v1
-from ..errors import FreezeError, InvalidFileError, UnknownNameError, refused
-from ..frozen.composites import ragged_parts
-from ..frozen.other_kinds import told_at
+from ..errors import refused
 from ..frozen.writer import Artifact
-from ..graph.names import split, tensor_name
+from ..graph.names import split
 from ..graph.side_effects import refuse_to_run, silence
 from ..plan.file_options import FileOptions
 from ..plan.spec import FreezeSpec, Names, Request
@@ -27,16 +23,22 @@ from ..values.renaming import Renaming
 from .checkpoint import CheckpointedGraph, plan_stored
 from .function import plan_concrete
 from .function_plan import FunctionPlan
-from .graph_file import StoredGraph, as_graph, parse
 from .mirrored import beside_its_files
-from .naming import Naming, apart, fed_of, keys_of, variable_names
+from .naming import Naming, fed_of, keys_of, variable_names
 from .restored_session import read_initialized
+from .saved_model_message import (
+    SERVING,
+    in_its_graph,
+    meta_graph,
+    output_keys,
+    signature_of,
+    stored_graph,
+    values_prefix,
+)
 from .source import Source
 
-SERVING = "serving_default"
 START = "__saved_model_init_op"
 STARTS = ("saved_model_main_op", "legacy_init_op")  # older: collections
-ASSETS = "saved_model_assets"  # TensorFlow 1's collection of files
 
 
 class Loaded(Source):
@@ -119,7 +121,7 @@ def read_saved_model(
     name = os.fspath(directory)
     meta = meta_graph(name, tags)
     ends = signature_of(name, meta, signature)
-    keys, outputs = _keys(request.outputs, ends), request.outputs
+    keys = output_keys(request.outputs, ends)
     own_graph = request.inputs or request.bind or request.variable_map or file.ema
     if keys is not None and not own_graph and _is_loadable(meta):
         stored_graph(name, meta)  # validates it before TensorFlow reads it
@@ -129,14 +131,7 @@ def read_saved_model(
             with beside_its_files(name, meta) as copy:
                 return _load(copy, name, signature, tags, keys, file)
         return _load(name, name, signature, tags, keys, file)
-    inputs, bind = request.inputs, _bound(request.bind, ends)
-    fixed = {tensor_name(getattr(tensor, "name", tensor)) for tensor in bind}
-    named = {key: name for key, name in tensors_of(ends.inputs).items() if name not in fixed}
-    given = dict(zip(apart(list(named)), named.values())) if inputs is None else inputs
-    if keys is not None:
-        found = tensors_of(ends.outputs, keys)
-        outputs = dict(zip(apart(list(found)), found.values()))
-    spec = Request(outputs, given, bind, request.variable_map).spec(file)
+    spec = in_its_graph(request, ends, keys).spec(file)
     return read_meta_graph(name, meta, spec, tags)
 
 
@@ -182,120 +177,6 @@ def _start(meta: Any) -> Sequence[str]:
         return [split(meta.signature_def[START].outputs[START].name)[0]]
     held = (meta.collection_def[key] for key in STARTS if key in meta.collection_def)
     return [split(name)[0] for collection in held for name in collection.node_list.value]
-
-
-def stored_graph(directory: str, meta: Any) -> StoredGraph:
-    """Return a graph of a SavedModel, with the present paths of its assets.
-
-    Raises:
-      InvalidFileError: the graph is broken, or an asset is outside the directory.
-    """
-    held = meta.collection_def[ASSETS].any_list.value if ASSETS in meta.collection_def else ()
-    assets = list(meta.asset_file_def)
-    for packed in held if not assets else ():
-        asset = AssetFileDef()
-        with refused(f"SavedModel {directory!r}: its collection of assets", DecodeError):
-            if not packed.Unpack(asset):
-                raise ValueError("it holds something else")
-        assets.append(asset)
-    for asset in assets:
-        parts = asset.filename.replace("\\", "/").split("/")
-        if "" in parts or ".." in parts or ":" in parts[0]:
-            raise InvalidFileError(
-                f"SavedModel {directory!r} has an asset {asset.filename!r}, outside its directory"
-            )
-    paths = {a.tensor_info.name: os.path.join(directory, "assets", a.filename) for a in assets}
-    return dataclasses.replace(as_graph(meta), assets=paths)
-
-
-def values_prefix(directory: str) -> str:
-    """Return the prefix of a SavedModel's variables."""
-    return os.path.join(directory, "variables", "variables")
-
-
-def meta_graph(directory: str, tags: Sequence[str]) -> Any:
-    """Return the MetaGraphDef of a SavedModel with exactly these tags.
-
-    Raises:
-      FreezeError: the directory has no SavedModel.
-      UnknownNameError: the SavedModel has only other tags; lists them.
-      InvalidFileError: its file is truncated or not a SavedModel.
-    """
-    for ending in (".pb", ".pbtxt"):
-        path = os.path.join(directory, "saved_model" + ending)
-        if tf.io.gfile.exists(path):
-            break
-    else:
-        other = told_at(directory)
-        more = "" if other is None else f": {other}"
-        raise FreezeError(f"directory {directory!r} has no SavedModel (saved_model.pb){more}")
-    with tf.io.gfile.GFile(path, "rb") as file:
-        saved = parse(file.read(), SavedModel(), path)
-    wanted = {tags} if isinstance(tags, str) else set(tags)
-    for meta in saved.meta_graphs:
-        if set(meta.meta_info_def.tags) == wanted:
-            return meta
-    there = ", ".join(str(sorted(meta.meta_info_def.tags)) for meta in saved.meta_graphs)
-    raise UnknownNameError(f"{path} has no graph with tags {sorted(wanted)}; there are: {there}")
-
-
-def signature_of(directory: str, meta: Any, name: str) -> Any:
-    """Return a signature of a SavedModel's graph; UnknownNameError lists those that exist."""
-    known = sorted(key for key in meta.signature_def if not key.startswith("__saved_model"))
-    if name not in known:
-        listed = ", ".join(map(repr, known)) or "none"
-        raise UnknownNameError(
-            f"SavedModel {directory!r} has no signature {name!r}; there are: {listed}"
-        )
-    return meta.signature_def[name]
-
-
-def _keys(outputs: Names, ends: Any) -> Optional[Sequence[str]]:
-    """Return the keys of the requested outputs; None if `outputs` names tensors of the graph."""
-    known = sorted(ends.outputs)
-    if outputs is None:
-        return known
-    names = [outputs] if isinstance(outputs, str) else outputs
-    if isinstance(names, Mapping) or not all(name in known for name in names):
-        return None
-    return list(names)
-
-
-def _bound(bind: Any, ends: Any) -> Dict[Any, Any]:
-    """Return `bind` with the signature's input names replaced by their tensors."""
-    names = tensors_of(ends.inputs)
-    return {
-        names.get(key, key) if isinstance(key, str) else key: value
-        for key, value in dict(bind or {}).items()
-    }
-
-
-def tensors_of(ends: Mapping[str, Any], keys: Optional[Iterable[str]] = None) -> Dict[str, str]:
-    """Return {name: tensor} for inputs or outputs of a signature, with a name for each part.
-
-    A ragged or sparse tensor has several parts.
-
-    Args:
-      ends: {key: TensorInfo message}.
-      keys: the keys to take; None takes all, sorted.
-    """
-    return {
-        f"{key}/{part}" if part else key: tensor
-        for key in (sorted(ends) if keys is None else keys)
-        for part, tensor in _parts(ends[key])
-    }
-
-
-def _parts(info: Any) -> List[Tuple[str, str]]:
-    kind = info.WhichOneof("encoding")
-    if kind == "name":
-        return [("", info.name)]
-    if kind == "coo_sparse":
-        fields = ("indices", "values", "dense_shape")
-        return [(part, getattr(info.coo_sparse, part + "_tensor_name")) for part in fields]
-    components = info.composite_tensor.components if kind == "composite_tensor" else ()
-    names = ragged_parts(len(components))
-    return list(zip(names, (component.name for component in components)))
 
 
 def _is_loadable(meta: Any) -> bool:

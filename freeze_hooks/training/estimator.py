@@ -12,13 +12,13 @@ from .. import _tf
 from .._tf import v1
 from ..errors import FreezeError, UnknownNameError, near
 from ..frozen.writer import Artifact
+from ..graph.names import node_names
 from ..plan.file_options import FileOptions
 from ..plan.spec import Request
 from ..proof.asked import Verifying
 from ..sources.at_path import find_prefix
 from ..sources.checkpoint import CheckpointedGraph
 from ..sources.graph_file import as_graph
-from ..sources.naming import apart
 from ..sources.source import Source
 from ..storage.filesystem import directory_of, filesystem_of
 from ..storage.paths import plain_path
@@ -65,7 +65,7 @@ def estimator_inference(
 
 
 def _named(tensors: Tensors) -> Tensors:
-    return dict(zip(apart(list(tensors)), tensors.values()))
+    return dict(zip(node_names(list(tensors)), tensors.values()))
 
 
 def _answers(spec: Any, signature: Optional[str]) -> Tensors:

@@ -18,6 +18,8 @@ CORE = ("graph", "plan", "storage", "frozen/wire", "frozen/description", "frozen
 CORE += ("frozen/known_readers", "frozen/other_kinds", "signature", "errors", "_protos")
 CORE += ("values/bundle", "values/checkpoint_reads", "values/value", "proof/asked")
 CORE += ("sources/at_path", "sources/contents", "sources/checkpoint_index", "cli")
+CORE += ("sources/graph_message", "sources/graph_file", "sources/saved_model_message")
+CORE += ("sources/saved_keys", "sources/asked_names")
 HEAVY = {"freeze_hooks.cli.comparison"}  # imported when there is something to compare
 
 
@@ -65,7 +67,7 @@ def files(tmp_path_factory):
         h = tf.nn.relu(tf.nn.conv2d(x, kernel, strides=[1, 1, 1, 1], padding="SAME"))
         h = tf.reshape(tf.reduce_mean(h, [1, 2]), [-1, 4])
         h = tf.cond(training, lambda: tf.nn.dropout(h, rate=0.5), lambda: tf.identity(h))
-        tf.nn.softmax(h, name="probs")
+        probs = tf.nn.softmax(h, name="probs")
         v1.get_variable("text", initializer=tf.constant("é"))
         v1.get_variable("parted", [6, 3], partitioner=v1.fixed_size_partitioner(2))
         v1.train.get_or_create_global_step()
@@ -75,6 +77,7 @@ def files(tmp_path_factory):
             fh.freeze_session(
                 session, str(directory / "m.pb"), ["probs"], bind={"training:0": False}
             )
+            v1.saved_model.simple_save(session, str(directory / "saved"), {"x": x}, {"y": probs})
     np.savez(str(directory / "feeds.npz"), x=np.zeros((1, 8, 8, 3), np.float32))
     (directory / "page.pb").write_text("<!doctype html><title>404</title>")
     return directory
@@ -122,6 +125,15 @@ def test_checkpoint(files):
     assert {"text", "parted"} <= set(listed)
 
 
+def test_checkpoint_with_its_graph(files):
+    for graph in ("model.meta", "m.pb"):
+        given = ["checkpoint", "--json", files / "model", "--graph", files / graph]
+        shown, errors, imported, code = looked(*given)
+        assert (errors, imported, code) == ("", False, 0)
+        users = {one["key"]: one["used_by"] for one in json.loads(shown)["variables"]}
+        assert users["kernel"] == ["kernel"]
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -134,6 +146,17 @@ def test_checkpoint(files):
         ["checkpoint", "{}/m.pb"],
         ["freeze", "{}/nothing", "-o", "{}/out.pb"],
         ["freeze", "{}/model", "-o", "{}/out.pb", "--bind", "training"],
+        ["freeze", "{}/model", "-o", "{}/out.pb"],
+        ["freeze", "{}/model", "-o", "{}/out.pb", "--outputs", "prob"],
+        ["freeze", "{}/model", "-o", "{}/out.pb", "--outputs", "probs", "--inputs", "X"],
+        ["freeze", "{}/model", "-o", "{}/out.pb", "--outputs", "probs", "--bind", "train=1"],
+        ["freeze", "{}/m.pb", "-o", "{}/out.pb", "--outputs", "probs", "--checkpoint", "{}/no"],
+        ["freeze", "{}/page.pb", "-o", "{}/out.pb", "--outputs", "probs"],
+        ["freeze", "{}/saved", "-o", "{}/out.pb", "--signature", "nobody"],
+        ["freeze", "{}/saved", "-o", "{}/out.pb", "--tags", "nobody"],
+        ["freeze", "{}/saved", "-o", "{}/out.pb", "--outputs", "prob"],
+        ["check", "{}/model.meta", "--outputs", "probs:7"],
+        ["checkpoint", "{}/model", "--graph", "{}/page.pb"],
         ["check", "{}/nothing"],
         ["run", "{}/nothing.pb"],
         ["run", "{}/page.pb"],

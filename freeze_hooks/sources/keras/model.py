@@ -9,13 +9,14 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
 from ... import _keras, _tf
 from ...errors import FreezeError
 from ...frozen.writer import Artifact
+from ...graph.names import node_names
 from ...plan.file_options import FileOptions
 from ...plan.spec import FreezeSpec
 from ...proof.asked import Verify, Verifying
 from ...proof.op_effects import changes
 from ..function import plan_concrete
 from ..function_plan import FunctionPlan
-from ..naming import Naming, apart
+from ..naming import Naming
 from ..session import LiveGraph
 from .answers import Taken, follow
 from .arguments import Arguments
@@ -128,8 +129,8 @@ def plan_traced(
       call; they cannot if replicas differ.
     """
     arguments, concrete = found
-    inputs = apart(input_names(model, arguments))
-    outputs = apart(output_names(model, concrete.structured_outputs))
+    inputs = node_names(input_names(model, arguments))
+    outputs = node_names(output_names(model, concrete.structured_outputs))
     naming = Naming(inputs, outputs, _variable_names(model), scopes_of(model))
     replaced = _averages(model) if file.ema else None
     reduced = _tf.reduced_on_read(map(_tensorflow_value, _variables(model)))
@@ -198,7 +199,7 @@ def _variable_names(model: Any) -> Dict[int, str]:
     names: Dict[int, str] = {}
     for variable in _variables(model):
         name = getattr(variable, "path", None) or variable.name.split(":")[0]
-        names.update((id(handle), apart([name])[0]) for handle in handles_of(variable))
+        names.update((id(handle), node_names([name])[0]) for handle in handles_of(variable))
     return names
 
 
@@ -221,8 +222,8 @@ def _plan_graph_model(model: Any, file: FileOptions) -> FunctionPlan:
         raise FreezeError("in graph mode, Keras's optimizers keep no averages: leave out ema=")
     if not getattr(model, "outputs", None):
         raise FreezeError(f"{model.name!r} is not built yet: call or train it once")
-    inputs = apart(renumbered_as_keras_2(model.input_names))
-    outputs = apart(model.output_names)
+    inputs = node_names(renumbered_as_keras_2(model.input_names))
+    outputs = node_names(model.output_names)
     session = backend.get_session()
     # found by name: the backend's learning phase is a number when a strategy trains
     phases = [op.name for op in session.graph.get_operations() if _PHASE.match(op.name)]
