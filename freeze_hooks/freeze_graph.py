@@ -188,7 +188,7 @@ class _Given:
     tags: Sequence[str]
 
     def spec(self, stored: StoredGraph) -> FreezeSpec:
-        """What to freeze of a graph."""
+        """Return what to freeze of a graph."""
         kept = kept_variables(_names(self.allowed) or None, _names(self.denied) or None)
         wanted = outputs_of(stored.graph_def, _names(self.outputs))
         return FreezeSpec.make(wanted, kept=kept, devices=not self.clear_devices)

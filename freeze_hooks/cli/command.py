@@ -128,8 +128,10 @@ def existing(path: str) -> str:
 
 
 def frozen(path: str) -> str:
-    """A path that leads to a frozen file: what a small one holds instead is said at once, before
-    TensorFlow is imported."""
+    """Return the path if it is a frozen file; the content of a large file is not checked.
+
+    The check runs before TensorFlow is imported, so that an error comes at once.
+    """
     from ..frozen.reader import read_graph_def
     from ..sources.asked_names import SMALL
     from ..storage.filesystem import filesystem_of

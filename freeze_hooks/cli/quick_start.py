@@ -1,9 +1,9 @@
 """TensorFlow's protobuf modules without TensorFlow, so that a look at a file takes no seconds.
 
-They need nothing of it, but Python imports the package `tensorflow` before any module in it. So an
-empty package takes its place while they are loaded. It goes again afterwards, and they stay: the
-first real `import tensorflow` finds and uses them, and each message is registered once. Only the
-command does this, in its own process.
+These modules need nothing else of TensorFlow. But Python imports the package `tensorflow` before
+any module in it. So an empty package stands in for it while they are loaded. Then the empty package
+is removed, and the modules stay. The first real `import tensorflow` finds and uses them, so that
+each message is registered once. Only the command does this, in its own process.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from typing import List
 def load_messages() -> None:
     """Load `freeze_hooks._protos`, and with it the protobuf modules, before TensorFlow.
 
-    Where TensorFlow is loaded already, or has its modules elsewhere, this does nothing: then they
-    come with it.
+    If TensorFlow is loaded already, or has its modules elsewhere, this does nothing: then they are
+    loaded with TensorFlow.
     """
     places = _places()
     if "tensorflow" in sys.modules or not places:
@@ -31,7 +31,7 @@ def load_messages() -> None:
     sys.modules["tensorflow"] = stub
     try:
         importlib.import_module("freeze_hooks._protos")
-    except Exception:  # a version that has them otherwise: as before, and the real import decides
+    except Exception:  # an unknown version: undo it, and let the real import decide
         for name in set(sys.modules) - before:
             if name.startswith(("tensorflow.", "freeze_hooks._protos")):
                 del sys.modules[name]
@@ -40,7 +40,7 @@ def load_messages() -> None:
 
 
 def _places() -> List[str]:
-    """The directories that are the package; in TensorFlow 1.15 its modules are in another's."""
+    """Return the package's directories; TensorFlow 1.15 has its modules in tensorflow_core."""
     found = importlib.util.find_spec("tensorflow")
     outer = list((found and found.submodule_search_locations) or ())
     inner = [os.path.join(os.path.dirname(place), "tensorflow_core") for place in outer]

@@ -75,7 +75,7 @@ def told_at(path: str) -> Optional[InvalidFileError]:
 
 
 def nothing_at(path: str) -> FreezeError:
-    """The error to raise for a path where nothing is; it names what is called alike there."""
+    """Return the error to raise for a path where nothing is; it lists similar names there."""
     directory, base = os.path.split(path.rstrip("/"))
     if not is_directory(directory or "."):
         return FreezeError(f"there is no {path!r}, nor a directory {directory!r}")

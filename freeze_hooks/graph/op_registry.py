@@ -39,7 +39,7 @@ def imports_rows() -> bool:
 
 
 def common_ops() -> Dict[str, str]:
-    """{op type: its line in common_ops.pbtxt}."""
+    """Return {op type: its line in common_ops.pbtxt}."""
     data = pkgutil.get_data(__package__, "common_ops.pbtxt") or b""
     return {line.split('"', 2)[1]: line for line in data.decode().splitlines()}
 
@@ -59,7 +59,7 @@ def _common(op: str) -> Any:
 
 
 def parsed(line: str) -> Any:
-    """The OpDef in a line of common_ops.pbtxt."""
+    """Return the OpDef in a line of common_ops.pbtxt."""
     return text_format.Parse(line[line.index("{") + 1 : line.rindex("}")], OpDef())
 
 

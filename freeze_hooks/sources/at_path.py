@@ -21,7 +21,7 @@ _V1_SHARD = re.compile(r"-[\d?]{5}-of-[\d?]{5}$")
 
 
 def kind_of(path: str) -> str:
-    """What is at a path: SAVED_MODEL, CHECKPOINT or GRAPH (a file of a GraphDef or MetaGraphDef).
+    """Return SAVED_MODEL, CHECKPOINT or GRAPH (a file with a GraphDef or MetaGraphDef).
 
     Raises:
       FreezeError: nothing is there (near matches are named), or a directory of another kind.
@@ -41,7 +41,7 @@ def kind_of(path: str) -> str:
 
 
 def find_prefix(checkpoint: Any) -> str:
-    """The prefix of a checkpoint named by its prefix, one of its files, or its directory.
+    """Return the prefix of a checkpoint, given its prefix, one of its files, or its directory.
 
     Raises:
       FreezeError: there is no checkpoint; what the directory has instead is named.
@@ -65,12 +65,12 @@ def find_prefix(checkpoint: Any) -> str:
 
 
 def stem(prefix: str) -> str:
-    """A prefix without the pattern of its shards, as its `.meta` file is called."""
+    """Return a prefix without the pattern of its shards; its `.meta` file has this name."""
     return _V1_SHARD.sub("", prefix)
 
 
 def has_checkpoint(directory: str) -> bool:
-    """Whether a directory has one, by its names."""
+    """Return whether a directory has a checkpoint; only names of files are looked at."""
     return exists(os.path.join(directory, "checkpoint")) or bool(_prefixes(directory))
 
 
@@ -86,7 +86,7 @@ def _newest(directory: str) -> str:
 
 
 def _latest(directory: str) -> Optional[str]:
-    """The prefix that a directory's file `checkpoint` names, as tf.train.latest_checkpoint."""
+    """Return the prefix in a directory's file `checkpoint`, as tf.train.latest_checkpoint does."""
     path = os.path.join(directory, "checkpoint")
     if not exists(path):
         return None

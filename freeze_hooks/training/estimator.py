@@ -35,7 +35,7 @@ _Exporter: Any = _tf.exporter_base()  # EvalSpec accepts only this class
 def estimator_inference(
     estimator: Any, serving_input_receiver_fn: Callable[[], Any], signature: Optional[str] = None
 ) -> Callable[[], Tuple[Tensors, Tensors]]:
-    """An `inference_fn=` for FreezeHook that builds an Estimator's graph for prediction.
+    """Return an `inference_fn=` for FreezeHook that builds an Estimator's graph for prediction.
 
         freeze = fh.FreezeHook(inference_fn=fh.estimator_inference(classifier, serving))
         classifier.train(train_input, hooks=[freeze])

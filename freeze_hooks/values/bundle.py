@@ -205,7 +205,7 @@ def _masked(crc: int) -> int:
 
 
 def is_table(path: str) -> bool:
-    """Whether a file ends as a leveldb table does.
+    """Return whether a file ends as a leveldb table does.
 
     Raises:
       OSError: it cannot be read.
