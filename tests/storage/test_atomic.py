@@ -1,4 +1,4 @@
-"""Files are complete or not there at all, and go with their checkpoints."""
+"""Files are complete or not there at all, and are deleted with their checkpoints."""
 
 import errno
 import json
@@ -56,7 +56,7 @@ def test_publish_nothing(tmp_path):
 
 
 def test_pieces_of_all_sizes_and_kinds(tmp_path):
-    """Buffers are counted in bytes, whatever their items are."""
+    """A buffer's size is counted in bytes, whatever the type of its items."""
     doubles = np.arange(300000.0)
     pieces = [b"", b"a", bytearray(b"bc"), memoryview(b"def"), doubles.data, doubles.astype("f4")]
     pieces += [np.ones((3, 5), np.int16).data, b"z" * (3 << 20)]
@@ -80,7 +80,7 @@ def test_readers_see_the_old_file_until_the_new_is_whole(tmp_path):
         assert read(path) == OLD
         file.write(NEW)
         (temporary,) = set(names(tmp_path)) - {"m.pb"}
-        assert not temporary.endswith(".pb")  # nobody takes it for a frozen file
+        assert not temporary.endswith(".pb")  # so no program takes it for a frozen file
 
     atomic.publish(str(path), fill)
     assert read(path) == NEW + NEW
@@ -151,7 +151,7 @@ except OSError as error:
 @pytest.mark.skipif(os.name != "posix", reason="only POSIX limits the length of files")
 @pytest.mark.parametrize("expected", [0, 300000])
 def test_no_room_for_the_file(tmp_path, expected):
-    """The system itself refuses bytes from some length on, as on a full disk."""
+    """The system refuses bytes beyond a limit, as on a full disk."""
     path = tmp_path / "m.pb"
     write(path, OLD)
 
@@ -169,7 +169,7 @@ def test_no_room_for_the_file(tmp_path, expected):
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="only Linux has /dev/full")
 def test_a_disk_that_fills_up_while_a_large_file_is_written():
-    """What the writing thread meets reaches the writer, at the latest in the end."""
+    """The writer gets the error of the writing thread, at the latest from result()."""
     data = b"n" * (16 << 20)
     with open("/dev/full", "wb", buffering=0) as full, sink.open_sink(
         Descriptor(full.fileno()), 0
@@ -184,14 +184,14 @@ def test_a_disk_that_fills_up_while_a_large_file_is_written():
 
 def test_a_writer_that_fails_leaves_no_thread(tmp_path):
     def fill(file):
-        for _ in range(18):  # the thread begins at 256 MiB
+        for _ in range(18):  # the writing thread starts at 256 MiB
             file.write(b"n" * (16 << 20))
         raise KeyError("while reading")
 
     before = set(threading.enumerate())
     with pytest.raises(KeyError):
         atomic.publish(str(tmp_path / "m.pb"), fill)
-    assert set(threading.enumerate()) <= before  # of which some may end meanwhile
+    assert set(threading.enumerate()) <= before  # some of them may end meanwhile
     assert names(tmp_path) == []
 
 
@@ -199,7 +199,7 @@ def test_publish_json(tmp_path):
     path = tmp_path / "s.json"
     atomic.publish_json(str(path), {"b": [1, None], "a": "é"})
     assert json.loads(read(path).decode()) == {"b": [1, None], "a": "é"}
-    # the order stays, by which the state knows older files from newer
+    # the order is kept: it tells the state which files are older
     assert read(path).index(b'"b"') < read(path).index(b'"a"')
     for bad in ({"a": float("nan")}, {"a": object()}):
         with pytest.raises((ValueError, TypeError)):
@@ -237,7 +237,7 @@ def test_ensure_writable_where_nobody_can_write(directory):
 
 
 class Run:
-    """A directory of checkpoints and frozen files, and `retain` in it."""
+    """A directory of checkpoints and frozen files; each save calls `retain`."""
 
     def __init__(self, directory, name=""):
         self.directory, self.name, self.checkpoints = directory, name, set()
@@ -296,7 +296,7 @@ def test_new_file_stays_even_if_its_checkpoint_cannot_be_seen(tmp_path):
 
 
 def test_checkpoints_elsewhere(tmp_path, monkeypatch):
-    """Prefixes are kept relative to the files, so that both may be moved together."""
+    """Prefixes are stored relative to the files, so that both can be moved together."""
     out, run = tmp_path / "a" / "out", tmp_path / "a" / "run"
     out.mkdir(parents=True)
     run.mkdir()
@@ -364,7 +364,7 @@ BROKEN = [
 
 @pytest.mark.parametrize("state", BROKEN, ids=lambda state: ascii(state[:60]))
 def test_broken_state(tmp_path, state):
-    """A state that makes no sense costs what it knew, never a save or somebody's file."""
+    """A broken state loses what it noted, but never fails a save or deletes other files."""
     (tmp_path / "sub.pb").mkdir()
     write(tmp_path / "m.pb", OLD)
     write(tmp_path / STATE_FILE, state)
@@ -403,7 +403,7 @@ def test_what_others_keep_in_the_state_stays(tmp_path):
 
 
 def test_what_was_announced_is_known(tmp_path):
-    """Files whose programs ended before they noted more; one of them was never there."""
+    """Programs ended after they announced these files; one of the files was never written."""
     run = Run(tmp_path)
     run.save(1, 3)
     for step in (2, 3):
@@ -422,13 +422,13 @@ def test_companions_go_with_their_file(tmp_path):
         for ending in (".onnx", ".tflite"):
             write(tmp_path / f"модель-{step}{ending}")
         retention.accompany(str(tmp_path), "", f"модель-{step}.pb", ".onnx")
-    own = [f"модель-{step}.tflite" for step in (1, 2)]  # nobody said that they are ours
+    own = [f"модель-{step}.tflite" for step in (1, 2)]  # not noted as companions
     last = [f"модель-3{ending}" for ending in (".onnx", ".pb", ".pb.json", ".tflite")]
     assert run.files() == sorted(own + last)
 
 
 def test_what_is_left_of_a_file_that_was_being_deleted(tmp_path):
-    """Its program was killed between the file, its description and its companion."""
+    """A program was killed after it deleted the file, before its description and companion."""
     run = Run(tmp_path)
     run.save(1)
     retention.accompany(str(tmp_path), "", "модель-1.pb", ".onnx")

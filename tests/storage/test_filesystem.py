@@ -66,7 +66,7 @@ def test_a_training_session(directory, graph, warnings_logged):
 
 
 def test_elsewhere_than_the_checkpoints(directory, graph, tmp_path):
-    """Local checkpoints have their files on another file system, and take them along."""
+    """Files on another file system are deleted together with their local checkpoints."""
     train = build()
     hook = fh.FreezeHook(output_dir=directory, strict=True, **FREEZE)
     scaffold = v1.train.Scaffold(saver=v1.train.Saver(max_to_keep=1))
@@ -132,7 +132,7 @@ def test_one_off_functions(directory, graph, tmp_path):
 
 
 def test_a_part_of_a_file_is_told_from_the_whole(directory, graph):
-    """As a reader may meet it where a rename is a copy."""
+    """A reader may meet a part of a file where a rename is a copy."""
     build()
     gfile.makedirs(directory)
     path = directory + "/m.pb"
@@ -164,7 +164,7 @@ def test_a_file_that_is_not_there(directory):
 
 
 def test_local_and_remote_files_are_alike():
-    """Whoever has one asks it as the other: the same methods with the same arguments."""
+    """Callers use either class alike: both have the same methods with the same arguments."""
 
     def methods(kind):
         functions = inspect.getmembers(kind, inspect.isfunction)

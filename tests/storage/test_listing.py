@@ -14,7 +14,7 @@ def test_a_checkpoint_of_either_format(ending, tmp_path):
 
 
 def test_a_file_system_that_cannot_be_asked():
-    """No checkpoint is taken for deleted: its frozen file would be deleted too."""
+    """A checkpoint then does not count as deleted: its frozen file would be deleted too."""
     with pytest.raises(OSError, match="nosuchscheme"):
         listing.checkpoint_exists("nosuchscheme://bucket/model.ckpt-1")
     assert listing.checkpoint_may_exist("nosuchscheme://bucket/model.ckpt-1")

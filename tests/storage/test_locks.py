@@ -1,4 +1,4 @@
-"""Temporary files: those of killed programs go, those that are being written stay."""
+"""Temporary files of killed programs are deleted; those that are being written stay."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ def temporaries(directory):
 
 
 def test_what_a_killed_program_left_goes_at_the_next_start(tmp_path):
-    """What others are writing meanwhile stays, and so does what is not ours."""
+    """Files that other programs are writing stay, and files that are not ours stay too."""
     script = (
         "import sys\n"
         "from freeze_hooks.storage import atomic\n"
@@ -46,7 +46,7 @@ def test_what_a_killed_program_left_goes_at_the_next_start(tmp_path):
 
 
 def test_sweeping_never_takes_what_is_being_written(tmp_path):
-    """Not even in the moment between a file's creation and its mark."""
+    """This also holds in the moment between a file's creation and its mark."""
     done, swept = threading.Event(), []
 
     def sweeping():

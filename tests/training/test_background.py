@@ -1,4 +1,4 @@
-"""One thread writes while training goes on, and never falls behind without bound."""
+"""One thread writes while training goes on, and the number of waiting jobs is limited."""
 
 import signal
 import threading
@@ -50,7 +50,7 @@ def test_a_job_for_another_path_waits_until_the_one_before_has_begun():
 
     thread = threading.Thread(target=third)
     thread.start()
-    assert not submitted.wait(0.2)  # "a" is at work and "b" waits: that is as far behind as it gets
+    assert not submitted.wait(0.2)  # "a" is running and "b" waits: no further job may wait
     go.set()
     thread.join(60)
     background.flush()

@@ -1,4 +1,4 @@
-"""Only the best file, by a metric that is measured when a checkpoint is saved."""
+"""Only the best file is kept, by a metric that is measured when a checkpoint is saved."""
 
 import json
 import os
@@ -30,7 +30,7 @@ def train(directory, hook, steps=50):
 
 
 def scripted(values):
-    """evaluate= that returns given losses in turn, and notes at which steps it was asked."""
+    """Return an evaluate= that gives the losses in turn, and a list of the steps of its calls."""
     steps = []
 
     def evaluate(session, step):

@@ -1,4 +1,4 @@
-"""Saves that the system refuses, for real: training goes on, files stay, a cause is told once."""
+"""Saves that the system really refuses: training goes on, files stay, a cause is reported once."""
 
 import os
 import shutil
@@ -13,7 +13,7 @@ resource = pytest.importorskip("resource", reason="Windows limits no file's size
 
 
 class Limit:
-    """While it is on, no file can grow beyond so many bytes: what a full disk does to a write."""
+    """While it is on, no file can grow beyond a size, so a write fails as on a full disk."""
 
     def __init__(self):
         self._before = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -27,7 +27,7 @@ class Limit:
 
 @pytest.fixture
 def limit():
-    """Nobody else must write meanwhile; pytest's own output is shorter than the limits."""
+    """Nothing else may write meanwhile; pytest's own output is below the limits."""
     limit = Limit()
     yield limit
     limit.off()
@@ -40,7 +40,7 @@ ADAPTERS = ["hook", "hook in background", "foreground", "background"]
 @pytest.mark.parametrize("reserved", [True, False])
 @pytest.mark.parametrize("part", [0.0, 0.5, 0.99])
 def test_a_full_disk(adapter, reserved, part, limit, tmp_path, monkeypatch, warnings_logged):
-    """It is met when the space is reserved, or where that cannot be, in the middle of the write."""
+    """The error comes when space is reserved, or during the write if no space can be reserved."""
     if not reserved:
         monkeypatch.delattr(os, "posix_fallocate", raising=False)
     seen = {}
@@ -57,7 +57,7 @@ def test_a_full_disk(adapter, reserved, part, limit, tmp_path, monkeypatch, warn
     artifacts = saves(adapter, tmp_path, act)
     assert len(seen["before"]) == len(seen["after"]) == 3  # with .json and the state
     for held in seen.values():
-        del held["frozen_state.json"]  # which notes what is to come before it is written
+        del held["frozen_state.json"]  # it notes a file before the file is written
     assert seen["before"] == seen["after"]
     said = [w for w in warnings_logged if "no frozen file" in w]
     assert len(said) == 1 and "File too large" in said[0]

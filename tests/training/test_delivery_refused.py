@@ -1,4 +1,4 @@
-"""Directories and disks that refuse or are slow, missing threads, sessions that are lost."""
+"""Directories and disks that refuse writes or are slow, missing threads, lost sessions."""
 
 import contextlib
 import itertools
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has other permi
 
 @contextlib.contextmanager
 def nobody():
-    """Not to be root, whom no permission stops; all threads of the process are somebody else."""
+    """Run all threads as a user other than root, because root ignores permissions."""
     if os.geteuid() != 0:
         yield
         return
@@ -42,7 +42,7 @@ def nobody():
 
 @pytest.fixture
 def shared():
-    """A directory that everybody can reach."""
+    """A directory that every user can reach."""
     with tempfile.TemporaryDirectory() as name:
         os.chmod(name, 0o755)
         yield Path(name)
@@ -50,7 +50,7 @@ def shared():
 
 @pytest.fixture
 def mounted(tmp_path):
-    """Mounts a small file system in memory, or changes its options."""
+    """A function that mounts a small file system in memory, or changes its options."""
     points = []
 
     def mount(options, point=None):
@@ -81,7 +81,7 @@ def warned_once(warnings_logged, words):
     [(0o555, "hook"), (0o555, "background"), (0o000, "hook"), (0o000, "foreground")],
 )
 def test_permission_denied(mode, adapter, shared, warnings_logged):
-    """Between the saves 2 and 5; with mode 0, not even the state can be read."""
+    """Permission is denied from save 2 until save 5; with mode 0, the state is unreadable too."""
     seen, stack = {}, contextlib.ExitStack()
 
     def act(i):
@@ -106,7 +106,7 @@ def test_permission_denied(mode, adapter, shared, warnings_logged):
 
 @pytest.mark.parametrize("keras", KERASES)
 def test_a_best_value_that_cannot_be_read(keras, shared, warnings_logged):
-    """It is not taken for none: the better file stays until the value can be compared."""
+    """It does not count as missing: the better file stays until the values can be compared."""
     keras = keras_of(keras)
     options = {"monitor": "loss", "save_best_only": True, "resume": True}
     model, path = classifier(keras), str(shared / "best.pb")
@@ -122,7 +122,7 @@ def test_a_best_value_that_cannot_be_read(keras, shared, warnings_logged):
                 stack.close()
                 os.chmod(str(shared), 0o755)
 
-    fresh = classifier(keras)  # which is worse than a model of 40 epochs, wherever it starts
+    fresh = classifier(keras)  # worse than the model of 40 epochs, from any first weights
     with stack:
         callback = fh.FreezeCallback(path, save_on_background=False, **options)
         fit(fresh, callbacks=[Act(), callback], epochs=2)
@@ -149,14 +149,14 @@ def test_a_read_only_file_system(adapter, mounted, warnings_logged):
     assert [os.path.exists(artifact.path) for artifact in artifacts] == [True]
 
 
-# a file system with room for so much
+# file systems without enough space
 
 
 BLOCK = 4096
 
 
 def leave(directory, blocks):
-    """Fill a file system until so many blocks are free; a file of others is in the way."""
+    """Fill a file system with a file of another program until only `blocks` blocks are free."""
     other = directory / "other"
     if other.exists():
         other.unlink()
@@ -165,7 +165,7 @@ def leave(directory, blocks):
 
 
 def assert_whole(directory):
-    """Each file is, with the description of this file or none; the state names files there are."""
+    """Return the frozen files; check that they are complete and match descriptions and state."""
     files = [p for p in directory.iterdir() if p.name.endswith(".pb")]
     for path in files:
         fh.inspect(str(path))
@@ -181,7 +181,7 @@ def assert_whole(directory):
 
 @pytest.mark.parametrize("adapter", ["hook", "background"])
 def test_a_disk_that_is_full_at_any_block(adapter, mounted, warnings_logged):
-    """Of the file, its description or the state; in the end nothing is left but the newest."""
+    """Space may end in the file, its description or the state; at the end only the newest stays."""
     directory = mounted("size=256k")
     found = []
 
@@ -222,7 +222,7 @@ def test_files_that_the_state_could_not_note_are_noted_later(adapter, tmp_path, 
 
 
 def test_a_best_file_without_description_is_still_the_best(mounted, graph, warnings_logged):
-    """There was room for the file alone: a worse one must not take its place."""
+    """There was space for the file only; a worse file must not replace it."""
     train_op, directory, losses = build(), mounted("size=256k"), [5.0, 4.0, 4.5, 4.0, 3.0]
     told = iter(losses)
     hook = fh.FreezeHook(
@@ -237,7 +237,7 @@ def test_a_best_file_without_description_is_still_the_best(mounted, graph, warni
     with v1.train.SingularMonitoredSession(hooks=[hook]) as session:
         for i in range(len(losses)):
             if i == 1:
-                for name in ("best.pb", "best.pb.json"):  # so that replacing it makes no room
+                for name in ("best.pb", "best.pb.json"):  # so that replacing best.pb frees no space
                     os.link(str(directory / name), str(directory / name) + ".kept")
                 size = (directory / "best.pb").stat().st_size
                 leave(directory, -(-size // BLOCK))
@@ -248,14 +248,14 @@ def test_a_best_file_without_description_is_still_the_best(mounted, graph, warni
             kept.append(fh.inspect(str(directory / "best.pb")).metadata["metrics"]["loss"])
     assert kept == [5, 4, 4, 4, 3]
     (said,) = [w for w in warnings_logged if "No space left" in w]
-    assert "no description of the frozen file for" in said  # nor was the state written
+    assert "no description of the frozen file for" in said  # the state was not written either
 
 
-# slow disks, threads that cannot begin, sessions that are lost
+# slow disks, threads that cannot start, lost sessions
 
 
 def test_saves_that_take_longer_than_what_is_between_them(tmp_path, monkeypatch):
-    """Of the files for one path that wait, the newest is written; training does not wait."""
+    """Of several waiting files for one path, only the newest is written; training does not wait."""
     keras = keras_of(KERASES[0])
     callback = fh.FreezeCallback(str(tmp_path / "newest.pb"))
     trained, fsync = threading.Event(), os.fsync
@@ -280,11 +280,11 @@ def test_saves_that_take_longer_than_what_is_between_them(tmp_path, monkeypatch)
             frozen(pixels=DIGITS[:8])["probs"], model.predict(DIGITS[:8], verbose=0), atol=1e-5
         )
     assert len(callback.artifacts) == 1
-    assert len(began) < 20  # of which each save needs 4
+    assert len(began) < 20  # each save needs 4 of them
 
 
 def test_a_system_with_no_thread_to_spare(tmp_path):
-    """The training thread writes itself."""
+    """The training thread then writes the file itself."""
     before = threading.stack_size()
     try:
         threading.stack_size(1 << 46)
@@ -303,7 +303,7 @@ def test_a_system_with_no_thread_to_spare(tmp_path):
 
 @pytest.mark.parametrize("error", [tf.errors.AbortedError, tf.errors.UnavailableError])
 def test_a_session_that_is_lost_while_we_read_it(error, graph, tmp_path, warnings_logged):
-    """It is passed on, so that MonitoredSession makes a new one, and goes on from a checkpoint."""
+    """The error is re-raised, so MonitoredSession makes a new session from a checkpoint."""
     train_op, count = build(), itertools.count()
     seen = []
 

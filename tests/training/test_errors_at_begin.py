@@ -1,4 +1,4 @@
-"""What is wrong is said before the first step, with names and remedies."""
+"""Mistakes are reported before the first step, with names and with what to do."""
 
 import os
 import sys
@@ -31,7 +31,7 @@ def build(resource=None):
 
 
 def start(directory, **arguments):
-    """Begin a training as a user would; returns only if nothing was wrong."""
+    """Begin a training as a user would; raise an error if anything is wrong."""
     train_op = build()
     hook = fh.FreezeHook(**arguments)
     with v1.train.MonitoredTrainingSession(
@@ -178,7 +178,7 @@ def test_an_unwritable_output_dir(graph, tmp_path):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs RLIMIT_FSIZE")
 def test_a_directory_that_takes_the_checkpoint_but_not_the_file(tmp_path):
-    """The file is larger than the process may write: known at step 0, before the first step."""
+    """The process may not write so large a file: an error at step 0, before the first step."""
     script = (
         "import resource, signal, sys\n"
         "import tensorflow as tf, freeze_hooks as fh\n"
@@ -218,7 +218,7 @@ def batch_norm(x):
 
 
 def table(x):
-    """One that nothing initializes."""
+    """Return x plus a value from a table that nothing initializes."""
     handle = tf.raw_ops.HashTableV2(key_dtype=tf.string, value_dtype=tf.float32)
     return x + tf.raw_ops.LookupTableFindV2(table_handle=handle, keys="a", default_value=-1.0)
 
@@ -306,7 +306,7 @@ def test_a_finalized_graph_without_a_read_says_so(graph, tmp_path):
 
 @pytest.mark.parametrize("free, kinds", [(True, []), (False, ["training_batch_norm"])])
 def test_layer_norm_is_no_batch_norm(graph, free, kinds):
-    """tf_keras's takes batch norm's op, with a scale for each example."""
+    """The layer norm of tf_keras uses batch norm's op, with a scale for each example."""
     x = v1.placeholder(tf.float32, [None, 4], "x")
     count = tf.shape(x)[:1] if free else tf.constant([3])
     scale, offset = tf.fill(count, 1.0), tf.fill(count, 0.0)

@@ -1,4 +1,4 @@
-"""Estimators, canned and custom, trained for real: their files predict as they do."""
+"""Canned and custom Estimators are really trained: their files predict the same as they do."""
 
 import json
 import os
@@ -26,7 +26,7 @@ DATA = {"petal": FLOWERS[:, 2], "sepal": FLOWERS[:, :2], "size": WORDS, "place":
 
 
 def columns(directory):
-    """A feature column of each kind; two of them over vocabularies, one of these in a file."""
+    """Return (deep, wide) feature columns of all kinds; one of two vocabularies is in a file."""
     path = os.path.join(str(directory), "sizes.txt")
     with open(path, "w") as file:
         file.write("\n".join(SIZES))
@@ -56,14 +56,14 @@ def feeding(labels=None, repeat=None):
 
 
 def serving(keys=tuple(DATA)):
-    """Each feature as it is, in a batch of any size."""
+    """Return a receiver that takes each feature as it is, in a batch of any size."""
     dtypes = {key: tf.string if DATA[key].dtype.kind == "U" else tf.float32 for key in keys}
     fed = {key: v1.placeholder(dtypes[key], [None, *DATA[key].shape[1:]], key) for key in keys}
     return tf.estimator.export.ServingInputReceiver(fed, fed)
 
 
 def parsing():
-    """Serialized tf.Examples."""
+    """Return a receiver that takes serialized tf.Examples."""
     spec = {
         "petal": v1.FixedLenFeature([], tf.float32),
         "sepal": v1.FixedLenFeature([2], tf.float32),
@@ -112,7 +112,7 @@ def wide_and_deep(directory):
 
 
 def model_fn(features, labels, mode, params):
-    """Batch normalization and dropout, as one writes them oneself."""
+    """Return the spec of a model with hand-written batch normalization and dropout."""
     training = mode == tf.estimator.ModeKeys.TRAIN
     x = tf.concat([features["sepal"], tf.reshape(features["petal"], [-1, 1])], 1)
     w = v1.get_variable("w", [3, 8])
@@ -158,7 +158,7 @@ def predicted(estimator, names, step):
 
 
 def assert_predicts(clean, estimator, path, step, feeds=None, names=("probabilities", "class_ids")):
-    """The file, in another process, predicts what the estimator does from its checkpoint."""
+    """In another process, the file predicts the same as the estimator from its checkpoint."""
     ours = answers_of(clean, path, feeds or {f"{key}:0": v for key, v in DATA.items()}, names)
     for name, theirs in predicted(estimator, names, step).items():
         np.testing.assert_allclose(ours[name], theirs, atol=1e-6)
@@ -211,13 +211,13 @@ def test_training_hooks_of_a_custom_one(clean, tmp_path):
     feeds = {"sepal:0": DATA["sepal"], "petal:0": DATA["petal"]}
     names = ("probabilities",)
     assert_predicts(clean, estimator, path, 40, feeds, names)
-    # what is input and answer has its name once
+    # "sepal" is both an input and an answer, and keeps this one name
     assert {"sepal", "probabilities"} == set(fh.load_frozen(path).outputs)
 
 
 @needs_estimator
 def test_train_and_evaluate(clean, tmp_path):
-    """One hook is used on a new graph each time; three exporters."""
+    """One hook is used on a new graph each time, together with three exporters."""
     estimator = deep(tmp_path)
     labels = np.array(SPECIES)[KINDS]
     inference = fh.estimator_inference(estimator, serving)
@@ -255,7 +255,7 @@ def test_train_and_evaluate(clean, tmp_path):
     ):
         assert_predicts(clean, estimator, path, step)
     assert fh.inspect(export + "/best/best.pb").metadata["metrics"]["loss"] == best_loss
-    # a new program knows the best one of before, whatever it is told now
+    # a new program takes the best value from the state: nothing beats 0.0
     state = os.path.join(export, "best", "frozen_state.json")
     with open(state) as file:
         remembered = json.load(file)
@@ -269,7 +269,7 @@ def test_train_and_evaluate(clean, tmp_path):
 
 @needs_estimator
 def test_one_hook_for_training_and_evaluation(tmp_path, warnings_logged):
-    """The evaluations stand in the midst of the training, which goes on to be frozen."""
+    """Evaluations run in the middle of the training, which is still frozen after them."""
     estimator = deep(tmp_path)
     labels = np.array(SPECIES)[KINDS]
     hook = fh.FreezeHook(inference_fn=fh.estimator_inference(estimator, serving))
@@ -307,7 +307,7 @@ def test_signatures(signature, outputs, tmp_path):
 
 @needs_estimator
 def test_results_that_are_no_numbers(tmp_path):
-    """An evaluation may have arrays, as of tf.metrics.mean_tensor, and summaries."""
+    """Results may include arrays, such as those of tf.metrics.mean_tensor, and summaries."""
     estimator = deep(tmp_path)
     estimator.train(feeding(np.array(SPECIES)[KINDS]), steps=1)
     result = {"acc": np.float32(0.5), "per_class": np.ones(3), "images": b"a summary"}

@@ -1,4 +1,4 @@
-"""FreezeCallback in fit, in every Keras there is: when it writes, what is in the file, its name."""
+"""FreezeCallback in fit of every Keras: when it writes, the file's name and contents."""
 
 import math
 import os
@@ -37,7 +37,7 @@ class Watch:
 
 
 def assert_holds(path, weights):
-    """Each of a file's weights is that of the model at the time, bit for bit."""
+    """Each of the given weights is in the file, bit for bit."""
     found = constants(path)
     for name, value in weights.items():
         assert found[name].tobytes() == value.tobytes(), name
@@ -65,7 +65,7 @@ def test_each_epoch_has_a_file_of_its_weights(keras, tmp_path, clean, background
 
 
 def scored(keras, directory, scores, **options):
-    """Train as many epochs as there are scores; which epochs' weights best.pb came to hold."""
+    """Return the epoch whose weights best.pb holds after one epoch per score; None if no file."""
     watch = Watch(keras, predict=False)
     options = dict({"monitor": "score", "mode": "max", "save_best_only": True}, **options)
     callback = fh.FreezeCallback(str(directory / "best.pb"), **options)
@@ -105,7 +105,7 @@ def test_a_fresh_training_starts_anew_and_one_that_goes_on_does_not(keras, tmp_p
     model = classifier(keras)
     later = [Scores(keras, [0.0, 0.0, 1.5, 3.0]), best]
     fit(model, callbacks=later, epochs=3, initial_epoch=2)
-    assert best.artifacts == ()  # 1.5 is not above the 2.0 of before
+    assert best.artifacts == ()  # 1.5 does not beat the earlier 2.0
     fit(model, callbacks=later, epochs=4, initial_epoch=3)
     assert [a.metrics["score"] for a in best.artifacts] == [3.0]
 
@@ -139,7 +139,7 @@ def test_a_metric_that_is_not_there_is_an_error_naming_those_there_are(keras, tm
 
 
 def test_no_validation_is_warned_of_and_in_the_end_an_error(keras, tmp_path, warnings_logged):
-    """With validation_freq, epochs without it are right, so only the end can tell."""
+    """With validation_freq, some epochs rightly have no validation, so only the end can tell."""
     best = fh.FreezeCallback(str(tmp_path / "b.pb"), save_best_only=True)
     with pytest.raises(fh.UnknownNameError, match="no such metric in all of training"):
         fit(classifier(keras), callbacks=[best], epochs=2)

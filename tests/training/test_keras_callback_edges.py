@@ -1,4 +1,4 @@
-"""What fit meets outside of tutorials: metrics of several outputs, odd logs, copied callbacks."""
+"""Uses of fit beyond tutorials: metrics of several outputs, odd logs, copied callbacks."""
 
 import copy
 import os
@@ -15,7 +15,7 @@ keras = pytest.fixture(params=KERASES)(lambda request: keras_of(request.param))
 
 
 def two_heads(keras, names):
-    """A class and a number for each digit, under names that mislead."""
+    """Return a model of a class and a number for each digit, with misleading output names."""
     pixels = keras.Input((64,), name="pixels")
     kind = keras.layers.Dense(10, activation="softmax", name=names[0])(pixels)
     number = keras.layers.Dense(1, name=names[1])(pixels)
@@ -38,7 +38,7 @@ def two_heads(keras, names):
     ],
 )
 def test_which_way_is_better(keras, monitor, best, tmp_path):
-    """The metric tells, not the output's name before it."""
+    """The metric decides, not the output's name before it."""
     if TF1:
         monitor = monitor.replace("accuracy", "acc").replace("mae", "mean_absolute_error")
     names = ("error_type", "accurate")
@@ -75,7 +75,7 @@ def test_logs_that_are_no_numbers(keras, tmp_path):
 
 
 def test_a_path_with_a_metric_of_validation(keras, tmp_path, warnings_logged):
-    """Where there was none, the epoch is passed over; a name that never was is an error."""
+    """An epoch without validation is skipped; a metric that never appears is an error."""
     saves = fh.FreezeCallback(str(tmp_path / "{epoch}-{val_loss:.2f}.pb"))
     fit(classifier(keras), validation_split=0.2, validation_freq=2, epochs=4, callbacks=[saves])
     epochs = sorted(name[0] for name in os.listdir(str(tmp_path)) if name.endswith(".pb"))
@@ -87,7 +87,7 @@ def test_a_path_with_a_metric_of_validation(keras, tmp_path, warnings_logged):
 
 
 def test_a_program_that_moves(keras, tmp_path, monkeypatch, warnings_logged):
-    """A relative path then means another place: nothing is written there."""
+    """After os.chdir, a relative path means another place: nothing is written there."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "other").mkdir()
     publishing, moved = atomic.publishing, threading.Event()
@@ -118,7 +118,7 @@ def test_only_frozen_files_are_deleted(tmp_path):
 
 
 def test_copies(keras, tmp_path):
-    """As tuners make them, for each trial one."""
+    """Tuners copy the callback for each trial."""
     original = fh.FreezeCallback(str(tmp_path / "{epoch}.pb"), max_to_keep=2)
     fit(classifier(keras), epochs=3, callbacks=[original])
     twin = copy.deepcopy(fh.FreezeCallback(str(tmp_path / "twin-{epoch}.pb"), max_to_keep=1))
@@ -129,7 +129,7 @@ def test_copies(keras, tmp_path):
 
 @pytest.mark.skipif(TF1, reason="train_step came with TensorFlow 2")
 def test_a_model_that_only_holds_others(keras, tmp_path):
-    """As those of generative adversarial training do: said before it begins."""
+    """A model for adversarial training may have no call: an error before training begins."""
     begun = []
 
     class Adversarial(keras.Model):

@@ -1,4 +1,4 @@
-"""FreezeCallback with all else that fit can do: averages, strategies, compilers, interruptions."""
+"""FreezeCallback with other features of fit: averages, strategies, compilers, interruptions."""
 
 import json
 import os
@@ -36,7 +36,7 @@ def keras(request):
 
 
 def run(program, *arguments, fails=False):
-    """What a program prints, as lines."""
+    """Return the lines that a program prints."""
     command = [os.path.join(PROGRAMS, program), *arguments]
     done = started.run(command, env=dict(os.environ, **PATHS), fails=fails)
     return done.stdout.split("\n")
@@ -73,7 +73,7 @@ def test_batches_of_several_steps_an_execution(keras, tmp_path):
 
 
 def test_an_embedding_whose_rows_training_changes_in_place(keras, tmp_path):
-    """TensorFlow scatters into such a variable's memory, where others' updates move it to new."""
+    """TensorFlow scatters into its memory; updates of other variables allocate new memory."""
     ids = np.random.RandomState(0).randint(0, 5000, [128, 4]).astype(np.int32)
     inputs = keras.Input((4,), dtype="int32", name="ids")
     rows = keras.layers.Embedding(5000, 100, name="rows")(inputs)
@@ -107,7 +107,7 @@ def test_the_optimizers_averages(keras, tmp_path):
     model.compile(optimizer, "sparse_categorical_crossentropy")
     averaged = fh.FreezeCallback(str(tmp_path / "averaged.pb"), ema="optimizer", strict=True)
     plain = fh.FreezeCallback(str(tmp_path / "plain.pb"), strict=True)
-    seen = []  # at its end, fit itself takes the averages for weights
+    seen = []  # at its end, fit replaces the weights with the averages
 
     class Note(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
@@ -120,7 +120,7 @@ def test_the_optimizers_averages(keras, tmp_path):
         assert found[name].tobytes() == average.tobytes()
         assert raw[name].tobytes() == seen[0][name].tobytes()
         assert not np.array_equal(average, raw[name])
-    for name in ("norm/moving_mean", "norm/moving_variance"):  # no averages are kept of these
+    for name in ("norm/moving_mean", "norm/moving_variance"):  # these have no averages
         assert found[name].tobytes() == seen[0][name].tobytes()
 
 
@@ -165,7 +165,7 @@ def test_weights_that_another_callback_swaps_in(keras, tmp_path):
 
 @only_tf2
 def test_the_best_survives_an_interruption(keras, tmp_path):
-    """Keras's own ModelCheckpoint forgets it, and a worse model takes the best one's place
+    """Keras's own ModelCheckpoint forgets the best value, and a worse model replaces the best one
     (issue 17012 of Keras)."""
     run("interrupted.py", keras.__name__, tmp_path, 3, fails=True)
     whole = {f"{epoch}.pb" for epoch in (1, 2, 3)} | {"best.pb"}
@@ -184,7 +184,7 @@ def test_the_best_survives_an_interruption(keras, tmp_path):
 
 
 def test_an_exception_leaves_whole_files(keras, tmp_path):
-    """fit calls no on_train_end then; the writing thread ends its work all the same."""
+    """fit does not call on_train_end then, but the writing thread still finishes its work."""
 
     class Stop(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
@@ -211,14 +211,14 @@ def test_with_validation_the_default_is_the_best_val_loss(keras, tmp_path):
 
 @pytest.fixture(scope="module")
 def other_mode(tmp_path_factory):
-    """What eager_keras.py prints; TensorFlow's import reads TF_USE_LEGACY_KERAS."""
+    """Return what eager_keras.py prints; TensorFlow reads TF_USE_LEGACY_KERAS at its import."""
     program = os.path.join(PROGRAMS, "eager_keras.py")
     command = [sys.executable, program, str(tmp_path_factory.mktemp("other_mode"))]
     return subprocess.check_output(command, env=dict(os.environ, **PATHS, **LEGACY)).decode()
 
 
 def test_the_other_mode_of_tf_keras(keras, other_mode):
-    """Eager mode on TensorFlow 1.15; on TensorFlow 2, Keras 2 as tf.keras."""
+    """It is eager mode on TensorFlow 1.15, and Keras 2 as tf.keras on TensorFlow 2."""
     lines = [line.split() for line in other_mode.splitlines() if line]
     assert [(step, float(difference) < 1e-6) for step, difference in lines[-2:]] == [
         ("8", True)
@@ -233,7 +233,7 @@ def test_graph_mode_has_no_averages(keras):
 
 @pytest.mark.skipif(not TF1, reason="graph mode is Keras's own mode on TensorFlow 1 alone")
 def test_graph_mode_while_the_learning_phase_is_set(keras):
-    """As tf.distribute sets it to train."""
+    """tf.distribute sets it to training."""
     model = classifier(keras)
     keras.backend.set_learning_phase(1)
     plan = fh.plan_keras_model(model)

@@ -1,4 +1,4 @@
-"""One FreezeCallback in several fits, of one model or of several: each is a training of its own."""
+"""One FreezeCallback in several fits of one or several models: each fit is its own training."""
 
 import os
 
@@ -12,7 +12,7 @@ keras = pytest.fixture(params=KERASES)(lambda request: keras_of(request.param))
 
 
 def answers(path, model):
-    """That a file answers as a model does now."""
+    """Return whether a file answers as a model does now."""
     with fh.load_frozen(str(path)) as frozen:
         found = frozen(pixels=DIGITS[:20])["probs"]
     return np.allclose(found, model.predict(DIGITS[:20], verbose=0), atol=1e-6)
@@ -35,8 +35,7 @@ class Weights:
 
 @pytest.mark.parametrize("resume", [False, "auto"])
 def test_a_fresh_model_starts_anew(keras, resume, tmp_path):
-    """As in cross-validation: the second fold is worse than the first, and has its best all the
-    same."""
+    """In cross-validation, a second fold that is worse than the first still gets its best file."""
     path = tmp_path / "best.pb"
     best = fh.FreezeCallback(
         str(path), monitor="score", mode="max", save_best_only=True, resume=resume, strict=True
@@ -72,7 +71,7 @@ def test_the_same_model_goes_on_unless_told(keras, tmp_path):
 
 
 def test_models_of_other_kinds_and_metrics(keras, tmp_path):
-    """mode="auto" is found out for each; artifacts are those of the last training."""
+    """mode="auto" is decided for each training; artifacts are those of the last training."""
     saves = fh.FreezeCallback(str(tmp_path / "m-{epoch}.pb"), strict=True)
     for units, epochs in ((10, 3), (12, 2)):
         inputs = keras.Input((64,), name="pixels")
@@ -88,7 +87,7 @@ def test_models_of_other_kinds_and_metrics(keras, tmp_path):
 
 
 def test_batches_count_on_only_where_training_does(keras, tmp_path):
-    """3 of the 4 batches of an epoch: the second model's count begins anew, the first's goes on."""
+    """save_freq=3, 4 batches per epoch: the count starts anew for a new model, else it goes on."""
     for again, steps in ((False, [3, 3]), (True, [3, 6])):
         published = []
         saves = fh.FreezeCallback(str(tmp_path / "m.pb"), save_freq=3, on_publish=published.append)
@@ -100,7 +99,7 @@ def test_batches_count_on_only_where_training_does(keras, tmp_path):
 
 
 def test_after_a_training_that_broke_off(keras, tmp_path):
-    """Neither its errors nor its best value are the next one's."""
+    """The next training does not take over its errors or its best value."""
 
     class Breaks(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):

@@ -1,4 +1,7 @@
-"""Many saves in one process: nothing grows. benchmarks/long_run.py makes more, and tells memory."""
+"""Nothing grows over many saves in one process.
+
+benchmarks/long_run.py makes more saves, and shows memory.
+"""
 
 import psutil
 import tensorflow as tf
@@ -16,7 +19,7 @@ def open_things():
 
 
 def assert_not_more(after, before):
-    """What earlier tests left may go; TensorFlow starts threads of its own when it likes."""
+    """Threads and files of earlier tests may end; TensorFlow may start threads at any time."""
     assert after[0] <= before[0] + 4 and after[1] <= before[1]
 
 
@@ -40,7 +43,7 @@ def test_callback(tmp_path):
     class Count(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
             if epoch in (19, 59):
-                seen.append((len(callback.artifacts), open_things()))  # when all is written
+                seen.append((len(callback.artifacts), open_things()))  # artifacts waits for writes
 
     callback = fh.FreezeCallback(str(tmp_path / "{epoch}.pb"), max_to_keep=3, strict=True)
     fit(classifier(keras), callbacks=[callback, Count()], batches=1, epochs=60)

@@ -1,5 +1,7 @@
-"""A frozen file does not take a path that is another kind of file's, or another callback's; and
-what ModelCheckpoint can be told that FreezeCallback cannot."""
+"""A frozen file does not take the path of another kind of file or of another callback.
+
+FreezeCallback refuses some arguments of ModelCheckpoint.
+"""
 
 import os
 

@@ -15,7 +15,7 @@ SAID = "training has ended without a frozen file: "
 
 
 def train(hooks, steps=4, **session):
-    """Some steps of a net in the default graph."""
+    """Train a net in the default graph for some steps."""
     x = v1.placeholder(tf.float32, [None, 4], name="x")
     y = tf.identity(x @ v1.get_variable("w", [4, 2]), name="y")
     count = v1.train.get_or_create_global_step()
@@ -51,7 +51,7 @@ def test_no_checkpoint_is_asked_for(graph, tmp_path, warnings_logged):
 def test_a_schedule_that_never_came(graph, tmp_path, warnings_logged):
     hook = fh.FreezeHook(["y"], output_dir=str(tmp_path), save_secs=1000, save_at_end=False)
     train([hook])
-    wrote = hook.artifacts  # the first step may be due at once
+    wrote = hook.artifacts  # a save may be due at the first step already
     assert explained(warnings_logged) == ([] if wrote else [warnings_logged[-1].split(SAID)[1]])
 
 

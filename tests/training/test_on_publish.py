@@ -1,4 +1,4 @@
-"""on_publish=: what is called with each file once it is there, off the training thread."""
+"""on_publish=: functions that get each file once it exists, outside the training thread."""
 
 import threading
 import time
@@ -23,12 +23,12 @@ def train(hook, directory, steps=4):
 
 
 def test_each_file_is_told_of_in_order(graph, tmp_path):
-    """Slowly too: training does not wait, only its end does."""
+    """This also holds if it is slow: training does not wait for it, only its end does."""
     told, threads = [], set()
 
     def note(artifact):
         time.sleep(0.05)
-        fh.inspect(artifact.path)  # it is there, and whole
+        fh.inspect(artifact.path)  # the file exists and is complete
         threads.add(threading.current_thread())
         told.append(artifact)
 
@@ -122,7 +122,7 @@ def test_what_is_wrong():
 
 
 def test_what_a_converter_makes_goes_with_its_file(graph, tmp_path):
-    """Also that of a file that went while it was converted, and of an earlier program."""
+    """This also holds if the file is deleted meanwhile, and for an earlier program's file."""
     train_op, run = build(), tmp_path / "run"
 
     def train(steps, listeners):

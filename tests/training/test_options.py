@@ -1,4 +1,4 @@
-"""The options that all adapters share: what users may write, and what becomes of it."""
+"""The options that all adapters share: which values are accepted, and what they become."""
 
 import dataclasses
 

@@ -27,7 +27,7 @@ v1 = tf.compat.v1
 
 
 def loop(saver, train_op, directory, steps=12, **more):
-    """A training loop of one's own; the prefixes that save() returned."""
+    """Return the prefixes that save() returns in a plain training loop."""
     prefixes = []
     with v1.Session() as session:
         session.run(v1.global_variables_initializer())
@@ -120,7 +120,7 @@ def test_wrong_names_are_errors_where_it_is_made(graph):
 
 
 def counting_graph(size):
-    """Variables that each step changes alike: a torn read shows as two different numbers."""
+    """Return an op that changes all variables alike: a torn read shows as different numbers."""
     step = v1.train.get_or_create_global_step()
     variables = [
         v1.get_variable(f"v{i}", [size], initializer=v1.zeros_initializer()) for i in range(4)
@@ -141,7 +141,7 @@ def test_supervisor_timer_saves_while_steps_run(tmp_path):
 
 
 def test_live_values_are_torn_where_steps_run_meanwhile(graph, tmp_path):
-    """The reason for values="checkpoint": without it, the same load shows in the file."""
+    """The reason for values="checkpoint": under the same load, live values differ from it."""
     train_op = counting_graph(3000000)
     saver = fh.FreezingSaver(["total"], values="live", max_to_keep=0)
     stop = threading.Event()
@@ -189,10 +189,10 @@ def test_values_from_the_checkpoint(resource, graph, tmp_path):
         assert model.metadata["values"] == "checkpoint"
 
 
-# its queue runner's thread ends with the session, by a CancelledError
+# the queue runner's thread ends with the session, by a CancelledError
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_sync_replicas_takes_the_checkpoints_values(graph, tmp_path):
-    """Its queue runner's thread applies updates, whoever saves."""
+    """The queue runner of SyncReplicasOptimizer applies updates in its own thread at any time."""
     step = v1.train.get_or_create_global_step()
     w = v1.get_variable("w", [50000], initializer=v1.zeros_initializer(), use_resource=False)
     tf.identity(w, name="y")

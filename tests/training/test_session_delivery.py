@@ -1,4 +1,4 @@
-"""Sessions' values are taken between two steps, and written while training goes on."""
+"""A session's values are read between two steps, and written while training goes on."""
 
 import os
 import shutil
@@ -17,7 +17,7 @@ ROWS = 5 << 20  # 20 MiB, which is read in slices
 
 
 def counter(resource):
-    """A table all of whose elements are the number of steps; returns the train op."""
+    """Return a train op that keeps all elements of a table equal to the number of steps."""
     step = v1.train.get_or_create_global_step()
     with v1.variable_scope("", use_resource=resource):
         table = v1.get_variable("table", [ROWS], initializer=v1.zeros_initializer())
@@ -30,7 +30,7 @@ def counter(resource):
 
 @pytest.mark.parametrize("resource", [True, False])
 def test_a_file_holds_the_values_of_its_step(resource, graph, tmp_path):
-    """Though the variables have changed several times before the file was written."""
+    """The variables may change several times before the file is written."""
     train_op = counter(resource)
     hook = fh.FreezeHook(
         ["out"], output_dir=str(tmp_path), save_steps=4, save_on_background=True, strict=True
@@ -54,7 +54,7 @@ def test_beside_every_checkpoint(resource, graph, tmp_path):
     ) as session:
         for _ in range(35):
             session.run(train_op, FEEDS)
-    # CheckpointSaverHook's last save is over, and written, when the session is closed
+    # CheckpointSaverHook's last save and its file are complete once the session is closed
     assert_each_checkpoint_has_its_file(tmp_path)
     assert all(artifact.max_difference <= 1e-6 for artifact in hook.artifacts)
 
@@ -67,7 +67,7 @@ def test_a_saver(graph, tmp_path):
         for step in range(1, 8):
             session.run(train_op, FEEDS)
             saver.save(session, str(tmp_path / "model.ckpt"), global_step=step)
-    assert len(saver.artifacts) == 3  # which waits for the last
+    assert len(saver.artifacts) == 3  # artifacts waits for the last
     assert_each_checkpoint_has_its_file(tmp_path)
 
 
@@ -110,7 +110,7 @@ def test_latest_is_the_newest(graph, tmp_path):
 
 
 def test_training_ends_early_by_an_error(graph, tmp_path):
-    """end() is not called then; what was taken is written all the same."""
+    """end() is not called then, but values that were read are still written."""
     train_op = counter(True)
     hook = fh.FreezeHook(["out"], output_dir=str(tmp_path), save_steps=2, save_on_background=True)
     training = v1.train.SingularMonitoredSession(hooks=[hook])

@@ -18,7 +18,7 @@ v1 = tf.compat.v1
 def train(
     directory, hook, steps=50, every=10, max_to_keep=2, place="hooks", each_step=None, **kind
 ):
-    """Train for real; returns the live probabilities at the end."""
+    """Return the live probabilities at the end of a real training."""
     train_op = build(**kind)
     scaffold = v1.train.Scaffold(saver=v1.train.Saver(max_to_keep=max_to_keep, sharded=False))
     with v1.train.MonitoredTrainingSession(
@@ -88,7 +88,7 @@ def test_nothing_is_restored_imported_or_compiled_again(graph, tmp_path, monkeyp
     counts.clear()
     with tf.Graph().as_default():
         train(tmp_path / "with", fh.FreezeHook(**FREEZE))
-    # the one GraphDef more is the plan's, taken in begin()
+    # the one additional GraphDef is the plan's, made in begin()
     assert counts_with == dict(without, as_graph_def=without["as_graph_def"] + 1)
     assert without["save"] == 6 and "restore" not in counts
 
@@ -112,13 +112,13 @@ def test_training_is_the_same_with_and_without(tmp_path):
         reader = v1.train.NewCheckpointReader(str(tmp_path / str(bool(hook)) / "model.ckpt-50"))
         values.append({n: reader.get_tensor(n) for n in reader.get_variable_to_shape_map()})
     assert sorted(values[0]) == sorted(values[1])
-    # random seeds of ops count the ops before them: the hook's come after all of the user's
+    # an op's seed depends on the number of ops before it: the hook's ops come after the user's
     assert all(values[0][n].tobytes() == values[1][n].tobytes() for n in values[0])
 
 
 @pytest.mark.parametrize("resource", [False, True], ids=["ref", "resource"])
 def test_large_variables_come_in_slices(resource, graph, tmp_path):
-    rows = SLICED_BYTES // 400 + 3  # just enough to be sliced, of 100 columns
+    rows = SLICED_BYTES // 400 + 3  # just enough to be sliced, with 100 columns
     normal = v1.random_normal_initializer()
     with v1.variable_scope("", use_resource=resource):
         tables = [
@@ -209,7 +209,7 @@ def test_a_hook_is_used_again_on_a_new_graph(tmp_path):
 
 
 def test_saver_is_itself_again_when_the_hook_is_gone(graph, tmp_path):
-    gc.collect()  # hooks of other tests
+    gc.collect()  # removes hooks of other tests
     before = v1.train.Saver.save
     hook = fh.FreezeHook(**FREEZE)
     train(tmp_path / "a", hook)
@@ -224,7 +224,7 @@ def test_saver_is_itself_again_when_the_hook_is_gone(graph, tmp_path):
 
 
 def break_directory(directory, at):
-    """At step `at`, the output directory is gone and a file stands in its way."""
+    """Return an `each_step` that replaces the output directory with a file at step `at`."""
 
     def each_step(i):
         if i == at:

@@ -1,4 +1,4 @@
-"""What sessions meet outside of tutorials: odd global steps, many directories, odd names."""
+"""Sessions beyond tutorials: odd global steps, many directories, odd names."""
 
 import os
 import queue
@@ -15,7 +15,7 @@ v1 = tf.compat.v1
 
 
 def by_hand(kind):
-    """A net whose global step nobody but its name tells of."""
+    """Return a net's weight and its global step, which can only be found by its name."""
     x = v1.placeholder(tf.float32, [None, 2], "x")
     w = v1.get_variable("w", [2, 2], use_resource=True)
     tf.matmul(x, w, name="y")
@@ -27,7 +27,7 @@ def by_hand(kind):
 
 @pytest.mark.parametrize("kind", ["resource", "ref", "float"])
 def test_a_global_step_by_hand(kind, graph, tmp_path):
-    """Of no collection of TensorFlow's own; where it counts nothing, there is no step."""
+    """The step is in no collection of TensorFlow's; a float variable does not count as a step."""
     w, step = by_hand(kind)
     saver = fh.FreezingSaver(["y"])
     with v1.Session() as session:
@@ -58,7 +58,7 @@ def test_a_schedule_by_a_step_of_ones_own(graph, tmp_path):
 
 @pytest.mark.parametrize("hooked", [False, True])
 def test_a_name_that_ends_in_a_number(hooked, graph, tmp_path):
-    """Which is no step, unless Saver.save was given one."""
+    """The number is a step only if Saver.save was given one."""
     train_op = build()
     if hooked:
         saver, hook = v1.train.Saver(), fh.FreezeHook(**FREEZE)
@@ -77,7 +77,7 @@ def test_a_name_that_ends_in_a_number(hooked, graph, tmp_path):
 
 
 def test_a_fresh_training_where_an_older_one_left_its_best(graph, tmp_path):
-    """On a schedule, the first save is at a step over 0 in any training."""
+    """On a schedule, even a fresh training makes its first save at a step over 0."""
     train_op, scores = build(), iter([0.9, 0.9, 0.5, 0.6, 0.4])
     options = {
         "output_dir": str(tmp_path),
@@ -99,7 +99,7 @@ def test_a_fresh_training_where_an_older_one_left_its_best(graph, tmp_path):
 
 
 def test_a_schedule_leaves_the_files_of_checkpoints_alone(graph, tmp_path):
-    """Two hooks, one of which keeps its newest five, and one that goes by the checkpoints."""
+    """One hook keeps its newest five files; the other keeps the files of the checkpoints."""
     train_op = build()
     scheduled = fh.FreezeHook(**FREEZE, output_dir=str(tmp_path), save_steps=1)
     beside = fh.FreezeHook(**FREEZE)
@@ -114,7 +114,7 @@ def test_a_schedule_leaves_the_files_of_checkpoints_alone(graph, tmp_path):
 
 
 def test_many_directories(graph, tmp_path):
-    """Each is claimed by an open file, and only some at once."""
+    """An open file claims each directory, and only a few of these files are open at once."""
     build()
     saver = fh.FreezingSaver(**FREEZE)
     with v1.Session() as session:
@@ -129,7 +129,7 @@ def test_many_directories(graph, tmp_path):
 
 
 def test_the_other_name_comes_first(graph, tmp_path):
-    """Who is told of a file finds that latest.pb is it."""
+    """When on_publish= gets a file, latest.pb is already that file."""
     train_op, told = build(), queue.Queue()
 
     def tell(artifact):
@@ -145,7 +145,7 @@ def test_the_other_name_comes_first(graph, tmp_path):
 
 
 def test_another_name_that_cannot_be_made(graph, tmp_path, warnings_logged):
-    """The file is there all the same, and is told of."""
+    """The file is still written, and on_publish= still gets it."""
     build()
     (tmp_path / "latest.pb" / "in the way").mkdir(parents=True)
     told = queue.Queue()
@@ -161,7 +161,7 @@ def test_another_name_that_cannot_be_made(graph, tmp_path, warnings_logged):
 
 
 def test_what_fails_in_the_background_is_said_at_once(graph, tmp_path, warnings_logged):
-    """Strictness raises it at the next save; there may be none."""
+    """strict=True would raise it only at the next save, and there may be none."""
     build()
     saver = fh.FreezingSaver(**FREEZE, check_numerics="raise", save_on_background=True)
     with v1.Session() as session:
@@ -173,7 +173,7 @@ def test_what_fails_in_the_background_is_said_at_once(graph, tmp_path, warnings_
 
 
 def test_a_checkpoint_that_cannot_be_looked_for(graph, tmp_path, monkeypatch):
-    """Its file stays, and new ones come and are told of."""
+    """Its file stays, and new files are still written and given to on_publish=."""
     build()
     told = queue.Queue()
     saver = fh.FreezingSaver(**FREEZE, on_publish=told.put)

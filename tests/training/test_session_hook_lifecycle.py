@@ -105,7 +105,7 @@ def test_end_of_the_input(graph, tmp_path):
 
 
 class AbortOnce(v1.train.SessionRunHook):
-    """A preempted worker, once: the step that follows `at` raises AbortedError."""
+    """Acts as a preempted worker: raises AbortedError once, when the step reaches `at`."""
 
     def __init__(self, at):
         self.at = at
@@ -246,7 +246,7 @@ def test_nothing_to_do_asks_for_nothing():
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no flock")
 @pytest.mark.parametrize("strict", [False, True])
 def test_two_programs_in_one_directory(strict, graph, tmp_path, warnings_logged):
-    """The second is told; when the first has ended, all is well."""
+    """The second gets a warning or an error; after the first has ended, it gets none."""
     script = (
         "import sys; from freeze_hooks.storage import locks\n"
         "claim = locks.claim(sys.argv[1]); print(claim is not None, flush=True)\n"
