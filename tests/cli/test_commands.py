@@ -27,7 +27,7 @@ ASKED = ["--outputs", "probs", "--bind", "training=false"]
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory):
-    """A directory with a checkpoint and frozen file each 20 steps, a SavedModel and feeds."""
+    """Return a directory with a checkpoint and a file per 20 steps, a SavedModel and feeds."""
     directory = tmp_path_factory.mktemp("digits")
     data = load_digits()
     images, labels = (data.images.reshape(-1, 64) / 16).astype(np.float32), data.target
@@ -90,7 +90,7 @@ def same_constants(one, other):
 
 
 def test_the_program(digits, tmp_path):
-    """Quiet and plain when piped: its own lines, no colours, no frames, no log of TensorFlow's."""
+    """Piped output is plain: only its own lines, no colours, no frames, no log of TensorFlow."""
     out = tmp_path / "a.pb"
     done = program("freeze", digits / "run", *ASKED, "-o", out)
     assert (done.returncode, done.stderr) == (0, "")
@@ -131,7 +131,7 @@ def test_without_the_extra_one_line_names_it(missing):
 
 
 def test_on_a_terminal(digits, tmp_path):
-    """80 columns wide; the progress of a write is shown, and goes."""
+    """On a terminal of 80 columns, the progress of a write is shown, and then removed."""
     ours, theirs = pty.openpty()
     env = dict(os.environ, PYTHONPATH=ROOT, COLUMNS="80", TERM="xterm")
     command = ["freeze", str(digits / "run"), *ASKED, "-o", str(tmp_path / "a.pb")]
@@ -151,7 +151,7 @@ def test_on_a_terminal(digits, tmp_path):
                 seen.append(os.read(ours, 65536))
                 if not seen[-1]:
                     return
-        except OSError:  # what Linux says at its end
+        except OSError:  # Linux raises it at the end
             return
 
     reader = threading.Thread(target=read)
@@ -177,7 +177,7 @@ def test_progress_counts_the_bytes_of_a_write(digits, tmp_path):
 
 
 def graph_files(digits):
-    """The training's graph as GraphDef, text and binary."""
+    """Write the training's graph as a GraphDef, in text and in binary form."""
     meta = v1.MetaGraphDef()
     with open(str(digits / "run" / "model.ckpt-40.meta"), "rb") as file:
         meta.ParseFromString(file.read())
@@ -207,7 +207,7 @@ def test_options_of_freeze(digits, tmp_path):
     assert [end.name for end in report.signature.outputs] == ["p", "h"]
     assert [end.name for end in report.signature.inputs] == ["image"]
     assert report.weight_bytes < 2 * (64 * 32 + 32 * 10) + 100
-    assert "2 of 2 equal" in run("verify", out, "--against", digits / "run")  # as rounded
+    assert "2 of 2 equal" in run("verify", out, "--against", digits / "run")  # after rounding
     assert "bind" in run("freeze", digits / "run", "--bind", "training", "-o", out, code=2)
 
 
@@ -346,7 +346,7 @@ def test_wrong_paths_and_names(arguments, named, digits):
 
 
 def test_the_readme_shows_what_it_says(tmp_path, monkeypatch):
-    """All but the figures."""
+    """The README's commands print what it shows, except for the figures."""
     with open(os.path.join(ROOT, "README.md"), encoding="utf-8") as file:
         readme = file.read()
     (tmp_path / "block.py").write_text(re.findall(r"```python\n(.*?)```", readme, re.DOTALL)[0])

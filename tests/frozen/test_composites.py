@@ -1,5 +1,5 @@
-"""Ragged and sparse tensors, and nested structures: each part is told by name, and load_frozen
-takes and gives the whole."""
+"""Ragged and sparse tensors, and nested structures: the file names each part, and
+load_frozen takes and returns the whole."""
 
 import collections
 import dataclasses
@@ -77,7 +77,7 @@ def test_a_ragged_input_of_rank_2_and_its_answer(tmp_path):
         assert list(answers) == outputs
         for name in ("whole", "rows"):
             assert answers[name].to_list() == live[name].to_list()
-        again = model(x=answers["whole"])  # what comes out can go in
+        again = model(x=answers["whole"])  # an answer can be an input
         assert again["whole"].to_list() == (live["whole"] * 2).to_list()
         with pytest.raises(KeyError):
             answers["who"]

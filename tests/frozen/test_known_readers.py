@@ -1,5 +1,5 @@
-"""What `inspect(path, reader=)` says of OpenVINO and OpenCV, tried in them: each finding is about
-something that they get wrong or refuse, and what has none they get right."""
+"""What `inspect(path, reader=)` says about OpenVINO and OpenCV is tried in them. A model with a
+finding is refused or answered wrongly. A model without one is answered rightly."""
 
 import importlib.util
 import json
@@ -34,7 +34,7 @@ def lacks(reader):
 
 
 def frozen(directory, function, value):
-    """(a frozen file of the function, the answer of TensorFlow's session)."""
+    """Return (a frozen file of the function, the answer of TensorFlow's session)."""
     path = str(directory / "m.pb")
     with tf.Graph().as_default(), v1.Session() as session:
         x = v1.placeholder(value.dtype, [None, *value.shape[1:]], "x")
@@ -70,7 +70,7 @@ def kinds(path, reader):
 
 
 def hidden(function):
-    """Of images behind a convolution, where OpenCV knows them to be images."""
+    """Return the function after a convolution, where OpenCV knows that it is applied to images."""
     return lambda x: tf.nn.relu6(function(tf.nn.conv2d(x, KERNEL, 1, "VALID")))
 
 
@@ -105,7 +105,7 @@ WRONG = [(reader, i) for reader in FLAWS for i in range(len(FLAWS[reader]))]
 @MODERN
 @pytest.mark.parametrize("reader, i", WRONG)
 def test_what_is_wrong_is_found(reader, i, tmp_path):
-    """The day that this fails, the program has learnt it, and the entry is to go."""
+    """If this fails, the reader now answers rightly: then remove the entry."""
     function, value = FLAWS[reader][i]
     path, live = frozen(tmp_path, function, value)
     assert kinds(path, reader) == ["reader_wrong"]
@@ -125,7 +125,7 @@ def test_each_flaw_is_tried(tmp_path):
 
 
 def refused():
-    """{op: (a function that has it, its value)}."""
+    """Return {op: (a function that has it, its value)}."""
     raw, m = tf.raw_ops, tf.math
     positive = np.abs(X) + 0.1
     squares = SQUARES @ SQUARES.transpose(0, 2, 1) + 3 * np.eye(4, dtype=np.float32)

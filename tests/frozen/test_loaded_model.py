@@ -1,4 +1,4 @@
-"""Reading whole frozen files, ours and others': signatures, answers, what is fed, findings."""
+"""Reading whole frozen files, ours and others': signatures, answers, feeds, findings."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ X = np.random.RandomState(0).randn(6, 4).astype(np.float32)
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A small trained graph, frozen, and what its session answered: (path, probs, with scale 3)."""
+    """Return (file of a small trained graph, its session's answers, the answers with scale 3)."""
     path = tmp_path_factory.mktemp("trained") / "modèle.pb"
     with tf.Graph().as_default():
         v1.set_random_seed(7)
@@ -104,7 +104,7 @@ def test_inspect_runs_nothing(trained, monkeypatch):
     def refuse(*args, **kwargs):
         raise AssertionError("it runs something")
 
-    for module in (v1, _tf.v1):  # importing tf_keras makes tf.compat.v1 a module of its own
+    for module in (v1, _tf.v1):  # after tf_keras is imported, tf.compat.v1 is another module
         monkeypatch.setattr(module, "Session", refuse)
         monkeypatch.setattr(module, "import_graph_def", refuse)
     monkeypatch.setattr(tf, "import_graph_def", refuse)
@@ -116,7 +116,7 @@ def test_inspect_runs_nothing(trained, monkeypatch):
         fh.load_frozen(trained[0])
 
 
-# what is fed
+# feeds
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_inputs_without_a_name(trained, feeds):
     ],
 )
 def test_whole_numbers_are_never_cut(tmp_path, dtype, good, bad):
-    """session.run makes 1 of 1.5 and 0 of 256."""
+    """session.run turns 1.5 into 1 and 256 into 0; load_frozen refuses such values."""
     with tf.Graph().as_default() as graph:
         tf.identity(v1.placeholder(dtype, [], name="x"), name="y")
     with fh.load_frozen(save(graph, tmp_path)) as model:
@@ -203,7 +203,7 @@ def test_tensors_are_no_values(trained, tmp_path):
 
 
 def freeze_foreign(directory, build, outputs, feeds):
-    """A file of TensorFlow's own converter, and what the session answered."""
+    """Return a file of TensorFlow's own converter, and the session's answers."""
     path = directory / "foreign.pb"
     with tf.Graph().as_default() as graph:
         build()
@@ -228,7 +228,7 @@ def build_foreign():
 
 @pytest.mark.parametrize("stripped", [False, True])
 def test_foreign_file(tmp_path, stripped):
-    """Its signature is guessed; attributes left at their defaults and no version do no harm."""
+    """Its signature is guessed; default attributes and the version may be missing."""
     outputs = ["top", "score"]
     path, expected = freeze_foreign(tmp_path, build_foreign, outputs, {"x:0": X})
     if stripped:
@@ -263,7 +263,7 @@ def build_loop():
 
 @pytest.mark.parametrize("v2", [False, True])
 def test_foreign_loop(tmp_path, v2):
-    """The cycle of a loop is none to complain of, and its body is looked into."""
+    """The cycle of a loop is not an error, and findings name nodes in its body."""
     with control_flow(v2):
         path, expected = freeze_foreign(tmp_path, build_loop, ["y"], {"x:0": 3.0})
     with fh.load_frozen(path) as model:
@@ -312,7 +312,7 @@ def test_findings(tmp_path):
 
 
 def test_training_is_the_default_of_batch_norm(tmp_path):
-    """Files whose defaults were stripped are looked at as if they had them, functions too."""
+    """Files whose defaults were stripped have the same findings, in functions too."""
     ones = np.ones(3, np.float32)
 
     def norm(x):

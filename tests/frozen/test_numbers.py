@@ -1,4 +1,4 @@
-"""Steps and metrics of any kind of number: they are noted as Python's own would be, or refused."""
+"""Steps and metrics of any kind of number are written as Python's own numbers, or refused."""
 
 import decimal
 import fractions
@@ -18,7 +18,7 @@ eager = pytest.mark.skipif(TF1, reason="TensorFlow 1 trains Keras models in a gr
 
 
 def noted(path):
-    """Step and metrics in the description beside a file, and in the file."""
+    """Return step and metrics; those in the file must equal those in the description beside it."""
     with open(str(path) + ".json") as file:
         beside = json.load(file)
     inside = fh.inspect(str(path)).metadata
@@ -53,7 +53,7 @@ TENSORS = {
 
 @pytest.fixture
 def plan():
-    """Of a function where there is eager execution, else of a Keras model in a graph."""
+    """Return the plan of a function; in TensorFlow 1, of a Keras model in a graph."""
     if TF1:
         return fh.plan_keras_model(classifier(tf.keras))
     return fh.plan_function(tf.function(lambda x: {"y": x + 1.0}).get_concrete_function(tf.ones(2)))

@@ -19,7 +19,7 @@ def uniform(low, high):
 
 
 def norm(h, name, training=False, epsilon=1e-2):
-    """A fused batch norm by variables, all of which matter."""
+    """Return a fused batch norm with variables; each of them affects the answer."""
     channels = [int(h.shape[-1])]
     with v1.variable_scope(name):
         gamma = v1.get_variable("gamma", channels, initializer=uniform(0.5, 2))
@@ -96,7 +96,7 @@ def test_batch_norms(case, left, graph, clean, tmp_path):
     (got,) = clean.run(path, {"x:0": X}, ["y:0"])
     np.testing.assert_allclose(got, live, rtol=1e-4, atol=1e-5)
     assert sum(node.op in NORMS for node in nodes(path)) == left
-    assert not any(node.op.startswith("_") for node in nodes(path))  # of no use elsewhere
+    assert not any(node.op.startswith("_") for node in nodes(path))  # other programs lack these ops
     report = fh.inspect(path)
     assert report.signature == made.signature
     assert report.metadata["signature"]["outputs"][0]["tensor"] == "y:0"
@@ -122,7 +122,7 @@ def test_a_slim_net(graph, clean, tmp_path):
 
 @pytest.mark.parametrize("v2", [False, True], ids=["v1", "v2"])
 def test_loops_tables_and_constants(v2, graph, clean, tmp_path):
-    """What does not fold stays right; what depends on constants alone is one."""
+    """What cannot be folded still answers rightly; what depends only on constants becomes one."""
     with control_flow(v2):
         words = v1.placeholder(tf.string, [None], "x")
         init = tf.lookup.KeyValueTensorInitializer(["a", "b"], [1.0, 2.0])
@@ -148,7 +148,7 @@ def test_not_together_with_small_weights():
 
 
 def test_an_input_that_no_output_needs_any_more(graph, clean, tmp_path):
-    """It stays, since the signature names it."""
+    """Such an input stays in the file, since the signature names it."""
     x, y = (v1.placeholder(tf.float32, [2], name) for name in "xy")
     tf.add(x * v1.get_variable("w", [2]), tf.cast(tf.raw_ops.Shape(input=y), tf.float32), name="z")
     with v1.Session() as session:

@@ -1,5 +1,4 @@
-"""Files and directories of other kinds than frozen graphs: the error says what one is, and what to
-do."""
+"""Files and directories that are no frozen graphs: the error says what each is and what to do."""
 
 import gzip
 import importlib.util
@@ -24,7 +23,7 @@ v1 = tf.compat.v1
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A directory with a checkpoint, its SavedModel and its frozen file."""
+    """Return a directory with a checkpoint, its SavedModel and its frozen file."""
     directory = tmp_path_factory.mktemp("trained")
     with tf.Graph().as_default(), v1.Session() as session:
         x = v1.placeholder(tf.float32, [None, 2], name="x")

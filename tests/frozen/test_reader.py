@@ -13,13 +13,13 @@ import freeze_hooks as fh
 from freeze_hooks.frozen.wire import DESCRIPTION
 
 v1 = tf.compat.v1
-# Older protobufs warn, and stop in the midst of the data.
+# Older protobufs warn, and stop in the middle of the data.
 pytestmark = pytest.mark.filterwarnings("ignore:Unexpected end-group tag")
 
 
 @pytest.fixture(scope="module", params=["control_flow_v1", "control_flow_v2"])
 def frozen(request, tmp_path_factory):
-    """A small file with two outputs, the first of which is not the last node."""
+    """Return a small file with two outputs; the first output is not the last node."""
     path = tmp_path_factory.mktemp("frozen") / "modèle.pb"
     v2 = request.param.endswith("v2")
     with control_flow(v2), tf.Graph().as_default(), v1.Session() as session:
@@ -73,7 +73,7 @@ def const(name, value):
 
 
 def save(directory, nodes, description=None):
-    """The path of a file of these nodes; the description, if any, is on the last of them."""
+    """Return the path of a file of these nodes; the description, if any, is on the last node."""
     graph_def = v1.GraphDef(node=nodes)
     if description is not None:
         raw = isinstance(description, bytes)
@@ -146,7 +146,7 @@ GOOD = {
 
 
 def but(**changes):
-    """A description whose output differs from the good one; a value of `but` leaves it out."""
+    """Return a description with these changes in its output; the value `but` leaves a key out."""
     end = {k: v for k, v in dict(GOOD["outputs"][0], **changes).items() if v is not but}
     return {"signature": dict(GOOD, outputs=[end])}
 
@@ -171,7 +171,7 @@ def test_broken_description(tmp_path, read, description):
 
 
 def test_good_description(tmp_path):
-    """The one that the broken ones are made of."""
+    """The broken descriptions are changed copies of this one."""
     path = save(tmp_path, X_TO_Y, {"signature": GOOD, "more": 1})
     with fh.load_frozen(path) as model:
         assert model(x=[1, 2])["y"].tolist() == [1, 2]
@@ -224,7 +224,7 @@ def test_nodes_without_their_inputs(tmp_path):
 
 @BOTH
 def test_a_node_that_claims_many_tensors(tmp_path, read):
-    """A few bytes must not take gigabytes."""
+    """A file of a few bytes must not make the reader use gigabytes."""
     split = node("Split", "s", "axis", "x", T=FLOAT)
     split.attr["num_split"].i = 1 << 40
     nodes = [const("axis", 0), placeholder("x", "float32", (2,)), split]
@@ -247,7 +247,7 @@ EDIT = st.tuples(st.integers(0, 5000), st.integers(0, 40), st.binary(max_size=5)
 @settings(max_examples=300)
 @given(edits=st.lists(EDIT, min_size=1, max_size=3))
 def test_damaged_files(frozen, tmp_path, edits):
-    """Whatever bytes are lost, changed or added, the errors are ours."""
+    """Whichever bytes are lost, changed or added, the only error is InvalidFileError."""
     data = frozen.read_bytes()
     for at, lost, new in edits:
         data = data[: at % len(data)] + new + data[at % len(data) + lost :]

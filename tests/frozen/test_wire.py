@@ -1,4 +1,4 @@
-"""Bytes written for a GraphDef, against what protobuf and TensorFlow read in them."""
+"""Bytes written for a GraphDef are compared with what protobuf and TensorFlow read from them."""
 
 import io
 import json
@@ -50,7 +50,7 @@ def dtype_of(enum):
 
 @st.composite
 def any_bits(draw, enum):
-    """An array of the dtype with every bit pattern it can have, NaN payloads among them."""
+    """Draw an array of the dtype with any of its bit patterns, including NaN payloads."""
     shape, dtype = draw(SHAPES), dtype_of(enum)
     size = int(np.prod(shape, dtype=int))
     nbytes = size * dtype.itemsize
@@ -109,7 +109,7 @@ def run(graph_def, *names):
 
 
 def plain(dtype):
-    """qint8 is a structure of one int8 in some places, and an int8 in others."""
+    """Return the dtype of the numbers: qint8 is sometimes a structure of one int8."""
     return dtype[0] if dtype.names else dtype
 
 
@@ -134,7 +134,7 @@ def test_every_dtype_is_covered():
 @FEW
 @given(data=st.data())
 def test_constants_of(enum, data):
-    """Three constants and a plain node, made by hand and by stream.write, read back bit by bit."""
+    """stream.write makes the bytes that are made by hand; they are read back bit for bit."""
     given_arrays = [data.draw(any_bits(enum)) for _ in range(3)]
     names = ["a", "scope/b", "c" * 200]
     plain = wire.field(wire.NODE, node_def("out", "Identity", enum, "a").SerializeToString())
@@ -150,7 +150,7 @@ def test_constants_of(enum, data):
         tensor = node.attr["value"].tensor
         assert tensor.dtype == node.attr["dtype"].type == enum
         assert [dim.size for dim in tensor.tensor_shape.dim] == list(array.shape)
-        if array.size:  # TensorFlow's make_ndarray knows not every dtype without content
+        if array.size:  # make_ndarray does not know every dtype without content
             same(tf.make_ndarray(tensor), array)
     for got, array in zip(run(graph_def, *names), given_arrays):
         same(got, array)
@@ -187,7 +187,7 @@ def test_nan_payloads_stay(name, pattern):
     bits = np.array(pattern, f"u{dtype.size}")
     array = bits.view(dtype.as_numpy_dtype)
     enum = dtype.as_datatype_enum
-    with np.errstate(invalid="ignore"):  # signalling ones
+    with np.errstate(invalid="ignore"):  # signalling NaNs warn
         assert np.isnan(array).all()
     graph_def = GraphDef.FromString(
         streamed(plan(slot("n", enum)), [session_reads.as_value(array)])
@@ -261,9 +261,9 @@ def read_varint(data, at):
 
 
 def last_field(data, at, end):
-    """(number, first byte, one past the end) of the last field between `at` and `end`.
+    """Return (number, first byte, one past the end) of the last field between `at` and `end`.
 
-    `end` may lie behind the data: the last field then reaches over it.
+    `end` may be past the data: the last field then extends past it too.
     """
     while True:
         tag, at = read_varint(data, at)
@@ -285,7 +285,7 @@ def last_field(data, at, end):
     st.lists(st.integers(0, 2**33), max_size=6),
 )
 def test_lengths_of_large_constants(length, name, shape):
-    """All nested fields end where the value does, however long it is."""
+    """All nested fields end where the value ends, whatever its length."""
     node = node_def(name, "Const", types_pb2.DT_UINT8)
     header = wire.const_header(node.SerializeToString(), types_pb2.DT_UINT8, shape, length)
     at, end = 0, len(header) + length
@@ -333,7 +333,7 @@ def test_value_in_chunks():
 
 
 def test_chunks_are_let_go():
-    """While one chunk is fetched, nothing holds the one before."""
+    """Each chunk is freed before the next one is fetched."""
     alive = []
 
     class Chunk(bytes):

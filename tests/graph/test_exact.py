@@ -1,5 +1,5 @@
-"""What load_frozen is fed: values that an input's dtype cannot hold are refused with its name, and
-a model with one input takes it as it is."""
+"""Feeds of load_frozen: a value that an input's dtype cannot hold is refused, and the error names
+the input. A model with one input takes its value without a name."""
 
 import fractions
 
@@ -41,7 +41,7 @@ REFUSED = {
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    """{dtype: a frozen file that answers "held" with what its only input "given" is}."""
+    """Return {dtype: a frozen file whose output "held" is its only input "given"}."""
     directory = tmp_path_factory.mktemp("dtypes")
     for dtype in HELD:
         with tf.Graph().as_default(), v1.Session() as session:
@@ -88,7 +88,7 @@ def test_the_first_element_that_is_not_held_is_told(files):
     with fh.load_frozen(files["float32"]) as model:
         with pytest.raises(fh.FreezeError, match=r"hold 16777217 \(at \[1, 2\]\): cast it before"):
             model(given=ids)
-        assert model(given=ids.astype(np.float32))["held"][1, 2] == 2**24  # asked for
+        assert model(given=ids.astype(np.float32))["held"][1, 2] == 2**24  # the user has cast it
         assert model(given=np.zeros([0], np.int64))["held"].shape == (0,)
 
 

@@ -1,4 +1,4 @@
-"""Gradients of TensorFlow 1's loops, which pop from stacks what the loop pushed: order is all."""
+"""Gradients of TensorFlow 1's loops pop from stacks what the loop pushed, so order matters."""
 
 import numpy as np
 import pytest

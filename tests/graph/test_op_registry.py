@@ -1,4 +1,4 @@
-"""The ops that are known without TensorFlow are those of the TensorFlow that is installed."""
+"""The ops that are known without TensorFlow are the same in the installed TensorFlow."""
 
 import pytest
 import tensorflow as tf
@@ -27,7 +27,7 @@ def test_a_common_op_is_tensorflows(initial):
             assert attr.type == other.type
             assert attr.HasField("default_value") == other.HasField("default_value")
             assert attr.default_value == other.default_value
-        # what a later version added says nothing where it is missing
+        # an attribute of a later version has a default, so it may be missing
         assert all(attr.HasField("default_value") for attr in known.values()), op
         assert _tf.comes_with_tensorflow(op)
 

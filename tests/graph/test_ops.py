@@ -28,7 +28,7 @@ def sources():
 
 
 def frozensets(tree):
-    """The string constants in each frozenset that a module makes."""
+    """Yield the string constants in each frozenset that a module makes."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "frozenset":
             yield [n.value for n in ast.walk(node) if isinstance(getattr(n, "value", None), str)]
@@ -45,7 +45,7 @@ def test_kinds_of_ops_are_listed_in_one_place(path):
 @pytest.mark.parametrize("name", sorted(KINDS))
 def test_a_kind_names_ops_that_there_are(name):
     unknown = {op for op in KINDS[name] if op != ops.ARG and op_def(op) is None}
-    if tf.__version__.startswith("1."):  # which lacks some that came later
+    if tf.__version__.startswith("1."):  # it lacks some later ops
         assert unknown < KINDS[name]
     else:
         assert not unknown

@@ -1,4 +1,4 @@
-"""Remedies against input pipelines name tensors of the graph, and work."""
+"""Remedies for input pipelines name tensors of the graph, and work."""
 
 import ast
 import re
@@ -70,7 +70,7 @@ def feedable():
 
 
 def staged():
-    area = tf.raw_ops  # what StagingArea is made of
+    area = tf.raw_ops  # StagingArea consists of these ops
     put = area.Stage(values=[tf.constant(X[:3])], shared_name="area")
     v1.add_to_collection("ready", put)
     return tf.reshape(area.Unstage(dtypes=[tf.float32], shared_name="area")[0], [3, 4])
@@ -168,7 +168,7 @@ CASES += [in_a_branch, in_a_loop, records("tfrecord"), records("fixed"), records
 
 
 def advised(findings):
-    """The `inputs=` that the finding on pipelines gives."""
+    """Return the `inputs=` that the finding on pipelines recommends."""
     said = [f.remedy for f in findings if f.kind in ("pipeline", "python")]
     assert said and len({remedy.split("inputs=")[1] for remedy in said}) == 1
     return ast.literal_eval(re.search(r"inputs=(\{.*?\})", said[0]).group(1))
@@ -235,7 +235,7 @@ def test_a_wrong_guess_is_told_the_tensor(guess, graph):
 
 
 def test_what_a_conditional_guards_is_not_cut(graph):
-    """Its placeholder would be there whether or not the branch is taken."""
+    """A placeholder in its place would have a value even if the branch is not taken."""
     the_net(either())
     inner = next(op.name for op in graph.get_operations() if op.type == "IteratorGetNext")
     arguments = {"outputs": ["y"], "inputs": {"x": inner, "scale": "scale", "mode": "mode"}}

@@ -24,7 +24,7 @@ v1 = tf.compat.v1
 
 @st.composite
 def random_bodies(draw):
-    """Acyclic graphs of up to 30 nodes in any order, with data and control inputs."""
+    """Draw an acyclic graph of up to 30 nodes in any order, with data and control inputs."""
     count = draw(st.integers(1, 30))
     nodes = []
     for i in range(count):
@@ -112,7 +112,7 @@ OPERATIONS = {
 
 @st.composite
 def expressions(draw, depth=3):
-    """(build(scope) -> bool tensor) of nested logic over bools and small ints."""
+    """Draw a function that builds a bool tensor: nested logic over bools and small ints."""
     if depth == 0 or draw(st.booleans()):
         value = draw(st.booleans())
         return lambda: tf.constant(value)
@@ -148,7 +148,7 @@ VECTORS = st.lists(st.booleans(), max_size=3) | st.booleans()
 @settings(max_examples=100)
 @given(VECTORS, VECTORS, st.sampled_from(["and", "or"]), st.sampled_from([None, 0, 1]))
 def test_known_vectors_are_what_a_session_computes(left, right, kind, unknown):
-    """A value that is found has the right elements; where an operand is unknown, any is one."""
+    """A found value has the right elements; if an operand is unknown, all of them are equal."""
     values = [np.array(left, bool), np.array(right, bool)]
     with tf.Graph().as_default() as graph:
         operands = [tf.constant(value) for value in values]

@@ -10,7 +10,7 @@ v1 = tf.compat.v1
 
 
 def written(tmp_path, build):
-    """The path of a file that holds the graph `build` makes."""
+    """Return the path of a file with the graph that `build` makes."""
     with tf.Graph().as_default() as graph:
         build()
     path = tmp_path / "m.pb"
@@ -96,7 +96,7 @@ def test_a_graph_that_reaches_out_is_not_loaded(tmp_path, build):
 
 
 def test_functions_are_searched_too(tmp_path):
-    """Also those that no node of the graph calls, and nodes that no output of one needs."""
+    """Functions that no node calls are searched, and nodes that no output of a function needs."""
 
     def build():
         @tf.function
@@ -122,7 +122,7 @@ def test_allowing_side_effects(tmp_path):
 
 
 def test_our_own_files_reach_nowhere(tmp_path):
-    """Names of harmless ops that look like the others: ReadVariableOp, TensorArrayWriteV3..."""
+    """Some harmless ops have similar names: ReadVariableOp, TensorArrayWriteV3..."""
 
     def build():
         x = v1.placeholder(tf.float32, [None, 2], "x")

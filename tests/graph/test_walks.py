@@ -1,4 +1,4 @@
-"""Walks through graphs: what stands before and behind a node."""
+"""Walks through graphs: the nodes before and after a node."""
 
 import tensorflow as tf
 

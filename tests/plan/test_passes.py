@@ -1,4 +1,4 @@
-"""The lists of passes, and that a draft is all that passes share."""
+"""The lists of passes; passes share only a draft."""
 
 import ast
 import dataclasses

@@ -1,4 +1,4 @@
-"""Outputs that take what an assignment to a reference variable gives."""
+"""Outputs that use the result of an assignment to a reference variable."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ def variable(name="v", shape=(4,)):
 
 
 def moving_average(x):
-    """tf.contrib's batch norm without UPDATE_OPS: the new mean normalizes."""
+    """Return x minus the new mean, as in tf.contrib's batch norm without UPDATE_OPS."""
     mean = assign_moving_average(variable(), tf.reduce_mean(x, 0), 0.9, zero_debias=False)
     return x - mean
 
@@ -43,7 +43,7 @@ def two_variables(x):
 
 
 def in_a_branch(x):
-    """Not bound: the file still chooses."""
+    """The flag is not bound: the file still chooses the branch."""
     v, flag = variable(), v1.placeholder_with_default(True, [], "flag")
     return x + tf.cond(flag, lambda: v1.assign_add(v, tf.ones([4])), lambda: tf.zeros([4]))
 
@@ -83,7 +83,7 @@ def read_beside(x):
 
 
 def read_again(x):
-    """The first read has the variable's own memory, which the assignment changes."""
+    """The first read shares the variable's memory, which the assignment changes."""
     v = variable()
     read = tf.identity(v)
     return v1.assign_add(v, read + tf.reduce_sum(x, 0)) * tf.reshape(read, [4])
@@ -124,7 +124,7 @@ def test_unclear_orders_are_refused(case, named, graph):
 
 @pytest.mark.parametrize("kind", ["branch", "loop", "called"])
 def test_reads_after_updates_that_no_output_of_a_branch_needs(kind, graph, tmp_path):
-    """What a conditional or loop only changes is what a later read waits for."""
+    """The later read waits for a conditional or loop that only changes the variable."""
     x = v1.placeholder(tf.float32, [2], "x")
     with v1.variable_scope("", use_resource=True):
         v = v1.get_variable("v", initializer=[1.0, 2.0])

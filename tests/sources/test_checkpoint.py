@@ -120,7 +120,7 @@ def test_graphs(kind, partitioner, resource, graph, clean, tmp_path):
 
 
 def test_parts_without_a_saver_s_ops(graph, clean, tmp_path):
-    """The shapes and the order of w/part_0, w/part_1 ... tell which rows each is."""
+    """The shapes and the order of w/part_0, w/part_1 ... tell which rows each part holds."""
     trained = Trained(tmp_path, partitioner=PARTS)
     bare = v1.graph_util.extract_sub_graph(trained.graph.as_graph_def(), ["probs"])
     assert not any(node.op == "RestoreV2" for node in bare.node)
@@ -129,7 +129,7 @@ def test_parts_without_a_saver_s_ops(graph, clean, tmp_path):
 
 
 def test_object_based(clean, tmp_path):
-    """A tf.train.Checkpoint knows variables by attributes; full names tell which is which."""
+    """A tf.train.Checkpoint has names of attributes as keys, and also the variables' full names."""
     with tf.Graph().as_default(), v1.Session() as session:
         x = v1.placeholder(tf.float32, [None, 8], "x")
         w = v1.get_variable("net/w", [8, 3], use_resource=True)
@@ -279,7 +279,7 @@ def test_wrong_names(graph, tmp_path):
 @pytest.mark.parametrize("is_sharded", [False, True])
 @pytest.mark.parametrize("bare", [False, True])
 def test_partitioned_variables_of_format_v1(bare, is_sharded, graph, clean, tmp_path):
-    """Their slices lie in the file one by one; the directory names shards by a pattern."""
+    """A file holds their slices one by one; the directory's prefix has a pattern of the shards."""
     version = v1.train.SaverDef.V1
     saver = sharded(version) if is_sharded else lambda: v1.train.Saver(write_version=version)
     trained = Trained(tmp_path, saver, partitioner=PARTS)
@@ -291,7 +291,7 @@ def test_partitioned_variables_of_format_v1(bare, is_sharded, graph, clean, tmp_
 
 
 def test_values_that_a_saver_changes_are_refused(graph, tmp_path):
-    """Read without its ops they would be other numbers."""
+    """Without the saver's ops, other values would be read."""
     w, plain = v1.get_variable("w", [3]), v1.get_variable("plain", [3])
     tf.multiply(w, 2.0, name="y")
     tf.multiply(plain, 2.0, name="z")
@@ -316,7 +316,7 @@ def test_values_that_a_saver_changes_are_refused(graph, tmp_path):
 
 
 def test_large_slices_are_whole(graph, tmp_path):
-    """Each part of a partitioned variable is its rows, bit for bit."""
+    """Each part of a partitioned variable holds its own rows, bit for bit."""
     trained = Trained(tmp_path, partitioner=PARTS)
     fh.freeze_checkpoint(trained.prefix, str(tmp_path / "a.pb"), **FREEZE)
     found = constants(tmp_path / "a.pb")

@@ -1,4 +1,4 @@
-"""Each op stands in a file as often as in what TensorFlow's own converters make, by every route."""
+"""On every route, a file has as many of each op as the files of TensorFlow's own converters."""
 
 import collections
 import json
@@ -27,13 +27,13 @@ HEAVY = frozenset(
 
 
 def assert_no_more(ops, theirs):
-    """As many of each op that works, and in all no more nodes than in TensorFlow's own."""
+    """Assert equal counts of each op in HEAVY, and no more nodes in all than TensorFlow's file."""
     assert {op: ops.get(op, 0) for op in HEAVY} == {op: theirs.get(op, 0) for op in HEAVY}
     assert sum(ops.values()) <= sum(theirs.values())
 
 
 def counted(graph_def):
-    """How often each op stands in a graph, with each function in place of its calls."""
+    """Return how often each op occurs in a graph if each call is replaced by its function."""
     functions = {f.signature.name: f.node_def for f in graph_def.library.function}
     ops = collections.Counter()
 
@@ -58,13 +58,13 @@ def said(tmp_path_factory):
     return json.loads(started.run([PROGRAM, directory]).stdout.splitlines()[-1])
 
 
-CONVERTED = ["many outputs", "nested", "shared weight"]  # which TensorFlow 1.15 can convert
+CONVERTED = ["many outputs", "nested", "shared weight"]  # TensorFlow 1.15 can convert these
 OTHERS = ["loop", "loop called twice", "calls in loops", "embedding", "same names", "branches"]
 
 
 @pytest.mark.parametrize("name", CONVERTED + OTHERS)
 def test_functions_and_saved_models(name, said):
-    """One with many outputs, several signatures, or calls of the same function, holds all once."""
+    """Several outputs, signatures or calls of one function do not repeat any op."""
     assert len(said[name]) == 8
     for route, made in said[name].items():
         assert made["difference"] <= 1e-6, route
@@ -132,7 +132,7 @@ GRAPHS.append(gathers_in_branches)
 
 
 def routes(session, names, directory):
-    """{route: the GraphDef of its file}."""
+    """Return {route: the GraphDef of its file}."""
     made = {}
     prefix = v1.train.Saver().save(session, str(directory / "model.ckpt"))
     fh.freeze_session(session, str(directory / "session.pb"), names)
@@ -185,7 +185,7 @@ def test_sessions(make, resource, v2, graph, tmp_path):
     for route, graph_def in made.items():
         found = answers_of(graph_def, names)
         assert all(np.max(np.abs(a - b)) <= 1e-6 for a, b in zip(found, live)), route
-        if make is not gathers_in_branches or not (v2 and resource):  # theirs is broken there
+        if make is not gathers_in_branches or not (v2 and resource):  # TensorFlow's is broken there
             assert_no_more(counted(graph_def), counted(theirs))
 
 
@@ -204,7 +204,7 @@ def test_a_hook(graph, tmp_path):
 
 @pytest.mark.parametrize("name", KERASES)
 def test_keras(name, tmp_path):
-    """Of TensorFlow 1, the converter of graphs is given the graph on which Keras works."""
+    """In TensorFlow 1, the converter for graphs gets the graph that Keras works on."""
     keras = keras_of(name)
     model = classifier(keras)
     path = str(tmp_path / "model.pb")

@@ -21,7 +21,7 @@ PROGRAM = os.path.join(PROGRAMS, "functions.py")
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """(directory of the files, what the program said)."""
+    """Return (directory of the files, what the program printed)."""
     directory = tmp_path_factory.mktemp("functions")
     printed = started.run([PROGRAM, directory]).stdout
     return directory, json.loads(printed.splitlines()[-1])
@@ -65,7 +65,7 @@ def test_functions_that_stay_have_names_that_traces_do_not_count(made):
 
 
 def test_two_files_in_one_graph(tmp_path):
-    """Their functions differ, and so do their names, though both were called alike."""
+    """Their functions had the same name and differ, so the files give them different names."""
     for i, change in enumerate((lambda t: t * 2, lambda t: t + 3)):
         with tf.Graph().as_default() as graph, v1.Session() as session:
             with control_flow(v2=True):

@@ -1,4 +1,4 @@
-"""A traced function that reads what it has assigned: frozen as its next call would answer."""
+"""The file of a function that reads what it has assigned answers as its next call would."""
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ def test_reads_follow_the_assignments_before_them(clean, tmp_path):
         x = np.array([7.0], np.float32)
         (got,) = clean.run(artifact.path, {"x:0": x}, ["all:0"])
         np.testing.assert_array_equal(got, draw(tf.constant(x))["all"])
-    assert v.numpy() == 50.0  # each file is of what the call before it left
+    assert v.numpy() == 50.0  # each file has the values that the call before it left
 
 
 def test_reads_follow_what_is_added(clean, tmp_path):
@@ -83,7 +83,7 @@ def test_state_that_a_module_assigns_is_told_of(tmp_path, warnings_logged):
         def __call__(self, x):
             y = tf.linalg.matvec(self.w, x) + self.state
             self.state.assign(y)
-            self.seen.assign_add(1.0)  # which no answer reads
+            self.seen.assign_add(1.0)  # no answer reads this
             return y
 
     net = Net()

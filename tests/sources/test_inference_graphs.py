@@ -1,4 +1,4 @@
-"""The right graph: an inference graph of its own, and averages instead of variables."""
+"""Freezing a separate inference graph, and averages instead of variables."""
 
 import os
 
@@ -14,7 +14,7 @@ v1 = tf.compat.v1
 
 
 def inference():
-    """The classifier without dropout, under the training graph's variable names."""
+    """Return inputs and outputs of the classifier without dropout, with the same variable names."""
     x = v1.placeholder(tf.float32, [None, 8], "image")
     with v1.variable_scope("net"):
         logits = network(x)
@@ -113,7 +113,7 @@ def test_inference_fn_without_outputs_is_an_error(graph):
 
 
 def averaged(only=None):
-    """The classifier with moving averages of all variables, or of one."""
+    """Return a function that builds the classifier with averages of all variables, or of one."""
 
     def build_averaged():
         train_op = build()
@@ -166,7 +166,7 @@ def test_freeze_session_takes_an_inference_graph_too(graph, tmp_path):
 
 
 def fixed_batch(op):
-    """A graph over a pipeline whose batches have a static size of 16."""
+    """Return the output of a graph over a pipeline whose batches have a static size of 16."""
     data = tf.data.Dataset.from_tensor_slices(X).repeat().batch(16, drop_remainder=True)
     x = v1.data.make_one_shot_iterator(data).get_next()
     assert x.shape.as_list() == [16, 8]

@@ -1,5 +1,5 @@
-"""An output may be called as an input is: the signature and the answers have that name twice, on
-every route, though a file has one node of a name."""
+"""An output may have the name of an input. On every route, the signature and the answers then have
+that name twice, although each node in a file has a unique name."""
 
 import importlib.util
 
@@ -15,7 +15,7 @@ X = np.arange(6, dtype=np.float32).reshape(2, 3)
 
 
 def check(path, expected, feeds, clean):
-    """The file's answers by the names in its signature, here and in a process of TensorFlow's."""
+    """Assert a file's signature and answers by name, here and in a process of TensorFlow's."""
     signature = fh.inspect(path).signature
     assert sorted(info.name for info in signature.inputs) == sorted(feeds)
     assert sorted(info.name for info in signature.outputs) == sorted(expected)
@@ -32,7 +32,7 @@ def check(path, expected, feeds, clean):
 
 
 def graph():
-    """Ends that have names in common: x, which is x_1's and x's, and x_1, which is taken."""
+    """Return inputs and outputs that share the names x and x_1, so that x_1 is not free."""
     x, other = v1.placeholder(tf.float32, [None, 3], "a"), v1.placeholder(tf.float32, [], "b")
     y = tf.matmul(x, v1.get_variable("w", [3, 3])) + other
     return {"x": x, "x_1": other}, {"x": y, "x_1": y * 2.0, "y": y * 3.0}

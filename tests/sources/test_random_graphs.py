@@ -1,8 +1,8 @@
 """A property of every graph: its frozen file answers as the session it was frozen from.
 
-    RANDOM_GRAPHS=20000 pytest tests/test_random_graphs.py --hypothesis-seed=1
+    RANDOM_GRAPHS=20000 pytest tests/sources/test_random_graphs.py --hypothesis-seed=1
 
-looks at more graphs than the 300, always the same, of a plain run.
+checks more graphs than a plain run, which checks the same 300 each time.
 """
 
 import os
@@ -18,12 +18,12 @@ import freeze_hooks as fh
 
 v1 = tf.compat.v1
 MORE = os.environ.get("RANDOM_GRAPHS")
-LIMITED = v1.RunOptions(timeout_in_ms=60000)  # a loop without an end is an error, and no hang
+LIMITED = v1.RunOptions(timeout_in_ms=60000)  # an endless loop is an error, not a hang
 COMMON = settings(derandomize=MORE is None)
 
 
 def unoptimized():
-    """A session whose graph runs as it is: what Grappler makes of two graphs may differ."""
+    """Return a session without Grappler, which may change two equal graphs in different ways."""
     config = v1.ConfigProto(intra_op_parallelism_threads=1, inter_op_parallelism_threads=1)
     config.graph_options.rewrite_options.disable_meta_optimizer = True
     config.graph_options.optimizer_options.opt_level = v1.OptimizerOptions.L0
@@ -48,7 +48,7 @@ def check(case, run):
                     for feed in case.feeds
                 ]
             except tf.errors.DeadlineExceededError:
-                reject()  # what was fed has made a loop endless
+                reject()  # a loop is endless with this feed
             made = fh.freeze_session(session, path, **case.arguments)
         signature = made.signature
         live_names = {end.name: end.tensor for end in signature.inputs}
@@ -70,7 +70,7 @@ def check(case, run):
 
 
 def live_names_key(name):
-    """How an input that was not given a name is called: a:0 is a, a:1 is a_1."""
+    """Return the name of an input that was given none: a for a:0, a_1 for a:1."""
     node, port = name.split(":")
     return node if port == "0" else f"{node}_{port}"
 
@@ -84,7 +84,7 @@ def test_frozen_answers_as_live(case):
 @settings(COMMON, max_examples=15)
 @given(case=cases())
 def test_in_a_clean_process(clean, case):
-    assume(all(tensor.dtype != tf.string for tensor in case.outputs))  # which .npz does not hold
+    assume(all(tensor.dtype != tf.string for tensor in case.outputs))  # .npz holds no strings
     check(
         case,
         lambda path, feeds, fetches: [

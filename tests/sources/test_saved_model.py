@@ -24,7 +24,7 @@ VARIABLES = {"VarHandleOp", "VariableV2", "ReadVariableOp"}
 
 
 def save(directory, resource=True, partitioner=None, tags=("serve",), text=False):
-    """A net of TensorFlow 1 with a vocabulary, and what its outputs are."""
+    """Save a net of TensorFlow 1 with a vocabulary; return the directory and the net's answers."""
     vocabulary = str(directory / "words.txt")
     with open(vocabulary, "w") as file:
         file.write("a\nb\n")
@@ -69,7 +69,7 @@ HOW = [
 
 @pytest.mark.parametrize("how", HOW, ids=["ref", "resource", "partitioned", "text"])
 def test_of_tensorflow_1(how, clean, tmp_path):
-    """Its vocabulary file is found where the SavedModel is now, and travels in the file."""
+    """The vocabulary file is found where the SavedModel is now; the frozen file has its words."""
     directory, (scores, vectors) = save(tmp_path, **how)
     if how == {"text": True} and google.protobuf.__version__.startswith("5."):
         pytest.skip("protobuf 5 leaves out backslashes before quotes: it cannot read it either")
@@ -96,7 +96,7 @@ def test_tensors_of_its_graph(clean, tmp_path):
 
 @pytest.mark.parametrize("bind", [{"is_training:0": False}, {"training": False}])
 def test_an_input_that_is_bound(bind, graph, clean, tmp_path):
-    """It is one of the signature's, and no input any more."""
+    """An input of the signature that is bound is no input of the file."""
     x, training = (
         v1.placeholder(tf.float32, [None], "x"),
         v1.placeholder(tf.bool, [], "is_training"),
@@ -132,7 +132,7 @@ def test_the_command_on_tensorflow_1(clean, tmp_path):
 
 
 def test_variables_that_it_initializes_itself(clean, tmp_path):
-    """Of TensorFlow 1: what runs after its variables are restored, also with its vocabulary."""
+    """In TensorFlow 1, main_op sets local variables after the restore, and loads a vocabulary."""
     vocabulary = tmp_path / "words.txt"
     vocabulary.write_text("a\nb\n")
     with tf.Graph().as_default() as graph, v1.Session() as session:
@@ -197,7 +197,7 @@ def test_wrong_names(tmp_path):
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
-    """SavedModels of TensorFlow 2, made by another process."""
+    """Return a directory of SavedModels of TensorFlow 2, which another process has made."""
     directory = tmp_path_factory.mktemp("saved")
     started.run([PROGRAM, directory])
     return directory
@@ -209,7 +209,7 @@ def answers(saved, name):
 
 
 def test_of_tensorflow_2(saved, clean, tmp_path):
-    """All captured travels along: the vocabulary, its buckets for other words, variables."""
+    """The file has all that is captured: the vocabulary, its buckets for other words, variables."""
     live = answers(saved, "words")
     artifact = fh.freeze_saved_model(saved / "words", tmp_path / "a.pb")
     assert [end.name for end in artifact.signature.outputs] == ["vectors", "words"]
@@ -235,8 +235,10 @@ def test_a_keras_model(lower, saved, clean, tmp_path):
 
 
 def test_one_that_writes_files(saved, tmp_path):
-    """To load it, TensorFlow runs some of its functions: not of a file from anywhere. What
-    TensorFlow 1 has saved is not loaded, but read."""
+    """Loading a SavedModel runs some of its functions, so one that writes files is refused.
+
+    A SavedModel that TensorFlow 1 saved is accepted: it is only read, not loaded.
+    """
     try:
         fh.freeze_saved_model(saved / "writer", tmp_path / "a.pb")
     except fh.NotFreezableError as error:
@@ -250,7 +252,7 @@ def test_one_that_writes_files(saved, tmp_path):
 
 @pytest.mark.parametrize("name", ["words", "keras"])
 def test_the_command_on_tensorflow_2(name, saved, clean, tmp_path):
-    """tensorflow#29253: what a signature answers with is a call of a function."""
+    """tensorflow#29253: the outputs of a signature are those of a function call."""
     live = answers(saved, name)
     with open(str(saved / name / "saved_model.pb"), "rb") as file:
         (meta,) = SavedModel.FromString(file.read()).meta_graphs

@@ -1,4 +1,4 @@
-"""Graphs people train, frozen from a live session: the file answers as the session did."""
+"""Graphs that people train, frozen from a live session: the file answers as the session did."""
 
 import re
 
@@ -71,7 +71,7 @@ def test_bound_conditionals_leave_no_control_flow(build, resource, flow, graph, 
 
 @pytest.mark.skipif(tf.__version__.startswith("1."), reason="it lacks the attribute")
 def test_attributes_that_older_versions_lack(graph, tmp_path):
-    """They are written only where they are not the default."""
+    """These attributes are written only if their values are not the defaults."""
     x, w = v1.placeholder(tf.float32, [1, 4, 4, 1], "x"), v1.get_variable("w", [1, 3])
     windows = {"ksize": [1, 2, 2, 1], "strides": [1, 2, 2, 1]}
     same = tf.raw_ops.MaxPool(input=x, padding="SAME", name="same", **windows)

@@ -1,4 +1,4 @@
-"""tf-slim's nets, trained a step: the file built by inference_fn agrees with a restored session."""
+"""tf-slim's nets after a step of training: a file from inference_fn answers as a session does."""
 
 import numpy as np
 import pytest

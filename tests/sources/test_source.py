@@ -1,4 +1,4 @@
-"""A source writes the values of `prepare`'s moment if it holds them, else those of the write."""
+"""A source writes the values at the time of `prepare` if it holds them, else those at the write."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ def weights(session):
 
 @pytest.fixture
 def trained(graph):
-    """A session, its source, and what trains a step."""
+    """Yield a session, its source, and a function that trains for one step."""
     train_op = build()
     live = LiveGraph(graph, FreezeSpec.make(**FREEZE))
     with v1.Session() as session:

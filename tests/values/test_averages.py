@@ -11,7 +11,7 @@ v1 = tf.compat.v1
 
 
 def net(resource, ema, scope):
-    """Build a net with two variables of one last name; return one and the update of its average."""
+    """Build a net with two variables of the same last name; return one and its average's update."""
     x = v1.placeholder(tf.float32, [None, 2], "x")
     with v1.variable_scope("net", use_resource=resource):
         w = v1.get_variable("w", initializer=[1.0, 2.0])

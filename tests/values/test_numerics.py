@@ -1,4 +1,4 @@
-"""NaN and infinity in variables: warned of, refused or allowed, for all sources of values."""
+"""NaN and infinity in variables: a warning, an error or nothing, for all sources of values."""
 
 import os
 
@@ -45,7 +45,7 @@ def test_every_kind_and_dtype(kind, dtype, graph, tmp_path, warnings_logged):
 
 @pytest.mark.parametrize("size", [6, 5_000_000])
 def test_what_is_finite_is_let_through(size, graph, tmp_path, warnings_logged):
-    """The greatest numbers pass too, though their sum would be infinite."""
+    """The largest numbers pass too, although their sum would be infinite."""
     greatest = np.finfo(np.float32).max
     tf.identity(v1.get_variable("w", initializer=tf.fill([size], greatest)) * 1.0, name="y")
     with v1.Session() as session:
@@ -71,7 +71,7 @@ def test_large_variables_and_files_that_are_optimized(graph, tmp_path):
 
 @pytest.mark.parametrize("check_numerics", ["warn", "raise"])
 def test_training_that_comes_to_nan(check_numerics, graph, tmp_path, warnings_logged):
-    """Training continues with "warn", and ends with "raise"; earlier files stay."""
+    """Training continues with "warn" and stops with "raise"; earlier files stay."""
     build(1.0)
     step = v1.train.get_or_create_global_step()
     (odd,) = [v for v in v1.trainable_variables() if v.op.name == "odd"]

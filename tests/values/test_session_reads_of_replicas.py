@@ -1,4 +1,4 @@
-"""Graphs of tf.distribute: one replica's computation, with what a checkpoint has of all."""
+"""Graphs of tf.distribute: one replica's computation, with the values that a checkpoint saves."""
 
 import pytest
 import tensorflow as tf
@@ -12,7 +12,7 @@ v1 = tf.compat.v1
 
 @pytest.mark.parametrize("values", ["live", "checkpoint"])
 def test_variables_that_differ_between_replicas_until_they_are_saved(values, graph, tmp_path):
-    """Such are the moving averages of a batch normalization."""
+    """The moving averages of a batch normalization are such variables."""
     devices = ["/cpu:0", "/cpu:1"]
     with tf.distribute.MirroredStrategy(devices).scope():
         weight = v1.get_variable("weight", initializer=[2.0, 3.0])

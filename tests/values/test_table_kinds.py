@@ -26,7 +26,7 @@ def look_up(table):
 
 
 def static_reference(directory):
-    """A table by TensorFlow's oldest ops, whose handles are references."""
+    """Build a table with TensorFlow's oldest ops, whose handles are references."""
     table = tf.raw_ops.HashTable(**types(shared_name="t"))
     init = tf.raw_ops.InitializeTable(
         table_handle=table, keys=tf.constant(["a", "b"]), values=tf.constant([1.0, 2.0])
@@ -105,7 +105,7 @@ def test_kinds(kind, graph, clean, tmp_path):
 
 
 def counted():
-    """Fill a table with the words that training meets."""
+    """Return an op that fills a table with the words in the training data."""
     table = lookup_ops.MutableHashTable(tf.string, tf.float32, -1.0)
     x = words()
     step = v1.train.get_or_create_global_step()
@@ -119,7 +119,7 @@ def counted():
 @pytest.mark.parametrize("background", [False, True])
 @pytest.mark.parametrize("values", ["live", "checkpoint"])
 def test_a_table_that_training_fills(values, background, graph, clean, tmp_path):
-    """Each file has the table's content of its save; the checkpoint has no such table."""
+    """Each file has the table's content at its save; the checkpoint has no such table."""
     train_op = counted()
     hook = fh.FreezeHook(outputs=["y"], values=values, save_on_background=background)
     live = []
@@ -137,7 +137,7 @@ def test_a_table_that_training_fills(values, background, graph, clean, tmp_path)
 
 
 def test_an_inference_graph_s_table(graph, clean, tmp_path):
-    """inference_fn= builds a table of the same name; the file has the training's content."""
+    """inference_fn= builds a table of the same name; the file has the training table's content."""
     train_op = counted()
 
     def inference():

@@ -1,4 +1,4 @@
-"""Graphs saved with strip_default_attrs: what a node does not say is its op's default."""
+"""Graphs saved with strip_default_attrs: an attribute that a node lacks has its op's default."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ FETCHES = ["y:0", "label:0", "size:0"]
 
 
 def net():
-    """Each of its ops has attributes that are the default, and matter."""
+    """Build a net; each of its ops has default attributes that affect the answer."""
     x = v1.placeholder(tf.float32, [None, 6, 6, 2], "x")
     w = v1.get_variable("w", [3, 3, 2, 2])
     mean = v1.get_variable("mean", initializer=np.float32([0.1, 0.2]))
@@ -76,7 +76,7 @@ def test_stored(save, optimize, graph, clean, tmp_path):
 
 
 def stripped(graph_def):
-    """A copy without any attribute that is its op's default, functions included."""
+    """Return a copy without the attributes that equal their op's default, in functions too."""
     copy = v1.GraphDef()
     copy.CopyFrom(graph_def)
     defaults = {}
@@ -93,7 +93,7 @@ def stripped(graph_def):
 
 
 def test_given_to_graph_util(graph, clean, tmp_path):
-    """What is given is left as it is."""
+    """The given GraphDef is not changed."""
     net()
     given = stripped(graph.as_graph_def())
     before = given.SerializeToString(deterministic=True)
@@ -135,7 +135,7 @@ def test_in_functions(lower, graph, clean, tmp_path):
 
 
 def test_in_functions_of_a_live_graph(clean, tmp_path):
-    """TensorFlow gives an imported graph's nodes their defaults, but not its functions'."""
+    """TensorFlow adds defaults to the nodes of an imported graph, but not in its functions."""
     path = str(tmp_path / "a.pb")
     with control_flow(v2=True), tf.Graph().as_default() as graph:
         x, on = v1.placeholder(tf.float32, [None, 3], "x"), v1.placeholder(tf.bool, [], "on")

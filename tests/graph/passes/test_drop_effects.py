@@ -1,4 +1,4 @@
-"""Models that print, assert or write summaries: their files answer the same, and do none of it."""
+"""Models that print, assert or write summaries: their files answer the same without this."""
 
 import os
 import shutil
@@ -31,7 +31,7 @@ def saved(tmp_path_factory):
 
 
 def assert_answers(path, saved, name, clean):
-    """As the model itself did; and there is nothing in the file but what that takes."""
+    """Assert that the file answers as the model did, and has no nodes that only report."""
     with np.load(str(saved / (name + ".npz"))) as kept:
         arrays = dict(kept)
     report = fh.inspect(path)
@@ -52,14 +52,14 @@ def assert_answers(path, saved, name, clean):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_functions(name, saved, clean):
-    """The writer, which the function captures, stays behind."""
+    """The function captures a summary writer, which the file must not have."""
     assert_answers(saved / (name + ".function.pb"), saved, name, clean)
 
 
 @pytest.mark.parametrize("lower", [False, True], ids=["functional", "lowered"])
 @pytest.mark.parametrize("name", NAMES)
 def test_saved_models(name, lower, saved, clean, tmp_path):
-    """To load one runs none of it either."""
+    """Freezing a SavedModel runs none of these ops either."""
     if TF1 and name.startswith("Summaries"):
         pytest.skip("TensorFlow 1.15 saves no model with a summary writer")
     path = tmp_path / "a.pb"
@@ -67,7 +67,7 @@ def test_saved_models(name, lower, saved, clean, tmp_path):
     assert_answers(path, saved, name, clean)
     (given,) = artifact.signature.inputs
     tensor = f"serving_default_{given.name}"
-    fh.freeze_saved_model(saved / name, path, inputs={given.name: tensor})  # of its graph
+    fh.freeze_saved_model(saved / name, path, inputs={given.name: tensor})  # a tensor of its graph
     assert_answers(path, saved, name, clean)
 
 
@@ -102,7 +102,7 @@ def test_sessions(v2, graph, clean, tmp_path):
 
 
 def test_a_resource_that_an_output_needs(tmp_path):
-    """It is still refused, by name."""
+    """Such a resource is still refused, and the error names it."""
     if TF1:
         pytest.skip("eager execution, which TensorFlow 1 turns on for a whole process")
     rows = iter(tf.data.Dataset.range(3))

@@ -1,4 +1,4 @@
-"""State that inference itself carries from run to run: told, and fed and returned."""
+"""State that inference carries from run to run: it is reported, or fed and returned."""
 
 import ast
 import re
@@ -63,7 +63,7 @@ def decayed(net):
 
 
 def in_a_loop(net):
-    """The state is read in a loop of TensorFlow 1, as dynamic_rnn's first state is."""
+    """A loop of TensorFlow 1 reads the state, as dynamic_rnn reads its first state."""
     new = v1.while_loop(
         lambda i, s: i < 3,
         lambda i, s: (i + 1, tf.tanh(s + net.x @ net.w)),
@@ -74,7 +74,7 @@ def in_a_loop(net):
 
 
 def in_functions(net):
-    """A loop and a conditional that are functions, which take the variable itself."""
+    """The loop and the conditional are functions that take the variable itself."""
     with control_flow(v2=True):
         first = tf.cond(net.x[0, 0] > 0.0, lambda: net.state * 1.5, lambda: net.state + 1.0)
         new = v1.while_loop(
@@ -106,7 +106,7 @@ CASES = [assigned, counted, decayed, in_a_loop, in_functions, gathered, twice]
 
 
 def steps(session, fetches):
-    """What a session answers step by step, and what is in the variable after each."""
+    """Yield a session's answer at each step, and the variable's value after it."""
     state = v1.get_default_graph().get_tensor_by_name("read_state:0")
     for x in X:
         yield session.run(fetches, {"x:0": x}), session.run(state)
@@ -198,7 +198,7 @@ def test_what_only_training_changes_is_not_told_of(resource, graph):
     y = tf.identity(net.next(), name="y")
     count = v1.train.get_or_create_global_step()
     train = v1.train.AdamOptimizer().minimize(tf.reduce_mean(y**2), global_step=count)
-    mean = v1.assign(net.state, y)  # which y does not wait for
+    mean = v1.assign(net.state, y)  # y does not wait for this
     with tf.control_dependencies([train]):
         tf.identity(y, name="trained")
     assert fh.check(graph, ["y"]).findings == fh.check(graph, ["trained"]).findings == ()

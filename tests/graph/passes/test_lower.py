@@ -21,7 +21,7 @@ def scalar(name, dtype=tf.float32):
 
 def outputs(*tensors):
     for i, tensor in enumerate(tensors):
-        if tensor.dtype == tf.string:  # which an npz file of the clean process cannot hold
+        if tensor.dtype == tf.string:  # the clean process's npz file holds no strings
             tensor = tf.strings.to_hash_bucket_fast(tensor, 1 << 30)
         tf.identity(tensor, name=f"out{i}")
     return {"outputs": [f"out{i}" for i in range(len(tensors))]}
@@ -75,7 +75,7 @@ def swapping_loop():
 
 
 def loop_of_invariants():
-    """What a body makes of invariants alone must not run ahead of the loop."""
+    """Ops in a body that use only loop invariants must not run before the loop."""
     n, k, w = scalar("n", tf.int32), scalar("k"), var("w", [4])
 
     def body(i, a, b, c, d, e, f):
@@ -88,7 +88,7 @@ def loop_of_invariants():
 
 
 def loop_that_would_fail():
-    """A loop that is not to run does not divide by zero."""
+    """A loop with no steps must not divide by zero."""
     n, d = scalar("n", tf.int32), scalar("d", tf.int32)
     loop = v1.while_loop(lambda i, a: i < n, lambda i, a: (i + 1, 12 // d), [0, 0])
     return outputs(loop[1]), [{"n:0": 0, "d:0": 0}, {"n:0": 2, "d:0": 3}]
@@ -221,7 +221,7 @@ LOWERED = [
 
 @pytest.fixture
 def functional():
-    """Control flow is built as If, Case and While, also on TensorFlow 1.15."""
+    """Build control flow as If, Case and While, also on TensorFlow 1.15."""
     with control_flow(v2=True):
         yield
 
@@ -286,7 +286,7 @@ PROGRAMS = st.recursive(
 
 
 def execute(program, x, k, i):
-    """What a random program makes of a number, beside two more that it may use."""
+    """Return what a random program computes from `x`; it may also use `k` and `i`."""
     kind, *parts = program
     if kind in LEAVES:
         return LEAVES[kind](x, k, i)

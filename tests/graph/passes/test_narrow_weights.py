@@ -16,7 +16,7 @@ SMALL = ["float16", "bfloat16"]
 
 
 def rounded(values, weights):
-    """What is left of values once they were stored so."""
+    """Return the values as they are after they were stored in the dtype `weights`."""
     small = tf.as_dtype(weights).as_numpy_dtype
     return [
         v.astype(small).astype(v.dtype) if v.dtype in (np.float32, np.float64) else v
@@ -25,7 +25,7 @@ def rounded(values, weights):
 
 
 def live_on_rounded(session, weights, output, feeds):
-    """The live net's answer once its variables hold the rounded values."""
+    """Return the live net's answer while its variables hold the rounded values."""
     variables = v1.global_variables()
     before = session.run(variables)
     for variable, value in zip(variables, rounded(before, weights)):
@@ -59,7 +59,7 @@ def test_a_trained_net(resource, weights, graph, clean, tmp_path):
 
 
 def rnn(x):
-    """A lookup and a loop that reads a variable in its body."""
+    """Return the result of a loop that starts from a lookup and reads a variable in its body."""
     table = v1.get_variable("table", [50, 4])
     w = v1.get_variable("w", [4, 4], tf.float64)
     ids = tf.cast(tf.abs(x) * 10, tf.int32)[:, 0]
@@ -134,7 +134,7 @@ def test_other_dtypes_are_refused():
 
 
 def test_pieces_of_a_large_variable(graph, tmp_path):
-    """More elements than are converted at once."""
+    """The variable has more elements than are converted at once."""
     value = np.random.RandomState(0).randn(2100, 1111).astype(np.float32)
     x = v1.placeholder(tf.float32, value.shape)
     w = v1.get_variable("w", initializer=x, validate_shape=False)

@@ -1,5 +1,5 @@
 """Models that change while training runs: Python's values are constants of a trace, so each save
-looks whether they are what they were."""
+checks whether they have changed."""
 
 import functools
 import types
@@ -27,7 +27,7 @@ def half(x):
 
 
 class Settings:
-    """Something of the user's own, that a model has."""
+    """An object of the user's own class, which a model has."""
 
     def __init__(self):
         self.scale = 1.0
@@ -35,7 +35,7 @@ class Settings:
 
 
 def subclassed(keras):
-    """A model whose call reads many kinds of values."""
+    """Return a model whose call reads many kinds of values."""
 
     class Scale(keras.layers.Layer):
         def __init__(self):
@@ -145,10 +145,10 @@ def test_what_a_call_does_not_read_may_change(keras, tmp_path, warnings_logged, 
     model.steps, model.scale.epoch, model.settings.epoch, model.note = 7, 3, 4, "new"
     model.temperature = float("4.0")
     model.rates = [1.0, 2.0]
-    monkeypatch.setitem(globals(), "temperature", 7.0)  # which call mentions as an attribute
+    monkeypatch.setitem(globals(), "temperature", 7.0)  # call reads an attribute of this name
     plan.write(str(tmp_path / "m.pb"))
     assert not warnings_logged
-    model.rates[1] = 9.0  # of the new list
+    model.rates[1] = 9.0  # an element of the new list
     plan.write(str(tmp_path / "m.pb"))
     np.testing.assert_allclose(answer(tmp_path / "m.pb"), model(X).numpy(), atol=1e-6)
 
@@ -219,7 +219,7 @@ def test_layers_of_kerases_own(keras, change, tmp_path):
 
 
 def test_unfrozen_and_trained_once_more(keras, tmp_path, warnings_logged):
-    """trainable is none of what an inference of Keras's layers reads."""
+    """`trainable` is not read when Keras's layers run in inference."""
     model = functional(keras)
     model.get_layer("norm").trainable = False
     plan = fh.plan_keras_model(model)
@@ -326,7 +326,7 @@ def test_methods_of_modules(tmp_path, monkeypatch, warnings_logged):
 
 
 def test_a_function_that_tensorflow_has_traced(tmp_path, warnings_logged):
-    """It answers as it was traced, whatever Python's values are by now; so does its file."""
+    """It answers as it was traced, whatever Python's values are now; so does its file."""
     module, path = Module(), str(tmp_path / "m.pb")
     plan = fh.plan_function(module.traced)
     module.temperature = 4.0
@@ -377,7 +377,7 @@ NAMES = [name for name in NAMES if name not in zoo.APPLICATIONS or name == "mobi
 
 @pytest.mark.parametrize("name", NAMES)
 def test_training_and_calls_alone_change_nothing(keras, name):
-    """Steps, masks, states and what else Keras keeps by itself are no reason to trace anew."""
+    """Steps, masks, states and other values that Keras itself changes do not cause a new trace."""
     if name not in zoo.names(keras):
         pytest.skip("this Keras has no such layer")
     model, inputs, _ = zoo.build(keras, name)

@@ -1,4 +1,4 @@
-"""Models whose call takes several arguments, by position and by name, and how these are told."""
+"""Models whose call takes several arguments, by position or by name, and how a plan learns them."""
 
 import numpy as np
 import pytest
@@ -85,7 +85,7 @@ def test_told_by_a_signature(keras, call, given, names, own, clean, tmp_path):
 
 
 def test_told_by_a_call(keras, clean, tmp_path):
-    """tf_keras keeps the specs of all arguments; Keras 3 by default the shapes of the first."""
+    """tf_keras keeps the specs of all arguments; Keras 3, by default, the shapes of the first."""
     model, path = model_of(keras, two), tmp_path / "m.pb"
     wanted = model(A, B)
     if HAS_KERAS_3 and keras.__name__ == "keras":
@@ -104,7 +104,7 @@ def test_told_by_a_call(keras, clean, tmp_path):
 
 
 def test_training_of_a_model_with_any_names(keras, clean, tmp_path):
-    """Keras 3 keeps nothing of what such a model was called with."""
+    """Keras 3 keeps no record of the arguments that such a model was called with."""
     model = model_of(keras, lambda self, x, **more: self.norm(self.dense(x), **more))
     model.compile("sgd", "mse")
     callback = fh.FreezeCallback(str(tmp_path / "m.pb"), verify=True, strict=True)
@@ -133,7 +133,7 @@ def test_a_signature_that_does_not_fit(keras, given, said, tmp_path):
 
 
 def test_what_depends_on_a_dtype_that_keras_forgets(keras, tmp_path):
-    """A file that takes float32 would answer 255 times as much."""
+    """A file with a float32 input would return values 255 times too large."""
     model = model_of(keras, lambda self, x: self.dense(tf.image.convert_image_dtype(x, tf.float32)))
     pixels, path = np.array([[100, 200]], "uint8"), str(tmp_path / "m.pb")
     wanted = model(pixels).numpy()

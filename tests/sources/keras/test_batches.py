@@ -1,4 +1,4 @@
-"""What the batches of fit tell of a model's inputs, and that training does not notice the look."""
+"""What the batches of fit tell about a model's inputs; looking at them does not change training."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def keras(request):
 
 
 def subclassed(keras, call, **layers):
-    """A model whose call is `call(self, x)`, and whose attributes are `layers`."""
+    """Return a model with `call(self, x)` as its call and `layers` as its attributes."""
     net = type("Net", (keras.Model,), {"call": call})()
     for name, layer in layers.items():
         setattr(net, name, layer)
@@ -27,7 +27,7 @@ def subclassed(keras, call, **layers):
 
 
 def fitted(model, path, x, width=2, **how):
-    """The last file of a training on `x`, arrays or a dataset of batches."""
+    """Return the last artifact of a training on `x`, which is arrays or a dataset of batches."""
     model.compile("sgd", "mse")
     callback = fh.FreezeCallback(str(path), **dict({"verify": True, "strict": True}, **how))
     if isinstance(x, tf.data.Dataset):
@@ -43,7 +43,7 @@ def answer(clean, artifact, *values):
 
 
 def pictures(keras):
-    """Answers 255 times as much to floating numbers as to the same ones as uint8."""
+    """Return a model that answers 255 times as much to floats as to the same numbers in uint8."""
 
     def call(self, x):
         return self.pool(self.conv(tf.image.convert_image_dtype(x, tf.float32)))
@@ -145,7 +145,7 @@ def test_structures(keras, pack, pick, names, clean, tmp_path):
     model = together(keras, pick)
     artifact = fitted(model, tmp_path / "m.pb", data)
     found = [info.name for info in artifact.signature.inputs]
-    assert found == names or found == ["input_1", "input_2"]  # as Keras 2 calls them
+    assert found == names or found == ["input_1", "input_2"]  # the names that Keras 2 gives
     values = [image if info.dtype == "uint8" else ids for info in artifact.signature.inputs]
     wanted = model(pack(tf.constant(image), tf.constant(ids))).numpy()
     np.testing.assert_allclose(answer(clean, artifact, *values), wanted, rtol=1e-5)
@@ -234,7 +234,7 @@ class TestSizes:
 
     def test_a_batch_size_that_the_model_wants(self, keras, warnings_logged, tmp_path):
         def call(self, x):
-            return self.dense(tf.reshape(x, [int(x.shape[0]), 3]))  # of None, an error
+            return self.dense(tf.reshape(x, [int(x.shape[0]), 3]))  # an error if it is None
 
         model = subclassed(keras, call, dense=keras.layers.Dense(2))
         data = tf.data.Dataset.from_tensor_slices((ROWS, WANTED)).batch(4, drop_remainder=True)
@@ -243,7 +243,7 @@ class TestSizes:
 
 
 class TestTrainStep:
-    """What a train_step makes of a batch is what the model takes."""
+    """The file takes what train_step passes to the model, not the batch itself."""
 
     def net(self, keras, call, step):
         def train_step(self, data):
@@ -322,7 +322,7 @@ def test_mixed_precision_takes_float32(keras, tmp_path):
 
 
 def counting(keras, traces, drop=True):
-    """A model that notes each trace of its train_step."""
+    """Return a model that adds each trace of its train_step to `traces`."""
 
     class Counting(keras.Model):
         def __init__(self):
@@ -374,12 +374,12 @@ COMPILED = {
     ],
 )
 def test_training_does_not_notice(keras, data, compiled, tmp_path):
-    """Weights, history and traces are the same with the callback and without, bit for bit."""
+    """Weights, history and traces are the same with and without the callback, bit for bit."""
     seen = []
     for callbacks in ([], [fh.FreezeCallback(str(tmp_path / "m.pb"), save_freq=2, verify=True)]):
         keras.utils.set_random_seed(3)
         traces = []
-        model = counting(keras, traces, compiled != "compiled")  # XLA draws other numbers
+        model = counting(keras, traces, compiled != "compiled")  # XLA draws other random numbers
         model.compile(keras.optimizers.Adam(), "mse", **COMPILED[compiled])
         history = model.fit(**DATA[data](), epochs=2, verbose=0, callbacks=callbacks).history
         weights = [value.tobytes() for value in model.get_weights()]
@@ -420,7 +420,7 @@ def test_a_train_function_that_is_made_anew_in_training(keras, tmp_path):
 
 
 def test_a_loop_of_ones_own(keras, clean, tmp_path):
-    """on_train_begin and the others are called by hand, around train_on_batch."""
+    """The user's loop calls on_train_begin and the other methods, around train_on_batch."""
     model = pictures(keras)
     model.compile("sgd", "mse")
     callback = fh.FreezeCallback(str(tmp_path / "m.pb"), verify=True, strict=True)

@@ -23,7 +23,7 @@ def is_keras_3(keras):
 
 
 def difference(keras, a, b, turned):
-    """A model of a - b."""
+    """Return a model of a - b."""
     return keras.Model([b, a] if turned else [a, b], keras.layers.Subtract(name="diff")([a, b]))
 
 
@@ -62,7 +62,7 @@ def test_keras_3_gives_no_such_name(keras, tmp_path):
 
 
 def answering(keras, composite, pack):
-    """A model that answers a composite tensor beside a dense one."""
+    """Return a model with two outputs, a composite tensor and a dense one."""
 
     class Answering(keras.Model):
         def __init__(self):
@@ -129,7 +129,7 @@ def test_the_ragged_output_of_a_layer(keras, clean, tmp_path):
 
 @pytest.mark.skipif(TF1, reason="has no StringLookup")
 def test_texts_of_a_subclassed_model(keras, clean, tmp_path):
-    """Keras 3 remembers shapes alone."""
+    """Keras 3 remembers only shapes, no dtypes."""
 
     class Score(keras.Model):
         def __init__(self):
@@ -152,7 +152,7 @@ def test_texts_of_a_subclassed_model(keras, clean, tmp_path):
 
 @pytest.mark.skipif(TF1, reason="Keras builds a graph there")
 def test_layers_over_time_are_right_or_refused(keras, clean, tmp_path):
-    """Keras 3.15 takes the batch for the time where a trace leaves both open."""
+    """Keras 3.15 confuses batch and time if a trace leaves both sizes open."""
     steps = keras.Input((None, 4), name="steps")
     layer = keras.layers.TimeDistributed(keras.layers.Dense(2), name="each")
     model, path = keras.Model(steps, layer(steps)), tmp_path / "m.pb"

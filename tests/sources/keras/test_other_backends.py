@@ -1,4 +1,4 @@
-"""Keras 3 on JAX and PyTorch: `KERAS_BACKEND=jax pytest tests/test_backends.py`, or torch."""
+"""Keras 3 on JAX and PyTorch; run with KERAS_BACKEND=jax or KERAS_BACKEND=torch."""
 
 import importlib
 import os
@@ -28,7 +28,7 @@ LABELS = digits.target
 
 
 class Recorder(keras.callbacks.Callback):
-    """What the weights are at the end of each epoch."""
+    """A callback that records the weights at the end of each epoch."""
 
     def __init__(self):
         super().__init__()
@@ -79,7 +79,7 @@ def train(model, x, callbacks, optimizer="adam", epochs=2):
 
 
 def assert_same(clean, artifact, model, x):
-    """The file, in a clean process, answers as the model does."""
+    """Assert that the file, in a clean process, answers as the model does."""
     (given,), (asked,) = artifact.signature.inputs, artifact.signature.outputs
     (found,) = clean.run(artifact.path, {given.tensor: x}, [asked.tensor])
     wanted = model.predict(x, verbose=0)
@@ -117,7 +117,7 @@ def test_averages_of_the_optimizer(tmp_path):
     averages = copies(optimizer._model_variables_moving_average)
     found = bits(constants(path).values())
     assert bits(averages) <= found
-    assert not bits(recorder.epochs[0]) & found  # Keras replaces them in the end
+    assert not bits(recorder.epochs[0]) & found  # Keras replaces the weights only when fit ends
 
 
 @pytest.mark.parametrize("dtype", [None, "bfloat16"])
@@ -196,7 +196,7 @@ def test_what_no_other_process_can_import_is_sent_there(tmp_path, clean):
 
 
 def test_what_the_main_program_defines(tmp_path, clean):
-    """Of which a process that imports it would train once more."""
+    """A process that imports the main program would run its training again."""
     program = os.path.join(PROGRAMS, "own_code.py")
     run = [sys.executable, program, str(tmp_path / "main.pb"), str(tmp_path / "x.npy")]
     said = subprocess.run(run, stdout=subprocess.PIPE, check=True).stdout.decode()
@@ -281,7 +281,7 @@ def test_a_sequential_without_an_input_takes_any_batch_size(tmp_path, clean):
 
 
 def test_a_number_that_is_annealed(tmp_path, clean, warnings_logged):
-    """It is planned anew with each value, of which the layer's config says nothing."""
+    """The model is planned again for each value, although the layer's config lacks the number."""
     pixels = keras.Input((64,), name="pixels")
     tempered = backend_layers.Tempered(name="probs")
     model, live = keras.Model(pixels, tempered(layers.Dense(10)(pixels))), []
@@ -305,7 +305,7 @@ def test_a_number_that_is_annealed(tmp_path, clean, warnings_logged):
 
 
 def test_a_subclassed_model_on_bytes(tmp_path, clean):
-    """The first batch tells dtype and sizes; the live model itself proves each file."""
+    """The first batch gives the dtype and sizes; each file is verified against the live model."""
     model = backend_layers.Pictures()
     callback = fh.FreezeCallback(str(tmp_path / "{epoch}.pb"), verify=True, strict=True)
     images = digits.images[..., None].astype("uint8")

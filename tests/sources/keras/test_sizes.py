@@ -58,7 +58,7 @@ def test_one_inside_another(keras, tmp_path):
 
 def test_layers_that_want_the_size_keep_it(keras, tmp_path):
     def flat(x):
-        return tf.reshape(x, [int(x.shape[0]) * 3])  # of None, an error
+        return tf.reshape(x, [int(x.shape[0]) * 3])  # an error if it is None
 
     model = keras.Sequential([keras.layers.Lambda(flat)])
     model(X[:4])

@@ -1,4 +1,4 @@
-"""Frozen Keras models of every kind, run in another process, agree with their own predictions."""
+"""Files of Keras models of every kind, run in another process, answer as the models do."""
 
 import pkgutil
 
@@ -110,7 +110,7 @@ def test_every_family_of_applications_is_in_the_zoo(keras):
 @pytest.mark.skipif("tf.keras" in KERAS, reason="keras.random")
 @pytest.mark.parametrize("kind", ["keras"])
 def test_a_file_draws_what_the_next_call_would(keras, clean, tmp_path):
-    """Each draw counts the seed up: the second one reads it after an assignment."""
+    """Each draw increases the seed, so the second draw reads it after an assignment."""
     case = keras_zoo.build(keras, "sampling_twice")
     plan = plan_of(case)
     (info,) = plan.signature.outputs
