@@ -60,7 +60,7 @@ def beside(artifact: Artifact, path: Optional[str], ending: str) -> str:
 def write(path: str, content: bytes, check: Optional[Callable[[bytes], None]] = None) -> str:
     """Publish a converted file; first call `check` with the bytes written."""
 
-    def checked(temporary: str) -> None:
+    def checked(temporary: str, _: str) -> None:
         assert check is not None
         check(read(temporary))
 

@@ -22,15 +22,28 @@ class Verify:
         All other outputs must be equal.
       own_process: run the file in a separate Python process that knows nothing of the training.
       seed: the seed of the random feeds.
+      first_only: run only the first file of each plan. Each later file is read back, and its hash
+        is compared with that of the bytes that were written. `verify="first"` is the same.
     """
 
     feeds: Optional[Mapping[str, Any]] = None
     tolerance: Optional[float] = None
     own_process: bool = False
     seed: int = 0
+    first_only: bool = False
 
 
-Verifying = Union[None, bool, Mapping[str, Any], Verify]
+FIRST = "first"
+Verifying = Union[None, bool, str, Mapping[str, Any], Verify]
+
+
+def makes_feeds(value: Any) -> bool:
+    """Return whether an argument `verify=` asks for a proof without the user's feeds."""
+    return (
+        value is True
+        or (isinstance(value, str) and value == FIRST)
+        or (isinstance(value, Verify) and value.feeds is None)
+    )
 
 
 def verify_of(value: Verifying, weights: Optional[str] = None) -> Optional[Verify]:
@@ -43,10 +56,14 @@ def verify_of(value: Verifying, weights: Optional[str] = None) -> Optional[Verif
         return None
     if value is True:
         value = Verify()
+    elif isinstance(value, str) and value == FIRST:
+        value = Verify(first_only=True)
     elif isinstance(value, Mapping):
         value = Verify(dict(value))
     if not isinstance(value, Verify):
-        raise FreezeError(f"verify= must be True, a dict of feeds or fh.Verify, not {value!r}")
+        raise FreezeError(
+            f'verify= must be True, "first", a dict of feeds or fh.Verify, not {value!r}'
+        )
     if value.tolerance is not None:
         return value
     return dataclasses.replace(value, tolerance=SMALL_TOLERANCE if weights else TOLERANCE)

@@ -13,7 +13,7 @@ from ..errors import FreezeError
 from ..signature import Signature, TensorInfo
 from .asked import Verify
 from .composite_feeds import composites_in, in_parts
-from .expected import Expected, expected_of
+from .expected import Asking, Expected
 from .feeds import check_feeds
 from .fit import held
 from .op_effects import changes, changes_tables
@@ -50,7 +50,7 @@ class FunctionAnswers:
             concrete.structured_input_signature, [info.name for info in self._taken]
         )
         verify = dataclasses.replace(verify, feeds=in_parts(verify.feeds, self._composites))
-        self._verify, self._signature, self._function = verify, signature, function
+        self._asking, self._function = Asking(verify, signature), function
         used = {info.name for info in signature.inputs}
         self._needed = [info for info in self._taken if info.name in used]
         check_feeds(verify, self._needed)
@@ -65,17 +65,15 @@ class FunctionAnswers:
         Raises:
           FreezeError: the function does not accept the feeds.
         """
+        if self._asking.bytes_only:
+            return self._asking.of()
         with tf.init_scope():
             others = list(self._others())
             with variables_kept([handle for handle, _ in others]):
                 for handle, value in others:
                     tf.raw_ops.AssignVariableOp(resource=handle, value=value)
-                return expected_of(
-                    self._verify,
-                    self._signature,
-                    self._needed,
-                    self._answer,
-                    composites=self._composites,
+                return self._asking.expected(
+                    self._needed, self._answer, composites=self._composites
                 )
 
     def _answer(self, feeds: Mapping[str, Any]) -> Dict[str, Any]:

@@ -44,6 +44,8 @@ _READS = (
         "ResourceGatherNd",
     }
 )
+# Stateful ops whose state ends with a run: function calls, and the lists of TensorFlow 1's loops
+_OF_ONE_RUN = re.compile(r"(TensorArray|Stack|Assert|Print|While|If|Case|StatefulPartitionedCall)")
 _TABLE_CHANGES = re.compile(r"LookupTable(Insert|Remove|Import)")
 _FED_IN_TRAINING = re.compile(
     r"(Placeholder(V2)?|IteratorGetNext(Sync)?|.*QueueDequeue.*|ReaderRead.*|Unstage)$"
@@ -70,6 +72,28 @@ def changes(graph_def: Any) -> bool:
 def changes_tables(graph_def: Any) -> bool:
     """Return whether a node of it, or of its library's functions, changes a lookup table."""
     return any(_TABLE_CHANGES.match(node.op) for node in _all_nodes(graph_def))
+
+
+def leaves_no_state(graph_def: Any) -> bool:
+    """Return whether a run of a frozen graph leaves nothing behind that a later run could find.
+
+    Filled static tables stay; filling them again with the same entries changes nothing.
+    """
+    kept = VARIABLES | MUTABLE_TABLES
+    for node in _all_nodes(graph_def):
+        if node.op in kept:
+            return False
+        if node.op in _READS | FILLS or _OF_ONE_RUN.match(node.op):
+            continue
+        definition = op_def(node.op)
+        if definition is not None and definition.is_stateful:
+            return False
+    return True
+
+
+def fill_tables_in_functions(graph_def: Any) -> bool:
+    """Return whether a function of the library fills a table."""
+    return any(n.op in FILLS for f in graph_def.library.function for n in f.node_def)
 
 
 def _all_nodes(graph_def: Any) -> Iterator[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, Dict, Iterator, Mapping, Sequence, Tuple
 
 import tensorflow as tf
@@ -10,7 +11,7 @@ from .._tf import v1
 from ..signature import Signature
 from .asked import Verify
 from .copied import assign_to, readable
-from .expected import Expected, expected_of
+from .expected import Asking, Expected
 from .feeds import check_feeds
 from .hints import hints_in
 from .op_effects import VARIABLES
@@ -41,7 +42,7 @@ class LoadedAnswers:
         variable_map: Any = None,
         ema: Any = None,
     ) -> None:
-        self._verify, self._signature, self._ends = verify, signature, ends
+        self._verify, self._asking, self._ends = verify, Asking(verify, signature), ends
         self._directory, self._tags = directory, list(tags)
         self._variable_map, self._ema = variable_map, ema
 
@@ -66,8 +67,8 @@ class LoadedAnswers:
                 fed.update((self._ends.inputs[name], value) for name, value in feeds.items())
                 return dict(session.run(fetches, fed))
 
-            hints = {} if self._verify.feeds else hints_in(graph, self._ends)
-            return expected_of(self._verify, self._signature, taken, answer, hints)
+            hints = functools.partial(hints_in, graph, self._ends)
+            return self._asking.expected(taken, answer, hints)
 
     def _others(self, graph: Any) -> Iterator[Tuple[Any, Any]]:
         """Yield (variable's op, value) for variables that take another variable's value."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
 
 import tensorflow as tf
@@ -11,7 +12,7 @@ from .. import _tf
 from ..signature import Signature
 from .asked import Verify
 from .copied import Copy
-from .expected import Expected, expected_of
+from .expected import Asking, Expected
 from .feeds import check_feeds
 from .hints import hints_in
 from .live_values import LiveValues
@@ -51,7 +52,7 @@ class SessionAnswers:
         ends: Ends,
         renaming: Optional[Renaming] = None,
     ) -> None:
-        self._verify, self._signature = verify, signature
+        self._asking = Asking(verify, signature)
         self._training, self._graph, self._ends = training, graph, ends
         self._renaming: Renaming = renaming or (lambda name: name)
         self._taken = taken_by(graph, ends)
@@ -70,6 +71,8 @@ class SessionAnswers:
           FreezeError: the model does not accept the feeds.
           tf.errors.OpError: the session raised it.
         """
+        if self._asking.bytes_only:
+            return self._asking.of()
         with contextlib.ExitStack() as stack:
             if self._in_session and saved is None:
                 answer = lambda feeds: self._run(session, feeds)  # noqa: E731
@@ -78,8 +81,8 @@ class SessionAnswers:
                 answer = stack.enter_context(
                     copy.opened(lambda names: self._filling(session, saved, names))
                 )
-            hints = {} if self._verify.feeds else hints_in(self._graph, self._ends)
-            return expected_of(self._verify, self._signature, self._taken, answer, hints)
+            hints = functools.partial(hints_in, self._graph, self._ends)
+            return self._asking.expected(self._taken, answer, hints)
 
     def _may_run(self) -> bool:
         """Return whether a run in the session changes nothing and needs only the feeds."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import (
     Any,
     Callable,
@@ -20,7 +21,7 @@ from ..errors import FreezeError
 from ..signature import Signature
 from .asked import Verify
 from .copied import Copy
-from .expected import Expected, expected_of
+from .expected import Asking, Expected
 from .feeds import check_feeds
 from .hints import hints_in
 from .renamed import renaming_among
@@ -72,7 +73,7 @@ class StoredAnswers:
         variable_map: Any = None,
         ema: Any = None,
     ) -> None:
-        self._verify, self._signature, self._ends = verify, signature, ends
+        self._asking, self._ends = Asking(verify, signature), ends
         self._prefix, self._needed = stored.prefix, stored.needed
         self._variable_map, self._ema = variable_map, ema
         self._copy = Copy(stored.graph_def, ends, stored.assets, stored.look)
@@ -88,9 +89,9 @@ class StoredAnswers:
         Raises:
           FreezeError: the graph does not accept the feeds, or a value is not found.
         """
-        hints = {} if self._verify.feeds else hints_in(self._copy.graph, self._ends)
+        hints = functools.partial(hints_in, self._copy.graph, self._ends)
         with self._copy.opened(self._filling) as answer:
-            return expected_of(self._verify, self._signature, self._taken, answer, hints)
+            return self._asking.expected(self._taken, answer, hints)
 
     def _filling(self, names: Iterable[str]) -> Iterator[Tuple[str, Any]]:
         if self._prefix is None:

@@ -14,13 +14,15 @@ from . import in_flight, locks
 from .filesystem import filesystem_of, pieces
 from .sink import Sink, Written, open_sink
 
+Check = Callable[[str, str], Optional[str]]  # (temporary name, hash) -> the hash, if it changed
+
 
 @contextlib.contextmanager
 def publishing(
     path: str,
     expected: int = 0,
     beside: Optional[str] = None,
-    check: Optional[Callable[[str], Optional[str]]] = None,
+    check: Optional[Check] = None,
 ) -> Iterator[Sink]:
     """Give a sink for a file that appears at `path` complete when the block ends, or not at all.
 
@@ -31,19 +33,26 @@ def publishing(
       path: final name, in an existing directory.
       expected: bytes to reserve first, so that a full disk is found before the first write.
       beside: a file that describes the old one; it is deleted just before the old one is replaced.
-      check: called with the temporary name of the complete file; if it raises, the file does not
-        appear. It may change the file, and then returns the new hash.
+      check: called with the temporary name of the complete file and the hash of what was written;
+        if it raises, the file does not appear. It may change the file, and then returns the new
+        hash. Meanwhile a large file goes to disk.
 
     Raises:
       OSError: from the file system, such as ENOSPC.
     """
     with in_flight.saving(), contextlib.ExitStack() as held, _replacing(path, beside) as temporary:
-        with _opened(temporary, expected, held) as file, open_sink(file, expected=expected) as sink:
+
+        def finish() -> None:
+            assert check is not None
+            changed = check(temporary, sink.written.hash)
+            if changed is not None:
+                sink.written = sink.written._replace(hash=changed)
+
+        finishing = None if check is None else finish
+        opened = _opened(temporary, expected, held, finishing)
+        with opened as file, open_sink(file, expected=expected) as sink:
             yield sink
             sink.result()
-        changed = None if check is None else check(temporary)
-        if changed is not None:
-            sink.written = sink.written._replace(hash=changed)
 
 
 def publish(
@@ -51,7 +60,7 @@ def publish(
     write: Callable[[Any], None],
     expected: int = 0,
     beside: Optional[str] = None,
-    check: Optional[Callable[[str], Optional[str]]] = None,
+    check: Optional[Check] = None,
 ) -> Written:
     """Publish a file that `write(file)` fills by `file.write(buffer)`; else as `publishing`."""
     with publishing(path, expected, beside, check) as sink:
@@ -60,14 +69,17 @@ def publish(
 
 
 @contextlib.contextmanager
-def _opened(path: str, expected: int, held: contextlib.ExitStack) -> Iterator[Any]:
+def _opened(
+    path: str, expected: int, held: contextlib.ExitStack, finish: Optional[Callable[[], None]]
+) -> Iterator[Any]:
     """Open a new file for a Sink; its content is on disk when the block ends without error.
 
     The file is marked as in use until the ExitStack `held` ends, which is after the rename.
+    `finish`, if any, is called once the file is complete.
     """
     is_ours = functools.partial(locks.marked, path, held)
     check = functools.partial(in_flight.check, path)
-    with filesystem_of(path).created(path, expected, is_ours, check) as file:
+    with filesystem_of(path).created(path, expected, is_ours, check, finish) as file:
         yield file
 
 

@@ -8,9 +8,12 @@ import glob
 import os
 import stat
 import tempfile
+import threading
 from typing import Any, Callable, Iterator, List, Optional, Tuple
 
 from .descriptor import Descriptor
+
+_LARGE = 8 << 20  # bytes; for a smaller file, a thread costs more than it saves
 
 
 class Local:
@@ -29,6 +32,7 @@ class Local:
         expected: int = 0,
         is_ours: Optional[Callable[[], bool]] = None,
         check: Optional[Callable[[], None]] = None,
+        finish: Optional[Callable[[], None]] = None,
     ) -> Iterator[Any]:
         """Create a file with `put(buffer)`; it is on disk when the block ends without error.
 
@@ -37,6 +41,7 @@ class Local:
           expected: bytes to reserve first, so that a full disk is found before the first write.
           is_ours: called once the file exists; if it returns False, the file is created again.
           check: called before each write; raises if the save was given up.
+          finish: called once the file is complete, before it is all on disk.
         """
         while True:
             with open(path, "xb", buffering=0) as file:
@@ -44,6 +49,9 @@ class Local:
                     _reserve(file, expected)
                     yield Descriptor(file.fileno(), check)
                     file.truncate()
+                    if finish is not None:
+                        with _going_to_disk(file):
+                            finish()
                     os.fsync(file.fileno())
                     return
 
@@ -159,6 +167,33 @@ def _reserve(file: Any, size: int) -> None:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise
+
+
+@contextlib.contextmanager
+def _going_to_disk(file: Any) -> Iterator[None]:
+    """Write a large file to disk in a thread meanwhile."""
+    errors: List[OSError] = []
+
+    def sync() -> None:
+        try:
+            os.fsync(file.fileno())
+        except OSError as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=sync, name="freeze_hooks sync", daemon=True)
+    started = os.fstat(file.fileno()).st_size >= _LARGE
+    try:
+        if started:
+            thread.start()
+    except RuntimeError:  # the interpreter is about to end
+        started = False
+    try:
+        yield
+    finally:
+        if started:
+            thread.join()
+    if errors:  # a later fsync of the file does not report them again
+        raise errors[0]
 
 
 def _sync_directory(directory: str) -> None:

@@ -27,10 +27,12 @@ class Remote:
         expected: int = 0,
         is_ours: Optional[Callable[[], bool]] = None,
         check: Optional[Callable[[], None]] = None,
+        finish: Optional[Callable[[], None]] = None,
     ) -> Iterator[Any]:
         """Create a file with `put(buffer)`; an error at closing it is raised too.
 
-        `expected` and `is_ours` are not used: remote files cannot be reserved or locked.
+        `expected` and `is_ours` are not used: remote files cannot be reserved or locked. `finish`
+        is called once the file is complete.
         """
         writer = _Writer(path, check)
         try:
@@ -40,6 +42,8 @@ class Remote:
                 writer.close()
             raise
         writer.close()
+        if finish is not None:
+            finish()
 
     @contextlib.contextmanager
     def opened(self, path: str) -> Iterator[Any]:

@@ -11,7 +11,7 @@ from .. import _keras, _tf
 from ..errors import FreezeError, UnknownNameError
 from ..frozen.writer import Artifact
 from ..plan.file_options import FileOptions
-from ..proof.asked import Verify, Verifying
+from ..proof.asked import Verifying, makes_feeds
 from ..sources.function_plan import FunctionPlan
 from ..sources.keras.batches import Batches, may_look
 from ..sources.keras.input_types import check_call, is_declared, is_known
@@ -116,7 +116,7 @@ class FreezeCallback(_keras.CallbackProtocol):
         self._schedule = Schedule(save_freq)
         self._mode = mode
         self._batches = Batches()
-        self._proves = verify is True or (isinstance(verify, Verify) and verify.feeds is None)
+        self._proves = makes_feeds(verify)
         self._monitor = Monitor(monitor, mode)
         self._save_on_background = save_on_background
         self._input_signature = input_signature

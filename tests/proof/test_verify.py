@@ -12,7 +12,7 @@ from small import FEEDS, FREEZE, X, build, frozen_steps, network
 
 import freeze_hooks as fh
 from freeze_hooks.frozen import wire
-from freeze_hooks.proof import run_standalone
+from freeze_hooks.proof.file_runs import FileRuns, OpenFile
 
 v1 = tf.compat.v1
 ACCURATE = 1e-5
@@ -47,13 +47,18 @@ def hash_of(path):
 @pytest.fixture
 def broken(monkeypatch):
     """Add 1 to the answers of every file except step 0's: a fault there may end the training."""
-    run = run_standalone.answers
+    run, opened, paths = OpenFile.run, FileRuns.open, []
 
-    def answers(path, batches, fetches):
-        more = np.float32(0 if "model.ckpt-0.pb" in path else 1)
-        return [[found + more for found in batch] for batch in run(path, batches, fetches)]
+    def noted(self, path, *more, **named):
+        paths.append(path)
+        return opened(self, path, *more, **named)
 
-    monkeypatch.setattr(run_standalone, "answers", answers)
+    def answers(self, batches, fetches):
+        more = np.float32(0 if "model.ckpt-0.pb" in paths[-1] else 1)
+        return [[found + more for found in batch] for batch in run(self, batches, fetches)]
+
+    monkeypatch.setattr(FileRuns, "open", noted)
+    monkeypatch.setattr(OpenFile, "run", answers)
 
 
 @pytest.mark.parametrize(
@@ -86,9 +91,7 @@ def test_what_was_there_stays(graph, tmp_path, monkeypatch):
     with v1.Session() as session:
         session.run(v1.global_variables_initializer())
         kept = fh.freeze_session(session, path, verify=True, **FREEZE)
-        monkeypatch.setattr(
-            run_standalone, "answers", lambda *args: [[np.zeros([2, 3], np.float32)]]
-        )
+        monkeypatch.setattr(OpenFile, "run", lambda *args: [[np.zeros([2, 3], np.float32)]])
         with pytest.raises(fh.NotVerifiedError, match="'probs' differs from the live model's by"):
             fh.freeze_session(session, path, verify=True, **FREEZE)
     assert hash_of(path) == kept.hash

@@ -13,7 +13,7 @@ import tensorflow as tf
 from ...errors import FreezeError
 from ...plan.file_options import FileOptions
 from ...proof.asked import Verify, verify_of
-from ...proof.expected import Case, Expected
+from ...proof.expected import Asking, Case, Expected
 from ...proof.feeds import check_feeds, random_feeds, unfit
 from ...proof.keras_call import answers_of, array_of
 from ...signature import Signature, TensorInfo
@@ -70,19 +70,16 @@ def follow(
     if verify is not None:
         check_feeds(verify, [info for info in infos_of(taken) if _in(plan.signature, info)])
         plan.expected = functools.partial(
-            _expected, model, plan.signature, taken, verify, seen, bool(file.ema)
+            _expected, model, Asking(verify, plan.signature), taken, seen, bool(file.ema)
         )
     return plan
 
 
 def _expected(
-    model: Any,
-    signature: Signature,
-    taken: Taken,
-    verify: Verify,
-    seen: Optional[Batches],
-    averaged: bool,
+    model: Any, asking: Asking, taken: Taken, seen: Optional[Batches], averaged: bool
 ) -> Expected:
+    if asking.bytes_only:
+        return asking.of()
     synchronize(model)
     averages = averages_of(model) if averaged else ()
 
@@ -91,20 +88,20 @@ def _expected(
         return Case(_fed(model, taken, call), dict(zip(taken.outputs, live)))
 
     first, failure = None, None
-    for call in _calls(model, taken, verify, seen):
+    for call in _calls(model, taken, asking.verify, seen):
         try:
             first = case(call)
             break
         except _REFUSED as error:
             failure = failure or error
     if first is None:
-        raise unfit(verify, failure or FreezeError("no feeds fit")) from failure
+        raise unfit(asking.verify, failure or FreezeError("no feeds fit")) from failure
     cases = [first]
-    for other in _others(taken, call):
+    for other in () if asking.runs.proven else _others(taken, call):
         with contextlib.suppress(*_REFUSED):  # the model takes only the first sizes
             cases.append(case(other))
             break
-    return Expected(verify, signature, cases, {})
+    return asking.of(cases)
 
 
 def _calls(

@@ -92,7 +92,7 @@ def plan_seen(
         raise FreezeError(f'ema= is "optimizer" or None for a Keras model, not {file.ema!r}')
     check_call(model)
     verify: Any = file.verify
-    if verify is not None and not isinstance(verify, (bool, Mapping, Verify)):  # a batch
+    if verify is not None and not isinstance(verify, (bool, str, Mapping, Verify)):  # a batch
         seen, file = batch_of(verify), dataclasses.replace(file, verify=True)
     if _keras.graph_mode():
         return _plan_graph_model(model, file)

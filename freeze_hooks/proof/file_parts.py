@@ -1,0 +1,184 @@
+"""Finds the nodes of a frozen file, and the bytes of their values, without parsing the values.
+
+This reads the wire format by itself, since the code that writes it is what a proof checks. Sources:
+protobuf.dev/programming-guides/encoding, graph.proto, node_def.proto, attr_value.proto,
+tensor.proto.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Iterator, Optional, Tuple
+
+from google.protobuf.message import DecodeError
+
+from .._protos import TensorProto
+
+_GRAPH_NODE = 1
+_NODE_NAME, _NODE_OP, _NODE_INPUT, _NODE_ATTR = 1, 2, 3, 5
+_KEY, _VALUE = 1, 2  # of an entry of a map
+_ATTR_TENSOR = 8
+_CONTENT = 4  # TensorProto.tensor_content
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+_DESCRIPTION = b"_freeze_hooks"
+
+
+@dataclasses.dataclass(frozen=True)
+class Value:
+    """The value of a Const whose bytes stand in one piece in the file.
+
+    Attributes:
+      dtype: its DataType number.
+      shape: its dimensions.
+      start, end: where its bytes are in the file.
+    """
+
+    dtype: int
+    shape: Tuple[int, ...]
+    start: int
+    end: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """One field of a GraphDef.
+
+    Attributes:
+      start, end: where the field is in the file, with its tag and length.
+      body: where its content starts.
+      name, op: the node's; empty for another field, such as the functions.
+      has_inputs: whether the node has inputs.
+      is_described: whether the node carries the file's description.
+      value: the value of a Const, if its bytes stand in one piece.
+    """
+
+    start: int
+    end: int
+    body: int
+    name: str = ""
+    op: str = ""
+    has_inputs: bool = False
+    is_described: bool = False
+    value: Optional[Value] = None
+
+
+def parts_of(data: Any) -> Iterator[Part]:
+    """Yield the fields of a GraphDef in the order of the file.
+
+    Args:
+      data: the file's bytes, or a memoryview of them.
+
+    Raises:
+      ValueError: the bytes are no protocol buffer message.
+    """
+    place = 0
+    for field, kind, start, end in _fields(data, 0, len(data)):
+        if field == _GRAPH_NODE and kind == _BYTES:
+            yield _node(data, place, start, end)
+        else:
+            yield Part(place, end, start)
+        place = end
+
+
+def varint(data: Any, at: int) -> Tuple[int, int]:
+    """Return a number in base 128 (least significant group first), and where it ends.
+
+    Raises:
+      ValueError: it has more than 64 bits, or the data ends in it.
+    """
+    value = 0
+    for shift in range(0, 70, 7):
+        if at >= len(data):
+            break
+        group = data[at]
+        at += 1
+        value |= (group & 0x7F) << shift
+        if group < 0x80:
+            return value, at
+    raise ValueError(f"no number ends before byte {at}")
+
+
+def _fields(data: Any, at: int, end: int) -> Iterator[Tuple[int, int, int, int]]:
+    """Yield (field number, wire type, start, end of its content) of each field of a message."""
+    while at < end:
+        tag, at = varint(data, at)
+        field, kind = tag >> 3, tag & 7
+        if kind == _BYTES:
+            length, at = varint(data, at)
+        elif kind == _VARINT:
+            length = varint(data, at)[1] - at
+        elif kind in (_FIXED32, _FIXED64):
+            length = 4 if kind == _FIXED32 else 8
+        else:
+            raise ValueError(f"wire type {kind} before byte {at}")
+        if at + length > end:
+            raise ValueError(f"the field at byte {at} is longer than its message")
+        yield field, kind, at, at + length
+        at += length
+
+
+def _node(data: Any, place: int, start: int, end: int) -> Part:
+    name = op = b""
+    inputs = described = False
+    values = []
+    for field, _, a, b in _fields(data, start, end):
+        if field == _NODE_NAME:
+            name = bytes(data[a:b])
+        elif field == _NODE_OP:
+            op = bytes(data[a:b])
+        elif field == _NODE_INPUT:
+            inputs = True
+        elif field == _NODE_ATTR:
+            key, at = _entry(data, a, b)
+            described |= key == _DESCRIPTION
+            if key == b"value":
+                values.append((at, b))
+    value = _value(data, *values[0]) if op == b"Const" and len(values) == 1 else None
+    told = name.decode("utf-8", "replace"), op.decode("utf-8", "replace")
+    return Part(place, end, start, *told, inputs, described, value)
+
+
+def _entry(data: Any, at: int, end: int) -> Tuple[bytes, int]:
+    """Return the key of an entry of a map, if it comes first, and where its value begins."""
+    for field, kind, a, b in _fields(data, at, end):
+        if field == _KEY and kind == _BYTES:
+            return bytes(data[a:b]), b
+        break
+    return b"", end
+
+
+def _value(data: Any, at: int, end: int) -> Optional[Value]:
+    """Return the value in the rest of an entry: an AttrValue with a tensor and nothing else."""
+    inner = _only(data, at, end, _VALUE)
+    tensor = inner and _only(data, *inner, _ATTR_TENSOR)
+    if not tensor:
+        return None
+    content = [(a, b) for field, _, a, b in _fields(data, *tensor) if field == _CONTENT]
+    if len(content) != 1 or content[0][1] != tensor[1]:  # it must be the last field
+        return None
+    start, end = content[0]
+    try:
+        head = TensorProto.FromString(bytes(data[tensor[0] : _before(data, *tensor)]))
+    except DecodeError as error:
+        raise ValueError(str(error)) from None
+    if head.tensor_shape.unknown_rank:
+        return None
+    return Value(head.dtype, tuple(dim.size for dim in head.tensor_shape.dim), start, end)
+
+
+def _only(data: Any, at: int, end: int, number: int) -> Optional[Tuple[int, int]]:
+    """Return where the content of a message's only field is, if it has this number."""
+    found = list(_fields(data, at, end))
+    if len(found) == 1 and found[0][0] == number and found[0][1] == _BYTES:
+        return found[0][2:]
+    return None
+
+
+def _before(data: Any, at: int, end: int) -> int:
+    """Return where a TensorProto's last field begins."""
+    last = at
+    for _, _, _, stop in _fields(data, at, end):
+        if stop == end:
+            return last
+        last = stop
+    return last

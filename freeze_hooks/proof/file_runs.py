@@ -1,0 +1,133 @@
+"""Runs the frozen files of one plan: the first as any reader does, later ones in the same graph."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import gc
+import mmap
+import threading
+from typing import Any, Callable, Iterable, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
+
+import tensorflow as tf
+from google.protobuf.message import DecodeError
+
+from .._protos import GraphDef
+from ..storage.filesystem import filesystem_of, read
+from .fed_graph import FedGraph, filling_tables
+from .layout import Content, Layout, Reading
+
+
+@dataclasses.dataclass(frozen=True)
+class OpenFile:
+    """A file that was read; `run` runs it.
+
+    Attributes:
+      content: what was read of it.
+      graph: its graph; None if it is to run elsewhere.
+    """
+
+    content: Content
+    graph: Optional[FedGraph]
+
+    def run(self, batches: Iterable[Mapping[str, Any]], fetches: Sequence[str]) -> List[List[Any]]:
+        """Return, for each batch {tensor name: array}, the values of `fetches` (tensor names).
+
+        Raises:
+          ValueError, tf.errors.OpError: TensorFlow cannot run it.
+        """
+        assert self.graph is not None and self.content.values is not None
+        return self.graph.run(self.content.values, batches, fetches)
+
+
+class FileRuns:
+    """Opens the files of one plan, one after the other, to run them.
+
+    TensorFlow parses and imports a file with a new layout like any reader. Then the file's large
+    constants and its weights become feeds of a graph that stays. A later file with the same layout
+    is only read: its values are the feeds.
+
+    Attributes:
+      proven: whether a file of the present layout has been proved.
+    """
+
+    def __init__(self) -> None:
+        self.proven = False
+        self._lock = threading.Lock()
+        self._layout: Optional[Layout] = None
+        self._graph: Optional[FedGraph] = None
+        self._varying: Set[str] = set()
+
+    def __reduce__(self) -> Any:
+        return FileRuns, ()  # a lock and a session cannot be copied
+
+    def open(self, path: str, check: Callable[[str], None], here: bool = True) -> OpenFile:
+        """Read a file, and import it if its layout is new.
+
+        Args:
+          path: the file.
+          check: is called with the file's hash before the file is imported, and may refuse it.
+          here: whether the file is to run in this process.
+
+        Raises:
+          ValueError: TensorFlow cannot read it.
+        """
+        with self._lock:
+            content = None if self._layout is None else _content(path, self._layout)
+            check(digest_of(path) if content is None else content.digest)
+            if not here:
+                with _mapped(path) as data:
+                    return OpenFile(_content(path, Layout(data)), None)
+            if content is None or content.values is None:
+                self._layout, self._graph = self._imported(path)
+                content = _content(path, self._layout)
+            return OpenFile(content, self._graph)
+
+    def _imported(self, path: str) -> Tuple[Layout, FedGraph]:
+        self.proven = False
+        tables = _import_whole(path)
+        with _mapped(path) as data:
+            layout = Layout(data, self._varying, tables)
+            changed = [] if self._layout is None else layout.changed(self._layout)
+            if changed:  # such as a scalar that training changes
+                self._varying.update(changed)
+                layout = Layout(data, self._varying, tables)
+            rest = GraphDef.FromString(layout.rest(data))
+        if self._graph is not None:
+            self._graph.close()
+        return layout, FedGraph(rest, layout.fed)
+
+
+def digest_of(path: str) -> str:
+    """Return the xxh3_64 of a file, in hexadecimal."""
+    with filesystem_of(path).opened(path) as file:
+        reading = Reading(file)
+        reading.finish()
+        return str(reading.hash.hexdigest())
+
+
+def _content(path: str, layout: Layout) -> Content:
+    with filesystem_of(path).opened(path) as file:
+        return layout.read(file)
+
+
+def _import_whole(path: str) -> Set[str]:
+    """Parse and import a file, and return the names of the nodes that fill its tables."""
+    graph_def = GraphDef()
+    try:
+        graph_def.ParseFromString(read(path))
+    except DecodeError as error:
+        raise ValueError(f"it is not a GraphDef: {error}") from None
+    with tf.Graph().as_default():
+        tf.import_graph_def(graph_def, name="")
+    gc.collect()  # a tf.Graph refers to itself, and holds the weights
+    return filling_tables(graph_def)
+
+
+@contextlib.contextmanager
+def _mapped(path: str) -> Iterator[Any]:
+    if not filesystem_of(path).rewrites:  # a remote file
+        yield read(path)
+        return
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        yield data
