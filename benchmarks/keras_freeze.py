@@ -10,6 +10,7 @@ import importlib.util
 import os
 
 import keras
+import keras_models
 import numpy as np
 import tensorflow as tf
 from measure import MIB, Folder, peak, take_turns, timed, write
@@ -17,49 +18,13 @@ from measure import MIB, Folder, peak, take_turns, timed, write
 import freeze_hooks as fh
 
 
-def digits():
-    """Build a conv net with batch norm for images of 8 x 8."""
-    layers = keras.layers
-    stack = [layers.Input((8, 8, 1))]
-    for filters in (32, 64):
-        stack += [layers.Conv2D(filters, 3), layers.BatchNormalization(), layers.ReLU()]
-    stack += [layers.Flatten(), layers.Dense(10, activation="softmax")]
-    return keras.Sequential(stack), (32, 8, 8, 1)
-
-
-def mobilenet_v2():
-    """Build MobileNetV2: 262 variables, 14 MB."""
-    return keras.applications.MobileNetV2(weights=None), (1, 224, 224, 3)
-
-
-def resnet50():
-    """Build ResNet50: 320 variables, 103 MB."""
-    return keras.applications.ResNet50(weights=None), (1, 224, 224, 3)
-
-
-def vgg16():
-    """Build VGG16: 32 variables, 553 MB."""
-    return keras.applications.VGG16(weights=None), (1, 224, 224, 3)
-
-
-def embedding():
-    """Build a model with one matrix of 1 GB, for which the v2 route takes 10 GB of memory."""
-    ids = keras.Input((8,), dtype="int32", name="ids")
-    mean = keras.layers.GlobalAveragePooling1D()(keras.layers.Embedding(1 << 20, 256)(ids))
-    return keras.Model(ids, keras.layers.Dense(8, activation="softmax")(mean)), (4, 8)
-
-
-MODELS = {make.__name__: make for make in (digits, mobilenet_v2, resnet50, vgg16, embedding)}
-
-
 class Training:
     """A model in training, with all ways to write it; each returns its wall seconds."""
 
     def __init__(self, name, directory):
         self.folder = Folder(directory)
-        self.model, shape = MODELS[name]()
-        self.x = np.random.RandomState(0).randint(0, 100, shape)
-        self.y = np.zeros([shape[0]], np.int32)
+        self.model, self.x = keras_models.build(name)
+        self.y = np.zeros([len(self.x)], np.int32)
         self.model.compile("sgd", "sparse_categorical_crossentropy")
         self.train()
         path = self.folder.file("f.pb")

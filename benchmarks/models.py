@@ -239,9 +239,99 @@ def rnn(steps, width=256, inputs=64):
     )
 
 
+def lstm(steps, width=256, inputs=64):
+    """Build an LSTM in a loop (Hochreiter and Schmidhuber 1997, with forget gates)."""
+    x = v1.placeholder(tf.float32, [None, steps, inputs], name="x")
+    labels = v1.placeholder(tf.int64, [None], name="labels")
+    kernel = v1.get_variable("kernel", [inputs + width, 4 * width])
+    bias = v1.get_variable("bias", [4 * width], initializer=v1.zeros_initializer())
+    series = tf.transpose(x, [1, 0, 2])
+
+    def step(at, cell, state):
+        gates = tf.matmul(tf.concat([series[at], state], 1), kernel) + bias
+        enter, new, forget, leave = tf.split(gates, 4, axis=1)
+        cell = tf.sigmoid(forget + 1.0) * cell + tf.sigmoid(enter) * tf.tanh(new)
+        return at + 1, cell, tf.sigmoid(leave) * tf.tanh(cell)
+
+    start = tf.zeros([tf.shape(x)[0], width])
+    _, _, state = tf.while_loop(lambda at, *_: at < steps, step, [0, start, start])
+    logits = tf.matmul(state, v1.get_variable("dense", [width, 10]))
+    tf.nn.softmax(logits, name="probs")
+    data = np.random.RandomState(0).uniform(-1, 1, (4, steps, inputs)).astype(np.float32)
+    return _model(
+        _loss(logits, labels),
+        v1.train.AdamOptimizer(),
+        {"x:0": data, "labels:0": np.arange(4)},
+        {"x:0": data},
+        f"LSTM of {steps} steps in a loop, Adam",
+    )
+
+
+def bert(layers, width=768, heads=12, words=30522, length=128):
+    """Build a transformer encoder; 12 layers make it as large as BERT-base (Devlin et al. 2018)."""
+    ids = v1.placeholder(tf.int64, [None, length], name="ids")
+    labels = v1.placeholder(tf.int64, [None], name="labels")
+
+    def dense(x, units, name):
+        kernel = v1.get_variable(name + "/kernel", [int(x.shape[-1]), units])
+        bias = v1.get_variable(name + "/bias", [units], initializer=v1.zeros_initializer())
+        flat = tf.matmul(tf.reshape(x, [-1, int(x.shape[-1])]), kernel) + bias
+        return tf.reshape(flat, [-1, length, units])
+
+    def norm(x, name):
+        scale = v1.get_variable(name + "/scale", [width], initializer=v1.ones_initializer())
+        mean, variance = tf.nn.moments(x, [-1], keepdims=True)
+        return (x - mean) * v1.rsqrt(variance + 1e-6) * scale
+
+    def split(x):
+        return tf.transpose(tf.reshape(x, [-1, length, heads, width // heads]), [0, 2, 1, 3])
+
+    h = tf.nn.embedding_lookup(v1.get_variable("words", [words, width]), ids)
+    h = norm(h + v1.get_variable("places", [length, width]), "norm")
+    for layer in range(layers):
+        with v1.variable_scope(f"layer_{layer}"):
+            query, key, value = (split(dense(h, width, name)) for name in ("q", "k", "v"))
+            scores = tf.nn.softmax(tf.matmul(query, key, transpose_b=True) / (width / heads) ** 0.5)
+            mixed = tf.transpose(tf.matmul(scores, value), [0, 2, 1, 3])
+            h = norm(h + dense(tf.reshape(mixed, [-1, length, width]), width, "out"), "norm_1")
+            inner = dense(h, 4 * width, "inner")
+            h = norm(h + dense(inner * tf.sigmoid(1.702 * inner), width, "outer"), "norm_2")
+    logits = tf.matmul(h[:, 0], v1.get_variable("head", [width, 10]))
+    tf.nn.softmax(logits, name="probs")
+    data = np.random.RandomState(0).randint(0, words, (1, length))
+    return _model(
+        _loss(logits, labels),
+        v1.train.GradientDescentOptimizer(1e-3),
+        {"ids:0": data, "labels:0": [1]},
+        {"ids:0": data},
+        f"transformer of {layers} layers, gradient descent",
+    )
+
+
+def table(words, width=64):
+    """Build a text model: words are looked up in a table, then in an embedding."""
+    text = v1.placeholder(tf.string, [None, 32], name="text")
+    labels = v1.placeholder(tf.int64, [None], name="labels")
+    keys = tf.constant([f"word{i}" for i in range(words)])
+    rows = tf.lookup.KeyValueTensorInitializer(keys, tf.range(words, dtype=tf.int64))
+    ids = tf.lookup.StaticHashTable(rows, 0).lookup(text)
+    pooled = tf.reduce_mean(tf.gather(v1.get_variable("embedding", [words, width]), ids), axis=1)
+    logits = tf.matmul(pooled, v1.get_variable("dense", [width, 10]))
+    tf.nn.softmax(logits, name="probs")
+    numbers = np.random.RandomState(0).randint(0, words, (8, 32))
+    data = np.array([[f"word{i}" for i in row] for row in numbers], object)
+    return _model(
+        _loss(logits, labels),
+        v1.train.GradientDescentOptimizer(0.1),
+        {"text:0": data, "labels:0": np.arange(8)},
+        {"text:0": data},
+        f"text model with a table of {words} words, gradient descent",
+    )
+
+
 MODELS = {make.__name__: make for make in (digits, mobilenet_v2, resnet50, vgg16)}
 # Selected by a name with a number, such as "nodes_20k" or "embedding_1900".
-FAMILIES = {make.__name__: make for make in (embedding, nodes, rnn)}
+FAMILIES = {make.__name__: make for make in (embedding, nodes, rnn, lstm, bert, table)}
 
 
 def build(name):

@@ -49,6 +49,9 @@ _session = functools.partial(
     _with_memory, "session_freeze", ["freeze", "stall", "saver", "converter"]
 )
 _keras = functools.partial(_with_memory, "keras_freeze", ["freeze", "background", "v2", "keras"])
+_proofs = functools.partial(_with_memory, "proofs", ["plain", "first", "later", "read_back"])
+PROVED = ["digits", "resnet50", "vgg16", "lstm_100", "bert_12", "table_100k"]
+PROVED_KERAS = ["digits", "resnet50", "vgg16", "lstm", "bert", "table"]
 
 PARTS = {
     "session": Part(
@@ -73,8 +76,6 @@ PARTS = {
         ["resnet50", "embedding_512", "embedding_1900"],
         ["digits"],
     ),
-    "verify": Part(
-        functools.partial(_once, "verify_cost"), ["digits", "resnet50", "vgg16"], ["digits"]
-    ),
+    "verify": Part(_proofs, [*PROVED, *("keras_" + name for name in PROVED_KERAS)], ["digits"]),
     "throughput": Part(functools.partial(_once, "throughput"), ["convnet"], ["convnet"]),
 }

@@ -25,8 +25,12 @@ NAMES = {
     "orbax": "OrbaxCheckpoint",
     "plan": "plan",
     "prune": "as_graph_def, extract_sub_graph",
-    "verified": "with `verify=`",
-    "verified_apart": "in a separate process",
+    "plain": "save",
+    "first": "with the first proof",
+    "read_back": 'with `verify="first"`, later',
+    "forward": "one forward pass",
+    "read": "one read",
+    "later": "with a later proof",
 }
 
 
@@ -173,8 +177,16 @@ def _verify(numbers):
     def more(result):
         return [f"{result['difference']:.1e}"]
 
-    order = ["freeze", "verified", "verified_apart", "raw"]
-    return [seconds_of(numbers, order, more, ["largest difference"])]
+    order = ["plain", "first", "later", "read_back", "forward", "read"]
+    rows = [
+        [name, *(f"{result['memory_mib'][way]:.0f}" for way in order[:4])]
+        for name, result in with_memory(numbers)
+    ]
+    return [
+        seconds_of(numbers, order, more, ["largest difference"]),
+        "Memory above training, MiB at the peak:",
+        table(["model", *(NAMES[way] for way in order[:4])], rows),
+    ]
 
 
 def _throughput(numbers):

@@ -1,9 +1,10 @@
 """What TensorFlow knows of ops; it is imported only for what `common_ops.pbtxt` does not say.
 
-That file has the ops that are the same in TensorFlow 1.15, 2.15 and 2.21, as an OpList with one op
-a line. Of each it has what is the same in all: arguments, attributes without those that came
-later, and no lists of allowed values. `tests/graph/test_op_registry.py` compares it with the
-installed TensorFlow.
+That file is an OpList of the ops of TensorFlow 1.15, 2.15 and 2.21, with one op a line. If an op is
+the same in all three, the line has what they share: arguments, and attributes without those that
+came later. If not, the line has the newest definition, and ends with "# newest". No line has lists
+of allowed values. `tests/programs/common_ops.py` writes the file, and
+`tests/graph/test_op_registry.py` compares it with the installed TensorFlow.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from .._protos import OpDef
 def op_def(name: str) -> Optional[Any]:
     """Return the OpDef of a registered op type, also of a loaded library's; None if unknown.
 
-    Before TensorFlow is imported, a common op's is the one that all versions have.
+    Before TensorFlow is imported, the OpDef is that of common_ops.pbtxt.
     """
     if _is_common(name):
         return _common(name)

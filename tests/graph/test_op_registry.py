@@ -7,6 +7,7 @@ from freeze_hooks import _tf
 from freeze_hooks.graph import op_registry
 
 OPS = op_registry.common_ops()
+NEWEST = tf.__version__.startswith("2.21.")  # of the versions in the file
 
 
 def arguments(args):
@@ -17,6 +18,8 @@ def arguments(args):
 def test_a_common_op_is_tensorflows(initial):
     for op in (op for op in OPS if op.startswith(initial)):
         ours, theirs = op_registry.parsed(OPS[op]), _tf.op_def(op)
+        if OPS[op].endswith("# newest") and not (NEWEST and theirs):
+            continue  # other versions have another definition, or none
         assert theirs is not None, op
         assert ours.name == op and ours.is_stateful == theirs.is_stateful
         assert arguments(ours.input_arg) == arguments(theirs.input_arg)
