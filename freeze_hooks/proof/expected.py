@@ -1,8 +1,7 @@
-"""The live model's answers, and how much a file's answers differ from them."""
+"""The live model's answers to some batches, and how much a file's answers differ from them."""
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 import inspect
@@ -11,25 +10,18 @@ import os
 import subprocess
 import sys
 import tempfile
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
 import tensorflow as tf
 
 from ..errors import FreezeError, NotVerifiedError
-from ..signature import Signature, TensorInfo
+from ..signature import Signature
 from . import run_standalone
 from .asked import Verify
-from .composite_feeds import Composite, fitting
-from .feeds import batches, unfit
 from .file_runs import FileRuns, digest_of
 from .fit import array_of, held
 from .layout import Content
 from .tolerance import difference, scale
-
-Answer = Callable[[Mapping[str, Any]], Mapping[str, Any]]
-_NONE: Mapping[str, str] = {}
-# raised by a model that does not accept its feeds
-_REFUSED = (tf.errors.InvalidArgumentError, ValueError, TypeError)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,69 +35,6 @@ class Case:
 
     feeds: Mapping[str, Any]
     outputs: Mapping[str, Any]
-
-
-class Asking:
-    """Asks a live model for the answers that files of one plan must repeat.
-
-    The first file of a layout is compared on all batches, later ones on the first batch: the other
-    batches have other sizes, and sizes depend on the layout alone.
-
-    Args:
-      verify: the user's `verify=`, with a tolerance.
-      signature: the files' signature.
-    """
-
-    def __init__(self, verify: Verify, signature: Signature) -> None:
-        self.verify, self.signature = verify, signature
-        self.runs = FileRuns()
-        self._batches: Optional[List[Mapping[str, Any]]] = None
-
-    @property
-    def bytes_only(self) -> bool:
-        """Whether the next file is only read back, and not run."""
-        return self.verify.first_only and self.runs.proven
-
-    def expected(
-        self,
-        taken: Sequence[TensorInfo],
-        answer: Answer,
-        hints: Callable[[], Mapping[str, Any]] = dict,
-        composites: Sequence[Composite] = (),
-    ) -> Expected:
-        """Return the model's answers to one or two batches.
-
-        Args:
-          taken: the file's inputs, with the dtypes and shapes that the model has for them.
-          answer: runs the model, by the file's names: {input: array} -> {output: array}.
-          hints: returns {input name: hint} for random feeds, as in `random_feeds`.
-          composites: the ragged and sparse arguments; the parts of each must fit each other.
-
-        Raises:
-          FreezeError: the model does not accept the feeds.
-        """
-        verify = self.verify
-        if self._batches is None:
-            found = list(batches(verify, taken, {} if verify.feeds else hints()))
-            if verify.feeds is None:
-                found = [fitting(feeds, composites, verify.seed) for feeds in found]
-            self._batches = found
-        first, *others = self._batches
-        try:
-            cases = [Case(first, answer(first))]
-        except FreezeError:
-            raise
-        except _REFUSED as error:
-            raise unfit(verify, error) from error
-        for feeds in () if self.runs.proven else others:
-            with contextlib.suppress(*_REFUSED):  # the model accepts only the first batch's size
-                cases.append(Case(feeds, answer(feeds)))
-        return self.of(cases, {info.name: info.dtype for info in taken})
-
-    def of(self, cases: Sequence[Case] = (), dtypes: Mapping[str, str] = _NONE) -> Expected:
-        """Return these answers as an Expected; without cases, a file is only read back."""
-        complete = not self.runs.proven
-        return Expected(self.verify, self.signature, cases, dtypes, self.runs, complete)
 
 
 class Expected:

@@ -12,8 +12,9 @@ from .. import _tf
 from ..errors import FreezeError
 from ..signature import Signature, TensorInfo
 from .asked import Verify
+from .asking import Asking
 from .composite_feeds import composites_in, in_parts
-from .expected import Asking, Expected
+from .expected import Expected
 from .feeds import check_feeds
 from .fit import held
 from .op_effects import changes, changes_tables

@@ -106,7 +106,7 @@ class Layout:
         try:
             for size, what in self._spans:
                 if not isinstance(what, Part):
-                    same = _hash(reading.bytes(size)) == what
+                    same = _hash(reading.take(size)) == what
                 elif what.is_described:
                     start, before = reading.at, reading.hash.copy()
                     same = _without_description(reading.field()) == self._noted
@@ -144,7 +144,7 @@ class Reading:
         self.at = 0
         self.hash = xxhash.xxh3_64()
 
-    def bytes(self, length: int) -> bytes:
+    def take(self, length: int) -> bytes:
         """Return the next bytes.
 
         Raises:
@@ -159,20 +159,20 @@ class Reading:
     def array(self, length: int) -> Any:
         """Return the next bytes in an array; a large one begins where TensorFlow needs no copy."""
         if length < _OWN:
-            return np.frombuffer(self.bytes(length), np.uint8)
+            return np.frombuffer(self.take(length), np.uint8)
         room = np.empty(length + _ALIGNED, np.uint8)
         array = room[-room.ctypes.data % _ALIGNED :][:length]
         for place in range(0, length, _AT_ONCE):
-            self._fill(memoryview(array[place : place + _AT_ONCE]))
+            self._fill(array[place : place + _AT_ONCE].data)
         return array
 
     def field(self) -> bytes:
         """Return the content of the next field, which has a length."""
-        self.bytes(1)
+        self.take(1)
         number = b""
         while not number or number[-1] & 0x80:
-            number += self.bytes(1)
-        return self.bytes(varint(number, 0)[0])
+            number += self.take(1)
+        return self.take(varint(number, 0)[0])
 
     def finish(self) -> bool:
         """Read the rest, and return whether there is one."""

@@ -10,8 +10,9 @@ import tensorflow as tf
 from .._tf import v1
 from ..signature import Signature
 from .asked import Verify
+from .asking import Asking
 from .copied import assign_to, readable
-from .expected import Asking, Expected
+from .expected import Expected
 from .feeds import check_feeds
 from .hints import hints_in
 from .op_effects import VARIABLES

@@ -11,8 +11,9 @@ import tensorflow as tf
 from .. import _tf
 from ..signature import Signature
 from .asked import Verify
+from .asking import Asking
 from .copied import Copy
-from .expected import Asking, Expected
+from .expected import Expected
 from .feeds import check_feeds
 from .hints import hints_in
 from .live_values import LiveValues

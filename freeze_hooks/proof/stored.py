@@ -20,8 +20,9 @@ from typing import (
 from ..errors import FreezeError
 from ..signature import Signature
 from .asked import Verify
+from .asking import Asking
 from .copied import Copy
-from .expected import Asking, Expected
+from .expected import Expected
 from .feeds import check_feeds
 from .hints import hints_in
 from .renamed import renaming_among

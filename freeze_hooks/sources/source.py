@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from typing import Any, Callable, Iterable, Iterator, Mapping, Optional
 
@@ -53,23 +52,15 @@ class Source:
         self._origin = origin
         self._at_once = at_once
 
-    def held(self) -> Iterator[Value]:
-        """Read all values now and yield them later; each is freed when the next is taken."""
-        values = (self._at_once or self.values)()
-        taken = [dataclasses.replace(value, chunks=list(value.chunks)) for value in values]
-        taken.reverse()
-
-        def release() -> Iterator[Value]:
-            while taken:
-                yield taken.pop()
-
-        return release()
+    @property
+    def at_once(self) -> Values:
+        """The function that returns all values, read at the same moment."""
+        return self._at_once or self.values
 
     def prepare(
         self,
         metrics: Optional[Mapping[str, float]] = None,
         step: Optional[int] = None,
-        hold: bool = False,
         values: Optional[Iterator[Value]] = None,
         beside: bool = True,
     ) -> Callable[[str], Artifact]:
@@ -78,14 +69,12 @@ class Source:
         Args:
           metrics: {name: number} to note in the file.
           step: the global step, if the source does not know it.
-          hold: whether to read all values now, so that later steps do not change the file;
-            otherwise each value is read when it is written.
-          values: values that were read before; None reads them.
+          values: values that were read before; None reads each when it is written.
           beside: whether to write the description also into a file beside the frozen one.
         """
         expected = self.expected()  # of this moment's values
         if values is None:
-            values = self.held() if hold else self.values()
+            values = self.values()
         return functools.partial(
             write_frozen,
             self.plan,

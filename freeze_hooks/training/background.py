@@ -1,11 +1,14 @@
-"""Runs jobs, such as writing a file, in one thread while training goes on."""
+"""Runs jobs, such as writing a file, in one thread while training goes on; holds their values."""
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import threading
 import time
-from typing import Callable, Dict, Optional
+from typing import Callable, Dict, Iterator, Optional
+
+from ..values.value import Value
 
 Job = Callable[[], None]
 # Seconds between wake-ups of a wait. Python runs signal handlers in the main thread, and only when
@@ -92,3 +95,15 @@ class Background:
                 with self._changed:
                     self._error = error
             del job  # frees its values while the thread waits for the next one
+
+
+def held(read: Callable[[], Iterator[Value]]) -> Iterator[Value]:
+    """Read all values now and yield them later; each is freed when the next is taken."""
+    taken = [dataclasses.replace(value, chunks=list(value.chunks)) for value in read()]
+    taken.reverse()
+
+    def release() -> Iterator[Value]:
+        while taken:
+            yield taken.pop()
+
+    return release()

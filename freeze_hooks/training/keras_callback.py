@@ -21,6 +21,7 @@ from ..storage import atomic, filesystem
 from ..storage.file_kinds import refuse_foreign
 from ..storage.paths import plain_path
 from ..values.value import Value
+from .background import held
 from .best import Best
 from .callback_arguments import check_arguments, check_destination, check_keeping, check_mode
 from .delivery import Delivery, Due
@@ -311,7 +312,7 @@ class FreezeCallback(_keras.CallbackProtocol):
             return None
         with contextlib.suppress(FreezeError):  # raised and reported again when the file is due
             self._plan.renew()
-        return self._plan.held()
+        return held(self._plan.at_once)
 
     def _write(
         self,
@@ -344,7 +345,9 @@ class FreezeCallback(_keras.CallbackProtocol):
         synchronize(self.model)
         self._batches.wanted = self._proves  # keep a batch that training sees before the next file
         step = step_of(self.model)
-        return plan.prepare(metrics, step, hold=self._save_on_background, values=values)
+        if values is None and self._save_on_background:
+            values = held(plan.at_once)
+        return plan.prepare(metrics, step, values)
 
     def _say(self, what: str) -> None:
         if self._verbose:

@@ -18,6 +18,7 @@ from ..sources.session import LiveGraph
 from ..storage import atomic
 from ..storage.filesystem import directory_of
 from ..storage.paths import plain_path
+from .background import held
 from .concurrency import queues_update, updates_meanwhile
 from .delivery import Delivery, Due
 from .metrics import monitored
@@ -154,7 +155,9 @@ class SessionDelivery(Delivery):
         elif keep is None and prefix is None:
             keep = SCHEDULED_KEEP
         saved = self._saved(session, checkpoint)
-        freeze = self._live.source(session, step, saved).prepare(metrics, hold=background)
+        source = self._live.source(session, step, saved)
+        values = held(source.at_once) if background else None
+        freeze = source.prepare(metrics, values=values)
         claimed = None if best is None else best.claim(value)
 
         latest = options.file("latest") if options.latest else None

@@ -9,6 +9,7 @@ from small import FEEDS, FREEZE, build
 from freeze_hooks.plan.spec import FreezeSpec
 from freeze_hooks.sources.session import LiveGraph
 from freeze_hooks.sources.source import CHECKPOINT, Source
+from freeze_hooks.training.background import held
 
 v1 = tf.compat.v1
 
@@ -32,7 +33,8 @@ def trained(graph):
 def test_a_file_has_the_values_of_its_moment(trained, tmp_path, hold):
     session, source, train = trained
     before = weights(session)
-    write = source.prepare({"loss": 0.5}, hold=hold)
+    values = held(source.at_once) if hold else None
+    write = source.prepare({"loss": 0.5}, values=values)
     train()
     artifact = write(str(tmp_path / "m.pb"))
     expected = before if hold else weights(session)
@@ -42,7 +44,7 @@ def test_a_file_has_the_values_of_its_moment(trained, tmp_path, hold):
 
 def test_values_that_were_read_before(trained, tmp_path):
     session, source, train = trained
-    before, values = weights(session), source.held()
+    before, values = weights(session), held(source.at_once)
     train()
     artifact = source.prepare(step=8, values=values)(str(tmp_path / "m.pb"))
     np.testing.assert_array_equal(constants(artifact.path)["net/w"], before)
@@ -50,7 +52,7 @@ def test_values_that_were_read_before(trained, tmp_path):
 
 
 def test_held_values_are_freed_one_by_one(trained):
-    values = trained[1].held()
+    values = held(trained[1].at_once)
     first = next(values)
     assert b"".join(first.chunks) and len(list(values)) == 1
 

@@ -13,7 +13,8 @@ import tensorflow as tf
 from ...errors import FreezeError
 from ...plan.file_options import FileOptions
 from ...proof.asked import Verify, verify_of
-from ...proof.expected import Asking, Case, Expected
+from ...proof.asking import Asking
+from ...proof.expected import Case, Expected
 from ...proof.feeds import check_feeds, random_feeds, unfit
 from ...proof.keras_call import answers_of, array_of
 from ...signature import Signature, TensorInfo
@@ -82,6 +83,7 @@ def _expected(
         return asking.of()
     synchronize(model)
     averages = averages_of(model) if averaged else ()
+    proven = asking.runs.proven
 
     def case(call: Arguments) -> Case:
         live = answers_of(model, call.args, call.kwargs, averages, taken.changes)
@@ -97,11 +99,11 @@ def _expected(
     if first is None:
         raise unfit(asking.verify, failure or FreezeError("no feeds fit")) from failure
     cases = [first]
-    for other in () if asking.runs.proven else _others(taken, call):
+    for other in () if proven else _others(taken, call):
         with contextlib.suppress(*_REFUSED):  # the model takes only the first sizes
             cases.append(case(other))
             break
-    return asking.of(cases)
+    return asking.of(cases, complete=not proven)
 
 
 def _calls(

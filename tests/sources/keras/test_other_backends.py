@@ -14,6 +14,7 @@ from frozen_files import constants
 from places import PROGRAMS
 
 import freeze_hooks as fh
+from freeze_hooks.training.background import held
 
 keras = pytest.importorskip("keras", reason="needs Keras 3")
 if keras.backend.backend() not in ("jax", "torch"):
@@ -128,7 +129,7 @@ def test_values_stay_as_they_are_while_training_goes_on(dtype):
     x, y = np.ones((8, 64), "float32"), np.ones((8, 10), "float32")
     model.train_on_batch(x, y)
     before = sorted(array.tobytes() for array in copies(model.weights))
-    values = plan.held()
+    values = held(plan.at_once)
     for _ in range(3):
         model.train_on_batch(x, y)
     assert sorted(b"".join(value.chunks) for value in values) == before
