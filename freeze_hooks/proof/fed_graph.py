@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any, Iterable, List, Mapping, Optional, Sequence, Set, Tuple
 
 import tensorflow as tf
@@ -39,6 +40,7 @@ class FedGraph:
         with tf.Graph().as_default() as self.graph:
             tf.import_graph_def(graph_def, name="")
         self.graph.finalize()
+        self._lock = threading.Lock()
         self._session: Optional[Any] = None
 
     def run(
@@ -55,13 +57,19 @@ class FedGraph:
           fetches: tensor names.
         """
         constants = {name + ":0": value for name, value in values.items()}
-        if self._session is None or not self._lasts:
-            self.close()
-            self._session = v1.Session(graph=self.graph, config=without_optimizers())
-        return [self._session.run(list(fetches), {**constants, **batch}) for batch in batches]
+        with self._lock:
+            if self._session is None or not self._lasts:
+                self._close()
+                self._session = v1.Session(graph=self.graph, config=without_optimizers())
+            run = self._session.run
+            return [run(list(fetches), {**constants, **batch}) for batch in batches]
 
     def close(self) -> None:
         """Close the session, if there is one."""
+        with self._lock:
+            self._close()
+
+    def _close(self) -> None:
         if self._session is not None:
             self._session.close()
             self._session = None

@@ -8,6 +8,9 @@ import threading
 import time
 from typing import Callable, Dict, Iterator, Optional
 
+import xxhash
+
+from ..errors import NotVerifiedError
 from ..values.value import Value
 
 Job = Callable[[], None]
@@ -97,13 +100,38 @@ class Background:
             del job  # frees its values while the thread waits for the next one
 
 
-def held(read: Callable[[], Iterator[Value]]) -> Iterator[Value]:
-    """Read all values now and yield them later; each is freed when the next is taken."""
+def held(read: Callable[[], Iterator[Value]], checked: bool = False) -> Iterator[Value]:
+    """Read all values now and yield them later; each is freed when the next is taken.
+
+    Args:
+      read: returns the values.
+      checked: whether to compare the hash of each value's bytes now and later: a value that shares
+        a variable's memory must not change with the variable.
+
+    Raises:
+      NotVerifiedError: raised later: a value has changed.
+    """
     taken = [dataclasses.replace(value, chunks=list(value.chunks)) for value in read()]
     taken.reverse()
+    hashes = [_hash(value) for value in taken] if checked else []
 
     def release() -> Iterator[Value]:
         while taken:
-            yield taken.pop()
+            value = taken.pop()
+            if checked and _hash(value) != hashes.pop():
+                raise NotVerifiedError(
+                    f"a value of shape {list(value.shape)} changed after it was read, before it "
+                    "was written: save_on_background=False writes it at once"
+                )
+            yield value
 
     return release()
+
+
+def _hash(value: Value) -> int:
+    found = xxhash.xxh3_64()
+    for chunk in value.chunks:
+        found.update(chunk)
+    for text in value.strings or ():
+        found.update(text)
+    return int(found.intdigest())

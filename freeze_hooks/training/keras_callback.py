@@ -346,7 +346,7 @@ class FreezeCallback(_keras.CallbackProtocol):
         self._batches.wanted = self._proves  # keep a batch that training sees before the next file
         step = step_of(self.model)
         if values is None and self._save_on_background:
-            values = held(plan.at_once)
+            values = held(plan.at_once, checked=bool(self._file.verify))
         return plan.prepare(metrics, step, values)
 
     def _say(self, what: str) -> None:

@@ -4,10 +4,13 @@ import signal
 import threading
 import time
 
+import numpy as np
 import pytest
 from threads import assert_none_left
 
-from freeze_hooks.training.background import Background
+import freeze_hooks as fh
+from freeze_hooks.training.background import Background, held
+from freeze_hooks.values.value import Value
 
 
 def test_jobs_run_in_order_and_flush_waits():
@@ -94,3 +97,16 @@ def test_a_signal_that_another_thread_gets_is_handled_while_the_main_thread_wait
     finally:
         signal.signal(signal.SIGUSR1, before)
     assert seen == [True]
+
+
+def test_a_held_value_that_changes_is_not_written():
+    """With verify=, what is written is what was read, even if it shares a variable's memory."""
+    array = np.arange(4, dtype=np.float32)
+    value = Value((4,), array.nbytes, [array.view(np.uint8).data])
+    kept = held(lambda: iter([value]), checked=True)
+    assert b"".join(next(kept).chunks) == array.tobytes()
+    kept = held(lambda: iter([value]), checked=True)
+    array[2] = 7
+    with pytest.raises(fh.NotVerifiedError, match=r"shape \[4\] changed after it was read"):
+        next(kept)
+    assert next(held(lambda: iter([value]))).shape == (4,)
