@@ -56,10 +56,11 @@ class FreezeHook(v1.train.SessionRunHook):
         their dtype. A value over 65504, the largest float16, is an error of that save.
       check_numerics: "warn" of variables that hold NaN or infinity, "raise" NotFiniteError and
         write no file with them, or "off".
-      verify: prove each file before it appears: run it, and compare its answers with the live
-        session's at that step. True makes random feeds, a dict {input name: array} gives feeds,
-        fh.Verify has more options. A file that differs by more than the tolerance does not appear;
-        each file notes its difference. During the proof, the weights are in memory twice.
+      verify: prove each file before it appears: read it back, run it, and compare its answers with
+        the live session's at that step. True makes random feeds, a dict {input name: array} gives
+        feeds, fh.Verify has more options. "first" runs only the first file, and reads later ones
+        back. A file that differs by more than the tolerance does not appear; each file that was run
+        notes its difference. During the proof, the weights are in memory twice.
       output_dir: the directory for the files, instead of the checkpoints'.
       name: separates several hooks' files in one directory: `PREFIX.name.pb`.
       save_steps, save_secs: write every so many global steps or seconds into `output_dir`, as

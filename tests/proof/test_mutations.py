@@ -285,8 +285,11 @@ def test_without_a_fault(route, tmp_path):
         assert artifact.max_difference < 1e-5
 
 
+WAYS = {"random": True, "given": SAMPLE, "first": "first"}
+
+
 @pytest.mark.parametrize("name", OF_THE_GRAPH)
-@pytest.mark.parametrize("verify", [True, SAMPLE], ids=["random", "given"])
+@pytest.mark.parametrize("verify", WAYS.values(), ids=WAYS)
 def test_faults_of_the_graph(name, verify, route, tmp_path, monkeypatch):
     build_in(monkeypatch, OF_THE_GRAPH[name])
     assert_refused(route, tmp_path, verify)
@@ -331,6 +334,48 @@ def test_a_dropped_update(in_function, tmp_path, monkeypatch):
     assert float(in_function.net.calls.numpy()) == calls
     build_in(monkeypatch, dropped_update)
     assert_refused(in_function, tmp_path, given)
+
+
+class OneHook:
+    """One hook of a training with changing values: its later files run in a graph that stays."""
+
+    def files(self, directory, verify, steps):
+        hook = fh.FreezeHook(verify=verify, **ENDS)
+        fed = {name + ":0": value for name, value in SAMPLE.items()}
+        with tf.Graph().as_default():
+            train_op = build(resource=True)
+            with v1.train.MonitoredTrainingSession(
+                checkpoint_dir=str(directory), save_checkpoint_steps=1, hooks=[hook]
+            ) as session:
+                for _ in range(steps):
+                    session.run(train_op, {"training:0": True, **fed})
+        return hook.artifacts
+
+
+class OnePlan:
+    """One plan of a function."""
+
+    def files(self, directory, verify, steps):
+        net = Net()
+        plan, found = fh.plan_function(net.answer, verify=verify), []
+        for step in range(steps + 1):
+            try:
+                found.append(plan.write(str(directory / f"{step}.pb")))
+            except fh.NotVerifiedError:
+                break
+            for variable in net.trainable_variables:
+                variable.assign(variable * 0.5 + 0.1)
+        return found
+
+
+@pytest.mark.parametrize("verify", [True, SAMPLE], ids=["random", "given"])
+@pytest.mark.parametrize("kind", [OneHook] if TF1 else [OneHook, OnePlan])
+def test_stale_values_of_a_later_file(kind, verify, tmp_path, monkeypatch, warnings_logged):
+    """The first file is right; later ones have its values."""
+    (tmp_path / "right").mkdir()
+    assert len(kind().files(tmp_path / "right", verify, 3)) == 4
+    remember_values(monkeypatch)
+    assert len(kind().files(tmp_path, verify, 3)) == 1
 
 
 @pytest.mark.parametrize("verify", [True, SAMPLE], ids=["random", "given"])

@@ -142,6 +142,15 @@ def test_a_batch_size_that_is_baked_in(size, route, tmp_path, monkeypatch):
     assert_refused(route, tmp_path)
 
 
+def test_stale_values_of_a_later_file(name, tmp_path, monkeypatch, warnings_logged):
+    """The first file of a fit is right; later ones have its values."""
+    remember_values(monkeypatch)
+    model, path = build(keras_of(name)), str(tmp_path / "{epoch}.pb")
+    callback = fh.FreezeCallback(path, verify=True, save_on_background=False)
+    model.fit([X, IDS], [Y, 1 - Y], batch_size=16, verbose=0, callbacks=[callback], epochs=3)
+    assert len(callback.artifacts) == 1
+
+
 def test_stale_values(route, tmp_path, monkeypatch):
     """Every file gets the values that were read for the first file."""
     remember_values(monkeypatch)
