@@ -22,6 +22,7 @@ from tensorflow.core.framework import (
     variable_pb2,
 )
 from tensorflow.core.protobuf import (
+    config_pb2,
     meta_graph_pb2,
     saved_model_pb2,
     saver_pb2,
@@ -31,6 +32,7 @@ from tensorflow.core.protobuf import (
 
 AssetFileDef = meta_graph_pb2.AssetFileDef
 AttrValue = attr_value_pb2.AttrValue
+CallableOptions = config_pb2.CallableOptions
 BundleEntry = tensor_bundle_pb2.BundleEntryProto
 BundleHeader = tensor_bundle_pb2.BundleHeaderProto
 FunctionDef = function_pb2.FunctionDef

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import Any, Iterable, Iterator, Mapping
+from typing import Any, Iterable, Iterator, Mapping, Optional
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from ..values.value import Value
 from . import wire
 
 _NARROWED = 1 << 21  # elements per step
+_ALIGNED_FROM = 1 << 16  # bytes of a value whose place in the file is aligned
 _SPELLED = 16  # bytes: the largest scalar of any dtype
 
 
@@ -26,7 +27,7 @@ def write(
       plan: the file's structure.
       values: one Value for each of `plan.slots`, in their order.
       description: the file's description; JSON types only.
-      file: an object with `write(buffer)`.
+      file: an object with `write(buffer)`, and `bytes`, the number of bytes written so far.
 
     Raises:
       FreezeError: a value's shape is not what the graph declares.
@@ -38,7 +39,7 @@ def write(
         elif isinstance(piece, Described):
             file.write(wire.described(piece.node, description))
         else:
-            _write_value(piece, next(values), file)
+            _write_value(piece, next(values), file, file.bytes)
 
 
 def graph_def_of(plan: FreezePlan, values: Iterator[Value]) -> Any:
@@ -68,7 +69,8 @@ def _spell(tensor: Any) -> None:
         tensor.CopyFrom(to_tensor(to_array(tensor), tensor.dtype))
 
 
-def _write_value(slot: Slot, value: Value, file: Any) -> None:
+def _write_value(slot: Slot, value: Value, file: Any, place: Optional[int] = None) -> None:
+    """Write a Const; `place` is where it begins in the file, or None outside of a file."""
     variable = slot.variable
     if variable.shape is not None and value.shape != variable.shape:
         raise FreezeError(
@@ -80,7 +82,10 @@ def _write_value(slot: Slot, value: Value, file: Any) -> None:
         return
     count = value.nbytes // itemsize(variable.dtype)
     nbytes = count * itemsize(slot.dtype)
-    file.write(wire.const_header(slot.node, slot.dtype, value.shape, nbytes))
+    header = wire.const_header(slot.node, slot.dtype, value.shape, nbytes)
+    if place is not None and nbytes >= _ALIGNED_FROM:
+        file.write(wire.padding(place + len(header)))
+    file.write(header)
     for chunk in value.chunks if slot.dtype == variable.dtype else _narrowed(slot, value.chunks):
         file.write(chunk)
         del chunk  # frees its memory before the next fetch

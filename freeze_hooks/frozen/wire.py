@@ -48,6 +48,22 @@ other programs may have no `versions`.
 """
 
 
+_PADDING = 15  # a field that GraphDef does not have, so that all parsers skip it
+_ALIGNED = 64  # bytes
+
+
+def padding(place: int) -> bytes:
+    """Return a field to write before a node, so that what begins at `place` is aligned then.
+
+    TensorFlow shares the memory of an array that begins at a multiple of 64 bytes; it copies others
+    (EIGEN_MAX_ALIGN_BYTES). So a value that begins there can be used from the mapped file.
+    """
+    lacking = -place % _ALIGNED
+    if not lacking:
+        return b""
+    return field(_PADDING, bytes((lacking - 2) % _ALIGNED))
+
+
 def _number(field_number: int, value: int) -> bytes:
     return varint(field_number << 3) + varint(value)
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-from typing import Any, Iterable, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple
 
 import tensorflow as tf
 
 from .._protos import NodeDef
-from .._tf import v1
+from .._tf import callable_of, v1
 from .op_effects import FILLS, fill_tables_in_functions, leaves_no_state
 from .parts import above
 
@@ -42,6 +42,7 @@ class FedGraph:
         self.graph.finalize()
         self._lock = threading.Lock()
         self._session: Optional[Any] = None
+        self._calls: Dict[Any, Callable[..., Any]] = {}
 
     def run(
         self,
@@ -61,8 +62,15 @@ class FedGraph:
             if self._session is None or not self._lasts:
                 self._close()
                 self._session = v1.Session(graph=self.graph, config=without_optimizers())
-            run = self._session.run
-            return [run(list(fetches), {**constants, **batch}) for batch in batches]
+            return [self._run({**constants, **batch}, fetches) for batch in batches]
+
+    def _run(self, fed: Mapping[str, Any], fetches: Sequence[str]) -> List[Any]:
+        asked = tuple(name for name in fetches if name not in fed)
+        key = tuple(fed), asked
+        if key not in self._calls:
+            self._calls[key] = callable_of(self._session, *key)
+        found = {**fed, **dict(zip(asked, self._calls[key](*fed.values())))}
+        return [found[name] for name in fetches]
 
     def close(self) -> None:
         """Close the session, if there is one."""
@@ -70,6 +78,7 @@ class FedGraph:
             self._close()
 
     def _close(self) -> None:
+        self._calls.clear()
         if self._session is not None:
             self._session.close()
             self._session = None

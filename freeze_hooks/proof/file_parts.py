@@ -98,6 +98,19 @@ def varint(data: Any, at: int) -> Tuple[int, int]:
     raise ValueError(f"no number ends before byte {at}")
 
 
+def field_at(data: Any, at: int) -> Tuple[int, int]:
+    """Return where the content of the field at a place is; the field must have a length.
+
+    Raises:
+      ValueError: it has none, or the data ends before it.
+    """
+    for _, kind, start, end in _fields(data, at, len(data)):
+        if kind == _BYTES:
+            return start, end
+        break
+    raise ValueError(f"no field with a length is at byte {at}")
+
+
 def _fields(data: Any, at: int, end: int) -> Iterator[Tuple[int, int, int, int]]:
     """Yield (field number, wire type, start, end of its content) of each field of a message."""
     while at < end:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import gc
 import mmap
 import threading
-from typing import Any, Callable, Iterable, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import Any, Callable, Iterable, List, Mapping, Optional, Sequence, Set, Tuple
 
 import tensorflow as tf
+import xxhash
 from google.protobuf.message import DecodeError
 
 from .._protos import GraphDef
 from ..storage.filesystem import filesystem_of, read
 from .fed_graph import FedGraph, filling_tables
-from .layout import Content, Layout, Reading
+from .layout import Content, Layout
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,26 +73,25 @@ class FileRuns:
           ValueError: TensorFlow cannot read it.
         """
         with self._lock:
-            content = None if self._layout is None else _content(path, self._layout)
+            data = _bytes_of(path)
+            content = None if self._layout is None else self._layout.read(data)
             check(digest_of(path) if content is None else content.digest)
             if not here:
-                with _mapped(path) as data:
-                    return OpenFile(_content(path, Layout(data)), None)
+                return OpenFile(Layout(data).read(data), None)
             if content is None or content.values is None:
-                self._layout, self._graph = self._imported(path)
-                content = _content(path, self._layout)
+                self._layout, self._graph = self._imported(path, data)
+                content = self._layout.read(data)
             return OpenFile(content, self._graph)
 
-    def _imported(self, path: str) -> Tuple[Layout, FedGraph]:
+    def _imported(self, path: str, data: Any) -> Tuple[Layout, FedGraph]:
         self.proven = False
         tables = _import_whole(path)
-        with _mapped(path) as data:
+        layout = Layout(data, self._varying, tables)
+        changed = [] if self._layout is None else layout.changed(self._layout)
+        if changed:  # such as a scalar that training changes
+            self._varying.update(changed)
             layout = Layout(data, self._varying, tables)
-            changed = [] if self._layout is None else layout.changed(self._layout)
-            if changed:  # such as a scalar that training changes
-                self._varying.update(changed)
-                layout = Layout(data, self._varying, tables)
-            rest = GraphDef.FromString(layout.rest(data))
+        rest = GraphDef.FromString(layout.rest(data))
         if self._graph is not None:
             self._graph.close()
         return layout, FedGraph(rest, layout.fed)
@@ -100,15 +99,7 @@ class FileRuns:
 
 def digest_of(path: str) -> str:
     """Return the xxh3_64 of a file, in hexadecimal."""
-    with filesystem_of(path).opened(path) as file:
-        reading = Reading(file)
-        reading.finish()
-        return str(reading.hash.hexdigest())
-
-
-def _content(path: str, layout: Layout) -> Content:
-    with filesystem_of(path).opened(path) as file:
-        return layout.read(file)
+    return str(xxhash.xxh3_64(_bytes_of(path)).hexdigest())
 
 
 def _import_whole(path: str) -> Set[str]:
@@ -124,10 +115,9 @@ def _import_whole(path: str) -> Set[str]:
     return filling_tables(graph_def)
 
 
-@contextlib.contextmanager
-def _mapped(path: str) -> Iterator[Any]:
-    if not filesystem_of(path).rewrites:  # a remote file
-        yield read(path)
-        return
-    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        yield data
+def _bytes_of(path: str) -> Any:
+    """Return a file's bytes; those of a local file are mapped, and arrays may share them."""
+    if not filesystem_of(path).rewrites:
+        return read(path)
+    with open(path, "rb") as file:
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

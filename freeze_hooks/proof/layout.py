@@ -8,13 +8,11 @@ from typing import Any, Container, Dict, List, Mapping, Optional, Tuple
 import numpy as np
 import tensorflow as tf
 import xxhash
+from google.protobuf.message import DecodeError
 
 from .._protos import NodeDef
-from .file_parts import Part, parts_of, varint
+from .file_parts import Part, Value, field_at, parts_of
 
-_ALIGNED = 64  # bytes: TensorFlow takes arrays that begin at a multiple of it without a copy
-_OWN = 1 << 16  # bytes: a larger value gets memory of its own
-_AT_ONCE = 1 << 20  # bytes to hash while they are in the processor's cache
 _LARGE = 1 << 10  # bytes: a larger constant is fed, so that a graph needs little memory
 # DataType numbers whose elements NumPy holds as the same bytes
 _FEEDABLE = frozenset((1, 2, 3, 4, 5, 6, 8, 9, 10, 14, 17, 18, 19, 22, 23))
@@ -94,35 +92,43 @@ class Layout:
         known = other.digests
         return [name for name, digest in self.digests.items() if known.get(name, digest) != digest]
 
-    def read(self, file: Any) -> Content:
-        """Read a whole file, and compare it with this layout.
+    def read(self, data: Any) -> Content:
+        """Compare a file with this layout, and find its values; they share its memory.
 
         Args:
-          file: a file that is open to read, at its beginning.
+          data: the file's bytes, mapped or read.
         """
-        reading = Reading(file)
+        view = memoryview(data)
         values: Dict[str, Any] = {}
-        start, length, before, same = 0, 0, reading.hash.copy(), True
+        place, start, end, same = 0, 0, 0, True
         try:
             for size, what in self._spans:
                 if not isinstance(what, Part):
-                    same = _hash(reading.take(size)) == what
-                elif what.is_described:
-                    start, before = reading.at, reading.hash.copy()
-                    same = _without_description(reading.field()) == self._noted
-                    length = reading.at - start
-                elif self.fed[what.name][1] is None:
-                    tensor = NodeDef.FromString(reading.field()).attr["value"].tensor
-                    same = tensor.dtype == self.fed[what.name][0]
-                    values[what.name] = tf.make_ndarray(tensor)
+                    same = _hash(view[place : place + size]) == what
+                    place += size
+                elif what.value is not None and self.fed.get(what.name, (0, None))[1] is not None:
+                    size = what.value.end - what.value.start
+                    values[what.name] = _array(view[place : place + size], what.value)
+                    place += size
                 else:
-                    values[what.name] = _array(reading, what)
+                    begin, stop = field_at(view, place)
+                    if what.is_described:
+                        start, end = place, stop
+                        same = _without_description(view[begin:stop]) == self._noted
+                    else:
+                        tensor = _parsed(view[begin:stop]).attr["value"].tensor
+                        same = tensor.dtype == self.fed[what.name][0]
+                        values[what.name] = tf.make_ndarray(tensor)
+                    place = stop
                 if not same:
                     break
         except ValueError:
             same = False
-        same = not reading.finish() and same
-        return Content(reading.hash.hexdigest(), values if same else None, start, length, before)
+        same = same and place == len(view)
+        found = xxhash.xxh3_64(view[:start])
+        before = found.copy()
+        found.update(view[start:])
+        return Content(found.hexdigest(), values if same else None, start, end - start, before)
 
     def _add(self, data: Any, start: int, end: int, part: Optional[Part]) -> None:
         if end > start:
@@ -131,79 +137,9 @@ class Layout:
             self._spans.append((0, part))
 
 
-class Reading:
-    """Reads a file from its beginning to its end, and hashes it.
-
-    Attributes:
-      at: the number of bytes so far.
-      hash: their xxh3_64.
-    """
-
-    def __init__(self, file: Any) -> None:
-        self._file = file
-        self.at = 0
-        self.hash = xxhash.xxh3_64()
-
-    def take(self, length: int) -> bytes:
-        """Return the next bytes.
-
-        Raises:
-          ValueError: the file ends before.
-        """
-        data: bytes = self._file.read(length)
-        self._count(data)
-        if len(data) < length:
-            raise ValueError(f"it ends after {self.at} bytes")
-        return data
-
-    def array(self, length: int) -> Any:
-        """Return the next bytes in an array; a large one begins where TensorFlow needs no copy."""
-        if length < _OWN:
-            return np.frombuffer(self.take(length), np.uint8)
-        room = np.empty(length + _ALIGNED, np.uint8)
-        array = room[-room.ctypes.data % _ALIGNED :][:length]
-        for place in range(0, length, _AT_ONCE):
-            self._fill(array[place : place + _AT_ONCE].data)
-        return array
-
-    def field(self) -> bytes:
-        """Return the content of the next field, which has a length."""
-        self.take(1)
-        number = b""
-        while not number or number[-1] & 0x80:
-            number += self.take(1)
-        return self.take(varint(number, 0)[0])
-
-    def finish(self) -> bool:
-        """Read the rest, and return whether there is one."""
-        before = self.at
-        for data in iter(lambda: self._file.read(_AT_ONCE), b""):
-            self._count(data)
-        return self.at > before
-
-    def _fill(self, view: Any) -> None:
-        into = getattr(self._file, "readinto", None)
-        if into is None:  # of a remote file
-            view[:] = self._file.read(len(view))
-        else:
-            done = 0
-            while done < len(view):
-                count = into(view[done:])
-                if not count:
-                    raise ValueError(f"it ends after {self.at + done} bytes")
-                done += count
-        self._count(view)
-
-    def _count(self, data: Any) -> None:
-        self.hash.update(data)
-        self.at += len(data)
-
-
-def _array(reading: Reading, part: Part) -> Any:
-    value = part.value
-    assert value is not None
+def _array(data: Any, value: Value) -> Any:
     dtype = tf.as_dtype(value.dtype).as_numpy_dtype
-    return reading.array(value.end - value.start).view(dtype).reshape(value.shape)
+    return np.frombuffer(data, np.uint8).view(dtype).reshape(value.shape)
 
 
 def _is_constant(part: Part) -> bool:
@@ -223,11 +159,18 @@ def _is_fed(part: Part) -> bool:
 
 
 def _dtype_of(data: Any, part: Part) -> int:
-    return int(NodeDef.FromString(bytes(data[part.body : part.end])).attr["dtype"].type)
+    return int(_parsed(data[part.body : part.end]).attr["dtype"].type)
+
+
+def _parsed(data: Any) -> Any:
+    try:
+        return NodeDef.FromString(bytes(data))
+    except DecodeError as error:
+        raise ValueError(str(error)) from None
 
 
 def _without_description(data: Any) -> int:
-    node = NodeDef.FromString(bytes(data))
+    node = _parsed(data)
     del node.attr[_DESCRIPTION]
     return _hash(node.SerializeToString(deterministic=True))
 

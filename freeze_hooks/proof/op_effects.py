@@ -58,6 +58,11 @@ def only_reads(op: Any) -> bool:
     return op.type in _READS or not changes
 
 
+def calls_functions(op: Any) -> bool:
+    """Return whether an op calls functions, such as While."""
+    return any(value.HasField("func") for value in op.node_def.attr.values())
+
+
 def changes(graph_def: Any) -> bool:
     """Return whether a node of a GraphDef, or of its library's functions, changes state."""
     for node in _all_nodes(graph_def):

@@ -81,6 +81,13 @@ def _tensor(text: str) -> str:
     return text if ":" in text else text + ":0"
 
 
+def calling(graph: Any, ops: Iterable[Any]) -> Any:
+    """Return a GraphDef of some ops of a tf.Graph, and of the functions that they call."""
+    part = GraphDef(node=[op.node_def for op in ops])
+    _add_functions(part, graph.as_graph_def().library)
+    return part
+
+
 def _add_functions(part: Any, library: Any) -> None:
     functions = {function.signature.name: function for function in library.function}
     gradients = {gradient.function_name: gradient for gradient in library.gradient}

@@ -17,7 +17,15 @@ from .expected import Expected
 from .feeds import check_feeds
 from .hints import hints_in
 from .live_values import LiveValues
-from .op_effects import VARIABLES, is_fed_in_training, needed, only_reads
+from .op_effects import (
+    VARIABLES,
+    calls_functions,
+    changes,
+    is_fed_in_training,
+    needed,
+    only_reads,
+)
+from .parts import calling
 from .renamed import Renaming
 from .restored import Restored, restored_by
 from .tensor_ends import Ends, optional_in, taken_by
@@ -93,7 +101,10 @@ class SessionAnswers:
         if any(map(_is_handle, asked)) or any(tensor.op.type in VARIABLES for tensor in fed):
             return False  # a variable's handle cannot be fetched or fed
         ops = needed(self._graph, self._ends.outputs.values(), given)
-        if not all(only_reads(op) and not is_fed_in_training(op.type) for op in ops):
+        calls = [op for op in ops if not only_reads(op) and calls_functions(op)]
+        if any(is_fed_in_training(op.type) or not (only_reads(op) or op in calls) for op in ops):
+            return False
+        if calls and changes(calling(self._graph, calls)):
             return False
         return not any(op.name in _tf.reduced_in(self._graph) for op in ops)
 

@@ -95,8 +95,16 @@ def slot(name, enum, shape=None):
     return Slot(Variable(name, enum, shape, True), node, enum)
 
 
+class File(io.BytesIO):
+    """A file in memory, as a Sink."""
+
+    @property
+    def bytes(self):
+        return self.tell()
+
+
 def streamed(plan, filled, description=None):
-    file = io.BytesIO()
+    file = File()
     stream.write(plan, iter(filled), description or {}, file)
     return file.getvalue()
 
