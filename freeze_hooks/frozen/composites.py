@@ -19,8 +19,8 @@ from ..signature import ragged_parts, splits_name
 _RAGGED = (tf.RaggedTensor, tf.RaggedTensorSpec, v1.ragged.RaggedTensorValue)
 _SPARSE = (tf.SparseTensor, tf.SparseTensorSpec, v1.SparseTensorValue)
 _SLICES = (tf.IndexedSlices, tf.IndexedSlicesSpec)
-_IS_PART = re.compile(r"(flat_)?values|rowsplits_name(_\d+)?|indices|dense_shape|shape")
-_SPLITS = re.compile(r"rowsplits_name(?:_(\d+))?")
+_IS_PART = re.compile(r"(flat_)?values|row_splits(_\d+)?|indices|dense_shape|shape")
+_SPLITS = re.compile(r"row_splits(?:_(\d+))?")
 # names that tf.compat.v1.sparse_placeholder and ragged.placeholder use
 _ALSO = {"dense_shape": "shape", "values": "flat_values", "row_splits": "row_splits_0"}
 

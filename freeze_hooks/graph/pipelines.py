@@ -56,6 +56,9 @@ def cuts(
       originals: names of the training graph's nodes.
       shape_of: returns the static shape of a tensor of the training graph.
     """
+    functions = list(functions)
+    if not any(map(is_source, {n.op for b in (body, *functions) for n in b.nodes.values()})):
+        return Cuts({}, body.nodes.keys())  # as in most graphs
     reached = _Reached(body, functions)
     found: Dict[Tuple[str, ...], str] = {}
     seen: Set[str] = set()

@@ -23,6 +23,7 @@ def publishing(
     expected: int = 0,
     beside: Optional[str] = None,
     check: Optional[Check] = None,
+    durable: bool = True,
 ) -> Iterator[Sink]:
     """Give a sink for a file that appears at `path` complete when the block ends, or not at all.
 
@@ -36,11 +37,14 @@ def publishing(
       check: called with the temporary name of the complete file and the hash of what was written;
         if it raises, the file does not appear. It may change the file, and then returns the new
         hash. Meanwhile a large file goes to disk.
+      durable: whether the file is on disk when the block ends. Without, it outlives the process,
+        but perhaps not the machine.
 
     Raises:
       OSError: from the file system, such as ENOSPC.
     """
-    with in_flight.saving(), contextlib.ExitStack() as held, _replacing(path, beside) as temporary:
+    replacing = _replacing(path, beside, durable)
+    with in_flight.saving(), contextlib.ExitStack() as held, replacing as temporary:
 
         def finish() -> None:
             assert check is not None
@@ -49,7 +53,7 @@ def publishing(
                 sink.written = sink.written._replace(hash=changed)
 
         finishing = None if check is None else finish
-        opened = _opened(temporary, expected, held, finishing)
+        opened = _opened(temporary, expected, held, finishing, durable)
         with opened as file, open_sink(file, expected=expected) as sink:
             yield sink
             sink.result()
@@ -61,30 +65,35 @@ def publish(
     expected: int = 0,
     beside: Optional[str] = None,
     check: Optional[Check] = None,
+    durable: bool = True,
 ) -> Written:
     """Publish a file that `write(file)` fills by `file.write(buffer)`; else as `publishing`."""
-    with publishing(path, expected, beside, check) as sink:
+    with publishing(path, expected, beside, check, durable) as sink:
         write(sink)
     return sink.written
 
 
 @contextlib.contextmanager
 def _opened(
-    path: str, expected: int, held: contextlib.ExitStack, finish: Optional[Callable[[], None]]
+    path: str,
+    expected: int,
+    held: contextlib.ExitStack,
+    finish: Optional[Callable[[], None]],
+    durable: bool,
 ) -> Iterator[Any]:
-    """Open a new file for a Sink; its content is on disk when the block ends without error.
+    """Open a new file for a Sink; if `durable`, it is on disk when the block ends without error.
 
     The file is marked as in use until the ExitStack `held` ends, which is after the rename.
     `finish`, if any, is called once the file is complete.
     """
     is_ours = functools.partial(locks.marked, path, held)
     check = functools.partial(in_flight.check, path)
-    with filesystem_of(path).created(path, expected, is_ours, check, finish) as file:
+    with filesystem_of(path).created(path, expected, is_ours, check, finish, durable) as file:
         yield file
 
 
 @contextlib.contextmanager
-def _replacing(path: str, beside: Optional[str] = None) -> Iterator[str]:
+def _replacing(path: str, beside: Optional[str] = None, durable: bool = True) -> Iterator[str]:
     """Give a temporary name; the file is renamed to `path` at the end, or deleted on an error."""
     files = filesystem_of(path)
     directory, base = files.split(files.absolute(path))
@@ -96,7 +105,7 @@ def _replacing(path: str, beside: Optional[str] = None) -> Iterator[str]:
             in_flight.check(temporary)
             if beside is not None:
                 files.delete(beside)
-            files.replace(temporary, path)
+            files.replace(temporary, path, durable)
     except BaseException:
         # a process that was forked during the block may get here too; the file is its parent's
         if os.getpid() == process:
@@ -105,10 +114,10 @@ def _replacing(path: str, beside: Optional[str] = None) -> Iterator[str]:
         raise
 
 
-def publish_json(path: str, content: Any) -> None:
+def publish_json(path: str, content: Any, durable: bool = True) -> None:
     """Publish `content` as indented JSON."""
     text = json.dumps(content, indent=1, allow_nan=False) + "\n"
-    publish(path, lambda file: file.write(text.encode()))
+    publish(path, lambda file: file.write(text.encode()), durable=durable)
 
 
 def ensure_writable(directory: str) -> None:

@@ -33,6 +33,7 @@ class Local:
         is_ours: Optional[Callable[[], bool]] = None,
         check: Optional[Callable[[], None]] = None,
         finish: Optional[Callable[[], None]] = None,
+        durable: bool = True,
     ) -> Iterator[Any]:
         """Create a file with `put(buffer)`; it is on disk when the block ends without error.
 
@@ -42,6 +43,7 @@ class Local:
           is_ours: called once the file exists; if it returns False, the file is created again.
           check: called before each write; raises if the save was given up.
           finish: called once the file is complete, before it is all on disk.
+          durable: whether to wait for the disk.
         """
         while True:
             with open(path, "xb", buffering=0) as file:
@@ -52,19 +54,21 @@ class Local:
                     if finish is not None:
                         with _going_to_disk(file):
                             finish()
-                    os.fsync(file.fileno())
+                    if durable:
+                        os.fsync(file.fileno())
                     return
 
     def opened(self, path: str) -> Any:
         """Open a file to read, with `read` and `seek`, for a `with` statement."""
         return open(path, "rb")
 
-    def replace(self, source: str, path: str) -> None:
-        """Rename a file to its final name, durably, and replace the file there."""
+    def replace(self, source: str, path: str, durable: bool = True) -> None:
+        """Rename a file to its final name, and replace the file there."""
         os.replace(source, path)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(source)  # rename does nothing if both are names of one file
-        _sync_directory(os.path.dirname(path) or ".")
+        if durable:
+            _sync_directory(os.path.dirname(path) or ".")
 
     def link(self, source: str, path: str) -> None:
         """Make `path` a hard link to a file."""

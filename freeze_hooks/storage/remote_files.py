@@ -28,11 +28,12 @@ class Remote:
         is_ours: Optional[Callable[[], bool]] = None,
         check: Optional[Callable[[], None]] = None,
         finish: Optional[Callable[[], None]] = None,
+        durable: bool = True,
     ) -> Iterator[Any]:
         """Create a file with `put(buffer)`; an error at closing it is raised too.
 
-        `expected` and `is_ours` are not used: remote files cannot be reserved or locked. `finish`
-        is called once the file is complete.
+        `expected`, `is_ours` and `durable` are not used: remote files cannot be reserved or locked,
+        and closing them waits. `finish` is called once the file is complete.
         """
         writer = _Writer(path, check)
         try:
@@ -51,7 +52,7 @@ class Remote:
         with _os_errors(path), _gfile().GFile(path, "rb") as file:
             yield file
 
-    def replace(self, source: str, path: str) -> None:
+    def replace(self, source: str, path: str, durable: bool = True) -> None:
         """Rename a file to its final name, and replace the file there."""
         with _os_errors(path):
             _gfile().rename(source, path, overwrite=True)

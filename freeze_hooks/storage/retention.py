@@ -22,7 +22,8 @@ def announce(directory: str, name: str, file: str, checkpoint: str) -> None:
     Raises:
       OSError: the state cannot be written.
     """
-    with changed(directory, name) as own:
+    # the file itself is made durable later, and with it this rename in the same directory
+    with changed(directory, name, durable=False) as own:
         prefix = checkpoint and relative(checkpoint, directory)
         if _ours(as_dict(own.get("files"))).get(file) != prefix:
             own["coming"] = {**_ours(as_dict(own.get("coming"))), file: prefix}

@@ -26,8 +26,11 @@ if hasattr(os, "register_at_fork"):
 
 
 @contextlib.contextmanager
-def changed(directory: str, name: str) -> Iterator[Dict[str, Any]]:
-    """Give the state's entry for a name; changes to it are saved. One thread at a time."""
+def changed(directory: str, name: str, durable: bool = True) -> Iterator[Dict[str, Any]]:
+    """Give the state's entry for a name; changes to it are saved. One thread at a time.
+
+    Without `durable`, they outlive the process, but perhaps not the machine.
+    """
     path = os.path.join(directory, STATE_FILE)
     with _state_lock:
         state = _load(path)
@@ -35,7 +38,7 @@ def changed(directory: str, name: str) -> Iterator[Dict[str, Any]]:
         before = json.dumps(own)
         yield own
         if json.dumps(own) != before:
-            publish_json(path, {**state, name: own})
+            publish_json(path, {**state, name: own}, durable)
 
 
 def as_dict(value: Any) -> Dict[str, Any]:

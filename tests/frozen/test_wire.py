@@ -360,9 +360,26 @@ def test_chunks_are_let_go():
             alive.clear()
 
     value = Value((3,), 24, chunks())
-    file = io.BytesIO()
+    file = File()
     stream.write(plan(slot("v", types_pb2.DT_INT64)), iter([value]), {}, file)
     assert file.getvalue().endswith(b"12345678" * 3)
+
+
+@given(st.lists(st.integers(1, 3 << 14), min_size=1, max_size=4), st.text(max_size=70))
+@settings(deadline=None, max_examples=30)
+def test_large_values_begin_at_multiples_of_64(sizes, step):
+    """A field that GraphDef does not have comes before their nodes; every parser skips it."""
+    wanted = [np.arange(size, dtype=np.int64) for size in sizes]
+    slots = [slot(f"v{i}", types_pb2.DT_INT64) for i in range(len(wanted))]
+    values = [session_reads.as_value(array) for array in wanted]
+    data = streamed(plan(slots[0], Described(slots[0].node), *slots[1:]), values, {"step": step})
+    nodes = [n for n in v1.GraphDef.FromString(data).node if "_freeze_hooks" not in n.attr]
+    for node, array in zip(nodes, wanted):
+        content = node.attr["value"].tensor.tensor_content
+        assert content == array.tobytes()
+        assert array.nbytes < 1 << 16 or data.index(content) % 64 == 0
+    more = len(data) - sum(array.nbytes for array in wanted)
+    assert more < 1000 + 66 * len(wanted)
 
 
 def test_another_shape_than_declared_is_refused():
