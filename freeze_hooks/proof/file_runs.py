@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import gc
 import mmap
@@ -16,6 +17,8 @@ from .._protos import GraphDef
 from ..storage.filesystem import filesystem_of, read
 from .fed_graph import FedGraph, filling_tables
 from .layout import Content, Layout
+
+_MUCH = 16 << 20  # bytes of memory not to leave to a later collection
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,13 +114,15 @@ def _import_whole(path: str) -> Set[str]:
         raise ValueError(f"it is not a GraphDef: {error}") from None
     with tf.Graph().as_default():
         tf.import_graph_def(graph_def, name="")
-    gc.collect()  # a tf.Graph refers to itself, and holds the weights
+    if graph_def.ByteSize() > _MUCH:
+        gc.collect()  # a tf.Graph refers to itself, and holds the weights
     return filling_tables(graph_def)
 
 
 def _bytes_of(path: str) -> Any:
     """Return a file's bytes; those of a local file are mapped, and arrays may share them."""
-    if not filesystem_of(path).rewrites:
-        return read(path)
-    with open(path, "rb") as file:
-        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    if filesystem_of(path).rewrites:
+        # some network file systems cannot map files
+        with contextlib.suppress(OSError), open(path, "rb") as file:
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    return read(path)
