@@ -285,14 +285,19 @@ def test_without_a_fault(route, tmp_path):
         assert artifact.max_difference < 1e-5
 
 
-WAYS = {"random": True, "given": SAMPLE, "first": "first"}
-
-
 @pytest.mark.parametrize("name", OF_THE_GRAPH)
-@pytest.mark.parametrize("verify", WAYS.values(), ids=WAYS)
+@pytest.mark.parametrize("verify", [True, SAMPLE], ids=["random", "given"])
 def test_faults_of_the_graph(name, verify, route, tmp_path, monkeypatch):
     build_in(monkeypatch, OF_THE_GRAPH[name])
     assert_refused(route, tmp_path, verify)
+
+
+@pytest.mark.parametrize("name", OF_THE_GRAPH)
+@pytest.mark.parametrize("kind", [InSession, ByHook, *FUNCTIONS[:1]])
+def test_the_first_file_finds_them_too(name, kind, tmp_path, monkeypatch):
+    """`verify="first"` proves the first file of a plan like `verify=True`."""
+    build_in(monkeypatch, OF_THE_GRAPH[name])
+    assert_refused(kind(), tmp_path, "first")
 
 
 def test_a_wrong_table_entry(route, tmp_path, monkeypatch):
