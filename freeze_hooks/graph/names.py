@@ -60,6 +60,11 @@ def node_names(names: Sequence[str], taken: Sequence[str] = ()) -> List[str]:
     return found
 
 
+def by_node_name(tensors: Mapping[str, T]) -> Dict[str, T]:
+    """Return {name: tensor} with the names that `node_names` makes of the keys."""
+    return dict(zip(node_names(list(tensors)), tensors.values()))
+
+
 def rename(nodes: Iterable[Any], new: Mapping[str, str]) -> None:
     """Rename nodes and the inputs that refer to them, in place; `new` is {old name: new name}."""
     for node in nodes:

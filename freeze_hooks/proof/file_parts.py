@@ -166,12 +166,13 @@ def _value(data: Any, at: int, end: int) -> Optional[Value]:
     tensor = inner and _only(data, *inner, _ATTR_TENSOR)
     if not tensor:
         return None
-    content = [(a, b) for field, _, a, b in _fields(data, *tensor) if field == _CONTENT]
-    if len(content) != 1 or content[0][1] != tensor[1]:  # it must be the last field
+    fields = list(_fields(data, *tensor))
+    if [i for i, field in enumerate(fields) if field[0] == _CONTENT] != [len(fields) - 1]:
         return None
-    start, end = content[0]
+    before = fields[-2][3] if len(fields) > 1 else tensor[0]
+    start, end = fields[-1][2:]
     try:
-        head = TensorProto.FromString(bytes(data[tensor[0] : _before(data, *tensor)]))
+        head = TensorProto.FromString(bytes(data[tensor[0] : before]))
     except DecodeError as error:
         raise ValueError(str(error)) from None
     if head.tensor_shape.unknown_rank:
@@ -185,13 +186,3 @@ def _only(data: Any, at: int, end: int, number: int) -> Optional[Tuple[int, int]
     if len(found) == 1 and found[0][0] == number and found[0][1] == _BYTES:
         return found[0][2:]
     return None
-
-
-def _before(data: Any, at: int, end: int) -> int:
-    """Return where a TensorProto's last field begins."""
-    last = at
-    for _, _, _, stop in _fields(data, at, end):
-        if stop == end:
-            return last
-        last = stop
-    return last

@@ -78,17 +78,17 @@ class FileRuns:
         with self._lock:
             data = _bytes_of(path)
             content = None if self._layout is None else self._layout.read(data)
-            check(digest_of(path) if content is None else content.digest)
+            check(_digest(data) if content is None else content.digest)
             if not here:
                 return OpenFile(Layout(data).read(data), None)
             if content is None or content.values is None:
-                self._layout, self._graph = self._imported(path, data)
+                self._layout, self._graph = self._imported(data)
                 content = self._layout.read(data)
             return OpenFile(content, self._graph)
 
-    def _imported(self, path: str, data: Any) -> Tuple[Layout, FedGraph]:
+    def _imported(self, data: Any) -> Tuple[Layout, FedGraph]:
         self.proven = False
-        tables = _import_whole(path)
+        tables = _import_whole(data)
         layout = Layout(data, self._varying, tables)
         changed = [] if self._layout is None else layout.changed(self._layout)
         if changed:  # such as a scalar that training changes
@@ -102,14 +102,18 @@ class FileRuns:
 
 def digest_of(path: str) -> str:
     """Return the xxh3_64 of a file, in hexadecimal."""
-    return str(xxhash.xxh3_64(_bytes_of(path)).hexdigest())
+    return _digest(_bytes_of(path))
 
 
-def _import_whole(path: str) -> Set[str]:
+def _digest(data: Any) -> str:
+    return str(xxhash.xxh3_64(data).hexdigest())
+
+
+def _import_whole(data: Any) -> Set[str]:
     """Parse and import a file, and return the names of the nodes that fill its tables."""
     graph_def = GraphDef()
     try:
-        graph_def.ParseFromString(read(path))
+        graph_def.ParseFromString(data[:])
     except DecodeError as error:
         raise ValueError(f"it is not a GraphDef: {error}") from None
     with tf.Graph().as_default():

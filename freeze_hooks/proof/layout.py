@@ -59,7 +59,8 @@ class Layout:
     ) -> None:
         self.fed: Dict[str, Tuple[int, Optional[Tuple[int, ...]]]] = {}
         self.digests: Dict[str, int] = {}
-        self._spans: List[Tuple[int, Any]] = []  # (length, a digest or a Part)
+        # (length, a digest or a Part); the length of a Part is its value's, or 0 for a whole node
+        self._spans: List[Tuple[int, Any]] = []
         self._rest: List[Tuple[int, int]] = []
         self._noted: Optional[int] = None
         same = 0
@@ -69,10 +70,11 @@ class Layout:
                 self._add(data, same, part.start, part)
                 same = part.end
             elif kept is not None and part.name not in kept and _is_fed(part):
-                assert part.value is not None
-                self.fed[part.name] = part.value.dtype, part.value.shape
-                self._add(data, same, part.value.start, part)
-                same = part.value.end
+                value = part.value
+                assert value is not None
+                self.fed[part.name] = value.dtype, value.shape
+                self._add(data, same, value.start, part, value.end - value.start)
+                same = value.end
             else:
                 self._rest.append((part.start, part.end))
                 if part.is_described:
@@ -106,8 +108,7 @@ class Layout:
                 if not isinstance(what, Part):
                     same = _hash(view[place : place + size]) == what
                     place += size
-                elif what.value is not None and self.fed.get(what.name, (0, None))[1] is not None:
-                    size = what.value.end - what.value.start
+                elif size and what.value is not None:
                     values[what.name] = _array(view[place : place + size], what.value)
                     place += size
                 else:
@@ -130,11 +131,11 @@ class Layout:
         found.update(view[start:])
         return Content(found.hexdigest(), values if same else None, start, end - start, before)
 
-    def _add(self, data: Any, start: int, end: int, part: Optional[Part]) -> None:
+    def _add(self, data: Any, start: int, end: int, part: Optional[Part], size: int = 0) -> None:
         if end > start:
             self._spans.append((end - start, _hash(data[start:end])))
         if part is not None:
-            self._spans.append((0, part))
+            self._spans.append((size, part))
 
 
 def _array(data: Any, value: Value) -> Any:

@@ -58,18 +58,17 @@ def only_reads(op: Any) -> bool:
     return op.type in _READS or not changes
 
 
-def calls_functions(op: Any) -> bool:
-    """Return whether an op calls functions, such as While."""
-    return any(value.HasField("func") for value in op.node_def.attr.values())
+def calls_functions(node: Any) -> bool:
+    """Return whether a NodeDef's op calls functions, such as While."""
+    return any(value.HasField("func") for value in node.attr.values())
 
 
 def changes(graph_def: Any) -> bool:
     """Return whether a node of a GraphDef, or of its library's functions, changes state."""
     for node in _all_nodes(graph_def):
         definition = op_def(node.op)
-        calls = any(value.HasField("func") for value in node.attr.values())
         stateful = definition is not None and definition.is_stateful
-        if stateful and not calls and node.op not in _READS:
+        if stateful and not calls_functions(node) and node.op not in _READS:
             return True
     return False
 

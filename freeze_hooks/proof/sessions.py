@@ -101,10 +101,12 @@ class SessionAnswers:
         if any(map(_is_handle, asked)) or any(tensor.op.type in VARIABLES for tensor in fed):
             return False  # a variable's handle cannot be fetched or fed
         ops = needed(self._graph, self._ends.outputs.values(), given)
-        calls = [op for op in ops if not only_reads(op) and calls_functions(op)]
-        if any(is_fed_in_training(op.type) or not (only_reads(op) or op in calls) for op in ops):
+        others = [op for op in ops if not only_reads(op)]
+        if any(is_fed_in_training(op.type) for op in ops):
             return False
-        if calls and changes(calling(self._graph, calls)):
+        if not all(calls_functions(op.node_def) for op in others):
+            return False
+        if others and changes(calling(self._graph, others)):
             return False
         return not any(op.name in _tf.reduced_in(self._graph) for op in ops)
 

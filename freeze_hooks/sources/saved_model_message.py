@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError
 from .._protos import AssetFileDef, SavedModel
 from ..errors import FreezeError, InvalidFileError, UnknownNameError, refused
 from ..frozen.other_kinds import told_at
-from ..graph.names import node_names, tensor_name
+from ..graph.names import by_node_name, tensor_name
 from ..plan.spec import Names, Request
 from ..signature import ragged_parts
 from ..storage.filesystem import read
@@ -110,14 +110,10 @@ def in_its_graph(request: Request, ends: Any, keys: Optional[Sequence[str]]) -> 
     inputs, bind, outputs = request.inputs, _bound(request.bind, ends), request.outputs
     if inputs is None:
         fixed = {tensor_name(getattr(tensor, "name", tensor)) for tensor in bind}
-        inputs = _with_names({k: n for k, n in tensors_of(ends.inputs).items() if n not in fixed})
+        inputs = by_node_name({k: n for k, n in tensors_of(ends.inputs).items() if n not in fixed})
     if keys is not None:
-        outputs = _with_names(tensors_of(ends.outputs, keys))
+        outputs = by_node_name(tensors_of(ends.outputs, keys))
     return dataclasses.replace(request, outputs=outputs, inputs=inputs, bind=bind)
-
-
-def _with_names(tensors: Mapping[str, str]) -> Dict[str, str]:
-    return dict(zip(node_names(list(tensors)), tensors.values()))
 
 
 def _bound(bind: Any, ends: Any) -> Dict[Any, Any]:

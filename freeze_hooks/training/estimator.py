@@ -12,7 +12,7 @@ from .. import _tf
 from .._tf import v1
 from ..errors import FreezeError, UnknownNameError, near
 from ..frozen.writer import Artifact
-from ..graph.names import node_names
+from ..graph.names import by_node_name
 from ..plan.file_options import FileOptions
 from ..plan.spec import Request
 from ..proof.asked import Verifying
@@ -65,7 +65,7 @@ def estimator_inference(
 
 
 def _named(tensors: Tensors) -> Tensors:
-    return dict(zip(node_names(list(tensors)), tensors.values()))
+    return by_node_name(tensors)
 
 
 def _answers(spec: Any, signature: Optional[str]) -> Tensors:
