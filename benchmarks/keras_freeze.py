@@ -10,28 +10,24 @@ import importlib.util
 import os
 
 import keras
-import keras_models
-import numpy as np
 import tensorflow as tf
+from keras_models import Trained
 from measure import MIB, Folder, peak, take_turns, timed, write
 
 import freeze_hooks as fh
 
 
-class Training:
+class Training(Trained):
     """A model in training, with all ways to write it; each returns its wall seconds."""
 
     def __init__(self, name, directory):
+        super().__init__(name)
         self.folder = Folder(directory)
-        self.model, self.x = keras_models.build(name)
-        self.y = np.zeros([len(self.x)], np.int32)
-        self.model.compile("sgd", "sparse_categorical_crossentropy")
-        self.train()
         path = self.folder.file("f.pb")
         self.foreground = fh.FreezeCallback(path, save_on_background=False, strict=True)
         self.background = fh.FreezeCallback(path, save_on_background=True, strict=True)
-        self.plan_seconds = timed(lambda: self._begin(self.foreground))
-        self._begin(self.background)
+        self.plan_seconds = timed(lambda: self.begin(self.foreground))
+        self.begin(self.background)
         self.size = sum(v.shape.num_elements() * v.dtype.size for v in self._values())
 
     def __enter__(self):
@@ -43,15 +39,6 @@ class Training:
 
     def _values(self):
         return (variable.value for variable in self.model.weights)
-
-    def _begin(self, callback):
-        callback.set_model(self.model)
-        callback.on_train_begin()
-        callback.on_epoch_begin(0)
-
-    def train(self):
-        """Train one step."""
-        self.model.train_on_batch(self.x, self.y)
 
     def clean(self):
         """Delete the written files, and wait until the disk is idle."""
@@ -121,7 +108,7 @@ class Training:
         callback = keras.callbacks.OrbaxCheckpoint(
             self.folder.file("orbax"), save_on_background=False
         )
-        self._begin(callback)
+        self.begin(callback)
         seconds = self._synced(lambda: callback.on_epoch_end(0, {}))
         callback.on_train_end()
         return seconds

@@ -213,10 +213,25 @@ def nodes(count, layers=25, width=1024):
     )
 
 
+def _of_series(x, state, about):
+    """Build a classifier on a recurrent net's last state, with Adam."""
+    labels = v1.placeholder(tf.int64, [None], name="labels")
+    logits = tf.matmul(state, v1.get_variable("dense", [int(state.shape[-1]), 10]))
+    tf.nn.softmax(logits, name="probs")
+    shape = [4, *x.shape.as_list()[1:]]
+    data = np.random.RandomState(0).uniform(-1, 1, shape).astype(np.float32)
+    return _model(
+        _loss(logits, labels),
+        v1.train.AdamOptimizer(),
+        {"x:0": data, "labels:0": np.arange(4)},
+        {"x:0": data},
+        about,
+    )
+
+
 def rnn(steps, width=256, inputs=64):
     """Build an unrolled recurrent net that calls its cell, a tf.function, at each step."""
     x = v1.placeholder(tf.float32, [None, steps, inputs], name="x")
-    labels = v1.placeholder(tf.int64, [None], name="labels")
     kernel = v1.get_variable("kernel", [inputs + width, width], use_resource=True)
     bias = v1.get_variable("bias", [width], initializer=v1.zeros_initializer(), use_resource=True)
 
@@ -227,22 +242,12 @@ def rnn(steps, width=256, inputs=64):
     state = tf.zeros([tf.shape(x)[0], width])
     for now in tf.unstack(x, axis=1):
         state = cell(now, state)
-    logits = tf.matmul(state, v1.get_variable("dense", [width, 10]))
-    tf.nn.softmax(logits, name="probs")
-    data = np.random.RandomState(0).uniform(-1, 1, (4, steps, inputs)).astype(np.float32)
-    return _model(
-        _loss(logits, labels),
-        v1.train.AdamOptimizer(),
-        {"x:0": data, "labels:0": np.arange(4)},
-        {"x:0": data},
-        f"recurrent net, {steps} calls of a function, Adam",
-    )
+    return _of_series(x, state, f"recurrent net, {steps} calls of a function, Adam")
 
 
 def lstm(steps, width=256, inputs=64):
     """Build an LSTM in a loop (Hochreiter and Schmidhuber 1997, with forget gates)."""
     x = v1.placeholder(tf.float32, [None, steps, inputs], name="x")
-    labels = v1.placeholder(tf.int64, [None], name="labels")
     kernel = v1.get_variable("kernel", [inputs + width, 4 * width])
     bias = v1.get_variable("bias", [4 * width], initializer=v1.zeros_initializer())
     series = tf.transpose(x, [1, 0, 2])
@@ -255,16 +260,7 @@ def lstm(steps, width=256, inputs=64):
 
     start = tf.zeros([tf.shape(x)[0], width])
     _, _, state = tf.while_loop(lambda at, *_: at < steps, step, [0, start, start])
-    logits = tf.matmul(state, v1.get_variable("dense", [width, 10]))
-    tf.nn.softmax(logits, name="probs")
-    data = np.random.RandomState(0).uniform(-1, 1, (4, steps, inputs)).astype(np.float32)
-    return _model(
-        _loss(logits, labels),
-        v1.train.AdamOptimizer(),
-        {"x:0": data, "labels:0": np.arange(4)},
-        {"x:0": data},
-        f"LSTM of {steps} steps in a loop, Adam",
-    )
+    return _of_series(x, state, f"LSTM of {steps} steps in a loop, Adam")
 
 
 def bert(layers, width=768, heads=12, words=30522, length=128):

@@ -70,15 +70,13 @@ class OfKeras:
     """A Keras model with a callback for each way."""
 
     def __init__(self, name, directory):
-        import keras_models
+        from keras_models import Trained
 
         self.folder = Folder(directory)
-        self.model, self._x = keras_models.build(name)
-        self._y = np.zeros([len(self._x)], np.int32)
-        self.model.compile("sgd", "sparse_categorical_crossentropy")
-        self.train()
-        names = [info.name.split(":")[0] for info in self.model.inputs]
-        feeds = {names[0]: self._x}
+        self._trained = Trained(name)
+        self.train = self._trained.train
+        (taken,) = fh.plan_keras_model(self._trained.model).signature.inputs
+        feeds = {taken.name: self._trained.x}
         ways = {"plain": None, "later": fh.Verify(feeds)}
         ways["read_back"] = fh.Verify(feeds, first_only=True)
         ways.update((f"first_{i}", fh.Verify(feeds)) for i in range(FIRSTS))
@@ -87,10 +85,7 @@ class OfKeras:
     def _callback(self, verify):
         path = self.folder.file("model.pb")
         made = fh.FreezeCallback(path, verify=verify, save_on_background=False, strict=True)
-        made.set_model(self.model)
-        made.on_train_begin()
-        made.on_epoch_begin(0)
-        return made
+        return self._trained.begin(made)
 
     def __enter__(self):
         return self
@@ -98,14 +93,10 @@ class OfKeras:
     def __exit__(self, *error):
         self.folder.__exit__()
 
-    def train(self):
-        """Train one step, which changes the values."""
-        self.model.train_on_batch(self._x, self._y)
-
     def forward(self):
         """Return the seconds of the live model's call."""
-        x = tf.constant(self._x)
-        return timed(lambda: np.asarray(self.model(x, training=False)))
+        x, model = tf.constant(self._trained.x), self._trained.model
+        return timed(lambda: np.asarray(model(x, training=False)))
 
     def save(self, way):
         """Return the seconds of a save; a way is "plain", "later", "read_back" or "first_0"..."""
