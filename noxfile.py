@@ -18,10 +18,15 @@ nox.options.sessions = ["lint", "docs", "newest"]
 nox.options.error_on_missing_interpreters = "CI" in os.environ
 
 HERE = "{}.{}".format(*sys.version_info)  # the newest TensorFlow, on the Python that runs nox
-# By file, so that never two large nets are trained at once.
-PARALLEL = ("-n", "logical", "--maxprocesses", "4", "--dist", "loadfile")
-# They send signals to processes; those that pytest-xdist starts ignore some. See `alone`.
-ALONE = ("tests/integration/test_signals.py", "tests/integration/test_crash.py")
+# By file, so that never two large nets are trained at once. One process more than there are
+# processors: some tests wait for disks and for other processes.
+PARALLEL = ("-n", str(min((os.cpu_count() or 1) + 1, 4)), "--dist", "loadfile")
+# See `alone`. Those that pytest-xdist starts ignore some signals.
+ALONE = (
+    "tests/integration/test_signals.py",
+    "tests/integration/test_crash.py",
+    "tests/integration/test_distributed.py",
+)
 # TensorFlow 1.15 and the newest both run these each time, and Keras and Estimator have no part in
 # them: bytes and files, graphs, sessions, hooks and Savers of sessions.
 OTHERS = (
@@ -36,8 +41,6 @@ OTHERS = (
     "tests/graph/test_pipelines.py",
     "tests/graph/test_rewriting.py",
     "tests/graph/test_side_effects.py",
-    "tests/integration/test_distributed.py::test_tasks_that_are_killed_and_started_again",
-    "tests/integration/test_distributed.py::test_the_chief_alone_writes",
     "tests/plan/test_updates.py",
     "tests/regressions/",
     "tests/sources/test_checkpoint.py",
@@ -117,9 +120,12 @@ def exchange(session):
 def alone(session):
     """What needs a pytest without pytest-xdist; most of the time it waits for processes."""
     started = []
-    for python in installed("oldest", "newest"):
-        log = os.path.join(session.create_tmp(), f"{len(started)}.log")
-        command = [python, "-m", "pytest", *ALONE, *session.posargs]
+    clusters_of_keras = (ALONE[-1], "-k", "keras")
+    for name, tests in (("oldest", ALONE), ("newest", ALONE), ("keras_2", clusters_of_keras)):
+        if not installed(name):
+            continue
+        log = os.path.join(session.create_tmp(), f"{name}.log")
+        command = [*installed(name), "-m", "pytest", *tests, *session.posargs]
         with open(log, "w") as file:
             process = subprocess.Popen(
                 command, stdout=file, stderr=subprocess.STDOUT, env={**os.environ, **QUIET}

@@ -25,7 +25,6 @@ settings.load_profile("unhurried")
 
 # They take the longest: begun last, each would keep one process busy while the others have ended.
 LONG = (
-    "integration/test_distributed.py",
     "sources/test_slim_nets.py",
     "plan/fingerprint/test_traced_from.py",
     "sources/keras/test_zoo.py",

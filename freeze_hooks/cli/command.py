@@ -133,10 +133,10 @@ def frozen(path: str) -> str:
     The check runs before TensorFlow is imported, so that an error comes at once.
     """
     from ..frozen.reader import read_graph_def
-    from ..sources.asked_names import SMALL
+    from ..sources.asked_names import QUICK
     from ..storage.filesystem import filesystem_of
 
-    if filesystem_of(existing(path)).size(path) <= SMALL:
+    if filesystem_of(existing(path)).size(path) <= QUICK:
         read_graph_def(path)
     return path
 

@@ -13,15 +13,18 @@ from ..storage.filesystem import filesystem_of
 from ..storage.listing import exists
 from .at_path import CHECKPOINT, SAVED_MODEL, find_prefix, kind_of, stem
 from .graph_file import as_graph, stored_shapes
+from .graph_message import is_text
 from .saved_model_message import in_its_graph, meta_graph, output_keys, signature_of, stored_graph
 
-SMALL = 64 << 20  # bytes, which are read in less time than TensorFlow is imported
+# Bytes that are read in less time than TensorFlow is imported; text is parsed more slowly.
+QUICK = 1 << 30
+_QUICK_TEXT = 32 << 20
 
 
 def check_names(source: str, request: Request, signature: str, tags: Sequence[str]) -> None:
     """Raise now what `freeze_files` would raise later, for wrong files and unknown names.
 
-    A graph of over 64 MiB is not read twice: its errors come later.
+    A graph of over 1 GiB, or 32 MiB of text, is not read twice: its errors come later.
 
     Args:
       source, signature, tags: as in `freeze_files`.
@@ -39,10 +42,15 @@ def check_names(source: str, request: Request, signature: str, tags: Sequence[st
         request = in_its_graph(request, ends, output_keys(request.outputs, ends))
     else:
         path = stem(find_prefix(source)) + ".meta" if kind == CHECKPOINT else source
-        if not exists(path) or filesystem_of(path).size(path) > SMALL:
+        if not exists(path) or not _is_quick(path):
             return
         graph = as_graph(path).graph_def
     _look_up(graph, request)
+
+
+def _is_quick(path: str) -> bool:
+    size = filesystem_of(path).size(path)
+    return size <= _QUICK_TEXT or (size <= QUICK and not is_text(path))
 
 
 def _look_up(graph_def: Any, request: Request) -> None:

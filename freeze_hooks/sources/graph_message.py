@@ -12,7 +12,7 @@ from .. import _protos
 from .._protos import GraphDef, MetaGraphDef
 from ..errors import InvalidFileError
 from ..frozen.other_kinds import told
-from ..storage.filesystem import read
+from ..storage.filesystem import pieces, read
 
 _TEXT = re.compile(rb"\s*(#[^\n]*\n\s*)*[a-z_]+\s*[:{]")
 _META = re.compile(rb"\s*(#[^\n]*\n\s*)*(meta_info_def|graph_def|saver_def|collection_def)\s*[:{]")
@@ -28,6 +28,11 @@ def read_message(path: str) -> Any:
         return _binary(data, path)
     except InvalidFileError as error:
         raise told(path, data, takes_text=True) or error from None
+
+
+def is_text(path: str) -> bool:
+    """Return whether a file starts as a graph in text does."""
+    return bool(_TEXT.match(next(pieces(path), b"")[:4096]))
 
 
 def parse(data: bytes, message: Any, path: str) -> Any:

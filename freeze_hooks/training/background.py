@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import threading
 import time
@@ -111,7 +110,7 @@ def held(read: Callable[[], Iterator[Value]], checked: bool = False) -> Iterator
     Raises:
       NotVerifiedError: raised later: a value has changed.
     """
-    taken = [dataclasses.replace(value, chunks=list(value.chunks)) for value in read()]
+    taken = [Value(v.shape, v.nbytes, list(v.chunks), v.strings) for v in read()]
     taken.reverse()
     hashes = [_hash(value) for value in taken] if checked else []
 

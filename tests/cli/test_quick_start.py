@@ -80,6 +80,12 @@ def files(tmp_path_factory):
             v1.saved_model.simple_save(session, str(directory / "saved"), {"x": x}, {"y": probs})
     np.savez(str(directory / "feeds.npz"), x=np.zeros((1, 8, 8, 3), np.float32))
     (directory / "page.pb").write_text("<!doctype html><title>404</title>")
+    large = tf.Graph()
+    with large.as_default():
+        tf.identity(tf.constant(np.zeros((20 << 20,), np.float32)), name="large")
+    data = large.as_graph_def().SerializeToString()
+    (directory / "large.pb").write_bytes(data)
+    (directory / "cut.pb").write_bytes(data[:-9])
     return directory
 
 
@@ -181,6 +187,8 @@ WRONG = [
     ["freeze", "{}/saved", "-o", "{}/out.pb", "--tags", "nobody"],
     ["freeze", "{}/saved", "-o", "{}/out.pb", "--outputs", "prob"],
     ["check", "{}/model.meta", "--outputs", "probs:7"],
+    ["check", "{}/large.pb", "--outputs", "larger"],
+    ["run", "{}/cut.pb"],
     ["checkpoint", "{}/model", "--graph", "{}/page.pb"],
     ["check", "{}/nothing"],
     ["run", "{}/nothing.pb"],

@@ -59,9 +59,24 @@ class Kept(Items):
     def __init__(self, of: Any, key: str, name: str, counts: Callable[[Any], bool]) -> None:
         self._key, self._counts = key, counts
         super().__init__(of, name)
+        self._all = self._listed()
+
+    def same(self) -> bool:
+        """Return whether the list, or at least the items to watch, are still the same objects."""
+        now = self._listed()
+        unchanged = len(now) == len(self._all) and all(map(operator.is_, now, self._all))
+        return unchanged or super().same()
+
+    def renew(self) -> bool:
+        """Accept equal new values; return False if a new value has content to watch."""
+        self._all = self._listed()
+        return super().renew()
+
+    def _listed(self) -> List[Any]:
+        return list(self._of.get(self._key, ()))
 
     def _now(self) -> List[Any]:
-        return [item for item in self._of.get(self._key, ()) if self._counts(item)]
+        return [item for item in self._listed() if self._counts(item)]
 
 
 class Enclosed(Items):

@@ -385,6 +385,7 @@ def test_training_and_calls_alone_change_nothing(keras, name):
     traced = TracedFrom(model)
     model.compile("sgd", lambda true, found: tf.reduce_mean(tf.cast(found, tf.float32)))
     model.fit(inputs, targets, epochs=2, verbose=0)
+    model.run_eagerly = True  # traces of these, too, would take half of the test's time
     model.evaluate(inputs, targets, verbose=0)
     model.predict(inputs, verbose=0)
     assert not traced.changes()
