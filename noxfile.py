@@ -18,15 +18,10 @@ nox.options.sessions = ["lint", "docs", "newest"]
 nox.options.error_on_missing_interpreters = "CI" in os.environ
 
 HERE = "{}.{}".format(*sys.version_info)  # the newest TensorFlow, on the Python that runs nox
-# By file, so that never two large nets are trained at once. One process more than there are
-# processors: some tests wait for disks and for other processes.
-PARALLEL = ("-n", str(min((os.cpu_count() or 1) + 1, 4)), "--dist", "loadfile")
-# See `alone`. Those that pytest-xdist starts ignore some signals.
-ALONE = (
-    "tests/integration/test_signals.py",
-    "tests/integration/test_crash.py",
-    "tests/integration/test_distributed.py",
-)
+# By file, so that never two large nets are trained at once.
+PARALLEL = ("-n", "logical", "--maxprocesses", "4", "--dist", "loadfile")
+# Real processes: signals, crashes, clusters, programs that read the files. See `alone`.
+ALONE = "tests/integration/"
 # TensorFlow 1.15 and the newest both run these each time, and Keras and Estimator have no part in
 # them: bytes and files, graphs, sessions, hooks and Savers of sessions.
 OTHERS = (
@@ -41,6 +36,10 @@ OTHERS = (
     "tests/graph/test_pipelines.py",
     "tests/graph/test_rewriting.py",
     "tests/graph/test_side_effects.py",
+    "tests/integration/test_crash.py",
+    "tests/integration/test_distributed.py::test_tasks_that_are_killed_and_started_again",
+    "tests/integration/test_distributed.py::test_the_chief_alone_writes",
+    "tests/integration/test_signals.py",
     "tests/plan/test_updates.py",
     "tests/regressions/",
     "tests/sources/test_checkpoint.py",
@@ -118,14 +117,17 @@ def exchange(session):
 
 @nox.session(venv_backend="none")
 def alone(session):
-    """What needs a pytest without pytest-xdist; most of the time it waits for processes."""
+    """Tests of real processes, of all versions at once: most of the time they wait.
+
+    Without pytest-xdist, whose processes ignore some signals.
+    """
     started = []
-    clusters_of_keras = (ALONE[-1], "-k", "keras")
-    for name, tests in (("oldest", ALONE), ("newest", ALONE), ("keras_2", clusters_of_keras)):
+    for name in ("oldest", "keras_2", "newest"):
         if not installed(name):
             continue
         log = os.path.join(session.create_tmp(), f"{name}.log")
-        command = [*installed(name), "-m", "pytest", *tests, *session.posargs]
+        left_out = [f"--deselect={start}" for start in OTHERS] if name == "keras_2" else []
+        command = [*installed(name), "-m", "pytest", ALONE, *left_out, *session.posargs]
         with open(log, "w") as file:
             process = subprocess.Popen(
                 command, stdout=file, stderr=subprocess.STDOUT, env={**os.environ, **QUIET}
@@ -158,7 +160,7 @@ def between(session, tensorflow):
         keras_2 = f"tf-keras=={tensorflow}"
         test(session, ".[cli,slim,consumers,test]", f"tensorflow=={tensorflow}", keras_2)
     if not session.posargs:
-        session.run("pytest", *ALONE, env=QUIET)
+        session.run("pytest", ALONE, env=QUIET)
 
 
 @nox.session(python=HERE)
@@ -181,6 +183,5 @@ def test(session, *packages, without=()):
     if session.posargs:
         session.run("pytest", *session.posargs, env=QUIET)
         return
-    ignored = [f"--ignore={file}" for file in ALONE]
     left_out = [f"--deselect={start}" for start in without]
-    session.run("pytest", *PARALLEL, *ignored, *left_out, env=QUIET)
+    session.run("pytest", *PARALLEL, f"--ignore={ALONE}", *left_out, env=QUIET)

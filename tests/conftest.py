@@ -30,7 +30,6 @@ LONG = (
     "sources/keras/test_zoo.py",
     "training/test_keras_callback.py",
     "test_examples.py",
-    "integration/test_consumers.py",
     "sources/keras/test_batches.py",
     "training/test_keras_callback_in_fit.py",
     "sources/keras/test_end_names.py",
