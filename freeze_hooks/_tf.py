@@ -5,7 +5,18 @@ from __future__ import annotations
 import contextlib
 import functools
 import operator
-from typing import Any, Callable, ContextManager, Dict, Iterable, Iterator, List, Optional, Tuple
+from typing import (
+    Any,
+    Callable,
+    ContextManager,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    Optional,
+    Sequence,
+    Tuple,
+)
 
 import tensorflow as tf
 
@@ -240,3 +251,13 @@ def callable_of(session: Any, feeds: Iterable[str], fetches: Iterable[str]) -> C
     """
     options = CallableOptions(feed=feeds, fetch=fetches)
     return session._make_callable_from_options(options)
+
+
+def load_saved_model(session: Any, tags: Sequence[str], directory: str) -> Any:
+    """Load a SavedModel into a session, and return its MetaGraphDef.
+
+    This is tf.compat.v1.saved_model.load, which warns that it is deprecated.
+    """
+    from tensorflow.python.saved_model import loader_impl
+
+    return loader_impl.SavedModelLoader(directory).load(session, list(tags))

@@ -128,17 +128,24 @@ def existing(path: str) -> str:
 
 
 def frozen(path: str) -> str:
-    """Return the path if it is a frozen file; the content of a large file is not checked.
+    """Return the path if it is an artifact; the content of a large one is not checked.
 
     The check runs before TensorFlow is imported, so that an error comes at once.
     """
+    from ..frozen.frozen_saved_model import size_of
     from ..frozen.reader import read_graph_def
     from ..sources.asked_names import QUICK
-    from ..storage.filesystem import filesystem_of
 
-    if filesystem_of(existing(path)).size(path) <= QUICK:
+    if size_of(artifact(path)) <= QUICK:
         read_graph_def(path)
     return path
+
+
+def artifact(path: str) -> str:
+    """Return the path if it is a file or a SavedModel; else raise, as `existing`."""
+    from ..frozen.frozen_saved_model import is_saved_model
+
+    return path if is_saved_model(path) else existing(path)
 
 
 def load_arrays(path: str) -> Dict[str, Any]:

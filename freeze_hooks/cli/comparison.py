@@ -10,7 +10,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 import tensorflow as tf
 
 from .._tf import v1
-from ..errors import FreezeError
+from ..errors import FreezeError, InvalidFileError
 from ..frozen.loaded_model import load_frozen
 from ..frozen.reader import read_graph_def
 from ..graph.passes.narrow_weights import WEIGHTS
@@ -75,7 +75,7 @@ def compare(
         held = _saved(find_prefix(against), mine)
     elif kind == SAVED_MODEL:
         has_values = tf.io.gfile.exists(values_prefix(against) + ".index")
-        held = _saved(values_prefix(against), mine) if has_values else {}
+        held = _saved(values_prefix(against), mine) if has_values else _frozen_in(against)
     else:
         held = constants(against)
     same = {name: difference(mine[name], held[name]) for name in mine if name in held}
@@ -106,6 +106,14 @@ def constants(path: str) -> Dict[str, Any]:
         if node.op == "Cast" and node.input[0] in found and node.input[0] in _small(node.name):
             found[node.name] = found.pop(node.input[0])
     return found
+
+
+def _frozen_in(directory: str) -> Dict[str, Any]:
+    """Return the constants of a SavedModel without variables."""
+    try:
+        return constants(directory)
+    except InvalidFileError:  # it has several graphs, or tables with variables of their own
+        return {}
 
 
 def _small(name: str) -> List[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, Dict, Mapping, Optional, Sequence
 
 import click
@@ -39,7 +40,7 @@ _KINDS = (
 
 @click.command(cls=Command, epilog=_KINDS)
 @ASKED
-@click.option("-o", "--output", required=True, type=click.Path(), help="The file to write.")
+@click.option("-o", "--output", required=True, type=click.Path(), help="Where to write.")
 @click.option(
     "--check-numerics",
     type=click.Choice(["warn", "raise", "off"]),
@@ -47,17 +48,26 @@ _KINDS = (
     show_default=True,
     help="What to do about NaN and infinity in variables.",
 )
+@click.option(
+    "--format",
+    type=click.Choice(["pb", "saved_model"]),
+    default="pb",
+    show_default=True,
+    help="One file, or a SavedModel's directory.",
+)
 @click.option("--verify", is_flag=True, help="Compare its answers with SOURCE's first.")
 @click.option("--feeds", type=click.Path(), help="Like --verify, on an .npz of inputs by name.")
 def freeze(
     source: str,
     output: str,
     check_numerics: str,
+    format: str,
     verify: bool,
     feeds: Optional[str],
     **asked: Any,
 ) -> None:
-    """Write SOURCE as one .pb file with graph and weights."""
+    """Write SOURCE as one .pb file with graph and weights, or as a SavedModel."""
+    from ..storage.file_kinds import ABOUT
     from . import screen
 
     form = _arguments(**asked)
@@ -66,12 +76,15 @@ def freeze(
     with screen.progress():
         from ..sources.any_file import freeze_files
 
-        artifact = freeze_files(source, output, check_numerics=check_numerics, **form)
+        artifact = freeze_files(
+            source, output, check_numerics=check_numerics, format=format, **form
+        )
     screen.line(str(artifact), "green")
     screen.line()
     screen.signature(artifact.signature)
     rate = artifact.bytes / artifact.seconds if artifact.seconds else 0
-    screen.line(f"{screen.size(rate)}/s, xxh3_64 {artifact.hash}, described by {output}.json")
+    about = f"{output}.json" if format == "pb" else os.path.join(output, ABOUT)
+    screen.line(f"{screen.size(rate)}/s, xxh3_64 {artifact.hash}, described by {about}")
 
 
 @click.command(cls=Command, epilog=_KINDS)

@@ -7,7 +7,7 @@ from typing import Any, Dict, Mapping, Optional
 
 import click
 
-from .command import Command, existing
+from .command import Command, artifact
 
 
 @click.command(cls=Command)
@@ -24,7 +24,7 @@ def inspect(
     from ..frozen.reader import read_graph_def
     from . import screen
 
-    report = look(existing(file), reader=reader)
+    report = look(artifact(file), reader=reader)
     if tensorboard is not None:
         from ..on_publish.tensorboard import write_events
 

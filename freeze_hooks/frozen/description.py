@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any, Dict, Mapping, Optional
 
 from .. import __version__
+from ..proof.proof import Proof
 from ..signature import Signature
 from ..storage import atomic
 
@@ -26,3 +27,17 @@ def describe(
         "values": values,
         "versions": {"freeze_hooks": __version__, "tensorflow": VERSION},
     }
+
+
+def completed(description: Mapping[str, Any], digest: str, proof: Optional[Proof]) -> Dict[str, Any]:
+    """Return a description with what is known once the file is complete: its hash, and its proof.
+
+    Args:
+      description: what was written into the file.
+      digest: xxh3_64 of the file, in hexadecimal.
+      proof: what proved the file.
+    """
+    found = dict(description, hash={"algorithm": "xxh3_64", "value": digest})
+    if proof is not None and proof.difference is not None:
+        found["max_difference"] = proof.difference
+    return found

@@ -1,4 +1,4 @@
-"""Reads frozen files: `inspect` reports what is in a file, without running it."""
+"""Reads artifacts: `inspect` reports what is in a file or SavedModel, without running it."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from ..signature import Signature, TensorInfo
 from ..storage.filesystem import filesystem_of
 from ..storage.paths import plain_path
 from .description import FORMAT
+from .frozen_saved_model import is_saved_model, read_saved_graph, size_of
 from .known_readers import findings_for, reader_of
 from .other_kinds import told, told_directory
 from .wire import DESCRIPTION, START
@@ -31,7 +32,7 @@ from .wire import DESCRIPTION, START
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """What is in a frozen file, or what a plan would write to it.
+    """What is in a frozen file or SavedModel, or what a plan would write to it.
 
     Attributes:
       signature: its inputs and outputs.
@@ -55,10 +56,10 @@ class Report:
 
 
 def inspect(path: str, *, reader: Optional[str] = None) -> Report:
-    """Report what is in a frozen file, without running any of it.
+    """Report what is in a frozen file or SavedModel, without running any of it.
 
     Args:
-      path: the file.
+      path: the file, or the SavedModel's directory.
       reader: "openvino" or "opencv" adds findings for nodes that this program computes wrongly or
         cannot run.
 
@@ -85,7 +86,7 @@ def inspect(path: str, *, reader: Optional[str] = None) -> Report:
     ]
     return Report(
         _signature(graph_def, metadata, path),
-        filesystem_of(path).size(path),
+        size_of(path),
         sum(nbytes for _, nbytes in weights),
         histogram(bodies),
         tuple(findings),
@@ -107,12 +108,16 @@ def _noted(metadata: Mapping[str, Any], path: str) -> List[Finding]:
 
 
 def read_graph_def(path: str) -> Any:
-    """Read the GraphDef in a file, and add the default attributes that were stripped.
+    """Read the GraphDef of a frozen file or SavedModel, and add the attributes that were stripped.
 
     Raises:
-      InvalidFileError: the file is truncated or not a GraphDef.
+      InvalidFileError: the file is truncated, or is neither a GraphDef nor a frozen SavedModel.
       OSError: the file cannot be read.
     """
+    if is_saved_model(path):
+        graph_def = read_saved_graph(path)
+        add_defaults(graph_def)
+        return graph_def
     ours, data = _content(path)
     try:
         graph_def = _graph_def(path, data, ours)

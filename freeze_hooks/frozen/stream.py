@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import Any, Iterable, Iterator, Mapping, Optional
+from typing import Any, Iterable, Iterator, Mapping, Optional, Sequence
 
 import numpy as np
 
@@ -40,6 +40,27 @@ def write(
             file.write(wire.described(piece.node, description))
         else:
             _write_value(piece, next(values), file, file.bytes)
+
+
+def length(plan: FreezePlan, description: Mapping[str, Any], place: int) -> Optional[int]:
+    """Return the number of bytes that `write` writes; None if only the values tell it.
+
+    Args:
+      plan, description: as in `write`.
+      place: how many bytes are in the file before.
+    """
+    at = place + len(wire.START)
+    for piece in plan.pieces:
+        if isinstance(piece, bytes):
+            at += len(piece)
+        elif isinstance(piece, Described):
+            at += len(wire.described(piece.node, description))
+        else:
+            shape, nbytes = piece.variable.shape, piece.nbytes
+            if shape is None or nbytes is None:
+                return None
+            at += len(_before_value(piece, shape, nbytes, at)) + nbytes
+    return at - place
 
 
 def graph_def_of(plan: FreezePlan, values: Iterator[Value]) -> Any:
@@ -82,13 +103,17 @@ def _write_value(slot: Slot, value: Value, file: Any, place: Optional[int] = Non
         return
     count = value.nbytes // itemsize(variable.dtype)
     nbytes = count * itemsize(slot.dtype)
-    header = wire.const_header(slot.node, slot.dtype, value.shape, nbytes)
-    if place is not None and nbytes >= _ALIGNED_FROM:
-        file.write(wire.padding(place + len(header)))
-    file.write(header)
+    file.write(_before_value(slot, value.shape, nbytes, place))
     for chunk in value.chunks if slot.dtype == variable.dtype else _narrowed(slot, value.chunks):
         file.write(chunk)
         del chunk  # frees its memory before the next fetch
+
+
+def _before_value(slot: Slot, shape: Sequence[int], nbytes: int, place: Optional[int]) -> bytes:
+    header = wire.const_header(slot.node, slot.dtype, shape, nbytes)
+    if place is None or nbytes < _ALIGNED_FROM:
+        return header
+    return wire.padding(place + len(header)) + header
 
 
 def _narrowed(slot: Slot, chunks: Iterable[Any]) -> Iterator[Any]:

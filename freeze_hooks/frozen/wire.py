@@ -30,9 +30,14 @@ def varint(number: int) -> bytes:
     return bytes(groups)
 
 
+def tag(field_number: int) -> bytes:
+    """Return the first bytes of a length-delimited field."""
+    return varint(field_number << 3 | 2)
+
+
 def prefix(field_number: int, length: int) -> bytes:
     """Return the bytes before the content of a length-delimited field."""
-    return varint(field_number << 3 | 2) + varint(length)
+    return tag(field_number) + varint(length)
 
 
 def field(field_number: int, data: bytes) -> bytes:

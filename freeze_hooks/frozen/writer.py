@@ -1,4 +1,4 @@
-"""Writes one frozen file with its values and its description, and proves it."""
+"""Writes one artifact with its values and its description, and proves it."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import time
 from typing import Dict, Iterator, Mapping, Optional
 
 from .. import _tf
-from ..errors import TooLargeError
 from ..graph.lint import CARRIED
-from ..plan.types import LIMIT, FreezePlan
+from ..plan.types import FreezePlan
 from ..proof.expected import Expected
 from ..proof.proof import Proof
 from ..signature import Signature
-from ..storage import atomic
 from ..storage.file_kinds import refuse_foreign
 from ..values import value
 from ..values.numerics import watched
-from . import stream
 from .description import describe
+from .formats import pb, saved_model
 from .optimize import optimized
+
+_FORMATS = {"pb": pb.publish, "saved_model": saved_model.publish}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +80,7 @@ def write_frozen(
     differ from `expected`, the file does not appear.
     """
     if beside:  # else in place of TensorFlow's own functions, which take any path
-        refuse_foreign(path)
+        refuse_foreign(path, directory=plan.format.is_directory)
     start = time.perf_counter()
     odd: Dict[str, str] = {}
     values = watched(plan, values, plan.check_numerics, odd)
@@ -95,26 +95,12 @@ def write_frozen(
     if carried:  # the file itself no longer shows it
         description["findings"] = carried
 
-    size, about = plan.graph_bytes + plan.weight_bytes, path + ".json"
-    check = None if proof is None else proof.check
-    with atomic.publishing(path, size, about, check) as file:  # no description of another file
-        stream.write(plan, values, description, file)
-        if file.bytes > LIMIT:
-            raise TooLargeError(f"{path} would pass 2 GiB and could not be read")
-    written = file.written
+    publish = _FORMATS[plan.format.name]
+    written, trouble = publish(plan, values, path, description, proof, beside)
     for name, kind in list(odd.items())[:1]:
         more = f", as do {len(odd) - 1} others" if len(odd) > 1 else ""
         _tf.warn(f"{path}: variable {name!r} holds {kind}{more} (check_numerics='warn')")
-    digest = {"algorithm": "xxh3_64", "value": written.hash}
     difference = None if proof is None else proof.difference
-    if difference is not None:
-        description["max_difference"] = difference
-    trouble: Optional[OSError] = None
-    try:
-        if beside:
-            atomic.publish_json(about, dict(description, hash=digest))
-    except OSError as error:
-        trouble = error
     seconds = time.perf_counter() - start
     artifact = Artifact(
         path, step, signature, metrics, written.bytes, seconds, written.hash, difference

@@ -1,4 +1,4 @@
-"""`upload`: copies frozen files to another directory or a bucket."""
+"""`upload`: copies artifacts to another directory or a bucket."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import os
 
 from ..frozen.writer import Artifact
 from ..storage import atomic
+from ..storage.directories import copy_directory, is_ours
 from ..storage.filesystem import filesystem_of
 from .converting import After
 
 
 def upload(prefix: str) -> After:
-    """Copy frozen files and their descriptions elsewhere: `fh.upload("gs://models")(artifact)`.
+    """Copy artifacts and their descriptions elsewhere: `fh.upload("gs://models")(artifact)`.
 
     The copy keeps the base name of the original. It has a temporary name until it is complete. The
     description is copied after it.
@@ -22,7 +23,7 @@ def upload(prefix: str) -> After:
         created if missing.
 
     Returns:
-      A function that copies one Artifact, and returns the path of the copied `.pb`. It raises
+      A function that copies one Artifact, and returns the path of the copy. It raises
       OSError if the copy fails; an existing file there stays then.
 
     Raises:
@@ -35,6 +36,9 @@ def upload(prefix: str) -> After:
         base = filesystem_of(artifact.path).split(artifact.path)[1]
         target = filesystem_of(prefix).join(prefix, base)
         if os.path.realpath(target) == os.path.realpath(artifact.path):
+            return target
+        if is_ours(artifact.path):
+            copy_directory(artifact.path, target)
             return target
         atomic.publish_link(artifact.path, target, beside=target + ".json")
         with contextlib.suppress(FileNotFoundError):  # some adapters write no description

@@ -22,6 +22,7 @@ from .file_graph import (
     note_request,
     write_pieces,
 )
+from .formats import format_of
 from .inputs_outputs import (
     bind_values,
     complete_inputs,
@@ -111,6 +112,7 @@ def compile_plan(
         histogram([draft.body, *draft.inner]),
         spec.file.optimize,
         spec.file.check_numerics,
+        format_of(spec.file.format),
     )
     _check_size(plan)
     return plan

@@ -8,6 +8,7 @@ from typing import Any, Optional
 from ..errors import FreezeError
 from ..graph.passes.narrow_weights import WEIGHTS
 from ..proof.asked import Verifying, verify_of
+from .formats import PB, AskedFormat, format_of
 
 NUMERICS = ("warn", "raise", "off")
 
@@ -24,6 +25,7 @@ class FileOptions:
       optimize: whether constants and batch norms are folded in each file.
       verify: how to prove each file, as the user says it; a `Verify` after `checked`. None: files
         are not proved.
+      format: "pb", "saved_model" or an object of `formats`; such an object after `checked`.
     """
 
     ema: Any = None
@@ -32,9 +34,10 @@ class FileOptions:
     check_numerics: str = "warn"
     optimize: bool = False
     verify: Verifying = None
+    format: AskedFormat = PB
 
     def checked(self) -> FileOptions:
-        """Return the same options with `verify` as a Verify.
+        """Return the same options with `verify` as a Verify and `format` as a Format.
 
         Raises:
           FreezeError: a value is not one of the possible ones, or two exclude each other.
@@ -46,7 +49,7 @@ class FileOptions:
         verify = verify_of(self.verify, self.weights)
         if self.weights and self.optimize:
             raise FreezeError("optimize= would fold the Casts that weights= needs: choose one")
-        return dataclasses.replace(self, verify=verify)
+        return dataclasses.replace(self, verify=verify, format=format_of(self.format))
 
 
 PLAIN = FileOptions()  # the defaults

@@ -14,6 +14,7 @@ from .._protos import DT_STRING, itemsize
 from ..graph.lint import Finding
 from ..graph.variables import Variable
 from ..signature import Signature
+from .formats import PB, Format
 
 LIMIT = 2**31 - 1  # bytes: protocol buffer parsers refuse a longer message
 
@@ -56,6 +57,7 @@ class FreezePlan:
       ops: {op type: count} in the file, including functions.
       optimize: whether to optimize each file once its values are known.
       check_numerics: what to do about NaN and infinity: "warn", "raise" or "off".
+      format: the format of the files.
     """
 
     pieces: Tuple[Union[bytes, Slot, Described], ...]
@@ -64,6 +66,7 @@ class FreezePlan:
     ops: Mapping[str, int]
     optimize: bool = False
     check_numerics: str = "warn"
+    format: Format = PB
 
     @property
     def slots(self) -> Tuple[Slot, ...]:

@@ -14,6 +14,7 @@ from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
 import tensorflow as tf
 
+from .._protos import MetaGraphDef
 from ..errors import FreezeError, NotVerifiedError
 from ..signature import Signature
 from . import run_standalone
@@ -97,6 +98,7 @@ class Expected:
         try:
             same = functools.partial(_same, digest, called)
             file = self._runs.open(path, same, here=not self._verify.own_process)
+            self._check_names(file.content.around, called)
             fed = [self._fed(case, called) for case in self._cases]
             found = file.run(fed, fetches) if file.graph else _run_apart(path, fed, fetches)
         except NotVerifiedError:
@@ -111,6 +113,23 @@ class Expected:
         )
         self._runs.proven |= self._complete
         return largest, file.content
+
+    def _check_names(self, around: bytes, called: str) -> None:
+        """Check the signature in a SavedModel, by which servers feed it and read its answers."""
+        if not around:
+            return
+        ends = MetaGraphDef.FromString(around).signature_def["serving_default"]
+        for infos, found in (
+            (self._signature.inputs, ends.inputs),
+            (self._signature.outputs, ends.outputs),
+        ):
+            wanted = {info.name: info.tensor for info in infos}
+            named = {name: info.name for name, info in found.items()}
+            if named != wanted:
+                raise NotVerifiedError(
+                    f"{called} is not published: its signature names the tensors {named}, but the "
+                    f"model's are {wanted}"
+                )
 
     def _fed(self, case: Case, called: str) -> Dict[str, Any]:
         """Return {tensor in the file: array of its dtype}."""

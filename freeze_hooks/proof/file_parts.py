@@ -1,8 +1,8 @@
 """Finds the nodes of a frozen file, and the bytes of their values, without parsing the values.
 
 This reads the wire format by itself, since the code that writes it is what a proof checks. Sources:
-protobuf.dev/programming-guides/encoding, graph.proto, node_def.proto, attr_value.proto,
-tensor.proto.
+protobuf.dev/programming-guides/encoding, saved_model.proto, meta_graph.proto, graph.proto,
+node_def.proto, attr_value.proto, tensor.proto.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ from google.protobuf.message import DecodeError
 
 from .._protos import TensorProto
 
+_SCHEMA_VERSION = b"\x08"  # the first byte of a SavedModel: its field 1 is a number
+_META_GRAPH = 2  # SavedModel.meta_graphs
+_GRAPH_DEF = 2  # MetaGraphDef.graph_def
 _GRAPH_NODE = 1
 _NODE_NAME, _NODE_OP, _NODE_INPUT, _NODE_ATTR = 1, 2, 3, 5
 _KEY, _VALUE = 1, 2  # of an entry of a map
@@ -62,17 +65,46 @@ class Part:
     value: Optional[Value] = None
 
 
-def parts_of(data: Any) -> Iterator[Part]:
-    """Yield the fields of a GraphDef in the order of the file.
+def graph_in(data: Any) -> Tuple[int, int, bytes]:
+    """Return where the GraphDef is in a file, and what else is in the file.
+
+    A SavedModel has a GraphDef in its only MetaGraphDef, whose other fields are returned. Another
+    file is a GraphDef as a whole.
 
     Args:
       data: the file's bytes, or a memoryview of them.
 
     Raises:
+      ValueError: the SavedModel has several graphs, or none.
+    """
+    if bytes(data[:1]) != _SCHEMA_VERSION:  # a GraphDef has no such field
+        return 0, len(data), b""
+    metas = [f for f in _fields(data, 0, len(data)) if f[0] == _META_GRAPH and f[1] == _BYTES]
+    if len(metas) != 1:
+        raise ValueError(f"the SavedModel has {len(metas)} graphs, and not one")
+    graph, around, at = None, b"", metas[0][2]
+    for field, kind, start, end in _fields(data, *metas[0][2:]):
+        if field == _GRAPH_DEF and kind == _BYTES and graph is None:
+            graph = start, end
+        else:
+            around += bytes(data[at:end])
+        at = end
+    if graph is None:
+        raise ValueError("the SavedModel has no graph")
+    return (*graph, around)
+
+
+def parts_of(data: Any, place: int, end: int) -> Iterator[Part]:
+    """Yield the fields of a GraphDef in the order of the file.
+
+    Args:
+      data: the file's bytes, or a memoryview of them.
+      place, end: where the GraphDef is.
+
+    Raises:
       ValueError: the bytes are no protocol buffer message.
     """
-    place = 0
-    for field, kind, start, end in _fields(data, 0, len(data)):
+    for field, kind, start, end in _fields(data, place, end):
         if field == _GRAPH_NODE and kind == _BYTES:
             yield _node(data, place, start, end)
         else:

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import gc
 import mmap
+import os
 import threading
 from typing import Any, Callable, Iterable, List, Mapping, Optional, Sequence, Set, Tuple
 
@@ -14,8 +15,10 @@ import xxhash
 from google.protobuf.message import DecodeError
 
 from .._protos import GraphDef
+from .._tf import load_saved_model, v1
 from ..storage.filesystem import filesystem_of, read
-from .fed_graph import FedGraph, filling_tables
+from .fed_graph import FedGraph, filling_tables, without_optimizers
+from .file_parts import graph_in
 from .layout import Content, Layout
 
 _MUCH = 16 << 20  # bytes of memory not to leave to a later collection
@@ -82,13 +85,13 @@ class FileRuns:
             if not here:
                 return OpenFile(Layout(data).read(data), None)
             if content is None or content.values is None:
-                self._layout, self._graph = self._imported(data)
+                self._layout, self._graph = self._imported(path, data)
                 content = self._layout.read(data)
             return OpenFile(content, self._graph)
 
-    def _imported(self, data: Any) -> Tuple[Layout, FedGraph]:
+    def _imported(self, path: str, data: Any) -> Tuple[Layout, FedGraph]:
         self.proven = False
-        tables = _import_whole(data)
+        tables = _import_whole(path, data)
         layout = Layout(data, self._varying, tables)
         changed = [] if self._layout is None else layout.changed(self._layout)
         if changed:  # such as a scalar that training changes
@@ -109,18 +112,27 @@ def _digest(data: Any) -> str:
     return str(xxhash.xxh3_64(data).hexdigest())
 
 
-def _import_whole(data: Any) -> Set[str]:
+def _import_whole(path: str, data: Any) -> Set[str]:
     """Parse and import a file, and return the names of the nodes that fill its tables."""
-    graph_def = GraphDef()
-    try:
-        graph_def.ParseFromString(data[:])
-    except DecodeError as error:
-        raise ValueError(f"it is not a GraphDef: {error}") from None
-    with tf.Graph().as_default():
-        tf.import_graph_def(graph_def, name="")
+    with tf.Graph().as_default(), v1.Session(config=without_optimizers()) as session:
+        if os.path.basename(path) == "saved_model.pb":
+            graph_def = load_saved_model(session, ["serve"], os.path.dirname(path)).graph_def
+        else:
+            graph_def = _graph_def(data)
+            tf.import_graph_def(graph_def, name="")
     if graph_def.ByteSize() > _MUCH:
         gc.collect()  # a tf.Graph refers to itself, and holds the weights
     return filling_tables(graph_def)
+
+
+def _graph_def(data: Any) -> Any:
+    start, end, _ = graph_in(data)
+    graph_def = GraphDef()
+    try:
+        graph_def.ParseFromString(data[start:end])
+    except DecodeError as error:
+        raise ValueError(f"it is not a GraphDef: {error}") from None
+    return graph_def
 
 
 def _bytes_of(path: str) -> Any:

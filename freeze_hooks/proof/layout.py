@@ -11,7 +11,7 @@ import xxhash
 from google.protobuf.message import DecodeError
 
 from .._protos import NodeDef
-from .file_parts import Part, Value, field_at, parts_of
+from .file_parts import Part, Value, field_at, graph_in, parts_of
 
 _LARGE = 1 << 10  # bytes: a larger constant is fed, so that a graph needs little memory
 # DataType numbers whose elements NumPy holds as the same bytes
@@ -29,6 +29,7 @@ class Content:
       values: {name of a Const: array} for a FedGraph; None if the file has another layout.
       start, length: where the node with the description is.
       before: the hash of the bytes before that node.
+      around: of a SavedModel, its MetaGraphDef without the graph.
     """
 
     digest: str
@@ -36,6 +37,7 @@ class Content:
     start: int
     length: int
     before: Any
+    around: bytes
 
 
 class Layout:
@@ -63,8 +65,9 @@ class Layout:
         self._spans: List[Tuple[int, Any]] = []
         self._rest: List[Tuple[int, int]] = []
         self._noted: Optional[int] = None
-        same = 0
-        for part in parts_of(data):
+        same, end, around = graph_in(data)
+        self._around = _hash(around)
+        for part in parts_of(data, same, end):
             if part.name in varying and _is_constant(part):
                 self.fed[part.name] = _dtype_of(data, part), None
                 self._add(data, same, part.start, part)
@@ -83,7 +86,7 @@ class Layout:
                     same = part.end
                 else:
                     self.digests[part.name] = _hash(data[part.start : part.end])
-        self._add(data, same, len(data), None)
+        self._add(data, same, end, None)
 
     def rest(self, data: Any) -> bytes:
         """Return the file's GraphDef without the Consts that are fed."""
@@ -102,8 +105,9 @@ class Layout:
         """
         view = memoryview(data)
         values: Dict[str, Any] = {}
-        place, start, end, same = 0, 0, 0, True
+        start, end, around, same = 0, 0, b"", True
         try:
+            place, last, around = graph_in(view)
             for size, what in self._spans:
                 if not isinstance(what, Part):
                     same = _hash(view[place : place + size]) == what
@@ -123,13 +127,14 @@ class Layout:
                     place = stop
                 if not same:
                     break
+            same = same and place == last and _hash(around) == self._around
         except ValueError:
             same = False
-        same = same and place == len(view)
         found = xxhash.xxh3_64(view[:start])
         before = found.copy()
         found.update(view[start:])
-        return Content(found.hexdigest(), values if same else None, start, end - start, before)
+        read = values if same else None
+        return Content(found.hexdigest(), read, start, end - start, before, around)
 
     def _add(self, data: Any, start: int, end: int, part: Optional[Part], size: int = 0) -> None:
         if end > start:

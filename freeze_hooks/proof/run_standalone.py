@@ -31,14 +31,19 @@ def answers(path: str, batches: Iterable[Arrays], fetches: Sequence[str]) -> Lis
     Raises:
       ValueError: an array has another dtype than the tensor that it is fed to.
     """
+    with tf.Graph().as_default() as graph, v1.Session(graph=graph) as session:
+        if os.path.basename(path) == "saved_model.pb":
+            v1.saved_model.loader.load(session, ["serve"], os.path.dirname(path))
+        else:
+            tf.import_graph_def(_graph_def(path), name="")
+        return [session.run(list(fetches), _checked(graph, batch)) for batch in batches]
+
+
+def _graph_def(path: str) -> Any:
     graph_def = v1.GraphDef()
     with tf.io.gfile.GFile(path, "rb") as file:
         graph_def.ParseFromString(file.read())
-    with tf.Graph().as_default() as graph:
-        tf.import_graph_def(graph_def, name="")
-        graph_def.Clear()  # the weights are in the graph now
-        with v1.Session(graph=graph) as session:
-            return [session.run(list(fetches), _checked(graph, batch)) for batch in batches]
+    return graph_def
 
 
 def _checked(graph: Any, batch: Arrays) -> Dict[str, Any]:

@@ -9,6 +9,7 @@ from ..errors import FreezeError
 from ..frozen.reader import Report
 from ..frozen.writer import Artifact
 from ..plan.file_options import FileOptions
+from ..plan.formats import AskedFormat
 from ..plan.spec import FreezeSpec, Names, Request
 from ..plan.summary import by_layer
 from ..plan.types import FreezePlan
@@ -46,6 +47,7 @@ def freeze_files(
     check_numerics: str = "warn",
     optimize: bool = False,
     verify: Verifying = None,
+    format: AskedFormat = "pb",
 ) -> Artifact:
     """Freeze a SavedModel, a checkpoint or a graph file to one `.pb` file.
 
@@ -54,12 +56,12 @@ def freeze_files(
     Args:
       source: a SavedModel's directory (see `freeze_saved_model`), a checkpoint's prefix or
         directory (see `freeze_checkpoint`), or a GraphDef or MetaGraphDef file, text or binary.
-      path: the file to write; its directory must exist. `path + ".json"` describes it.
+      path: where to write; its directory must exist. `path + ".json"` describes a `.pb`.
       checkpoint: for a graph file, the prefix or directory of the checkpoint with its variables'
         values. None is the one beside a `.meta` file; a graph without variables needs none.
       signature, tags: of a SavedModel, as in `freeze_saved_model`.
       outputs, inputs, bind, variable_map, ema, lower_control_flow, weights, check_numerics,
-        optimize, verify: as in `freeze_checkpoint` and `freeze_saved_model`.
+        optimize, verify, format: as in `freeze_checkpoint` and `freeze_saved_model`.
 
     Returns:
       The Artifact that was written.
@@ -77,6 +79,7 @@ def freeze_files(
         check_numerics=check_numerics,
         optimize=optimize,
         verify=verify,
+        format=format,
     )
     return _read(os.fspath(source), request, checkpoint, signature, tags, file).freeze(path)
 

@@ -15,6 +15,7 @@ from ..graph.tables import Column
 from ..graph.variables import Variable
 from ..plan.compiler import compile_plan
 from ..plan.file_options import FileOptions
+from ..plan.formats import AskedFormat
 from ..plan.spec import FreezeSpec, Names
 from ..plan.types import FreezePlan
 from ..proof.asked import Verify, Verifying
@@ -46,6 +47,7 @@ def freeze_checkpoint(
     check_numerics: str = "warn",
     optimize: bool = False,
     verify: Verifying = None,
+    format: AskedFormat = "pb",
 ) -> Artifact:
     """Freeze a checkpoint to one `.pb` file, without a session: values are read from its files.
 
@@ -57,7 +59,7 @@ def freeze_checkpoint(
 
     Args:
       checkpoint: its prefix, one of its files, or a directory, of which the newest is taken.
-      path: the file to write; its directory must exist. `path + ".json"` describes it.
+      path: where to write; its directory must exist. `path + ".json"` describes a `.pb`.
       outputs, inputs, bind, lower_control_flow, weights, check_numerics,
         optimize: as in `freeze_session`.
       graph: a tf.Graph, GraphDef or MetaGraphDef, or the path of a GraphDef or MetaGraphDef file,
@@ -69,6 +71,7 @@ def freeze_checkpoint(
         own value.
       verify: as in FreezeHook. The file is compared with the graph in a new session, which the
         graph's own Saver restores; without a Saver, variables get the values with their names.
+      format: as in FreezeHook; a SavedModel is the directory `path`.
 
     Returns:
       The Artifact that was written. Its step is the number at the end of the prefix, or else the
@@ -93,6 +96,7 @@ def freeze_checkpoint(
             check_numerics=check_numerics,
             optimize=optimize,
             verify=verify,
+            format=format,
         ),
         variable_map=variable_map,
     )

@@ -31,6 +31,7 @@ from ..graph.tables import Column
 from ..graph.variables import Variable, static
 from ..plan.compiler import compile_plan
 from ..plan.file_options import FileOptions
+from ..plan.formats import AskedFormat
 from ..plan.spec import FreezeSpec, Names
 from ..plan.types import value_bytes
 from ..proof.asked import Verify, Verifying
@@ -273,6 +274,7 @@ def plan_function(
     check_numerics: str = "warn",
     optimize: bool = False,
     verify: Verifying = None,
+    format: AskedFormat = "pb",
 ) -> FunctionPlan:
     """Plan a function once, and write files of it any number of times.
 
@@ -292,7 +294,8 @@ def plan_function(
         "a/dense_shape".
       lower_control_flow: write conditionals and loops as Switch, Merge, Enter... (TensorFlow 1's)
         instead of functions.
-      weights, check_numerics, optimize, verify: as in FreezeHook.
+      weights, check_numerics, optimize, verify, format: as in FreezeHook; a SavedModel is the
+        directory that `write` is given.
 
     Returns:
       The plan. Inputs have the names of the function's arguments (or TensorSpecs), followed by the
@@ -308,6 +311,7 @@ def plan_function(
         check_numerics=check_numerics,
         optimize=optimize,
         verify=verify,
+        format=format,
     )
     return _plan(function, input_signature, outputs, file)
 
@@ -341,15 +345,16 @@ def freeze_function(
     check_numerics: str = "warn",
     optimize: bool = False,
     verify: Verifying = None,
+    format: AskedFormat = "pb",
 ) -> Artifact:
     """Freeze a tf.function with its variables' present values to one `.pb` file.
 
         fh.freeze_function(predict, "model.pb")
 
     Args:
-      path: the file to write; its directory must exist. `path + ".json"` describes it.
+      path: where to write; its directory must exist. `path + ".json"` describes a `.pb`.
       function, input_signature, outputs, lower_control_flow, weights, check_numerics,
-        optimize, verify: as in `plan_function`.
+        optimize, verify, format: as in `plan_function`.
 
     Returns:
       The Artifact that was written.
@@ -364,6 +369,7 @@ def freeze_function(
         check_numerics=check_numerics,
         optimize=optimize,
         verify=verify,
+        format=format,
     )
     return _plan(function, input_signature, outputs, file).freeze(path)
 

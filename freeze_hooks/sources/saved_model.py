@@ -15,6 +15,7 @@ from ..frozen.writer import Artifact
 from ..graph.names import split
 from ..graph.side_effects import refuse_to_run, silence
 from ..plan.file_options import FileOptions
+from ..plan.formats import AskedFormat
 from ..plan.spec import FreezeSpec, Names, Request
 from ..proof.asked import Verify, Verifying
 from ..proof.saved_models import LoadedAnswers
@@ -70,6 +71,7 @@ def freeze_saved_model(
     check_numerics: str = "warn",
     optimize: bool = False,
     verify: Verifying = None,
+    format: AskedFormat = "pb",
 ) -> Artifact:
     """Freeze a signature of a SavedModel to one `.pb` file.
 
@@ -82,7 +84,7 @@ def freeze_saved_model(
 
     Args:
       directory: the SavedModel's directory.
-      path: the file to write; its directory must exist. `path + ".json"` describes it.
+      path: where to write; its directory must exist. `path + ".json"` describes a `.pb`.
       outputs: some of the signature's outputs by their keys, or tensors of the graph; None is all
         outputs of the signature.
       signature: the key of one of the SavedModel's signatures.
@@ -92,6 +94,7 @@ def freeze_saved_model(
         optimize: as in `freeze_checkpoint`.
       verify: as in FreezeHook. The file is compared with the SavedModel in TensorFlow's own loader:
         with the signature's answers, or with its graph's in a session.
+      format: as in FreezeHook; a SavedModel is the directory `path`.
 
     Returns:
       The Artifact; its inputs and outputs have the signature's names.
@@ -110,6 +113,7 @@ def freeze_saved_model(
         check_numerics=check_numerics,
         optimize=optimize,
         verify=verify,
+        format=format,
     )
     return read_saved_model(directory, request, signature, tags, file).freeze(path)
 

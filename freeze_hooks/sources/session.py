@@ -14,6 +14,7 @@ from ..frozen.writer import Artifact
 from ..graph import restore_ops
 from ..plan.compiler import compile_plan
 from ..plan.file_options import FileOptions
+from ..plan.formats import AskedFormat
 from ..plan.spec import FreezeSpec, Names
 from ..plan.types import FreezePlan
 from ..proof.asked import Verify, Verifying
@@ -124,6 +125,7 @@ def freeze_session(
     check_numerics: str = "warn",
     optimize: bool = False,
     verify: Verifying = None,
+    format: AskedFormat = "pb",
 ) -> Artifact:
     """Freeze what a session holds now to one `.pb` file.
 
@@ -132,14 +134,14 @@ def freeze_session(
     Args:
       sess: a tf.compat.v1.Session, or an object with its `graph` and `run`. Unless the graph is
         finalized, ops that read its variables are added to it, once.
-      path: the file to write; its directory must exist. `path + ".json"` describes it.
+      path: where to write; its directory must exist. `path + ".json"` describes a `.pb`.
       outputs: tensors or names, in a list or in a dict by their names in the file.
       inputs: tensors or names, likewise, at which to cut the graph; they become placeholders. None
         keeps the placeholders that the outputs need.
       bind: {tensor or name: value} of tensors to fix, such as `is_training`; conditionals that
         this decides are folded.
       inference_fn, variable_map, ema, lower_control_flow, weights, check_numerics,
-        optimize, verify: as in FreezeHook.
+        optimize, verify, format: as in FreezeHook; a SavedModel is the directory `path`.
 
     Returns:
       The Artifact that was written.
@@ -161,6 +163,7 @@ def freeze_session(
             check_numerics=check_numerics,
             optimize=optimize,
             verify=verify,
+            format=format,
         ),
         inference_fn=inference_fn,
         variable_map=variable_map,

@@ -9,6 +9,7 @@ import contextlib
 import errno
 import os
 import re
+import shutil
 import threading
 import weakref
 from typing import Any, List, Optional, Set
@@ -21,17 +22,20 @@ except ImportError:  # Windows: an open file cannot be deleted anyway
 _TEMPORARY = re.compile(
     r"\.(.+\.(pb|onnx|tflite)(\.json)?|frozen_state\.json)\.[0-9a-f]{12}\.tmp\Z"
 )
+# a SavedModel that was not complete, or that stepped aside for a new one
+_DIRECTORY = re.compile(r"\.(.+)\.[0-9a-f]{12}\.saved_model\.(tmp|old)\Z")
 
 
 def marked(path: str, held: contextlib.ExitStack) -> bool:
-    """Mark a new file as in use until `held` or the process ends.
+    """Mark a new file or directory as in use until `held` or the process ends.
 
-    Return False if the file is gone: another process deleted it as old before it was marked.
+    Return False if it is gone: another process deleted it as old before it was marked.
     """
     if fcntl is None:
         return True
+    how = os.O_RDONLY if os.path.isdir(path) else os.O_RDWR
     try:
-        mark = os.open(path, os.O_RDWR)  # not a duplicate, so that it has its own lock
+        mark = os.open(path, how)  # not a duplicate, so that it has its own lock
     except FileNotFoundError:
         return False
     _marks.add(mark)
@@ -126,12 +130,44 @@ def _claimed(path: str) -> Optional[Claim]:
 
 
 def sweep(directory: str) -> List[str]:
-    """Delete a directory's temporary files that no process writes; return their names."""
+    """Delete a directory's temporary files that no process writes; return their names.
+
+    A SavedModel that stepped aside for one that did not come is put back.
+    """
     try:
-        names = [name for name in os.listdir(directory) if _TEMPORARY.match(name)]
+        names = os.listdir(directory)
     except OSError:  # the directory is gone, or has a scheme
         return []
-    return [name for name in names if _deleted(os.path.join(directory, name))]
+    return [name for name in names if _swept(directory, name)]
+
+
+def _swept(directory: str, name: str) -> bool:
+    path = os.path.join(directory, name)
+    if _TEMPORARY.match(name):
+        return _deleted(path)
+    found = _DIRECTORY.match(name)
+    return found is not None and _settled(path, os.path.join(directory, found.group(1)))
+
+
+def _settled(path: str, final: str) -> bool:
+    """Put a directory back that stepped aside, or delete it; return False if it is in use."""
+    try:
+        if os.path.islink(path):  # a link to a directory, which was about to be renamed
+            os.unlink(path)
+            return True
+        with contextlib.ExitStack() as held:
+            if fcntl is not None:
+                how = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_DIRECTORY", 0)
+                descriptor = os.open(path, how)
+                held.callback(os.close, descriptor)
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if path.endswith(".old") and not os.path.lexists(final):
+                os.rename(path, final)
+            else:
+                shutil.rmtree(path)
+    except OSError:  # in use, or gone
+        return False
+    return True
 
 
 def _deleted(path: str) -> bool:

@@ -10,6 +10,7 @@ import contextlib
 import os
 from typing import Any, Callable, Container, Dict, List, Optional, Sequence
 
+from .directories import delete_directory, is_ours
 from .filesystem import filesystem_of, relative, resolved
 from .state_file import as_dict, changed
 
@@ -47,10 +48,9 @@ def companion(path: str, ending: str) -> str:
 
 def delete_if_alone(path: str, ending: str) -> None:
     """Delete a companion if its frozen file was deleted while it was made."""
-    files = filesystem_of(path)
-    if files.stamp(path) is None:
+    if not _is_there(path):
         with contextlib.suppress(OSError):
-            files.delete(companion(path, ending))
+            filesystem_of(path).delete(companion(path, ending))
 
 
 def retain(
@@ -88,7 +88,7 @@ def retain(
     def settled(known: str, mark: str) -> bool:
         """Return whether a file to delete is gone, or another one has replaced it."""
         path = os.path.join(directory, known)
-        is_another = mark and there.stamp(path) is not None and there.identity(path) != mark
+        is_another = mark and _is_there(path) and there.identity(path) != mark
         return bool(is_another) or deleted(known)
 
     with changed(directory, name) as own:
@@ -99,7 +99,7 @@ def retain(
         coming.pop(file, None)
         for known in [known for known in coming if known not in awaited]:
             prefix = coming.pop(known)
-            if there.stamp(os.path.join(directory, known)) is not None:
+            if _is_there(os.path.join(directory, known)):
                 files.setdefault(known, prefix)
         # files that were to be deleted when a program ended, or could not be deleted then
         leaving = _ours(as_dict(own.get("leaving")))
@@ -147,16 +147,23 @@ def _made(own: Dict[str, Any]) -> Dict[str, List[str]]:
 
 
 def _can_be_ours(file: str) -> bool:
-    return file == os.path.basename(file) and file.endswith(".pb") and "\0" not in file
+    """Return whether a name can be an artifact's; of directories, only our own are deleted."""
+    return file == os.path.basename(file) and file not in ("", ".", "..") and "\0" not in file
+
+
+def _is_there(path: str) -> bool:
+    return filesystem_of(path).stamp(path) is not None or is_ours(path)
 
 
 def _delete(path: str, endings: Sequence[str] = ()) -> bool:
-    """Delete a frozen file, its description and its companions; return False if that fails now.
+    """Delete an artifact, its description and its companions; return False if that fails now.
 
-    The frozen file goes first: code that makes a companion checks afterwards that it still exists.
+    The artifact goes first: code that makes a companion checks afterwards that it still exists.
     """
+    about = [path, path + ".json"] if path.endswith(".pb") else []
     try:
-        for doomed in (path, path + ".json", *(companion(path, ending) for ending in endings)):
+        delete_directory(path)
+        for doomed in (*about, *(companion(path, ending) for ending in endings)):
             filesystem_of(doomed).delete(doomed)
     except OSError:  # Windows: a program reads it
         return False

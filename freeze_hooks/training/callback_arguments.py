@@ -6,6 +6,7 @@ import os
 from typing import Any, Callable, Dict, Iterable, Mapping, Optional, Tuple
 
 from ..errors import FreezeError, near
+from ..plan.formats import Format
 
 # {argument: (whether a value changes nothing, why other values are refused)}
 _REASONS: Dict[str, Tuple[Callable[[Any], bool], str]] = {
@@ -84,15 +85,15 @@ def check_destination(filepath: Any, beside: Any, chooses: bool) -> None:
         raise FreezeError("with beside=, the ModelCheckpoint decides what is saved and kept")
 
 
-def check_keeping(max_to_keep: Optional[int], template: str) -> None:
-    """Check that `max_to_keep=` can find old files of a path, which may have fields.
+def check_keeping(max_to_keep: Optional[int], template: str, form: Format) -> None:
+    """Check that `max_to_keep=` can find old artifacts of a path, which may have fields.
 
     Raises:
-      FreezeError: their directory varies, or the path does not end in .pb.
+      FreezeError: their directory varies, or the path of files does not end in .pb.
     """
     if max_to_keep is None:
         return
     if "{" in os.path.dirname(template):
         raise FreezeError("max_to_keep= needs a filepath= whose directory is the same each time")
-    if not template.endswith(".pb"):
+    if not (form.is_directory or template.endswith(form.suffix)):
         raise FreezeError("max_to_keep= deletes only frozen files: filepath= must end in .pb")

@@ -17,6 +17,7 @@ from ..frozen.reader import description
 from ..frozen.writer import Artifact, Undescribed
 from ..sources.own_lines import told
 from ..storage import atomic, in_flight, locks, retention, state_file
+from ..storage.directories import is_ours, publish_symlink
 from ..storage.filesystem import directory_of, filesystem_of
 from ..storage.listing import checkpoint_may_exist
 from .background import Background
@@ -200,6 +201,9 @@ class Delivery:
     def put(self, due: Due) -> None:
         """Write a file, note it in the state, and delete files that are not kept."""
         directory, base, prefix = due.directory, due.base, due.prefix or ""
+        if due.makes_directory:
+            with contextlib.suppress(OSError):  # raised when the file is written
+                filesystem_of(directory).make_directory(directory)
         claim = self._entered.get(directory)
         if directory not in self._entered or (claim is not None and not claim.holds()):
             self._enter(directory)
@@ -216,7 +220,9 @@ class Delivery:
                 trouble = trouble or Unnoted(error)
             try:
                 if due.link is not None:
-                    atomic.publish_link(due.path, os.path.join(directory, due.link))
+                    link = os.path.join(directory, due.link)
+                    publish = publish_symlink if is_ours(due.path) else atomic.publish_link
+                    publish(due.path, link)
             except OSError as error:
                 trouble = trouble or Unlinked(error)
         self.news.append(artifact)

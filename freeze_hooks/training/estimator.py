@@ -14,18 +14,21 @@ from ..errors import FreezeError, UnknownNameError, near
 from ..frozen.writer import Artifact
 from ..graph.names import by_node_name
 from ..plan.file_options import FileOptions
+from ..plan.formats import AskedFormat, format_of
 from ..plan.spec import Request
 from ..proof.asked import Verifying
 from ..sources.at_path import find_prefix
 from ..sources.checkpoint import CheckpointedGraph
 from ..sources.graph_file import as_graph
 from ..sources.source import Source
-from ..storage.filesystem import directory_of, filesystem_of
+from ..sources.checkpoint_index import step_in
+from ..storage.filesystem import filesystem_of
 from ..storage.paths import plain_path
 from ..values.renaming import Renaming
 from .delivery import Delivery, Due
 from .metrics import monitored, scalars
 from .options import Listeners, Options
+from .placement import Place, place
 
 KINDS = ("latest", "best", "final")
 Tensors = Dict[str, Any]
@@ -107,7 +110,8 @@ class FreezeExporter(_Exporter):
       monitor: the metric that decides for "best", by its name in `Estimator.evaluate`.
       mode: "min" or "max": which is better. NaN never is.
       bind, variable_map, ema, lower_control_flow, weights, check_numerics,
-        optimize, verify: as in `freeze_checkpoint`.
+        optimize, verify, format: as in `freeze_checkpoint`. SavedModels are `export/NAME/STEP`, and
+        the best one `export/NAME/best/STEP`.
       strict: raise findings in the graph, and failures to write, which else are warnings.
       on_publish: as in FreezeHook.
 
@@ -133,6 +137,7 @@ class FreezeExporter(_Exporter):
         check_numerics: str = "warn",
         optimize: bool = False,
         verify: Verifying = None,
+        format: AskedFormat = "pb",
         strict: bool = False,
         on_publish: Listeners = (),
     ) -> None:
@@ -154,6 +159,7 @@ class FreezeExporter(_Exporter):
             check_numerics=check_numerics,
             optimize=optimize,
             verify=verify,
+            format=format,
         )
         self._request.spec(self._file)  # raises errors now, not at an export
         options = Options.make(
@@ -165,6 +171,7 @@ class FreezeExporter(_Exporter):
             strict=strict,
             on_publish=on_publish,
         )
+        self._form = format_of(format)
         self._delivery = Delivery(options, name, "FreezeExporter")
         self._reported = False
 
@@ -195,21 +202,22 @@ class FreezeExporter(_Exporter):
             return None
         directory, prefix = plain_path(export_path), plain_path(checkpoint_path)
         stem = {"latest": os.path.basename(prefix)}.get(self._kind, self._kind)
-        path = os.path.join(directory, stem + ".pb")
         try:
-            return self._put(estimator, path, prefix, scalars(eval_result))
+            step, best = step_in(prefix), self._kind == "best"
+            where = place(self._form, os.path.join(directory, stem), step, directory, "", best)
+            return self._put(estimator, where, prefix, scalars(eval_result))
         except Exception as error:
-            self._delivery.failed(error, path)
+            self._delivery.failed(error, os.path.join(directory, stem))
             return None
         finally:
             if is_the_final_export:
                 self._delivery.explain("no evaluation gave one")
 
     def _put(
-        self, estimator: Any, path: str, prefix: str, metrics: Mapping[str, float]
+        self, estimator: Any, where: Place, prefix: str, metrics: Mapping[str, float]
     ) -> Optional[str]:
-        directory, value = directory_of(path), None
-        best = self._delivery.best(directory, os.path.basename(path), True)
+        directory, value = where.directory, None
+        best = self._delivery.best(directory, where.known, True)
         if best is not None:
             value = monitored(best.monitor, metrics, "the evaluation")
             if not self._delivery.beats(best, value):
@@ -217,10 +225,10 @@ class FreezeExporter(_Exporter):
         filesystem_of(directory).make_directory(directory)
         freeze = self._source(estimator, prefix).prepare(metrics)
         claimed = None if best is None or value is None else best.claim(value)
-        keep = self._delivery.options.keep
-        base = os.path.basename(path)
-        self._delivery.put(Due(freeze, directory, base, keep, best=claimed))
-        return path
+        keep = where.keep if self._kind == "best" else self._delivery.options.keep
+        due = Due(freeze, directory, where.base, keep, best=claimed)
+        self._delivery.put(due)
+        return due.path
 
     def _source(self, estimator: Any, prefix: str) -> Source:
         with tf.Graph().as_default() as graph:

@@ -11,6 +11,7 @@ from .. import _keras, _tf
 from ..errors import FreezeError, UnknownNameError
 from ..frozen.writer import Artifact
 from ..plan.file_options import FileOptions
+from ..plan.formats import AskedFormat, format_of
 from ..proof.asked import Verifying, makes_feeds
 from ..sources.function_plan import FunctionPlan
 from ..sources.keras.batches import Batches, may_look
@@ -63,7 +64,8 @@ class FreezeCallback(_keras.CallbackProtocol):
       save_on_background: write in a thread while training goes on. The weights are those at the
         moment of the save: TensorFlow's variables move to new memory when they are updated.
       input_signature, ema, lower_control_flow, weights, check_numerics,
-        optimize, verify: as in `plan_keras_model`.
+        optimize, verify, format: as in `plan_keras_model`. With format="saved_model", `filepath` is
+        the directory, such as "export/{epoch}".
       resume: whether the best value of an earlier training in this directory counts: "auto" if
         this one goes on from it (its first epoch is not 0, or its optimizer has made steps).
       strict: raise what else is only a warning: findings in the graph, and a save that fails.
@@ -99,6 +101,7 @@ class FreezeCallback(_keras.CallbackProtocol):
         check_numerics: str = "warn",
         optimize: bool = False,
         verify: Verifying = None,
+        format: AskedFormat = "pb",
         resume: Union[bool, str] = "auto",
         strict: bool = False,
         on_publish: Listeners = (),
@@ -107,12 +110,15 @@ class FreezeCallback(_keras.CallbackProtocol):
         check_arguments(of_model_checkpoint, inspect.signature(type(self)).parameters)
         check_destination(filepath, beside, save_best_only or max_to_keep is not None)
         check_mode(mode)
-        self._beside = None if beside is None else Beside(beside)
+        form = format_of(format)
+        self._beside = None if beside is None else Beside(beside, form.suffix)
         self._template = plain_path(beside.filepath if filepath is None else filepath)
-        self.writes_to = self._template if beside is None else frozen_path(self._template)
-        refuse_foreign(self.writes_to, "filepath")
+        self.writes_to = (
+            self._template if beside is None else frozen_path(self._template, form.suffix)
+        )
+        refuse_foreign(self.writes_to, "filepath", form.is_directory)
         self._directory = filesystem.directory_of(self._template.split("{", 1)[0])
-        check_keeping(max_to_keep, self._template)
+        check_keeping(max_to_keep, self._template, form)
         self._verbose = verbose
         self._schedule = Schedule(save_freq)
         self._mode = mode
@@ -128,6 +134,7 @@ class FreezeCallback(_keras.CallbackProtocol):
             check_numerics=check_numerics,
             optimize=optimize,
             verify=verify,
+            format=format,
         )
         options = Options.make(
             keep=max_to_keep,

@@ -12,9 +12,9 @@ from .path_template import values_for
 _ENDINGS = re.compile(r"(\.weights)?\.(keras|h5|hdf5)$")
 
 
-def frozen_path(path: str) -> str:
-    """Return the path of the frozen file beside a file of a ModelCheckpoint."""
-    return _ENDINGS.sub("", path) + ".pb"
+def frozen_path(path: str, suffix: str) -> str:
+    """Return the path of the artifact beside a file of a ModelCheckpoint."""
+    return _ENDINGS.sub("", path) + suffix
 
 
 class Beside:
@@ -23,14 +23,16 @@ class Beside:
     Args:
       callback: a callback with `filepath`, as ModelCheckpoint has it, that saves in on_epoch_end
         and on_train_batch_end.
+      suffix: the ending of the artifacts' names.
     """
 
-    def __init__(self, callback: Any) -> None:
+    def __init__(self, callback: Any, suffix: str) -> None:
         if not isinstance(getattr(callback, "filepath", None), str):
             raise FreezeError(
                 f"beside= takes a ModelCheckpoint, which says where it writes, not {callback!r}"
             )
         self.callback = callback
+        self._suffix = suffix
 
     def run(self, epoch: int, batch: Optional[int], logs: Optional[Mapping[str, Any]]) -> Any:
         """Run it at the end of a batch, or of an epoch if `batch` is None.
@@ -49,7 +51,7 @@ class Beside:
         after = _stamp(path)
         if path is None or after is None or after == before:
             return None
-        return frozen_path(path)
+        return frozen_path(path, self._suffix)
 
     def _path(self, epoch: int, batch: Optional[int], logs: Mapping[str, Any]) -> Optional[str]:
         try:

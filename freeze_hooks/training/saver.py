@@ -8,6 +8,7 @@ from .. import _saver
 from .._tf import v1
 from ..frozen.writer import Artifact
 from ..plan.file_options import FileOptions
+from ..plan.formats import AskedFormat
 from ..plan.spec import FreezeSpec, Names
 from ..proof.asked import Verifying
 from ..sources.session import LiveGraph
@@ -29,9 +30,9 @@ class FreezingSaver(v1.train.Saver):
 
     Args:
       outputs, inputs, bind, inference_fn, variable_map, ema, values, lower_control_flow, weights,
-      check_numerics, optimize, verify, output_dir, name, keep, latest, save_best_only, evaluate,
-      monitor, mode, threshold, resume, strict, on_publish, save_on_background: as in FreezeHook
-        (the file's name is `freeze_name` here, since a Saver has a `name`).
+      check_numerics, optimize, verify, format, output_dir, name, keep, latest, save_best_only,
+      evaluate, monitor, mode, threshold, resume, strict, on_publish, save_on_background: as in
+        FreezeHook (the file's name is `freeze_name` here, since a Saver has a `name`).
       **saver: the arguments of tf.compat.v1.train.Saver, by name.
 
     Raises:
@@ -53,6 +54,7 @@ class FreezingSaver(v1.train.Saver):
         check_numerics: str = "warn",
         optimize: bool = False,
         verify: Verifying = None,
+        format: AskedFormat = "pb",
         output_dir: Optional[str] = None,
         freeze_name: Optional[str] = None,
         keep: Optional[int] = None,
@@ -79,6 +81,7 @@ class FreezingSaver(v1.train.Saver):
                 check_numerics=check_numerics,
                 optimize=optimize,
                 verify=verify,
+                format=format,
             ),
             inference_fn=inference_fn,
             variable_map=variable_map,
@@ -98,6 +101,7 @@ class FreezingSaver(v1.train.Saver):
             strict=strict,
             on_publish=on_publish,
             save_on_background=save_on_background,
+            form=format,
         )
         self._delivery: Optional[SessionDelivery] = None
         super().__init__(**saver)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import os
 import re
 from typing import Any, Callable, Mapping, Optional, Tuple
 
@@ -13,16 +12,18 @@ import tensorflow as tf
 from .. import _saver, _tf
 from ..errors import FreezeError
 from ..frozen.numbers import metrics_of
+from ..plan.formats import PB, Format, format_of
 from ..sources.checkpoint_index import step_in
 from ..sources.session import LiveGraph
 from ..storage import atomic
-from ..storage.filesystem import directory_of
+from ..storage.filesystem import filesystem_of
 from ..storage.paths import plain_path
 from .background import held
 from .concurrency import queues_update, updates_meanwhile
 from .delivery import Delivery, Due
 from .metrics import monitored
 from .options import Listeners, Options
+from .placement import Place, place, refuse_mixed
 
 Evaluate = Callable[[Any, Optional[int]], Mapping[str, Any]]
 SCHEDULED_KEEP = 5  # what a Saver keeps by default
@@ -37,6 +38,7 @@ class SessionOptions(Options):
     latest: bool = False
     evaluate: Optional[Evaluate] = None
     save_on_background: bool = False
+    form: Format = PB
 
     @classmethod
     def make(cls, on_publish: Listeners = (), **given: Any) -> SessionOptions:
@@ -46,15 +48,21 @@ class SessionOptions(Options):
             raise FreezeError(f"name= takes letters, digits, - and _, not {asked.name!r}")
         if asked.save_best_only and (asked.evaluate is None or asked.monitor is None):
             raise FreezeError("save_best_only=True needs evaluate= and monitor=")
+        asked = dataclasses.replace(asked, form=format_of(asked.form))
         if asked.output_dir is None:
             return asked
-        return dataclasses.replace(asked, output_dir=plain_path(asked.output_dir))
+        asked = dataclasses.replace(asked, output_dir=plain_path(asked.output_dir))
+        if asked.latest and asked.form.is_directory and not filesystem_of(asked.output_dir).rewrites:
+            raise FreezeError(
+                f"latest= makes a symbolic link, which {asked.output_dir} cannot have: leave it out"
+            )
+        return asked
 
     def check(self) -> None:
         """Create output_dir if missing.
 
         Raises:
-          FreezeError: it cannot be created or written.
+          FreezeError: it cannot be created or written, or has files of another format.
         """
         if self.output_dir is None:
             return
@@ -62,17 +70,23 @@ class SessionOptions(Options):
             atomic.ensure_writable(self.output_dir)
         except OSError as error:
             raise FreezeError(f"output_dir= cannot be written to: {error}") from error
+        refuse_mixed(self.form, self.output_dir)
 
-    def file(self, stem: str) -> str:
-        """Return the base name of a frozen file."""
-        return f"{stem}.{self.name}.pb" if self.name else f"{stem}.pb"
+    def place(self, stem: str, step: Optional[int]) -> Place:
+        """Return where the artifact of a save goes; `stem` is its path without an ending."""
+        return place(self.form, stem, step, self.output_dir, self.name, self.save_best_only)
+
+    @property
+    def key(self) -> str:
+        """The key of these files in a directory's state."""
+        return self.name + self.form.suffix if self.form.is_directory else self.name
 
 
 class SessionDelivery(Delivery):
     """Writes the frozen files of a training session."""
 
     def __init__(self, graph: Any, live: LiveGraph, options: SessionOptions, who: str) -> None:
-        super().__init__(options, options.name, who)
+        super().__init__(options, options.key, who)
         self.options: SessionOptions = options
         self._graph = graph
         self._live = live
@@ -141,17 +155,17 @@ class SessionDelivery(Delivery):
     ) -> None:
         options = self.options
         background = options.save_on_background and not self._ended
-        directory = options.output_dir or directory_of(stem)
         metrics = self._measure(session, step)
         prefix = checkpoint[0] if checkpoint else None
-        keep, base, value = options.keep, os.path.basename(stem), math.nan
+        keep, value = options.keep, math.nan
         first = step if self._first_step is None else self._first_step
-        best = self.best(directory, options.file("best"), bool(first))
+        where = options.place(stem, step)
+        best = self.best(where.directory, where.known, bool(first))
         if best is not None:
             value = monitored(best.monitor, metrics, "evaluate=")
             if not self.beats(best, value):
                 return
-            keep, prefix, base = None, None, "best"
+            keep, prefix = where.keep, None
         elif keep is None and prefix is None:
             keep = SCHEDULED_KEEP
         saved = self._saved(session, checkpoint)
@@ -160,8 +174,9 @@ class SessionDelivery(Delivery):
         freeze = source.prepare(metrics, values=values)
         claimed = None if best is None else best.claim(value)
 
-        latest = options.file("latest") if options.latest else None
-        due = Due(freeze, directory, options.file(base), keep, prefix, claimed, latest)
+        latest = where.link if options.latest else None
+        makes = options.form.is_directory
+        due = Due(freeze, where.directory, where.base, keep, prefix, claimed, latest, makes)
         self.deliver(due, due.path, background)
 
     def _saved(self, session: Any, checkpoint: Optional[Tuple[str, Any]]) -> Any:

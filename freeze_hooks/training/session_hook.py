@@ -11,6 +11,7 @@ from .._tf import v1
 from ..errors import FreezeError
 from ..frozen.writer import Artifact
 from ..plan.file_options import FileOptions
+from ..plan.formats import AskedFormat
 from ..plan.spec import FreezeSpec, Names
 from ..proof.asked import Verifying
 from ..sources.session import LiveGraph
@@ -61,6 +62,9 @@ class FreezeHook(v1.train.SessionRunHook):
         feeds, fh.Verify has more options. "first" runs only the first file, and reads later ones
         back. A file that differs by more than the tolerance does not appear; each file that was run
         notes its difference. During the proof, the weights are in memory twice.
+      format: "pb", or "saved_model" or fh.SavedModel(...): a directory `PREFIX.saved_model` beside
+        each checkpoint. With `output_dir`, it is `output_dir/STEP`, as TensorFlow Serving watches
+        it; the best one is `best/STEP`.
       output_dir: the directory for the files, instead of the checkpoints'.
       name: separates several hooks' files in one directory: `PREFIX.name.pb`.
       save_steps, save_secs: write every so many global steps or seconds into `output_dir`, as
@@ -109,6 +113,7 @@ class FreezeHook(v1.train.SessionRunHook):
         check_numerics: str = "warn",
         optimize: bool = False,
         verify: Verifying = None,
+        format: AskedFormat = "pb",
         output_dir: Optional[str] = None,
         name: Optional[str] = None,
         save_steps: Optional[int] = None,
@@ -138,6 +143,7 @@ class FreezeHook(v1.train.SessionRunHook):
                 check_numerics=check_numerics,
                 optimize=optimize,
                 verify=verify,
+                format=format,
             ),
             inference_fn=inference_fn,
             variable_map=variable_map,
@@ -157,6 +163,7 @@ class FreezeHook(v1.train.SessionRunHook):
             strict=strict,
             on_publish=on_publish,
             save_on_background=save_on_background,
+            form=format,
         )
         self._every = _schedule(save_steps, save_secs, output_dir)
         self._save_at_end = save_at_end
@@ -217,15 +224,14 @@ class FreezeHook(v1.train.SessionRunHook):
                     "or delete the other's: give one of them name= or output_dir="
                 )
 
-    def _files(self) -> Set[Tuple[Optional[str], str, str]]:
-        """Return what identifies the hook's files: (directory, name, stem) of each kind."""
-        options, directory = self._options, self._options.output_dir
-        if directory is not None:
+    def _files(self) -> Set[Tuple[str, str]]:
+        """Return what identifies the hook's artifacts: (directory, name) of each kind."""
+        options = self._options
+        where = options.place("model-STEP" if self._every else "PREFIX", 0)
+        directory = where.directory
+        if options.output_dir is not None:
             directory = filesystem_of(directory).absolute(directory)
-        scheduled = "model-STEP" if self._every else "PREFIX"
-        stems = ["best" if options.save_best_only else scheduled]
-        stems += ["latest"] if options.latest else []
-        return {(directory, options.name, stem) for stem in stems}
+        return {(directory, base) for base in [where.base, *[where.link] * options.latest]}
 
     def after_create_session(self, session: Any, coord: Any) -> None:
         """Note whether training goes on from a checkpoint."""

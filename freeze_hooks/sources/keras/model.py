@@ -11,6 +11,7 @@ from ...errors import FreezeError
 from ...frozen.writer import Artifact
 from ...graph.names import node_names
 from ...plan.file_options import FileOptions
+from ...plan.formats import AskedFormat
 from ...plan.spec import FreezeSpec
 from ...proof.asked import Verify, Verifying
 from ...proof.op_effects import changes
@@ -39,6 +40,7 @@ def plan_keras_model(
     check_numerics: str = "warn",
     optimize: bool = False,
     verify: Verifying = None,
+    format: AskedFormat = "pb",
 ) -> FunctionPlan:
     """Plan a Keras model's inference once, and write files of it any number of times.
 
@@ -58,6 +60,7 @@ def plan_keras_model(
       verify: as in FreezeHook: True, a dict of sample feeds, or fh.Verify; or a batch that the
         model takes. The file's answers are compared with those of the model's own call to the same
         numbers, in their own dtypes, with training=False.
+      format: as in `plan_function`.
 
     Returns:
       The plan. Inputs are named after the model's Input layers or the keys of its inputs, outputs
@@ -73,6 +76,7 @@ def plan_keras_model(
         check_numerics=check_numerics,
         optimize=optimize,
         verify=verify,
+        format=format,
     )
     return plan_seen(model, None, input_signature, file)
 
@@ -151,15 +155,16 @@ def freeze_keras_model(
     check_numerics: str = "warn",
     optimize: bool = False,
     verify: Verifying = None,
+    format: AskedFormat = "pb",
 ) -> Artifact:
     """Freeze a Keras model with its present weights to one `.pb` file.
 
         fh.freeze_keras_model(model, "model.pb")
 
     Args:
-      path: the file to write; its directory must exist. `path + ".json"` describes it.
+      path: where to write; its directory must exist. `path + ".json"` describes a `.pb`.
       model, input_signature, ema, lower_control_flow, weights, check_numerics,
-        optimize, verify: as in `plan_keras_model`.
+        optimize, verify, format: as in `plan_keras_model`.
 
     Returns:
       The Artifact that was written.
@@ -175,6 +180,7 @@ def freeze_keras_model(
         check_numerics=check_numerics,
         optimize=optimize,
         verify=verify,
+        format=format,
     )
     return plan_seen(model, None, input_signature, file).freeze(path)
 

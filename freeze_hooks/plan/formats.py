@@ -1,0 +1,57 @@
+"""The formats of an artifact: one `.pb` file, or a SavedModel's directory."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, ClassVar, Dict, Type, Union
+
+from ..errors import FreezeError, near
+
+
+@dataclasses.dataclass(frozen=True)
+class Pb:
+    """One file: a GraphDef with its weights as constants."""
+
+    name: ClassVar[str] = "pb"
+    suffix: ClassVar[str] = ".pb"
+    is_directory: ClassVar[bool] = False
+
+
+@dataclasses.dataclass(frozen=True)
+class SavedModel:
+    """Give it as `format=` to write SavedModels, as `format="saved_model"` does too.
+
+        hooks=[fh.FreezeHook(outputs=["probs"], format=fh.SavedModel())]
+
+    A SavedModel is a directory that TensorFlow Serving, `tf.saved_model.load`, Java, Go and C read.
+    This one has the signature "serving_default" and the tag "serve". Its graph is that of the `.pb`:
+    the weights are constants.
+    """
+
+    name: ClassVar[str] = "saved_model"
+    suffix: ClassVar[str] = ".saved_model"
+    is_directory: ClassVar[bool] = True
+
+
+Format = Union[Pb, SavedModel]
+AskedFormat = Union[str, Format]  # as users give it
+PB = Pb()
+_FORMATS: Dict[str, Type[Any]] = {"pb": Pb, "saved_model": SavedModel}
+
+
+def format_of(given: Any) -> Format:
+    """Return the format for a user's `format=`: its name, or a Format.
+
+    Raises:
+      FreezeError: there is no such format; names near matches.
+    """
+    if isinstance(given, (Pb, SavedModel)):
+        return given
+    if isinstance(given, str) and given in _FORMATS:
+        made: Format = _FORMATS[given]()
+        return made
+    close = near(given, _FORMATS) if isinstance(given, str) else []
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    raise FreezeError(
+        f'format= is "pb", "saved_model" or fh.SavedModel(...), not {given!r}{hint}'
+    )

@@ -1,0 +1,217 @@
+"""Publishes complete directories or none: a temporary name, fsync, then one rename or exchange."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import uuid
+from typing import Any, Callable, Dict, Iterator, Optional
+
+from . import in_flight, locks
+from .exchange import put_in_place
+from .file_kinds import ABOUT, MODEL
+from .filesystem import filesystem_of, pieces
+from .sink import Sink, open_sink
+
+TEMPORARY = ".saved_model.tmp"
+Check = Callable[[str, str], Optional[str]]  # as in `atomic`
+
+
+class Directory:
+    """A directory that is being written; `file` writes a file in it.
+
+    Attributes:
+      path: where its files are now.
+    """
+
+    def __init__(self, path: str, marked: str) -> None:
+        self.path = path
+        self._marked = marked
+        self.renamed: Dict[str, str] = {}
+
+    @contextlib.contextmanager
+    def file(self, name: str, expected: int = 0, check: Optional[Check] = None) -> Iterator[Sink]:
+        """Give a sink for a file; `expected` and `check` are as in `atomic.publishing`."""
+        path = self._place(name)
+        files = filesystem_of(path)
+
+        def finish() -> None:
+            assert check is not None
+            changed = check(path, sink.written.hash)
+            if changed is not None:
+                sink.written = sink.written._replace(hash=changed)
+
+        def given_up() -> None:
+            in_flight.check(self._marked)
+
+        finishing = None if check is None else finish
+        opened = files.created(path, expected, check=given_up, finish=finishing)
+        with opened as file, open_sink(file, expected=expected) as sink:
+            yield sink
+            sink.result()
+
+    def copy(self, source: str, name: str) -> None:
+        """Write a copy of a file."""
+        with self.file(name) as sink:
+            for piece in pieces(source):
+                sink.write(piece)
+
+    def _place(self, name: str) -> str:
+        """Return the path to write a file at, in an existing directory."""
+        files = filesystem_of(self.path)
+        path = files.join(self.path, name)
+        directory, base = files.split(path)
+        files.make_directory(directory)
+        if files.rewrites:
+            return path
+        temporary = files.join(directory, f".{base}.{uuid.uuid4().hex[:12]}.tmp")
+        self.renamed[temporary] = path
+        return temporary
+
+
+@contextlib.contextmanager
+def publishing_directory(path: str) -> Iterator[Directory]:
+    """Give a Directory that appears at `path` complete when the block ends, or not at all.
+
+    A directory that is there is replaced as a whole, in one step where the system can do that. On a
+    remote path, whose directories cannot be renamed, each file appears whole, and the file that was
+    written first appears last.
+
+    Raises:
+      OSError: from the file system, such as ENOSPC; what was at `path` stays.
+    """
+    with in_flight.saving():
+        if filesystem_of(path).rewrites:
+            with _local(path) as directory:
+                yield directory
+        else:
+            with _remote(path) as directory:
+                yield directory
+
+
+@contextlib.contextmanager
+def _local(path: str) -> Iterator[Directory]:
+    path = os.path.abspath(path)
+    temporary = _temporary(path)
+    process = os.getpid()
+    try:
+        with contextlib.ExitStack() as held, in_flight.temporary(temporary, delete_tree):
+            _make(temporary, held)
+            yield Directory(temporary, temporary)
+            in_flight.check(temporary)
+            _sync_tree(temporary)
+            left = put_in_place(temporary, path)
+            _sync(os.path.dirname(path))
+            if left:
+                delete_tree(left)
+    except BaseException:
+        # a process that was forked during the block may get here too; the files are its parent's
+        if os.getpid() == process:
+            delete_tree(temporary)
+        raise
+
+
+def _temporary(path: str) -> str:
+    parent, base = os.path.split(os.path.abspath(path))
+    return os.path.join(parent, f".{base}.{uuid.uuid4().hex[:12]}{TEMPORARY}")
+
+
+def _make(path: str, held: contextlib.ExitStack) -> None:
+    """Make a directory that no other process deletes as left over."""
+    while True:
+        os.mkdir(path)
+        if locks.marked(path, held):
+            return
+
+
+@contextlib.contextmanager
+def _remote(path: str) -> Iterator[Directory]:
+    files = filesystem_of(path)
+    directory = Directory(path, path)
+    try:
+        yield directory
+        for temporary, final in reversed(list(directory.renamed.items())):
+            files.replace(temporary, final)
+    except BaseException:
+        for temporary in directory.renamed:
+            with contextlib.suppress(OSError):
+                files.delete(temporary)
+        raise
+
+
+def publish_symlink(source: str, path: str) -> None:
+    """Publish `path` as a symbolic link to a directory beside it."""
+    temporary = _temporary(path)
+    parent = os.path.dirname(temporary)
+    os.symlink(os.path.relpath(os.path.abspath(source), parent), temporary, True)
+    try:
+        os.replace(temporary, path)
+    except OSError:
+        os.unlink(temporary)
+        raise
+    _sync(parent)
+
+
+def copy_directory(source: str, path: str) -> None:
+    """Publish a copy of a SavedModel; its main file is written first."""
+    with publishing_directory(path) as directory:
+        for name in sorted(files_in(source), key=lambda name: name != MODEL):
+            directory.copy(filesystem_of(source).join(source, name), name)
+
+
+def files_in(directory: str, within: str = "") -> Iterator[str]:
+    """Yield the paths of all files under a directory, relative to it."""
+    files = filesystem_of(directory)
+    here = files.join(directory, within)
+    for name in files.names(here):
+        inner = files.join(within, name)
+        if files.has_names(files.join(directory, inner)):
+            yield from files_in(directory, inner)
+        else:
+            yield inner
+
+
+def is_ours(path: str) -> bool:
+    """Return whether a path is a SavedModel that freeze_hooks wrote."""
+    about = filesystem_of(path).join(path, ABOUT)
+    return filesystem_of(path).stamp(about) is not None
+
+
+def delete_directory(path: str) -> None:
+    """Delete a SavedModel that freeze_hooks wrote, if it is there; it disappears as a whole.
+
+    On a remote path, its main file goes first.
+
+    Raises:
+      OSError: it cannot be deleted.
+    """
+    files = filesystem_of(path)
+    if not is_ours(path):
+        return
+    if not files.rewrites:
+        for name in (MODEL, ABOUT):
+            files.delete(files.join(path, name))
+        return
+    temporary = _temporary(path)
+    os.rename(path, temporary)
+    delete_tree(temporary)
+
+
+def delete_tree(path: str) -> None:
+    """Delete a directory with all that is in it, as far as that is possible."""
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def _sync_tree(path: str) -> None:
+    for directory, _, _ in os.walk(path):
+        _sync(directory)
+
+
+def _sync(directory: str) -> None:
+    with contextlib.suppress(OSError):  # systems that cannot open a directory do not need this
+        descriptor = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

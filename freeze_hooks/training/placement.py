@@ -1,0 +1,106 @@
+"""Where a session's artifacts go: beside checkpoints, or into a directory of their own."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from typing import Optional
+
+from ..errors import FreezeError
+from ..plan.formats import PB, Format
+from ..storage.directories import is_ours
+from ..storage.filesystem import directory_of, filesystem_of
+from ..storage.listing import is_directory
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Where one artifact goes.
+
+    Attributes:
+      directory: the directory with the state of these artifacts.
+      base: the artifact's name in it.
+      link: a second name for the newest artifact, there.
+      known: the name of the best artifact so far, if only the best is kept.
+      keep: how many artifacts stay, if only the best is kept; None: the best replaces the last.
+    """
+
+    directory: str
+    base: str
+    link: str
+    known: str
+    keep: Optional[int] = None
+
+
+def place(
+    form: Format, stem: str, step: Optional[int], output_dir: Optional[str], name: str, best: bool
+) -> Place:
+    """Return where an artifact goes.
+
+    A file is called after its checkpoint: `PREFIX.pb`, or `best.pb`. A directory is so only beside
+    the checkpoint; elsewhere it is called after its step, as servers expect it: `output_dir/STEP`,
+    `best/STEP`.
+
+    Args:
+      form: the format.
+      stem: the prefix of the checkpoint, or what stands for it.
+      step: the global step.
+      output_dir: the user's directory; None: that of the checkpoint.
+      name: separates the files of several hooks.
+      best: whether only the best artifact is kept.
+
+    Raises:
+      FreezeError: the directory would be called after a step, and there is none.
+    """
+    directory = output_dir or directory_of(stem)
+    if form.is_directory and (best or output_dir is not None):
+        directory, version = versions(directory, name, best), _version(step)
+        known = newest(directory) or version
+        return Place(directory, version, "latest", known, 1 if best else None)
+    ending = f".{name}{form.suffix}" if name else form.suffix
+    base = "best" if best else os.path.basename(stem)
+    return Place(directory, base + ending, "latest" + ending, base + ending)
+
+
+def versions(directory: str, name: str, best: bool) -> str:
+    """Return the directory in which each SavedModel is called after its step."""
+    parts = [part for part in (name, "best" if best else "") if part]
+    return os.path.join(directory, *parts)
+
+
+def newest(directory: str) -> Optional[str]:
+    """Return the name of the SavedModel with the highest step in a directory; None without any."""
+    if not is_directory(directory):
+        return None
+    steps = [name for name in filesystem_of(directory).names(directory) if name.isdigit()]
+    ours = [step for step in steps if is_ours(os.path.join(directory, step))]
+    return max(ours, key=int, default=None)
+
+
+def refuse_mixed(form: Format, directory: str) -> None:
+    """Check that a directory for artifacts of one format has none of another.
+
+    Raises:
+      FreezeError: it has.
+    """
+    if form.is_directory:
+        files = filesystem_of(directory)
+        found = [name for name in files.names(directory) if name.endswith(PB.suffix)]
+        what = "frozen files"
+    else:
+        found = [name for name in [newest(directory)] if name is not None]
+        what = "SavedModels"
+    if found:
+        raise FreezeError(
+            f"output_dir={directory!r} has {what} of another training, such as {found[-1]!r}: give "
+            f"each format= a directory of its own"
+        )
+
+
+def _version(step: Optional[int]) -> str:
+    if step is None:
+        raise FreezeError(
+            "a SavedModel is called after its global step, and this session has none: "
+            "tf.compat.v1.train.get_or_create_global_step() makes one"
+        )
+    return str(step)
