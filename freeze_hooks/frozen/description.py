@@ -29,7 +29,9 @@ def describe(
     }
 
 
-def completed(description: Mapping[str, Any], digest: str, proof: Optional[Proof]) -> Dict[str, Any]:
+def completed(
+    description: Mapping[str, Any], digest: str, proof: Optional[Proof]
+) -> Dict[str, Any]:
     """Return a description with what is known once the file is complete: its hash, and its proof.
 
     Args:

@@ -24,8 +24,8 @@ class SavedModel:
         hooks=[fh.FreezeHook(outputs=["probs"], format=fh.SavedModel())]
 
     A SavedModel is a directory that TensorFlow Serving, `tf.saved_model.load`, Java, Go and C read.
-    This one has the signature "serving_default" and the tag "serve". Its graph is that of the `.pb`:
-    the weights are constants.
+    This one has the signature "serving_default" and the tag "serve". Its graph is that of the
+    `.pb`: the weights are constants.
     """
 
     name: ClassVar[str] = "saved_model"
@@ -52,6 +52,4 @@ def format_of(given: Any) -> Format:
         return made
     close = near(given, _FORMATS) if isinstance(given, str) else []
     hint = f"; did you mean {close[0]!r}?" if close else ""
-    raise FreezeError(
-        f'format= is "pb", "saved_model" or fh.SavedModel(...), not {given!r}{hint}'
-    )
+    raise FreezeError(f'format= is "pb", "saved_model" or fh.SavedModel(...), not {given!r}{hint}')

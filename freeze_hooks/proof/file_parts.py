@@ -94,17 +94,17 @@ def graph_in(data: Any) -> Tuple[int, int, bytes]:
     return (*graph, around)
 
 
-def parts_of(data: Any, place: int, end: int) -> Iterator[Part]:
+def parts_of(data: Any, place: int, stop: int) -> Iterator[Part]:
     """Yield the fields of a GraphDef in the order of the file.
 
     Args:
       data: the file's bytes, or a memoryview of them.
-      place, end: where the GraphDef is.
+      place, stop: where the GraphDef is.
 
     Raises:
       ValueError: the bytes are no protocol buffer message.
     """
-    for field, kind, start, end in _fields(data, place, end):
+    for field, kind, start, end in _fields(data, place, stop):
         if field == _GRAPH_NODE and kind == _BYTES:
             yield _node(data, place, start, end)
         else:

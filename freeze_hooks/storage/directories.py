@@ -6,7 +6,7 @@ import contextlib
 import os
 import shutil
 import uuid
-from typing import Any, Callable, Dict, Iterator, Optional
+from typing import Callable, Dict, Iterator, Optional
 
 from . import in_flight, locks
 from .exchange import put_in_place

@@ -19,9 +19,9 @@ from ..plan.spec import Request
 from ..proof.asked import Verifying
 from ..sources.at_path import find_prefix
 from ..sources.checkpoint import CheckpointedGraph
+from ..sources.checkpoint_index import step_in
 from ..sources.graph_file import as_graph
 from ..sources.source import Source
-from ..sources.checkpoint_index import step_in
 from ..storage.filesystem import filesystem_of
 from ..storage.paths import plain_path
 from ..values.renaming import Renaming

@@ -51,12 +51,13 @@ class SessionOptions(Options):
         asked = dataclasses.replace(asked, form=format_of(asked.form))
         if asked.output_dir is None:
             return asked
-        asked = dataclasses.replace(asked, output_dir=plain_path(asked.output_dir))
-        if asked.latest and asked.form.is_directory and not filesystem_of(asked.output_dir).rewrites:
+        directory = plain_path(asked.output_dir)
+        linked = asked.latest and asked.form.is_directory
+        if linked and not filesystem_of(directory).rewrites:
             raise FreezeError(
-                f"latest= makes a symbolic link, which {asked.output_dir} cannot have: leave it out"
+                f"latest= makes a symbolic link, which {directory} cannot have: leave it out"
             )
-        return asked
+        return dataclasses.replace(asked, output_dir=directory)
 
     def check(self) -> None:
         """Create output_dir if missing.

@@ -41,9 +41,7 @@ def net(tmp_path_factory):
 
     class Note(v1.train.SessionRunHook):
         def end(self, session):
-            live["probs"] = session.run(
-                "probs:0", {"image:0": IMAGES[:8], "is_training:0": False}
-            )
+            live["probs"] = session.run("probs:0", {"image:0": IMAGES[:8], "is_training:0": False})
 
     with tf.Graph().as_default():
         v1.set_random_seed(1)
@@ -63,7 +61,9 @@ def build():
     training = v1.placeholder(tf.bool, [], "is_training")
     x = tf.nn.conv2d(image, v1.get_variable("kernel", [3, 3, 1, 16]), 1, "SAME")
     mean, variance = tf.nn.moments(x, [0, 1, 2])
-    moving = [v1.get_variable(n, [16], initializer=v1.ones_initializer(), trainable=False) for n in "mv"]
+    moving = [
+        v1.get_variable(n, [16], initializer=v1.ones_initializer(), trainable=False) for n in "mv"
+    ]
     follow = [v1.assign(old, 0.9 * old + 0.1 * new) for old, new in zip(moving, (mean, variance))]
     mean, variance = tf.cond(training, lambda: (mean, variance), lambda: tuple(moving))
     x = tf.nn.relu(tf.nn.batch_normalization(x, mean, variance, None, None, 1e-3))

@@ -85,7 +85,7 @@ def tf2onnx(directory, feeds):
         path = os.path.join(place, "model.onnx")
         convert = [sys.executable, "-m", "tf2onnx.convert", "--saved-model", directory]
         convert += ["--output", path, "--signature_def", "serving_default", "--tag", "serve"]
-        subprocess.run(convert, check=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        subprocess.run(convert, check=True, capture_output=True)
         runner = onnxruntime.InferenceSession(path)
         names = [output.name for output in runner.get_outputs()]
         return dict(zip(names, runner.run(names, feeds)))

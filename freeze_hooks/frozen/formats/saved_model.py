@@ -1,7 +1,7 @@
 """Writes a SavedModel: the frozen graph in a wrapper that names its inputs and outputs.
 
-`saved_model.pb` is a SavedModel message with one MetaGraphDef. Its last field is the GraphDef, whose
-bytes are those of a `.pb` file. Sources: saved_model.proto, meta_graph.proto.
+`saved_model.pb` is a SavedModel message with one MetaGraphDef. Its last field is the GraphDef,
+whose bytes are those of a `.pb` file. Sources: saved_model.proto, meta_graph.proto.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from ...plan.types import LIMIT, FreezePlan
 from ...proof.file_runs import digest_of
 from ...proof.proof import Proof
 from ...signature import Signature
-from ...storage.file_kinds import ABOUT, MODEL
 from ...storage.directories import Directory, publishing_directory
+from ...storage.file_kinds import ABOUT, MODEL
 from ...storage.filesystem import filesystem_of
 from ...storage.sink import Written
 from ...values.value import Value

@@ -84,7 +84,9 @@ def test_it_has_the_graph_of_a_pb(session, tmp_path):
 def test_large_values_are_aligned(graph, tmp_path):
     """So that TensorFlow can use them from the mapped file, as in a `.pb`."""
     v1.get_variable("w", [200, 300])
-    tf.matmul(v1.placeholder(tf.float32, [None, 200], "x"), graph.get_tensor_by_name("w:0"), name="y")
+    tf.matmul(
+        v1.placeholder(tf.float32, [None, 200], "x"), graph.get_tensor_by_name("w:0"), name="y"
+    )
     with v1.Session() as live:
         live.run(v1.global_variables_initializer())
         fh.freeze_session(live, str(tmp_path / "m"), ["y"], format="saved_model", verify=True)
@@ -177,7 +179,9 @@ def test_a_savedmodel_with_variables_is_not_frozen(session, tmp_path):
     path = str(tmp_path / "export")
     x, y = (session.graph.get_tensor_by_name(name) for name in ("x:0", "logits:0"))
     v1.saved_model.simple_save(session, path, {"x": x}, {"y": y})
-    with pytest.raises(fh.InvalidFileError, match="has variables, such as 'w'.*freeze_saved_model"):
+    with pytest.raises(
+        fh.InvalidFileError, match=r"has variables, such as 'w'.*freeze_saved_model"
+    ):
         fh.load_frozen(path)
     with pytest.raises(fh.InvalidFileError, match="has variables"):
         fh.inspect(path)
