@@ -10,6 +10,7 @@ import numpy as np
 from .._protos import GraphDef, dtype_name, itemsize, numpy_dtype, to_array, to_tensor
 from ..errors import FreezeError
 from ..plan.types import Described, FreezePlan, Slot
+from ..values.bundle_writer import BundleWriter
 from ..values.value import Value
 from . import wire
 
@@ -19,7 +20,11 @@ _SPELLED = 16  # bytes: the largest scalar of any dtype
 
 
 def write(
-    plan: FreezePlan, values: Iterator[Value], description: Mapping[str, Any], file: Any
+    plan: FreezePlan,
+    values: Iterator[Value],
+    description: Mapping[str, Any],
+    file: Any,
+    stored: Optional[BundleWriter] = None,
 ) -> None:
     """Write a whole frozen file.
 
@@ -28,6 +33,7 @@ def write(
       values: one Value for each of `plan.slots`, in their order.
       description: the file's description; JSON types only.
       file: an object with `write(buffer)`, and `bytes`, the number of bytes written so far.
+      stored: the checkpoint for the values of slots with a key.
 
     Raises:
       FreezeError: a value's shape is not what the graph declares.
@@ -38,6 +44,10 @@ def write(
             file.write(piece)
         elif isinstance(piece, Described):
             file.write(wire.described(piece.node, description))
+        elif piece.key is not None and stored is not None:
+            value = next(values)
+            _check_shape(piece, value)
+            stored.add(piece.key, piece.dtype, value.shape, _chunks(piece, value))
         else:
             _write_value(piece, next(values), file, file.bytes)
 
@@ -55,7 +65,7 @@ def length(plan: FreezePlan, description: Mapping[str, Any], place: int) -> Opti
             at += len(piece)
         elif isinstance(piece, Described):
             at += len(wire.described(piece.node, description))
-        else:
+        elif piece.key is None:
             shape, nbytes = piece.variable.shape, piece.nbytes
             if shape is None or nbytes is None:
                 return None
@@ -92,21 +102,31 @@ def _spell(tensor: Any) -> None:
 
 def _write_value(slot: Slot, value: Value, file: Any, place: Optional[int] = None) -> None:
     """Write a Const; `place` is where it begins in the file, or None outside of a file."""
+    _check_shape(slot, value)
     variable = slot.variable
-    if variable.shape is not None and value.shape != variable.shape:
-        raise FreezeError(
-            f"variable {variable.node!r} has shape {list(value.shape)} now, "
-            f"but the graph declares {list(variable.shape)}"
-        )
     if value.strings is not None:
         file.write(wire.string_const(slot.node, variable.dtype, value.shape, value.strings))
         return
     count = value.nbytes // itemsize(variable.dtype)
     nbytes = count * itemsize(slot.dtype)
     file.write(_before_value(slot, value.shape, nbytes, place))
-    for chunk in value.chunks if slot.dtype == variable.dtype else _narrowed(slot, value.chunks):
+    for chunk in _chunks(slot, value):
         file.write(chunk)
         del chunk  # frees its memory before the next fetch
+
+
+def _check_shape(slot: Slot, value: Value) -> None:
+    variable = slot.variable
+    if variable.shape is not None and value.shape != variable.shape:
+        raise FreezeError(
+            f"variable {variable.node!r} has shape {list(value.shape)} now, "
+            f"but the graph declares {list(variable.shape)}"
+        )
+
+
+def _chunks(slot: Slot, value: Value) -> Iterable[Any]:
+    same = slot.dtype == slot.variable.dtype
+    return value.chunks if same else _narrowed(slot, value.chunks)
 
 
 def _before_value(slot: Slot, shape: Sequence[int], nbytes: int, place: Optional[int]) -> bytes:

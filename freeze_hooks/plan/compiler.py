@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Callable, Mapping, Optional, Tuple
 
+from .. import _tf
 from ..errors import TooLargeError
 from ..graph.body import Body
 from ..graph.endpoints import Shape
@@ -22,7 +23,7 @@ from .file_graph import (
     note_request,
     write_pieces,
 )
-from .formats import format_of
+from .formats import SavedModel, format_of
 from .inputs_outputs import (
     bind_values,
     complete_inputs,
@@ -39,6 +40,7 @@ from .slots import (
     drop_unneeded,
     feed_slots,
     fill_tables,
+    keep_variables,
     make_slots,
     narrow_slots,
     refuse_inner_variables,
@@ -68,6 +70,7 @@ PASSES: Tuple[Callable[[Draft], None], ...] = (
     lower_control_flow,  # after make_slots, so that no function takes a variable
     complete_inputs,  # after the last pruning, so that only needed placeholders count
     fit_outputs_to_inputs,  # after complete_inputs, since it looks at all inputs
+    keep_variables,  # after all pruning, since no output needs the ops that restore
     find_functions,
     note_request,  # before name_ends, since it looks up names of the training graph
     name_ends,
@@ -102,10 +105,25 @@ def compile_plan(
       NotFreezableError: the outputs need something that a frozen file cannot hold.
       TooLargeError: the file would pass 2 GiB.
     """
-    draft = Draft.of(graph_def, spec, shape_of, one_call, content_of, stranded)
-    for apply in PASSES:
-        apply(draft)
-    plan = FreezePlan(
+
+    def compiled(asked: FreezeSpec) -> FreezePlan:
+        draft = Draft.of(graph_def, asked, shape_of, one_call, content_of, stranded)
+        for apply in PASSES:
+            apply(draft)
+        return _plan_of(draft)
+
+    plan = compiled(spec)
+    if plan.format == SavedModel(None) and _size(plan) > LIMIT:
+        form = dataclasses.replace(spec.file, format=SavedModel(variables=True))
+        plan = compiled(dataclasses.replace(spec, file=form))
+        _tf.info(f"the SavedModels keep variables: constants of {_size(plan):,} bytes pass 2 GiB")
+    _check_size(plan)
+    return plan
+
+
+def _plan_of(draft: Draft) -> FreezePlan:
+    spec = draft.spec
+    return FreezePlan(
         draft.pieces,
         Signature(tuple(map(tensor_info, draft.inputs)), tuple(map(tensor_info, draft.outputs))),
         draft.findings,
@@ -113,9 +131,8 @@ def compile_plan(
         spec.file.optimize,
         spec.file.check_numerics,
         format_of(spec.file.format),
+        draft.restoring,
     )
-    _check_size(plan)
-    return plan
 
 
 def plan_frozen(graph_def: Any, plan: FreezePlan) -> FreezePlan:
@@ -128,7 +145,7 @@ def plan_frozen(graph_def: Any, plan: FreezePlan) -> FreezePlan:
 
 
 def _check_size(plan: FreezePlan) -> None:
-    size = plan.graph_bytes + plan.weight_bytes + _DESCRIPTION
+    size = _size(plan)
     if size <= LIMIT:
         return
     largest = sorted(plan.slots, key=lambda s: s.nbytes or 0, reverse=True)[:3]
@@ -136,5 +153,9 @@ def _check_size(plan: FreezePlan) -> None:
     raise TooLargeError(
         f"the frozen file would be {size / 1e9:.2f} GB, over the 2.15 GB (2 GiB) that a "
         f"GraphDef can hold; largest variables: {named}; choose outputs that need less, or "
-        'inputs= behind them, or weights="float16" or "bfloat16"'
+        'inputs= behind them, weights="float16" or "bfloat16", or format="saved_model"'
     )
+
+
+def _size(plan: FreezePlan) -> int:
+    return plan.graph_bytes + plan.inner_bytes + _DESCRIPTION

@@ -21,6 +21,7 @@ from ..graph.endpoints import End, Shape
 from ..graph.functions import Library
 from ..graph.lint import Asked, Finding
 from ..graph.passes.defaults import with_defaults
+from ..graph.passes.restored_variables import Restoring
 from ..graph.prune import prune
 from ..graph.tables import Table
 from ..graph.variables import Variable
@@ -51,6 +52,7 @@ class Draft:
       functions: the FunctionDefs that the body needs.
       inner: their bodies.
       asked: how the graph was to be frozen; the findings' remedies depend on it.
+      restoring: the ops that restore the variables of a SavedModel.
       pieces: the file's bytes, with gaps.
       findings: problems found in the graph.
     """
@@ -77,6 +79,7 @@ class Draft:
     functions: Sequence[Any] = ()
     inner: Sequence[Body] = ()
     asked: Asked = dataclasses.field(default_factory=Asked)
+    restoring: Optional[Restoring] = None
     pieces: Tuple[Union[bytes, Slot, Described], ...] = ()
     findings: Tuple[Finding, ...] = ()
 

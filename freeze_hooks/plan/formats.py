@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, ClassVar, Dict, Type, Union
+from typing import Any, ClassVar, Dict, Optional, Type, Union
 
 from ..errors import FreezeError, near
 
@@ -21,16 +21,29 @@ class Pb:
 class SavedModel:
     """Give it as `format=` to write SavedModels, as `format="saved_model"` does too.
 
+    Args:
+      variables: True keeps the weights as variables, in TensorFlow's checkpoint format; False makes
+        them constants; None (the default) does so up to the 2 GiB that a graph can hold.
+
         hooks=[fh.FreezeHook(outputs=["probs"], format=fh.SavedModel())]
 
     A SavedModel is a directory that TensorFlow Serving, `tf.saved_model.load`, Java, Go and C read.
     This one has the signature "serving_default" and the tag "serve". Its graph is that of the
-    `.pb`: the weights are constants.
+    `.pb`: the weights are constants, or variables that the loader restores.
+
+    Raises:
+      FreezeError: `variables` is not one of these.
     """
+
+    variables: Optional[bool] = None
 
     name: ClassVar[str] = "saved_model"
     suffix: ClassVar[str] = ".saved_model"
     is_directory: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        if self.variables not in (None, True, False):
+            raise FreezeError(f"variables= is True, False or None, not {self.variables!r}")
 
 
 Format = Union[Pb, SavedModel]

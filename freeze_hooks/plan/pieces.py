@@ -42,7 +42,10 @@ def pieces(
     for node in topological(body):
         name = node.name
         _clean(node, devices and name not in slots)
-        if name in slots or name == described:
+        if name in slots and node.op != "Const":
+            run.append(node)
+            yield Slot(slots[name], b"", node.attr["dtype"].type, name)
+        elif name in slots or name == described:
             yield GraphDef(node=run).SerializeToString(deterministic=True)
             run = []
             data = node.SerializeToString(deterministic=True)

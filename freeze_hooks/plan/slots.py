@@ -7,7 +7,9 @@ from ..graph.passes.fed_state import feed_variables
 from ..graph.passes.freeze_tables import freeze_tables
 from ..graph.passes.freeze_variables import freeze_variables
 from ..graph.passes.narrow_weights import shrink
+from ..graph.passes.restored_variables import restore_variables
 from .draft import Draft
+from .formats import SavedModel
 
 
 def make_slots(draft: Draft) -> None:
@@ -39,6 +41,13 @@ def refuse_inner_variables(draft: Draft) -> None:
 def narrow_slots(draft: Draft) -> None:
     """Store floating slots as weights= says, and cast them to the variables' dtypes."""
     draft.slots = shrink(draft.body, draft.slots, draft.spec.file.weights)
+
+
+def keep_variables(draft: Draft) -> None:
+    """Make the slots variables again, for a SavedModel whose weights are in a checkpoint."""
+    form = draft.spec.file.format
+    if isinstance(form, SavedModel) and form.variables:
+        draft.restoring = restore_variables(draft.body, draft.slots)
 
 
 def drop_unneeded(draft: Draft) -> None:

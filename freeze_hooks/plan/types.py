@@ -12,6 +12,7 @@ from typing import (
 
 from .._protos import DT_STRING, itemsize
 from ..graph.lint import Finding
+from ..graph.passes.restored_variables import Restoring
 from ..graph.variables import Variable
 from ..signature import Signature
 from .formats import PB, Format
@@ -27,11 +28,14 @@ class Slot:
       variable: the variable that gives the value.
       node: the serialized NodeDef without its value.
       dtype: DataType number of the node; with `weights=` narrower than the variable's.
+      key: None, or the value's key in a SavedModel's checkpoint. There, the value is not in the
+        graph, and the graph has a variable in place of the Const.
     """
 
     variable: Variable
     node: bytes
     dtype: int
+    key: Optional[str] = None
 
     @property
     def nbytes(self) -> Optional[int]:
@@ -58,6 +62,7 @@ class FreezePlan:
       optimize: whether to optimize each file once its values are known.
       check_numerics: what to do about NaN and infinity: "warn", "raise" or "off".
       format: the format of the files.
+      restoring: the names of the ops that restore a SavedModel's variables; None without any.
     """
 
     pieces: Tuple[Union[bytes, Slot, Described], ...]
@@ -67,6 +72,7 @@ class FreezePlan:
     optimize: bool = False
     check_numerics: str = "warn"
     format: Format = PB
+    restoring: Optional[Restoring] = None
 
     @property
     def slots(self) -> Tuple[Slot, ...]:
@@ -77,6 +83,11 @@ class FreezePlan:
     def weight_bytes(self) -> int:
         """Number of bytes of all values with known shapes (strings count as 0)."""
         return sum(slot.nbytes or 0 for slot in self.slots)
+
+    @property
+    def inner_bytes(self) -> int:
+        """Number of bytes of the values that are in the graph, and not in a checkpoint."""
+        return sum(slot.nbytes or 0 for slot in self.slots if slot.key is None)
 
     @property
     def graph_bytes(self) -> int:

@@ -29,13 +29,13 @@ from .._protos import (
 from ..errors import InvalidFileError
 from ..storage.filesystem import filesystem_of, read
 
-_MAGIC = 0xDB4775248B80FB57
-_FOOTER = 48
+MAGIC = 0xDB4775248B80FB57
+FOOTER = 48
 # bytes per read: with 8 MiB, malloc asks for new memory each time, and reading took 4 times as long
 _PIECE = 2 << 20
 _MOST_OF_KEYS = 1 << 28  # bytes; prefix compression lets a small file claim huge keys
 _CRC = 4  # bytes
-_VERSION = 1  # of the format, kTensorBundleVersion
+VERSION = 1  # of the format, kTensorBundleVersion
 _SLICE = b"\0"  # how the keys of slices begin, which are not UTF-8
 _LITTLE = 0  # BundleHeaderProto.Endianness
 _MOST_ELEMENTS = (1 << 63) - 1
@@ -88,7 +88,7 @@ class Bundle:
         entries = {key: parse(BundleEntry(), value) for key, value in table.items()}
         for key, entry in entries.items():
             _check(key, entry)
-        if header.endianness != _LITTLE or header.version.min_consumer > _VERSION:
+        if header.endianness != _LITTLE or header.version.min_consumer > VERSION:
             return
         self._shards = header.num_shards
         own = {k.decode(): entry for k, entry in entries.items() if not k.startswith(_SLICE)}
@@ -155,7 +155,7 @@ class Bundle:
             raise InvalidFileError(
                 f"{path} is cut short or cannot be read, at {key!r}: {error}"
             ) from None
-        if left or _masked(crc) != entry.crc32c:
+        if left or masked(crc) != entry.crc32c:
             raise InvalidFileError(f"{path} is cut short or changed: {key!r} is not what was saved")
 
 
@@ -191,15 +191,15 @@ def _text(data: bytes, entry: Any) -> bytes:
     length, position = _varint(data, 0)
     text = data[position + _CRC :]
     crc = google_crc32c.value(struct.pack("<I" if length < 1 << 32 else "<Q", length))
-    if data[position : position + _CRC] != struct.pack("<I", _masked(crc)):
+    if data[position : position + _CRC] != struct.pack("<I", masked(crc)):
         raise ValueError("its length is not what was saved")
     crc = google_crc32c.extend(crc, data[position:])
-    if len(data) != entry.size or len(text) != length or _masked(crc) != entry.crc32c:
+    if len(data) != entry.size or len(text) != length or masked(crc) != entry.crc32c:
         raise ValueError("it is not what was saved")
     return text
 
 
-def _masked(crc: int) -> int:
+def masked(crc: int) -> int:
     """Return a checksum in the form in which files store it (crc32c.h)."""
     return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
 
@@ -214,14 +214,14 @@ def is_table(path: str) -> bool:
     size = files.size(path)
     with files.opened(path) as file:
         file.seek(max(0, size - 8))
-        return bool(file.read(8) == struct.pack("<Q", _MAGIC))
+        return bool(file.read(8) == struct.pack("<Q", MAGIC))
 
 
 def _table(data: bytes) -> Iterator[Tuple[bytes, bytes]]:
     """Yield the (key, value) pairs of a leveldb table."""
-    if struct.unpack("<Q", data[-8:])[0] != _MAGIC:
+    if struct.unpack("<Q", data[-8:])[0] != MAGIC:
         raise ValueError("not a table")
-    footer = data[-_FOOTER:]
+    footer = data[-FOOTER:]
     _, position = _handle(footer, 0)  # the meta index comes first
     (offset, size), _ = _handle(footer, position)
     end = 0
@@ -238,7 +238,7 @@ def _block(data: bytes, offset: int, size: int) -> Iterator[Tuple[bytes, bytes]]
         raise ValueError("a compressed block, which TensorFlow does not write")
     block, end = data[offset : offset + size], offset + size + 1
     crc = google_crc32c.value(data[offset:end])
-    if data[end : end + _CRC] != struct.pack("<I", _masked(crc)):
+    if data[end : end + _CRC] != struct.pack("<I", masked(crc)):
         raise ValueError("a block that is not what was written")
     end = len(block) - 4 * (1 + struct.unpack("<I", block[-4:])[0])
     position, key = 0, b""

@@ -12,17 +12,21 @@ import os
 import tempfile
 from typing import Any, Dict, Iterator, Optional, Tuple
 
+from xxhash import xxh3_64
+
 from ... import _tf
-from ..._protos import MetaGraphDef, dtype_enum
+from ..._protos import MetaGraphDef, SaverDef, VariableDef, dtype_enum
 from ...errors import TooLargeError
+from ...graph.passes.restored_variables import Restoring
 from ...plan.types import LIMIT, FreezePlan
 from ...proof.file_runs import digest_of
 from ...proof.proof import Proof
 from ...signature import Signature
-from ...storage.directories import Directory, publishing_directory
+from ...storage.directories import Directory, copy_directory, publishing_directory
 from ...storage.file_kinds import ABOUT, MODEL
 from ...storage.filesystem import filesystem_of
-from ...storage.sink import Written
+from ...storage.sink import Sink, Written
+from ...values.bundle_writer import DATA, INDEX, BundleWriter
 from ...values.value import Value
 from .. import stream, wire
 from ..description import completed
@@ -30,6 +34,7 @@ from ..description import completed
 _SCHEMA, _META_GRAPH, _GRAPH = b"\x08\x01", 2, 2  # saved_model_schema_version = 1; field numbers
 SERVING, TAG = "serving_default", "serve"
 _LENGTH = 5  # bytes of each length, so that it can be corrected
+_VARIABLES = "variables/"
 _METHOD = "tensorflow/serving/predict"
 
 
@@ -49,38 +54,55 @@ def publish(
         with tempfile.TemporaryDirectory() as here:
             local = os.path.join(here, "model")
             found = publish(plan, values, local, description, proof)
-            with publishing_directory(path) as directory:
-                for name in (MODEL, ABOUT):
-                    directory.copy(os.path.join(local, name), name)
+            copy_directory(local, path)
             return found
     with publishing_directory(path) as directory:
-        written = _write_model(plan, values, description, proof, directory)
-        about = completed(description, written.hash, proof)
-        about["files"] = {MODEL: {"bytes": written.bytes, "hash": about.pop("hash")}}
+        files = _write_files(plan, values, description, proof, directory)
+        about = completed(description, files[MODEL].hash, proof)
+        del about["hash"]
+        about["files"] = {
+            name: {
+                "bytes": written.bytes,
+                "hash": {"algorithm": "xxh3_64", "value": written.hash},
+            }
+            for name, written in files.items()
+        }
         with directory.file(ABOUT) as file:
             file.write((json.dumps(about, indent=1, allow_nan=False) + "\n").encode())
-    return Written(written.bytes + file.bytes, written.hash), None
+    hashes = [written.hash for written in files.values()]
+    whole = hashes[0] if len(hashes) == 1 else str(xxh3_64("".join(hashes).encode()).hexdigest())
+    return Written(sum(w.bytes for w in files.values()) + file.bytes, whole), None
 
 
-def _write_model(
+def _write_files(
     plan: FreezePlan,
     values: Iterator[Value],
     description: Dict[str, Any],
     proof: Optional[Proof],
     directory: Directory,
-) -> Written:
-    about = _about(plan.signature)
+) -> Dict[str, Written]:
+    """Write the graph, and its variables if it has some; return what was written, by file."""
+    about = _about(plan.signature, plan.restoring)
     before = len(_wrapper(about, 0))
     expected = stream.length(plan, description, before)
-    size = plan.graph_bytes + plan.weight_bytes
+    size = plan.graph_bytes + plan.inner_bytes
     finish = functools.partial(_finished, about, expected, proof)
     check = finish if proof is not None or expected is None else None
+    others: Dict[str, Sink] = {}
     with directory.file(MODEL, before + (expected or size), check) as file:
         file.write(_wrapper(about, expected or 0))
-        stream.write(plan, values, description, file)
+        if plan.restoring is None:
+            stream.write(plan, values, description, file)
+        else:
+            with directory.file(_VARIABLES + DATA, plan.weight_bytes) as data:
+                stored = BundleWriter(data)
+                stream.write(plan, values, description, file, stored)
+            with directory.file(_VARIABLES + INDEX) as index:
+                index.write(stored.index())
+            others = {_VARIABLES + DATA: data, _VARIABLES + INDEX: index}
         if file.bytes > LIMIT:
             raise TooLargeError(f"{directory.path} would pass 2 GiB and could not be read")
-    return file.written
+    return {name: sink.written for name, sink in {MODEL: file, **others}.items()}
 
 
 def _finished(
@@ -110,7 +132,7 @@ def _fixed(number: int) -> bytes:
     return bytes([*(group | 0x80 for group in groups[:-1]), groups[-1]])
 
 
-def _about(signature: Signature) -> bytes:
+def _about(signature: Signature, restoring: Optional[Restoring]) -> bytes:
     """Return the MetaGraphDef without its graph."""
     meta = MetaGraphDef()
     meta.meta_info_def.tags.append(TAG)
@@ -125,4 +147,24 @@ def _about(signature: Signature) -> bytes:
             end.tensor_shape.unknown_rank = info.shape is None
             for size in info.shape or ():
                 end.tensor_shape.dim.add(size=-1 if size is None else size)
+    if restoring is not None:
+        _add_saver(meta, restoring)
     return bytes(meta.SerializeToString(deterministic=True))
+
+
+def _add_saver(meta: Any, restoring: Restoring) -> None:
+    """Say how the variables are restored, and list them for loaders of TensorFlow 2."""
+    saver = meta.saver_def
+    saver.filename_tensor_name = restoring.filename
+    saver.restore_op_name = restoring.restore
+    saver.save_tensor_name = restoring.save
+    saver.version = SaverDef.V2
+    for variable in restoring.variables:
+        proto = VariableDef(
+            variable_name=variable.handle + ":0",
+            initializer_name=variable.assign,
+            snapshot_name=variable.read + ":0",
+            is_resource=True,
+        )
+        listed = meta.collection_def["variables"].bytes_list
+        listed.value.append(proto.SerializeToString(deterministic=True))
