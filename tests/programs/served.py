@@ -38,7 +38,8 @@ def layer(directory, feeds):
     import keras
 
     made = keras.layers.TFSMLayer(directory, call_endpoint="serving_default")
-    return {name: np.asarray(value) for name, value in made(**feeds).items()}
+    (given,) = feeds.values()  # it takes one positional argument
+    return {name: np.asarray(value) for name, value in made(given).items()}
 
 
 def saved_model_cli(directory, feeds):

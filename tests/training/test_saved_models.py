@@ -28,7 +28,7 @@ def train(directory, hooks, steps=30, every=10, keep=5, **more):
     with tf.Graph().as_default():
         v1.set_random_seed(1)
         step = small.build()
-        hooks = [*hooks, v1.train.StopAtStepHook(steps), Note()]
+        hooks = [*hooks, v1.train.StopAtStepHook(last_step=steps), Note()]
         scaffold = v1.train.Scaffold(saver=v1.train.Saver(max_to_keep=keep))
         saves = {"save_checkpoint_steps": every, "save_checkpoint_secs": None}
         with v1.train.MonitoredTrainingSession(
@@ -72,18 +72,16 @@ def test_a_name_and_two_formats_beside_one_checkpoint(tmp_path):
 
 def test_version_directories(tmp_path):
     export = tmp_path / "export"
-    hook = fh.FreezeHook(
-        **SAVED, output_dir=str(export), save_steps=10, keep=2, latest=True, save_at_end=False
-    )
+    hook = fh.FreezeHook(**SAVED, output_dir=str(export), save_steps=10, keep=2, latest=True)
     named = fh.FreezeHook(**SAVED, output_dir=str(export), name="b", save_steps=30)
     wanted = train(tmp_path / "run", [hook, named])
-    assert directories(export) == ["20", "30", "b", "latest"]
+    assert directories(export) == ["21", "30", "b", "latest"]
     assert os.readlink(str(export / "latest")) == "30"
-    assert directories(export / "b") == ["30"]
+    assert directories(export / "b") == ["1", "30"]
     for path in (export / "30", export / "latest", export / "b" / "30"):
         np.testing.assert_allclose(answer(path), wanted, rtol=1e-6)
     state = json.loads((export / "frozen_state.json").read_text())
-    assert set(state[".saved_model"]["files"]) == {"20", "30"}
+    assert set(state[".saved_model"]["files"]) == {"21", "30"}
 
 
 def best_of(values, **more):
@@ -99,20 +97,20 @@ def best_of(values, **more):
 
 
 def test_the_best(tmp_path):
-    hook = best_of([3.0, 1.0, 2.0])
+    hook = best_of([4.0, 3.0, 1.0, 2.0])
     train(tmp_path, [hook])
     assert directories(tmp_path) == ["best"] and directories(tmp_path / "best") == ["20"]
     assert hook.artifacts[0].metrics == {"loss": 1.0}
-    train(tmp_path, [best_of([1.5, 0.5])], steps=50)
+    train(tmp_path, [best_of([1.6, 1.5, 0.5])], steps=50)
     assert directories(tmp_path / "best") == ["50"]
-    train(tmp_path, [best_of([0.7, 0.6], name="c", output_dir=str(tmp_path))], steps=70)
+    train(tmp_path, [best_of([0.8, 0.7, 0.6], name="c", output_dir=str(tmp_path))], steps=70)
     assert directories(tmp_path / "c" / "best") == ["70"]
 
 
 def test_the_best_counts_after_a_kill_before_the_note(tmp_path):
-    train(tmp_path, [best_of([1.0, 2.0, 3.0])])
+    train(tmp_path, [best_of([4.0, 1.0, 2.0, 3.0])])
     os.unlink(str(tmp_path / "best" / "frozen_state.json"))
-    train(tmp_path, [best_of([1.5, 1.2])], steps=50)
+    train(tmp_path, [best_of([1.6, 1.5, 1.2])], steps=50)
     assert directories(tmp_path / "best") == ["10"]
 
 
@@ -153,12 +151,12 @@ def test_a_killed_programs_temporary_directory_goes(tmp_path):
 
 def test_a_foreign_directory_stays(tmp_path):
     export = tmp_path / "export"
-    (export / "20").mkdir(parents=True)
-    (export / "20" / "notes").write_bytes(b"")
+    (export / "21").mkdir(parents=True)
+    (export / "21" / "notes").write_bytes(b"")
     hook = fh.FreezeHook(**SAVED, output_dir=str(export), save_steps=10, keep=1)
     train(tmp_path / "run", [hook])
-    assert directories(export) == ["20", "30"]
-    assert os.listdir(str(export / "20")) == ["notes"]
+    assert directories(export) == ["21", "30"]
+    assert os.listdir(str(export / "21")) == ["notes"]
 
 
 @pytest.fixture
