@@ -8,7 +8,7 @@ import gc
 import mmap
 import os
 import threading
-from typing import Any, Callable, Iterable, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import Any, Callable, Iterable, List, Mapping, Optional, Sequence, Set, Tuple, Union
 
 import tensorflow as tf
 import xxhash
@@ -20,6 +20,7 @@ from ..storage.filesystem import filesystem_of, read
 from .fed_graph import FedGraph, filling_tables, without_optimizers
 from .file_parts import graph_in
 from .layout import Content, Layout
+from .restored_graph import RestoredGraph
 
 _MUCH = 16 << 20  # bytes of memory not to leave to a later collection
 
@@ -34,7 +35,7 @@ class OpenFile:
     """
 
     content: Content
-    graph: Optional[FedGraph]
+    graph: Union[FedGraph, RestoredGraph, None]
 
     def run(self, batches: Iterable[Mapping[str, Any]], fetches: Sequence[str]) -> List[List[Any]]:
         """Return, for each batch {tensor name: array}, the values of `fetches` (tensor names).
@@ -61,7 +62,7 @@ class FileRuns:
         self.proven = False
         self._lock = threading.Lock()
         self._layout: Optional[Layout] = None
-        self._graph: Optional[FedGraph] = None
+        self._graph: Union[FedGraph, RestoredGraph, None] = None
         self._varying: Set[str] = set()
 
     def __reduce__(self) -> Any:
@@ -87,10 +88,17 @@ class FileRuns:
             if content is None or content.values is None:
                 self._layout, self._graph = self._imported(path, data)
                 content = self._layout.read(data)
+            elif isinstance(self._graph, RestoredGraph):
+                self._graph.restore(os.path.dirname(path))
             return OpenFile(content, self._graph)
 
-    def _imported(self, path: str, data: Any) -> Tuple[Layout, FedGraph]:
+    def _imported(self, path: str, data: Any) -> Tuple[Layout, Union[FedGraph, RestoredGraph]]:
         self.proven = False
+        if _has_variables(path):
+            layout = Layout(data, self._varying)
+            if self._graph is not None:
+                self._graph.close()
+            return layout, RestoredGraph(os.path.dirname(path), not layout.fed)
         tables = _import_whole(path, data)
         layout = Layout(data, self._varying, tables)
         changed = [] if self._layout is None else layout.changed(self._layout)
@@ -101,6 +109,12 @@ class FileRuns:
         if self._graph is not None:
             self._graph.close()
         return layout, FedGraph(rest, layout.fed)
+
+
+def _has_variables(path: str) -> bool:
+    files = filesystem_of(path)
+    index = files.join(os.path.dirname(path), "variables/variables.index")
+    return os.path.basename(path) == "saved_model.pb" and files.stamp(index) is not None
 
 
 def digest_of(path: str) -> str:

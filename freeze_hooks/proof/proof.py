@@ -50,6 +50,17 @@ class Proof:
         self.difference, content = found
         return None if self.mark is None else self._note(temporary, content)
 
+    def read_back(self, temporary: str, digest: str) -> None:
+        """Read a file that is not run by itself, such as one of variables.
+
+        Args:
+          temporary, digest: as in `check`.
+
+        Raises:
+          NotVerifiedError: it has other bytes than were written.
+        """
+        self._expected.read_back(temporary, self._path, digest)
+
     def _note(self, temporary: str, content: Content) -> str:
         """Replace the mark by the difference, and return the new hash."""
         mark = json.dumps(self.mark).encode()

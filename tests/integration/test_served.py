@@ -35,7 +35,7 @@ def net(request, tmp_path_factory):
         output_dir=str(export),
         save_steps=1000,
         strict=True,
-        verify=not request.param,
+        verify=True,
     )
     live = {}
 

@@ -94,10 +94,11 @@ def _write_files(
         if plan.restoring is None:
             stream.write(plan, values, description, file)
         else:
-            with directory.file(_VARIABLES + DATA, plan.weight_bytes) as data:
+            read_back = None if proof is None else proof.read_back
+            with directory.file(_VARIABLES + DATA, plan.weight_bytes, read_back) as data:
                 stored = BundleWriter(data)
                 stream.write(plan, values, description, file, stored)
-            with directory.file(_VARIABLES + INDEX) as index:
+            with directory.file(_VARIABLES + INDEX, check=read_back) as index:
                 index.write(stored.index())
             others = {_VARIABLES + DATA: data, _VARIABLES + INDEX: index}
         if file.bytes > LIMIT:
