@@ -114,6 +114,10 @@ class Bundle:
         shape = tuple(dim.size for dim in entry.shape.dim)
         return shape, int(entry.size), self._pieces(key, entry)
 
+    def size(self, key: str) -> int:
+        """Return a tensor's length in bytes; 0 if it is not in here."""
+        return int(self._entries[key].size) if key in self._entries else 0
+
     def text(self, key: str) -> Optional[bytes]:
         """Return a scalar of strings; None if it is not in here.
 

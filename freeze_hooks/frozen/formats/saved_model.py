@@ -30,9 +30,10 @@ from ...values.bundle_writer import DATA, INDEX, BundleWriter
 from ...values.value import Value
 from .. import stream, wire
 from ..description import completed
+from ..frozen_saved_model import SERVING
 
 _SCHEMA, _META_GRAPH, _GRAPH = b"\x08\x01", 2, 2  # saved_model_schema_version = 1; field numbers
-SERVING, TAG = "serving_default", "serve"
+TAG = "serve"
 _LENGTH = 5  # bytes of each length, so that it can be corrected
 _VARIABLES = "variables/"
 _METHOD = "tensorflow/serving/predict"

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Iterable, Mapping, Tuple
+from typing import Any, Callable, Iterable, Mapping, Tuple
 
 from ..._protos import DT_STRING, AttrValue, to_tensor
 from ..body import Body
+from ..names import split
 from ..tables import Column
 from ..variables import Variable
+from ..walks import above
+
+TensorOf = Callable[[str], Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,3 +114,25 @@ def _filename(body: Body) -> str:
 def _strings(body: Body, name: str, texts: Iterable[str]) -> str:
     value = AttrValue(tensor=to_tensor(list(texts), DT_STRING))
     return str(body.add("Const", name, value=value, dtype=AttrValue(type=DT_STRING)).name)
+
+
+def constants_in_place(graph_def: Any, outputs: Iterable[str], tensor_of: TensorOf) -> Any:
+    """Return the frozen graph of one that `restore_variables` made: constants for variables.
+
+    Args:
+      graph_def: the graph; it is changed.
+      outputs: the tensors to keep.
+      tensor_of: returns the TensorProto for the op that reads a variable, by its name.
+    """
+    nodes = {node.name: node for node in graph_def.node}
+    handles = {name for name, node in nodes.items() if node.op == "VarHandleOp"}
+    for node in nodes.values():
+        if node.op == "ReadVariableOp" and node.input[0] in handles:
+            del node.input[0]
+            node.op = "Const"
+            node.attr["value"].tensor.CopyFrom(tensor_of(node.name))
+    kept = set(above(nodes, [split(tensor)[0] for tensor in outputs]))
+    for place in reversed(range(len(graph_def.node))):
+        if graph_def.node[place].name not in kept:
+            del graph_def.node[place]
+    return graph_def

@@ -1,0 +1,105 @@
+"""SavedModels whose weights are variables."""
+
+import os
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import freeze_hooks as fh
+from freeze_hooks.plan import compiler
+
+v1 = tf.compat.v1
+X = np.random.RandomState(0).randn(6, 4).astype(np.float32)
+KEPT = fh.SavedModel(variables=True)
+
+
+@pytest.fixture
+def session(graph):
+    x = v1.placeholder(tf.float32, [None, 4], name="x")
+    w = v1.get_variable("w", [4, 3])
+    parts = v1.get_variable("parts", [6, 3], partitioner=v1.fixed_size_partitioner(2))
+    chosen = tf.nn.embedding_lookup(parts, tf.constant([0, 4]))
+    unused = v1.get_variable("unused", [1000])
+    tf.identity(tf.matmul(x, w) + tf.reduce_sum(chosen), "y")
+    optimizer = v1.train.AdamOptimizer(0.1)
+    train = optimizer.minimize(tf.reduce_sum(tf.matmul(x, w)) + tf.reduce_sum(unused))
+    with v1.Session() as live:
+        live.run(v1.global_variables_initializer())
+        live.run(train, {"x:0": X})
+        yield live
+
+
+def answer(path, x):
+    with tf.Graph().as_default(), v1.Session() as live:
+        ends = v1.saved_model.loader.load(live, ["serve"], str(path)).signature_def
+        ends = ends["serving_default"]
+        return live.run(ends.outputs["y"].name, {ends.inputs["x"].name: x})
+
+
+def names(path):
+    return sorted(v1.train.NewCheckpointReader(str(path)).get_variable_to_shape_map())
+
+
+def test_its_checkpoint_has_what_the_graph_uses_alone(session, tmp_path):
+    path = tmp_path / "m"
+    artifact = fh.freeze_session(session, str(path), ["y"], format=KEPT, verify=True)
+    assert artifact.max_difference == 0
+    assert names(path / "variables" / "variables") == ["parts/part_0", "parts/part_1", "w"]
+    np.testing.assert_array_equal(answer(path, X), session.run("y:0", {"x:0": X}))
+    files = [os.path.join(where, n) for where, _, found in os.walk(str(path)) for n in found]
+    assert artifact.bytes == sum(map(os.path.getsize, files))
+
+
+def test_it_is_read_as_a_frozen_file(session, tmp_path):
+    fh.freeze_session(session, str(tmp_path / "m"), ["y"], format=KEPT)
+    fh.freeze_session(session, str(tmp_path / "m.pb"), ["y"])
+    with fh.load_frozen(tmp_path / "m") as saved, fh.load_frozen(tmp_path / "m.pb") as file:
+        np.testing.assert_array_equal(saved(X)["y"], file(X)["y"])
+    kept, plain = (fh.inspect(tmp_path / name) for name in ("m", "m.pb"))
+    assert kept.signature == plain.signature and kept.findings == plain.findings == ()
+    assert kept.ops == plain.ops and kept.weight_bytes == plain.weight_bytes
+
+
+def test_it_goes_back_in(session, tmp_path):
+    path = tmp_path / "m"
+    fh.freeze_session(session, str(path), ["y"], format=KEPT)
+    fh.freeze_saved_model(str(path), str(tmp_path / "m.pb"), verify=True)
+    with fh.load_frozen(tmp_path / "m.pb") as file:
+        np.testing.assert_array_equal(file(X)["y"], session.run("y:0", {"x:0": X}))
+
+
+def test_later_proofs_read_the_later_values(session, tmp_path):
+    plan = fh.plan_session(session, ["y"], format=KEPT, verify=True)
+    w = next(v for v in v1.global_variables() if v.op.name == "w")
+    for value in (1.0, 2.0, 3.0):
+        w.load(np.full([4, 3], value, np.float32), session)
+        artifact = plan.write(str(tmp_path / "m"))
+        assert artifact.max_difference == 0
+        np.testing.assert_array_equal(answer(tmp_path / "m", X), session.run("y:0", {"x:0": X}))
+
+
+def test_weights_are_narrowed(session, tmp_path):
+    path = tmp_path / "m"
+    fh.freeze_session(session, str(path), ["y"], format=KEPT, weights="float16", verify=True)
+    reader = v1.train.NewCheckpointReader(str(path / "variables" / "variables"))
+    assert set(reader.get_variable_to_dtype_map().values()) == {tf.float16}
+    np.testing.assert_allclose(answer(path, X), session.run("y:0", {"x:0": X}), atol=0.02)
+
+
+def test_large_graphs_keep_variables_by_themselves(session, monkeypatch, tmp_path):
+    monkeypatch.setattr(compiler, "LIMIT", 1 << 16)
+    with pytest.raises(fh.TooLargeError, match='format="saved_model"'):
+        fh.freeze_session(session, str(tmp_path / "m.pb"), ["y"])
+    with pytest.raises(fh.TooLargeError):
+        constants = fh.SavedModel(variables=False)
+        fh.freeze_session(session, str(tmp_path / "m"), ["y"], format=constants)
+    monkeypatch.setattr(compiler, "_DESCRIPTION", (1 << 16) - 2000)
+    fh.freeze_session(session, str(tmp_path / "m"), ["y"], format="saved_model")
+    assert not (tmp_path / "m" / "variables").exists()
+    assert os.path.exists(str(tmp_path / "m"))
+
+
+def test_other_values_of_variables_are_refused():
+    with pytest.raises(fh.FreezeError, match="variables= is True, False or None"):
+        fh.SavedModel(variables="all")
