@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from .errors import NotVerifiedError as NotVerifiedError
     from .errors import TooLargeError as TooLargeError
     from .errors import UnknownNameError as UnknownNameError
+    from .frozen.artifact import Artifact as Artifact
     from .frozen.loaded_model import FrozenModel as FrozenModel
     from .frozen.loaded_model import load_frozen as load_frozen
     from .frozen.reader import Report as Report
     from .frozen.reader import inspect as inspect
-    from .frozen.writer import Artifact as Artifact
     from .graph.lint import Finding as Finding
     from .on_publish.onnx.converter import to_onnx as to_onnx
     from .on_publish.tensorboard import to_tensorboard as to_tensorboard
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from .training.sigterm import on_sigterm as on_sigterm
 
 _HOMES = {
-    "Artifact": "frozen.writer",
+    "Artifact": "frozen.artifact",
     "ConversionError": "errors",
     "Finding": "graph.lint",
     "FreezeCallback": "training.keras_callback",

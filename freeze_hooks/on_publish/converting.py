@@ -8,7 +8,7 @@ import threading
 from typing import Callable, Iterator, Optional
 
 from ..errors import ConversionError, FreezeError
-from ..frozen.writer import Artifact
+from ..frozen.artifact import Artifact
 from ..storage import atomic
 from ..storage.filesystem import directory_of, read
 from ..storage.paths import plain_path

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from .._protos import GraphDef
 from .._tf import v1
-from ..frozen.writer import Artifact
+from ..frozen.artifact import Artifact
 
 _SHOWN = 1024  # bytes: longer values are useless on the screen
 

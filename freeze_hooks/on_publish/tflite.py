@@ -13,8 +13,8 @@ import numpy as np
 import tensorflow as tf
 
 from .._tf import v1
+from ..frozen.artifact import Artifact
 from ..frozen.reader import read_graph_def
-from ..frozen.writer import Artifact
 from ..graph.names import split
 from ..proof.asked import Verifying
 from .converting import After, beside, converting, destination, write

@@ -11,7 +11,7 @@ import tensorflow as tf
 from .. import _tf
 from .._tf import v1
 from ..errors import ConversionError, FreezeError
-from ..frozen.writer import Artifact
+from ..frozen.artifact import Artifact
 from ..proof.asked import TOLERANCE, Verify, Verifying
 from ..proof.feeds import batches, check_feeds
 from ..proof.fit import held

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 
-from ..frozen.writer import Artifact
+from ..frozen.artifact import Artifact
 from ..storage import atomic
 from ..storage.directories import copy_directory, is_ours
 from ..storage.filesystem import filesystem_of

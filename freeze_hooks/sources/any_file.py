@@ -6,8 +6,8 @@ import os
 from typing import Any, Optional, Sequence
 
 from ..errors import FreezeError
+from ..frozen.artifact import Artifact
 from ..frozen.reader import Report
-from ..frozen.writer import Artifact
 from ..plan.file_options import FileOptions
 from ..plan.formats import AskedFormat
 from ..plan.spec import FreezeSpec, Names, Request

@@ -8,7 +8,7 @@ import os
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Set
 
 from ..errors import FreezeError, NotFreezableError, refused
-from ..frozen.writer import Artifact
+from ..frozen.artifact import Artifact
 from ..graph.restore_ops import SavedKey, changed_when_restored
 from ..graph.side_effects import refuse_to_run
 from ..graph.tables import Column

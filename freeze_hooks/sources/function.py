@@ -23,7 +23,7 @@ from .. import _tf
 from .._protos import GraphDef, NodeDef
 from .._tf import v1
 from ..errors import FreezeError, NotFreezableError
-from ..frozen.writer import Artifact
+from ..frozen.artifact import Artifact
 from ..graph.names import node_names, split, tensor_name, unique
 from ..graph.ops import REF_VARIABLES
 from ..graph.passes.captures import embed, lookup_types, strip_scopes

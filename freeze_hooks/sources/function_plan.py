@@ -7,8 +7,8 @@ from typing import Any, Callable, Mapping, Optional, Sequence, Set, Tuple
 
 from .. import _tf
 from ..errors import FreezeError
+from ..frozen.artifact import Artifact
 from ..frozen.numbers import Run, metrics_of, whole
-from ..frozen.writer import Artifact
 from ..graph.lint import Finding
 from ..plan.fingerprint.traced_from import TracedFrom
 from ..plan.types import FreezePlan

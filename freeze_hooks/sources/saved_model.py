@@ -11,7 +11,7 @@ import tensorflow as tf
 from .. import _keras
 from .._tf import v1
 from ..errors import refused
-from ..frozen.writer import Artifact
+from ..frozen.artifact import Artifact
 from ..graph.names import split
 from ..graph.side_effects import refuse_to_run, silence
 from ..plan.file_options import FileOptions

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from .. import _tf
 from ..errors import FreezeError
-from ..frozen.writer import Artifact
+from ..frozen.artifact import Artifact
 from ..graph import restore_ops
 from ..plan.compiler import compile_plan
 from ..plan.file_options import FileOptions

@@ -6,7 +6,8 @@ import functools
 from typing import Any, Callable, Iterable, Iterator, Mapping, Optional
 
 from .. import _tf
-from ..frozen.writer import Artifact, write_frozen
+from ..frozen.artifact import Artifact
+from ..frozen.formats.writer import write_frozen
 from ..graph.lint import Finding
 from ..plan.types import FreezePlan
 from ..proof.expected import Expected

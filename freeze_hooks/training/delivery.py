@@ -13,8 +13,8 @@ from typing import Any, Callable, Deque, Dict, Iterable, List, Optional, Tuple
 
 from .. import _tf
 from ..errors import FreezeError, NotFiniteError
+from ..frozen.artifact import Artifact, Undescribed
 from ..frozen.reader import description
-from ..frozen.writer import Artifact, Undescribed
 from ..sources.own_lines import told
 from ..storage import atomic, in_flight, locks, retention, state_file
 from ..storage.directories import is_ours, publish_symlink

@@ -11,7 +11,7 @@ import tensorflow as tf
 from .. import _tf
 from .._tf import v1
 from ..errors import FreezeError, UnknownNameError, near
-from ..frozen.writer import Artifact
+from ..frozen.artifact import Artifact
 from ..graph.names import by_node_name
 from ..plan.file_options import FileOptions
 from ..plan.formats import AskedFormat, format_of

@@ -9,7 +9,7 @@ from typing import Any, Callable, Iterator, Mapping, Optional, Tuple, Union
 
 from .. import _keras, _tf
 from ..errors import FreezeError, UnknownNameError
-from ..frozen.writer import Artifact
+from ..frozen.artifact import Artifact
 from ..plan.file_options import FileOptions
 from ..plan.formats import AskedFormat, format_of
 from ..proof.asked import Verifying, makes_feeds

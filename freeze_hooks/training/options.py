@@ -6,8 +6,8 @@ import dataclasses
 from typing import Any, Callable, Optional, Sequence, Tuple, Type, TypeVar, Union
 
 from ..errors import FreezeError
+from ..frozen.artifact import Artifact
 from ..frozen.numbers import number, whole
-from ..frozen.writer import Artifact
 
 Listener = Callable[[Artifact], Any]
 Listeners = Union[Listener, Sequence[Listener]]

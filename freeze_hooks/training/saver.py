@@ -6,7 +6,7 @@ from typing import Any, Callable, Optional, Tuple
 
 from .. import _saver
 from .._tf import v1
-from ..frozen.writer import Artifact
+from ..frozen.artifact import Artifact
 from ..plan.file_options import FileOptions
 from ..plan.formats import AskedFormat
 from ..plan.spec import FreezeSpec, Names

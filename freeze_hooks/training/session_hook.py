@@ -9,7 +9,7 @@ from typing import Any, Callable, Optional, Set, Tuple, Union
 from .. import _saver, _tf
 from .._tf import v1
 from ..errors import FreezeError
-from ..frozen.writer import Artifact
+from ..frozen.artifact import Artifact
 from ..plan.file_options import FileOptions
 from ..plan.formats import AskedFormat
 from ..plan.spec import FreezeSpec, Names

@@ -7,8 +7,8 @@ from typing import Any, List, Mapping, Optional
 
 from ... import _tf
 from ...errors import ConversionError
+from ...frozen.artifact import Artifact
 from ...frozen.reader import read_graph_def
-from ...frozen.writer import Artifact
 from ...graph.names import split
 from ...proof.asked import Verifying
 from ..converting import After, beside, converting, destination, write

@@ -8,7 +8,7 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from ... import _keras, _tf
 from ...errors import FreezeError
-from ...frozen.writer import Artifact
+from ...frozen.artifact import Artifact
 from ...graph.names import node_names
 from ...plan.file_options import FileOptions
 from ...plan.formats import AskedFormat

@@ -70,13 +70,14 @@ def test_it_goes_back_in(session, tmp_path):
 
 
 def test_later_proofs_read_the_later_values(session, tmp_path):
-    plan = fh.plan_session(session, ["y"], format=KEPT, verify=True)
+    saver = fh.FreezingSaver(outputs=["y"], format=KEPT, verify=True, strict=True)
     w = next(v for v in v1.global_variables() if v.op.name == "w")
     for value in (1.0, 2.0, 3.0):
         w.load(np.full([4, 3], value, np.float32), session)
-        artifact = plan.write(str(tmp_path / "m"))
+        saver.save(session, str(tmp_path / "model"), int(value))
+        artifact = saver.artifacts[-1]
         assert artifact.max_difference == 0
-        np.testing.assert_array_equal(answer(tmp_path / "m", X), session.run("y:0", {"x:0": X}))
+        np.testing.assert_array_equal(answer(artifact.path, X), session.run("y:0", {"x:0": X}))
 
 
 def test_weights_are_narrowed(session, tmp_path):
@@ -87,17 +88,21 @@ def test_weights_are_narrowed(session, tmp_path):
     np.testing.assert_allclose(answer(path, X), session.run("y:0", {"x:0": X}), atol=0.02)
 
 
-def test_large_graphs_keep_variables_by_themselves(session, monkeypatch, tmp_path):
-    monkeypatch.setattr(compiler, "LIMIT", 1 << 16)
-    with pytest.raises(fh.TooLargeError, match='format="saved_model"'):
-        fh.freeze_session(session, str(tmp_path / "m.pb"), ["y"])
-    with pytest.raises(fh.TooLargeError):
-        constants = fh.SavedModel(variables=False)
-        fh.freeze_session(session, str(tmp_path / "m"), ["y"], format=constants)
-    monkeypatch.setattr(compiler, "_DESCRIPTION", (1 << 16) - 2000)
-    fh.freeze_session(session, str(tmp_path / "m"), ["y"], format="saved_model")
-    assert not (tmp_path / "m" / "variables").exists()
-    assert os.path.exists(str(tmp_path / "m"))
+def test_large_graphs_keep_variables_by_themselves(graph, monkeypatch, tmp_path):
+    monkeypatch.setattr(compiler, "LIMIT", compiler._DESCRIPTION + 20_000)
+    w = v1.get_variable("w", [4, 2500])
+    tf.matmul(v1.placeholder(tf.float32, [None, 4], name="x"), w, name="y")
+    with v1.Session() as live:
+        live.run(v1.global_variables_initializer())
+        with pytest.raises(fh.TooLargeError, match='format="saved_model"'):
+            fh.freeze_session(live, str(tmp_path / "m.pb"), ["y"])
+        with pytest.raises(fh.TooLargeError):
+            constants = fh.SavedModel(variables=False)
+            fh.freeze_session(live, str(tmp_path / "m"), ["y"], format=constants)
+        fh.freeze_session(live, str(tmp_path / "m"), ["y"], format="saved_model", verify=True)
+        wanted = live.run("y:0", {"x:0": X})
+    assert names(tmp_path / "m" / "variables" / "variables") == ["w"]
+    np.testing.assert_array_equal(answer(tmp_path / "m", X), wanted)
 
 
 def test_other_values_of_variables_are_refused():

@@ -6,61 +6,20 @@ import dataclasses
 import time
 from typing import Dict, Iterator, Mapping, Optional
 
-from .. import _tf
-from ..graph.lint import CARRIED
-from ..plan.types import FreezePlan
-from ..proof.expected import Expected
-from ..proof.proof import Proof
-from ..signature import Signature
-from ..storage.file_kinds import refuse_foreign
-from ..values import value
-from ..values.numerics import watched
-from .description import describe
-from .formats import pb, saved_model
-from .optimize import optimized
+from ... import _tf
+from ...graph.lint import CARRIED
+from ...plan.types import FreezePlan
+from ...proof.expected import Expected
+from ...proof.proof import Proof
+from ...storage.file_kinds import refuse_foreign
+from ...values import value
+from ...values.numerics import watched
+from ..artifact import Artifact, Undescribed
+from ..description import describe
+from ..optimize import optimized
+from . import pb_file, saved_model_directory
 
-_FORMATS = {"pb": pb.publish, "saved_model": saved_model.publish}
-
-
-@dataclasses.dataclass(frozen=True)
-class Artifact:
-    """Print it to see what was written; `artifact.path` is the file.
-
-    Functions return it, `hook.artifacts` lists it, and `on_publish=` gets it.
-
-    Attributes:
-      path: the file's path.
-      step: the global step of its values; None if there is no step.
-      signature: its inputs and outputs, with names, dtypes and shapes.
-      metrics: {name: value} of the metrics measured when it was written.
-      bytes: its size.
-      seconds: wall time from the first byte read to the file's rename.
-      hash: xxh3_64 of its bytes, in hexadecimal.
-      max_difference: with `verify=`, the largest difference between its and the live answers.
-    """
-
-    path: str
-    step: Optional[int]
-    signature: Signature
-    metrics: Mapping[str, float]
-    bytes: int
-    seconds: float
-    hash: str
-    max_difference: Optional[float] = None
-
-    def __str__(self) -> str:
-        step = "" if self.step is None else f" step {self.step}"
-        proof = "" if self.max_difference is None else f", max diff {self.max_difference:.2g}"
-        size = f"{self.bytes / 1e6:.1f} MB, {self.seconds:.2f} s"
-        return f"Froze{step} -> {self.path} ({size}{proof})"
-
-
-class Undescribed(OSError):
-    """The frozen file was written, but not its description beside it (`.pb.json`)."""
-
-    def __init__(self, artifact: Artifact, error: OSError) -> None:
-        super().__init__(str(error))
-        self.artifact, self.errno = artifact, error.errno
+_FORMATS = {"pb": pb_file.publish, "saved_model": saved_model_directory.publish}
 
 
 def write_frozen(

@@ -1,0 +1,49 @@
+"""Artifact: what was written, as functions return it and hooks list it."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Mapping, Optional
+
+from ..signature import Signature
+
+
+@dataclasses.dataclass(frozen=True)
+class Artifact:
+    """Print it to see what was written; `artifact.path` is the file.
+
+    Functions return it, `hook.artifacts` lists it, and `on_publish=` gets it.
+
+    Attributes:
+      path: the file's path.
+      step: the global step of its values; None if there is no step.
+      signature: its inputs and outputs, with names, dtypes and shapes.
+      metrics: {name: value} of the metrics measured when it was written.
+      bytes: its size.
+      seconds: wall time from the first byte read to the file's rename.
+      hash: xxh3_64 of its bytes, in hexadecimal.
+      max_difference: with `verify=`, the largest difference between its and the live answers.
+    """
+
+    path: str
+    step: Optional[int]
+    signature: Signature
+    metrics: Mapping[str, float]
+    bytes: int
+    seconds: float
+    hash: str
+    max_difference: Optional[float] = None
+
+    def __str__(self) -> str:
+        step = "" if self.step is None else f" step {self.step}"
+        proof = "" if self.max_difference is None else f", max diff {self.max_difference:.2g}"
+        size = f"{self.bytes / 1e6:.1f} MB, {self.seconds:.2f} s"
+        return f"Froze{step} -> {self.path} ({size}{proof})"
+
+
+class Undescribed(OSError):
+    """The frozen file was written, but not its description beside it (`.pb.json`)."""
+
+    def __init__(self, artifact: Artifact, error: OSError) -> None:
+        super().__init__(str(error))
+        self.artifact, self.errno = artifact, error.errno
