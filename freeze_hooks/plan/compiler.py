@@ -23,7 +23,7 @@ from .file_graph import (
     note_request,
     write_pieces,
 )
-from .formats import SavedModel, format_of
+from .formats import Format, SavedModel, format_of
 from .inputs_outputs import (
     bind_values,
     complete_inputs,
@@ -49,6 +49,7 @@ from .spec import FreezeSpec
 from .summary import histogram, tensor_info
 from .types import LIMIT, FreezePlan
 from .updates import take_out_updates
+from .warmup import fitted
 
 _DESCRIPTION = 1 << 16  # bytes kept free for the description, whose length varies
 
@@ -123,16 +124,25 @@ def compile_plan(
 
 def _plan_of(draft: Draft) -> FreezePlan:
     spec = draft.spec
+    inputs, outputs = (tuple(map(tensor_info, ends)) for ends in (draft.inputs, draft.outputs))
+    signature = Signature(inputs, outputs)
     return FreezePlan(
         draft.pieces,
-        Signature(tuple(map(tensor_info, draft.inputs)), tuple(map(tensor_info, draft.outputs))),
+        signature,
         draft.findings,
         histogram([draft.body, *draft.inner]),
         spec.file.optimize,
         spec.file.check_numerics,
-        format_of(spec.file.format),
+        _warmed(format_of(spec.file.format), signature),
         draft.restoring,
     )
+
+
+def _warmed(form: Format, signature: Signature) -> Format:
+    """Fit the feeds of a warm-up request to the inputs."""
+    if not isinstance(form, SavedModel) or form.warmup is None:
+        return form
+    return dataclasses.replace(form, warmup=fitted(form.warmup, signature))
 
 
 def plan_frozen(graph_def: Any, plan: FreezePlan) -> FreezePlan:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, ClassVar, Dict, Optional, Type, Union
+from typing import Any, ClassVar, Dict, Mapping, Optional, Type, Union
 
 from ..errors import FreezeError, near
 
@@ -24,6 +24,8 @@ class SavedModel:
     Args:
       variables: True keeps the weights as variables, in TensorFlow's checkpoint format; False makes
         them constants; None (the default) does so up to the 2 GiB that a graph can hold.
+      warmup: {input name: array} of a request that TensorFlow Serving sends to each version
+        before it serves it, so that no user waits for the first run. It is in each SavedModel.
 
         hooks=[fh.FreezeHook(outputs=["probs"], format=fh.SavedModel())]
 
@@ -36,6 +38,7 @@ class SavedModel:
     """
 
     variables: Optional[bool] = None
+    warmup: Optional[Mapping[str, Any]] = dataclasses.field(default=None, compare=False)
 
     name: ClassVar[str] = "saved_model"
     suffix: ClassVar[str] = ".saved_model"

@@ -18,6 +18,7 @@ from ... import _tf
 from ..._protos import MetaGraphDef, SaverDef, VariableDef, dtype_enum
 from ...errors import TooLargeError
 from ...graph.passes.restored_variables import Restoring
+from ...plan.formats import SavedModel
 from ...plan.types import LIMIT, FreezePlan
 from ...proof.file_runs import digest_of
 from ...proof.proof import Proof
@@ -31,6 +32,7 @@ from ...values.value import Value
 from .. import stream, wire
 from ..description import completed
 from ..frozen_saved_model import SERVING
+from .warmup import REQUESTS, requests
 
 _SCHEMA, _META_GRAPH, _GRAPH = b"\x08\x01", 2, 2  # saved_model_schema_version = 1; field numbers
 TAG = "serve"
@@ -59,6 +61,11 @@ def publish(
             return found
     with publishing_directory(path) as directory:
         files = _write_files(plan, values, description, proof, directory)
+        warmup = plan.format.warmup if isinstance(plan.format, SavedModel) else None
+        if warmup is not None:
+            with directory.file(REQUESTS) as asked:
+                asked.write(requests(warmup, SERVING))
+            files[REQUESTS] = asked.written
         about = completed(description, files[MODEL].hash, proof)
         del about["hash"]
         about["files"] = {
