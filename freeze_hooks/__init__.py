@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .frozen.reader import Report as Report
     from .frozen.reader import inspect as inspect
     from .graph.lint import Finding as Finding
+    from .on_publish.as_saved_model import to_saved_model as to_saved_model
     from .on_publish.onnx.converter import to_onnx as to_onnx
     from .on_publish.tensorboard import to_tensorboard as to_tensorboard
     from .on_publish.tflite import to_tflite as to_tflite
@@ -94,6 +95,7 @@ _HOMES = {
     "plan_keras_model": "sources.keras.model",
     "to_onnx": "on_publish.onnx.converter",
     "to_tensorboard": "on_publish.tensorboard",
+    "to_saved_model": "on_publish.as_saved_model",
     "to_tflite": "on_publish.tflite",
     "upload": "on_publish.upload",
 }

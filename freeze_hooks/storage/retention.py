@@ -14,7 +14,8 @@ from .directories import delete_directory, is_ours
 from .filesystem import filesystem_of, relative, resolved
 from .state_file import as_dict, changed
 
-COMPANIONS = (".onnx", ".tflite")  # endings of files that on_publish= makes beside a frozen file
+# endings of files and directories that on_publish= makes beside a frozen file
+COMPANIONS = (".onnx", ".tflite", ".saved_model")
 
 
 def announce(directory: str, name: str, file: str, checkpoint: str) -> None:
@@ -50,7 +51,7 @@ def delete_if_alone(path: str, ending: str) -> None:
     """Delete a companion if its frozen file was deleted while it was made."""
     if not _is_there(path):
         with contextlib.suppress(OSError):
-            filesystem_of(path).delete(companion(path, ending))
+            _delete_companion(path, ending)
 
 
 def retain(
@@ -155,6 +156,14 @@ def _is_there(path: str) -> bool:
     return filesystem_of(path).stamp(path) is not None or is_ours(path)
 
 
+def _delete_companion(path: str, ending: str) -> None:
+    doomed = companion(path, ending)
+    if is_ours(doomed):
+        delete_directory(doomed)
+    elif not filesystem_of(doomed).is_directory(doomed):
+        filesystem_of(doomed).delete(doomed)
+
+
 def _delete(path: str, endings: Sequence[str] = ()) -> bool:
     """Delete an artifact, its description and its companions; return False if that fails now.
 
@@ -163,8 +172,10 @@ def _delete(path: str, endings: Sequence[str] = ()) -> bool:
     about = [path, path + ".json"] if path.endswith(".pb") else []
     try:
         delete_directory(path)
-        for doomed in (*about, *(companion(path, ending) for ending in endings)):
+        for doomed in about:
             filesystem_of(doomed).delete(doomed)
+        for ending in endings:
+            _delete_companion(path, ending)
     except OSError:  # Windows: a program reads it
         return False
     return True

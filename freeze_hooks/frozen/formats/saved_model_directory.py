@@ -25,14 +25,15 @@ from ...proof.proof import Proof
 from ...signature import Signature
 from ...storage.directories import Directory, copy_directory, publishing_directory
 from ...storage.file_kinds import ABOUT, MODEL
-from ...storage.filesystem import filesystem_of
+from ...storage.filesystem import filesystem_of, pieces
 from ...storage.sink import Sink, Written
 from ...values.bundle_writer import DATA, INDEX, BundleWriter
 from ...values.value import Value
 from .. import stream, wire
 from ..description import completed
 from ..frozen_saved_model import SERVING
-from .warmup import REQUESTS, requests
+from ..reader import description as described_in
+from .warmup_requests import REQUESTS, requests
 
 _SCHEMA, _META_GRAPH, _GRAPH = b"\x08\x01", 2, 2  # saved_model_schema_version = 1; field numbers
 TAG = "serve"
@@ -69,17 +70,40 @@ def publish(
         about = completed(description, files[MODEL].hash, proof)
         del about["hash"]
         about["files"] = {
-            name: {
-                "bytes": written.bytes,
-                "hash": {"algorithm": "xxh3_64", "value": written.hash},
-            }
+            name: {"bytes": written.bytes, "hash": _hash_of(written)}
             for name, written in files.items()
         }
-        with directory.file(ABOUT) as file:
-            file.write((json.dumps(about, indent=1, allow_nan=False) + "\n").encode())
+        noted = _write_json(about, directory)
     hashes = [written.hash for written in files.values()]
     whole = hashes[0] if len(hashes) == 1 else str(xxh3_64("".join(hashes).encode()).hexdigest())
-    return Written(sum(w.bytes for w in files.values()) + file.bytes, whole), None
+    return Written(sum(w.bytes for w in files.values()) + noted, whole), None
+
+
+def wrap(source: str, path: str, signature: Signature) -> None:
+    """Publish a frozen file's bytes as a SavedModel with this signature.
+
+    Raises:
+      OSError: from the file system; what was at `path` stays.
+    """
+    about, size = _about(signature, None), filesystem_of(source).size(source)
+    with publishing_directory(path) as directory:
+        with directory.file(MODEL, size) as file:
+            file.write(_wrapper(about, size))
+            for piece in pieces(source):
+                file.write(piece)
+        whole = {"bytes": file.written.bytes, "hash": _hash_of(file.written)}
+        _write_json({**described_in(source), "files": {MODEL: whole}}, directory)
+
+
+def _hash_of(written: Written) -> Dict[str, str]:
+    return {"algorithm": "xxh3_64", "value": written.hash}
+
+
+def _write_json(about: Dict[str, Any], directory: Directory) -> int:
+    """Write the description's file, and return its length."""
+    with directory.file(ABOUT) as file:
+        file.write((json.dumps(about, indent=1, allow_nan=False) + "\n").encode())
+    return file.bytes
 
 
 def _write_files(
