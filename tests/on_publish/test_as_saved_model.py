@@ -25,32 +25,31 @@ def saved(tmp_path):
     """The directory of a training with two checkpoints, of which one stays, and its answer."""
     with tf.Graph().as_default():
         step = small.build()
-        saver = fh.FreezingSaver(**FREEZE, on_publish=[fh.to_saved_model()], max_to_keep=1)
-        with v1.Session() as session:
-            session.run(v1.global_variables_initializer())
-            for number in (1, 2):
+        hook = fh.FreezeHook(**FREEZE, on_publish=[fh.to_saved_model()])
+        scaffold = v1.train.Scaffold(saver=v1.train.Saver(max_to_keep=1))
+        saves = {"save_checkpoint_steps": 1, "scaffold": scaffold, "hooks": [hook]}
+        with v1.train.MonitoredTrainingSession(checkpoint_dir=str(tmp_path), **saves) as session:
+            for _ in range(2):
                 session.run(step, small.FEEDS)
-                saver.save(session, str(tmp_path / "model"), number)
             wanted = session.run("probs:0", {"net/x:0": X, "net/is_training:0": False})
-    saver.artifacts  # noqa: B018  waits for its thread
     return tmp_path, wanted
 
 
 def test_beside_each_file_and_gone_with_it(saved):
     directory, wanted = saved
     made = [name for name in os.listdir(str(directory)) if name.endswith(".saved_model")]
-    assert made == ["model-2.saved_model"]
+    assert made == ["model.ckpt-2.saved_model"]
     path = str(directory / made[0])
     np.testing.assert_array_equal(answer(path), answer(path))
     np.testing.assert_allclose(answer(path), wanted, rtol=1e-6)
-    with fh.load_frozen(path) as kept, fh.load_frozen(str(directory / "model-2.pb")) as file:
+    with fh.load_frozen(path) as kept, fh.load_frozen(str(directory / "model.ckpt-2.pb")) as file:
         assert kept.metadata == file.metadata and kept.graph_def == file.graph_def
 
 
 def test_a_saved_model_is_refused(saved):
     directory, _ = saved
     artifact = fh.freeze_checkpoint(
-        str(directory / "model-2"),
+        str(directory / "model.ckpt-2"),
         str(directory / "m"),
         ["probs"],
         bind={"net/is_training:0": False},
