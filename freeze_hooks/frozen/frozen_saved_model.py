@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Sequence
+from typing import Any, Dict, Optional, Tuple
 
 from google.protobuf.message import DecodeError
 
-from .._protos import SavedModel, TensorProto, parse
+from .._protos import SavedModel, parse
 from ..errors import InvalidFileError, refused
 from ..graph.ops import VARIABLES
-from ..graph.passes.restored_variables import constants_in_place
+from ..graph.passes.restored_variables import TensorOf, constants_in_place
 from ..graph.validate import refuse_broken
-from ..plan.types import LIMIT
 from ..storage.directories import files_in
 from ..storage.file_kinds import MODEL
 from ..storage.filesystem import filesystem_of, read
 from ..storage.listing import exists, is_directory
-from ..values.bundle import Bundle
+from .stored_variables import PREFIX, StoredVariables
 from .wire import DESCRIPTION
 
-PREFIX = "variables/variables"
 SERVING = "serving_default"
 
 
@@ -29,16 +27,48 @@ def is_saved_model(path: str) -> bool:
     return is_directory(path) and exists(os.path.join(path, MODEL))
 
 
+def has_variables(path: str) -> bool:
+    """Return whether a path is a SavedModel with values in a checkpoint."""
+    return is_saved_model(path) and exists(filesystem_of(path).join(path, PREFIX + ".index"))
+
+
 def read_saved_graph(directory: str) -> Any:
     """Return the frozen GraphDef of a SavedModel.
 
     Variables that freeze_hooks wrote become constants.
 
     Raises:
-      InvalidFileError: a file is truncated, it has several graphs, or other variables, or variables
-        of over 2 GiB.
+      InvalidFileError: a file is truncated, it has several graphs, or other variables, or values of
+        over 2 GiB.
       OSError: its file cannot be read.
     """
+    meta = _meta_graph(directory)
+    stored = _stored(directory, meta)
+    if stored is None:
+        return _frozen(directory, meta.graph_def)
+    stored.check_size()
+    return _with_constants(directory, meta, stored.tensor)
+
+
+def read_saved_structure(directory: str) -> Tuple[Any, Dict[str, int]]:
+    """Return the frozen GraphDef of a SavedModel without the values of variables.
+
+    Variables that freeze_hooks wrote become constants that have only dtypes and shapes.
+
+    Returns:
+      The GraphDef, and {such a constant: the number of bytes of its value}.
+
+    Raises:
+      InvalidFileError, OSError: as `read_saved_graph`.
+    """
+    meta = _meta_graph(directory)
+    stored = _stored(directory, meta)
+    if stored is None:
+        return _frozen(directory, meta.graph_def), {}
+    return _with_constants(directory, meta, stored.kind), stored.sizes()
+
+
+def _meta_graph(directory: str) -> Any:
     path = os.path.join(directory, MODEL)
     try:
         saved = parse(SavedModel(), read(path))
@@ -49,12 +79,22 @@ def read_saved_graph(directory: str) -> Any:
             f"{path} has {len(saved.meta_graphs)} graphs, where a frozen SavedModel has one: "
             "fh.freeze_saved_model(..., tags=...) freezes one of them"
         )
-    graph_def = saved.meta_graphs[0].graph_def
     with refused(path):
-        refuse_broken(graph_def)
-    if any(DESCRIPTION in node.attr for node in graph_def.node):
-        ends = saved.meta_graphs[0].signature_def[SERVING].outputs
-        graph_def = _with_values(graph_def, [end.name for end in ends.values()], directory)
+        refuse_broken(saved.meta_graphs[0].graph_def)
+    return saved.meta_graphs[0]
+
+
+def _stored(directory: str, meta: Any) -> Optional[StoredVariables]:
+    ours = any(DESCRIPTION in node.attr for node in meta.graph_def.node)
+    return StoredVariables(directory, meta) if ours and has_variables(directory) else None
+
+
+def _with_constants(directory: str, meta: Any, tensor_of: TensorOf) -> Any:
+    outputs = [end.name for end in meta.signature_def[SERVING].outputs.values()]
+    return _frozen(directory, constants_in_place(meta.graph_def, outputs, tensor_of))
+
+
+def _frozen(directory: str, graph_def: Any) -> Any:
     bodies = [graph_def.node, *(f.node_def for f in graph_def.library.function)]
     variables = [node.name for nodes in bodies for node in nodes if node.op in VARIABLES]
     if variables:
@@ -63,31 +103,6 @@ def read_saved_graph(directory: str) -> Any:
             "fh.freeze_saved_model writes a frozen file from it"
         )
     return graph_def
-
-
-def _with_values(graph_def: Any, outputs: Sequence[str], directory: str) -> Any:
-    files = filesystem_of(directory)
-    bundle = Bundle(files.join(directory, PREFIX))
-    size = sum(bundle.size(key) for key in bundle.shapes or ())
-    if size > LIMIT:
-        raise InvalidFileError(
-            f"{directory} has variables of {size / 1e9:.2f} GB, which pass the 2.15 GB (2 GiB) of "
-            "one graph: tf.saved_model.load reads them"
-        )
-
-    def tensor_of(key: str) -> Any:
-        found = bundle.find(key)
-        if found is None:
-            raise InvalidFileError(f"{directory} lacks the value of its variable {key!r}")
-        shape, _, pieces = found
-        tensor = TensorProto(dtype=bundle.dtypes[key])
-        tensor.tensor_shape.SetInParent()
-        for dimension in shape:
-            tensor.tensor_shape.dim.add(size=dimension)
-        tensor.tensor_content = b"".join(map(bytes, pieces))
-        return tensor
-
-    return constants_in_place(graph_def, outputs, tensor_of)
 
 
 def size_of(path: str) -> int:

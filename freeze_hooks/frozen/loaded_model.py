@@ -6,7 +6,7 @@ from typing import Any, Dict, Mapping, Tuple
 
 import tensorflow as tf
 
-from .._tf import v1
+from .._tf import load_saved_model, v1
 from ..errors import FreezeError, InvalidFileError, UnknownNameError, near
 from ..graph.exact import exact
 from ..graph.lint import Finding
@@ -15,10 +15,11 @@ from ..graph.side_effects import side_effects
 from ..signature import TensorInfo
 from ..storage.paths import plain_path
 from .composites import Answers, taken_apart, wholes
+from .frozen_saved_model import has_variables
 from .reader import (
     _description,
     _signature,
-    read_graph_def,
+    read_structure,
 )
 
 
@@ -36,12 +37,12 @@ class FrozenModel:
 
     Attributes:
       inputs, outputs: {name: TensorInfo}.
-      graph_def: the file's GraphDef.
+      graph_def: the file's GraphDef; variables of a SavedModel are constants without values in it.
       metadata: the file's description; empty if another program wrote the file.
     """
 
     def __init__(self, path: str, allow_side_effects: bool = False) -> None:
-        self.graph_def = read_graph_def(path)
+        self.graph_def, _ = read_structure(path)
         reaching = () if allow_side_effects else side_effects(self.graph_def)
         if reaching:
             raise InvalidFileError(
@@ -59,9 +60,13 @@ class FrozenModel:
             if node.op == "PlaceholderWithDefault"
         }
         graph = tf.Graph()
+        self._session = v1.Session(graph=graph)
         try:
             with graph.as_default():
-                v1.import_graph_def(self.graph_def, name="")
+                if has_variables(path):
+                    load_saved_model(self._session, ["serve"], path)
+                else:
+                    v1.import_graph_def(self.graph_def, name="")
             self._fetches = {
                 name: graph.get_tensor_by_name(info.tensor) for name, info in self.outputs.items()
             }
@@ -69,8 +74,8 @@ class FrozenModel:
                 name: graph.get_tensor_by_name(info.tensor) for name, info in self.inputs.items()
             }
         except (ValueError, LookupError, TypeError, tf.errors.OpError) as error:
+            self._session.close()
             raise InvalidFileError(f"{path} cannot be imported: {error}") from error
-        self._session = v1.Session(graph=graph)
 
     def __call__(self, *feeds: Any, **more: Any) -> Dict[str, Any]:
         """Run the model.

@@ -24,7 +24,7 @@ from ..signature import Signature, TensorInfo
 from ..storage.filesystem import filesystem_of
 from ..storage.paths import plain_path
 from .description import FORMAT
-from .frozen_saved_model import is_saved_model, read_saved_graph, size_of
+from .frozen_saved_model import is_saved_model, read_saved_graph, read_saved_structure, size_of
 from .known_readers import findings_for, reader_of
 from .other_kinds import told, told_directory
 from .wire import DESCRIPTION, START
@@ -70,7 +70,7 @@ def inspect(path: str, *, reader: Optional[str] = None) -> Report:
     """
     program = None if reader is None else reader_of(reader)
     path = plain_path(path)
-    graph_def = read_graph_def(path)
+    graph_def, sizes = read_structure(path)
     metadata = _description(graph_def, path)
     library = Library(graph_def.library)
     bodies = [Body({node.name: node for node in graph_def.node}, [])]
@@ -79,10 +79,11 @@ def inspect(path: str, *, reader: Optional[str] = None) -> Report:
         findings = lint(bodies) + _noted(metadata, path)
         findings += [] if program is None else findings_for(program, bodies)
     weights = [
-        (body.name + node.name, stored_bytes(node.attr["value"].tensor))
+        (name, sizes[name] if name in sizes else stored_bytes(node.attr["value"].tensor))
         for body in bodies
         for node in body.nodes.values()
         if node.op == "Const"
+        for name in [body.name + node.name]
     ]
     return Report(
         _signature(graph_def, metadata, path),
@@ -127,6 +128,22 @@ def read_graph_def(path: str) -> Any:
     return graph_def
 
 
+def read_structure(path: str) -> Tuple[Any, Dict[str, int]]:
+    """Read as `read_graph_def`, but leave the values of a SavedModel's variables in their files.
+
+    Returns:
+      The GraphDef, and {constant that lacks its value: the number of bytes of the value}.
+
+    Raises:
+      InvalidFileError, OSError: as `read_graph_def`.
+    """
+    if not is_saved_model(path):
+        return read_graph_def(path), {}
+    graph_def, sizes = read_saved_structure(path)
+    add_defaults(graph_def)
+    return graph_def, sizes
+
+
 def _graph_def(path: str, data: bytes, ours: bool) -> Any:
     try:
         graph_def = parse(GraphDef(), data)
@@ -155,7 +172,7 @@ def _content(path: str) -> Tuple[bool, bytes]:
 def description(path: str) -> Dict[str, Any]:
     """Return a frozen file's description; empty if it has none, or cannot be read."""
     try:
-        return _description(read_graph_def(path), path)
+        return _description(read_structure(path)[0], path)
     except (OSError, InvalidFileError):
         return {}
 

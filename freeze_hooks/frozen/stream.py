@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import Any, Iterable, Iterator, Mapping, Optional, Sequence
+from typing import Any, Iterable, Iterator, Mapping, Optional, Sequence, Union
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from .._protos import GraphDef, dtype_name, itemsize, numpy_dtype, to_array, to_
 from ..errors import FreezeError
 from ..plan.types import Described, FreezePlan, Slot
 from ..values.bundle_writer import BundleWriter
+from ..values.linked import LinkedValues
 from ..values.value import Value
 from . import wire
 
@@ -24,7 +25,7 @@ def write(
     values: Iterator[Value],
     description: Mapping[str, Any],
     file: Any,
-    stored: Optional[BundleWriter] = None,
+    stored: Union[BundleWriter, LinkedValues, None] = None,
 ) -> None:
     """Write a whole frozen file.
 
@@ -33,17 +34,18 @@ def write(
       values: one Value for each of `plan.slots`, in their order.
       description: the file's description; JSON types only.
       file: an object with `write(buffer)`, and `bytes`, the number of bytes written so far.
-      stored: the checkpoint for the values of slots with a key.
+      stored: takes the values of slots with a key, which are in a checkpoint.
 
     Raises:
       FreezeError: a value's shape is not what the graph declares.
     """
     file.write(wire.START)
     for piece in plan.pieces:
-        if isinstance(piece, bytes):
-            file.write(piece)
-        elif isinstance(piece, Described):
+        if isinstance(piece, Described):
             file.write(wire.described(piece.node, description))
+        elif not isinstance(piece, Slot):
+            assert isinstance(piece, bytes)
+            file.write(piece)
         elif piece.key is not None and stored is not None:
             value = next(values)
             _check_shape(piece, value)
@@ -61,10 +63,11 @@ def length(plan: FreezePlan, description: Mapping[str, Any], place: int) -> Opti
     """
     at = place + len(wire.START)
     for piece in plan.pieces:
-        if isinstance(piece, bytes):
-            at += len(piece)
-        elif isinstance(piece, Described):
+        if isinstance(piece, Described):
             at += len(wire.described(piece.node, description))
+        elif not isinstance(piece, Slot):
+            assert isinstance(piece, bytes)
+            at += len(piece)
         elif piece.key is None:
             shape, nbytes = piece.variable.shape, piece.nbytes
             if shape is None or nbytes is None:
@@ -82,12 +85,13 @@ def graph_def_of(plan: FreezePlan, values: Iterator[Value]) -> Any:
     graph_def = GraphDef()
     for piece in plan.pieces:
         buffer = io.BytesIO()
-        if isinstance(piece, bytes):
-            buffer.write(piece)
+        if isinstance(piece, Slot):
+            _write_value(piece, next(values), buffer)
         elif isinstance(piece, Described):
             buffer.write(wire.field(wire.NODE, piece.node))
         else:
-            _write_value(piece, next(values), buffer)
+            assert isinstance(piece, bytes)
+            buffer.write(piece)
         graph_def.MergeFromString(buffer.getvalue())  # it appends
         if isinstance(piece, Slot):
             _spell(graph_def.node[-1].attr["value"].tensor)

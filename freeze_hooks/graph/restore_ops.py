@@ -124,6 +124,14 @@ def _strings(nodes: Mapping[str, Any], text: str) -> Sequence[bytes]:
     return strings
 
 
+def slice_text(place: SavedKey, shape: Sequence[int]) -> str:
+    """Spell a slice of a tensor of this shape as RestoreV2 takes it; "" is the whole tensor."""
+    if place.begin is None or place.size is None:
+        return ""
+    extents = [f"{begin},{size}" for begin, size in zip(place.begin, place.size)]
+    return " ".join([*map(str, shape), ":".join(extents)])
+
+
 def _place(key: str, slice_spec: str) -> SavedKey:
     """Parse a slice as TensorSlice spells it: "8 6 0,4:-" is rows 0 to 3 of [8, 6]."""
     if not slice_spec:

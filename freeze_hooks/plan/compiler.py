@@ -114,9 +114,10 @@ def compile_plan(
         return _plan_of(draft)
 
     plan = compiled(spec)
-    if plan.format == SavedModel(None) and _size(plan) > LIMIT:
-        form = dataclasses.replace(spec.file, format=SavedModel(variables=True))
-        plan = compiled(dataclasses.replace(spec, file=form))
+    if plan.format == SavedModel(None) and _size(plan) > LIMIT and not plan.optimize:
+        form = dataclasses.replace(plan.format, variables=True)
+        file = dataclasses.replace(spec.file, format=form)
+        plan = compiled(dataclasses.replace(spec, file=file))
         _tf.info(f"the SavedModels keep variables: constants of {_size(plan):,} bytes pass 2 GiB")
     _check_size(plan)
     return plan

@@ -26,7 +26,7 @@ from ..graph.prune import prune
 from ..graph.tables import Table
 from ..graph.variables import Variable
 from .spec import FreezeSpec
-from .types import Described, Slot
+from .types import Described, Located, Slot
 
 
 @dataclasses.dataclass
@@ -80,7 +80,7 @@ class Draft:
     inner: Sequence[Body] = ()
     asked: Asked = dataclasses.field(default_factory=Asked)
     restoring: Optional[Restoring] = None
-    pieces: Tuple[Union[bytes, Slot, Described], ...] = ()
+    pieces: Tuple[Union[bytes, Slot, Described, Located], ...] = ()
     findings: Tuple[Finding, ...] = ()
 
     @classmethod

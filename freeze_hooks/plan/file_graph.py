@@ -8,6 +8,7 @@ from ..graph.passes.function_names import named_by_content
 from ..graph.passes.lower import lower
 from ..graph.pipelines import cuts
 from .draft import Draft
+from .formats import SavedModel
 from .pieces import pieces
 
 
@@ -55,7 +56,12 @@ def name_functions(draft: Draft) -> None:
 
 def write_pieces(draft: Draft) -> None:
     """Write the graph as bytes, with gaps for the slots."""
-    written = pieces(draft.body, draft.slots, draft.functions, draft.graph_def, draft.spec.devices)
+    form, restoring, places = draft.spec.file.format, draft.restoring, {}
+    if restoring is not None and isinstance(form, SavedModel) and form.links:
+        places = {restoring.keys: False, restoring.slices: True}
+    written = pieces(
+        draft.body, draft.slots, draft.functions, draft.graph_def, draft.spec.devices, places
+    )
     draft.pieces = tuple(written)
 
 

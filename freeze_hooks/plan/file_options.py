@@ -8,7 +8,7 @@ from typing import Any, Optional
 from ..errors import FreezeError
 from ..graph.passes.narrow_weights import WEIGHTS
 from ..proof.asked import Verifying, verify_of
-from .formats import PB, AskedFormat, format_of
+from .formats import PB, AskedFormat, SavedModel, format_of
 
 NUMERICS = ("warn", "raise", "off")
 
@@ -49,7 +49,22 @@ class FileOptions:
         verify = verify_of(self.verify, self.weights)
         if self.weights and self.optimize:
             raise FreezeError("optimize= would fold the Casts that weights= needs: choose one")
-        return dataclasses.replace(self, verify=verify, format=format_of(self.format))
+        form = format_of(self.format)
+        if isinstance(form, SavedModel) and form.variables:
+            self._check_variables(form)
+        return dataclasses.replace(self, verify=verify, format=form)
+
+    def _check_variables(self, form: SavedModel) -> None:
+        if self.optimize:
+            raise FreezeError(
+                f"optimize= folds constants, and variables={form.variables!r} keeps variables: "
+                "choose one"
+            )
+        if self.weights and form.links:
+            raise FreezeError(
+                f"weights={self.weights!r} writes other values than the checkpoint, whose files "
+                'variables="link" takes: give variables=True'
+            )
 
 
 PLAIN = FileOptions()  # the defaults

@@ -7,6 +7,8 @@ from typing import Any, ClassVar, Dict, Mapping, Optional, Type, Union
 
 from ..errors import FreezeError, near
 
+LINK = "link"
+
 
 @dataclasses.dataclass(frozen=True)
 class Pb:
@@ -15,6 +17,7 @@ class Pb:
     name: ClassVar[str] = "pb"
     suffix: ClassVar[str] = ".pb"
     is_directory: ClassVar[bool] = False
+    links: ClassVar[bool] = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,7 +26,8 @@ class SavedModel:
 
     Args:
       variables: True keeps the weights as variables, in TensorFlow's checkpoint format; False makes
-        them constants; None (the default) does so up to the 2 GiB that a graph can hold.
+        them constants; None (the default) does so up to the 2 GiB that a graph can hold. "link"
+        takes the checkpoint's own files as hard links, and writes no weights.
       warmup: {input name: array} of a request that TensorFlow Serving sends to each version
         before it serves it, so that no user waits for the first run. It is in each SavedModel.
 
@@ -37,7 +41,7 @@ class SavedModel:
       FreezeError: `variables` is not one of these.
     """
 
-    variables: Optional[bool] = None
+    variables: Union[bool, str, None] = None
     warmup: Optional[Mapping[str, Any]] = dataclasses.field(default=None, compare=False)
 
     name: ClassVar[str] = "saved_model"
@@ -45,8 +49,13 @@ class SavedModel:
     is_directory: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if self.variables not in (None, True, False):
-            raise FreezeError(f"variables= is True, False or None, not {self.variables!r}")
+        if self.variables not in (None, True, False, LINK):
+            raise FreezeError(f'variables= is True, False, None or "link", not {self.variables!r}')
+
+    @property
+    def links(self) -> bool:
+        """Whether the files of variables are links to a checkpoint's files."""
+        return self.variables == LINK
 
 
 Format = Union[Pb, SavedModel]

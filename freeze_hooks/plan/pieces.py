@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import Any, Iterator, List, Mapping, Sequence, Union
 
 from .._protos import GraphDef, NodeDef
@@ -10,7 +11,7 @@ from ..graph.names import split
 from ..graph.passes.forward_compat import drop_new_defaults
 from ..graph.variables import Variable
 from ..graph.walks import topological
-from .types import Described, Slot
+from .types import Described, Located, Slot
 
 _EXPERIMENTAL = {"experimental_debug_info", "experimental_type"} & set(
     NodeDef.DESCRIPTOR.fields_by_name
@@ -25,7 +26,8 @@ def pieces(
     functions: Sequence[Any],
     graph_def: Any,
     devices: bool = False,
-) -> Iterator[Union[bytes, Slot, Described]]:
+    places: Mapping[str, bool] = MappingProxyType({}),
+) -> Iterator[Union[bytes, Slot, Described, Located]]:
     """Yield a graph as pieces: its nodes, each after its inputs, then the functions.
 
     Nodes are cleaned in place.
@@ -36,6 +38,7 @@ def pieces(
       functions: the FunctionDefs to write.
       graph_def: gives the versions.
       devices: whether nodes keep their devices.
+      places: {Const that says where a checkpoint has the variables: whether it holds slices}.
     """
     described = split(body.outputs[0])[0]
     run: List[Any] = []
@@ -45,12 +48,14 @@ def pieces(
         if name in slots and node.op != "Const":
             run.append(node)
             yield Slot(slots[name], b"", node.attr["dtype"].type, name)
-        elif name in slots or name == described:
+        elif name in slots or name == described or name in places:
             yield GraphDef(node=run).SerializeToString(deterministic=True)
             run = []
             data = node.SerializeToString(deterministic=True)
             if name in slots:
                 yield Slot(slots[name], data, node.attr["dtype"].type)
+            elif name in places:
+                yield Located(data, places[name])
             else:
                 yield Described(data)
         else:

@@ -9,6 +9,7 @@ from typing import Any, Callable, Container, Mapping, Optional, Sequence, Tuple,
 from ..errors import FreezeError
 from ..graph.names import tensor_name
 from .file_options import PLAIN, FileOptions
+from .formats import format_of
 
 _NODE_NAME = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*\Z")  # as tf.Operation checks names
 
@@ -65,6 +66,8 @@ class FreezeSpec:
         spec = cls(_wanted("outputs", outputs), cut, bound, file=file.checked(), **more)
         if spec.values not in ("auto", "live", "checkpoint"):
             raise FreezeError(f'values= is "auto", "live" or "checkpoint", not {spec.values!r}')
+        if spec.values == "live" and format_of(spec.file.format).links:
+            raise FreezeError('variables="link" takes the checkpoint\'s values: leave values= out')
         both = {t for t, _ in spec.bind} & {t for _, t in spec.inputs or ()}
         if both:
             raise FreezeError(f"{sorted(both)} stand both in inputs= and in bind=")

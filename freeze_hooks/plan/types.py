@@ -51,11 +51,24 @@ class Described:
 
 
 @dataclasses.dataclass(frozen=True)
+class Located:
+    """A gap in a plan: a Const that says where a checkpoint has the variables; see `located`.
+
+    Attributes:
+      node: the serialized NodeDef; its value is not used.
+      slices: whether it holds slices of the tensors, and not their keys.
+    """
+
+    node: bytes
+    slices: bool
+
+
+@dataclasses.dataclass(frozen=True)
 class FreezePlan:
     """The compiled structure of frozen files; each file adds the variables' values.
 
     Attributes:
-      pieces: bytes, slots and the described node in file order.
+      pieces: bytes and gaps in file order.
       signature: inputs and outputs of the file.
       findings: the problems that `lint` found in the graph.
       ops: {op type: count} in the file, including functions.
@@ -63,9 +76,11 @@ class FreezePlan:
       check_numerics: what to do about NaN and infinity: "warn", "raise" or "off".
       format: the format of the files.
       restoring: the names of the ops that restore a SavedModel's variables; None without any.
+      checkpoint: the prefix of the checkpoint whose files become the SavedModel's; None: its
+        variables are written.
     """
 
-    pieces: Tuple[Union[bytes, Slot, Described], ...]
+    pieces: Tuple[Union[bytes, Slot, Described, Located], ...]
     signature: Signature
     findings: Tuple[Finding, ...]
     ops: Mapping[str, int]
@@ -73,6 +88,7 @@ class FreezePlan:
     check_numerics: str = "warn"
     format: Format = PB
     restoring: Optional[Restoring] = None
+    checkpoint: Optional[str] = None
 
     @property
     def slots(self) -> Tuple[Slot, ...]:

@@ -16,6 +16,7 @@ from ..graph.variables import Variable
 from ..plan.compiler import compile_plan
 from ..plan.file_options import FileOptions
 from ..plan.formats import AskedFormat
+from ..plan.located import located
 from ..plan.spec import FreezeSpec, Names
 from ..plan.types import FreezePlan
 from ..proof.asked import Verify, Verifying
@@ -23,6 +24,7 @@ from ..proof.stored import Stored, StoredAnswers
 from ..proof.tensor_ends import ends_of
 from ..storage.listing import exists
 from ..values.averages import average_names, check_ema
+from ..values.linked import find_places
 from ..values.renaming import Renaming, renamer
 from ..values.static_tables import static_contents
 from .at_path import find_prefix, stem
@@ -222,7 +224,18 @@ class CheckpointedGraph:
             return without_values(plan, answers)
         places = self.places([slot.variable for slot in plan.slots], spec)
         values = functools.partial(self.checkpoint.values, places)
+        if plan.format.links:
+            plan = self._linked(plan, places)
         return Source(plan, values, answers, self.checkpoint.step, CHECKPOINT)
+
+    def _linked(self, plan: FreezePlan, places: Sequence[SavedKey]) -> FreezePlan:
+        prefix = self.checkpoint.prefix
+        wanted = {
+            slot.key: (slot.variable, place)
+            for slot, place in zip(plan.slots, places)
+            if slot.key is not None
+        }
+        return located(plan, prefix, find_places(prefix, wanted))
 
     def places(self, variables: Sequence[Variable], spec: FreezeSpec) -> List[SavedKey]:
         """Return where the checkpoint has the value that `spec` takes for each variable."""

@@ -15,6 +15,7 @@ from ..graph import restore_ops
 from ..plan.compiler import compile_plan
 from ..plan.file_options import FileOptions
 from ..plan.formats import AskedFormat
+from ..plan.located import located
 from ..plan.spec import FreezeSpec, Names
 from ..plan.types import FreezePlan
 from ..proof.asked import Verify, Verifying
@@ -23,6 +24,7 @@ from ..proof.renamed import renaming_in
 from ..proof.sessions import SessionAnswers
 from ..proof.tensor_ends import ends_of
 from ..values.checkpoint_reads import CheckpointValues
+from ..values.linked import find_places
 from ..values.renaming import Renaming, find_sources
 from ..values.session_reads import SessionValues
 from ..values.static_tables import static_contents
@@ -67,6 +69,7 @@ class LiveGraph:
         other = bool(spec.inference_fn or spec.variable_map or spec.file.ema)
         if other:
             variables = find_sources(graph, variables, spec.variable_map, spec.file.ema)
+        self._variables = variables
         self._live = SessionValues(graph, variables)
         self._saved = CheckpointValues(variables, self._live)
         self._answers = None
@@ -90,10 +93,21 @@ class LiveGraph:
         expected = functools.partial(self.expected, session, saved)
         if saved:
             values = functools.partial(self._saved.read, session, *saved[:2])
-            return Source(self.plan, values, expected, step, CHECKPOINT)
+            return Source(self._plan_for(saved), values, expected, step, CHECKPOINT)
         read = functools.partial(self._live.read, session)
         take = functools.partial(self._live.take, session)
         return Source(self.plan, read, expected, step, LIVE, take)
+
+    def _plan_for(self, saved: Saved) -> FreezePlan:
+        if not self.plan.format.links:
+            return self.plan
+        prefix, keys, _ = saved
+        wanted = {
+            slot.key: (variable, keys.get(variable.node))
+            for slot, variable in zip(self.plan.slots, self._variables)
+            if slot.key is not None
+        }
+        return located(self.plan, prefix, find_places(prefix, wanted))
 
     def read(self, session: Any) -> Iterator[Value]:
         """Yield one live value for each of the plan's slots."""

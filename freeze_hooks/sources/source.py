@@ -6,6 +6,7 @@ import functools
 from typing import Any, Callable, Iterable, Iterator, Mapping, Optional
 
 from .. import _tf
+from ..errors import FreezeError
 from ..frozen.artifact import Artifact
 from ..frozen.formats.writer import write_frozen
 from ..graph.lint import Finding
@@ -17,6 +18,11 @@ from ..values.value import Value
 Values = Callable[[], Iterator[Value]]
 Expecting = Callable[[], Optional[Expected]]
 LIVE, CHECKPOINT = "live", "checkpoint"
+NO_CHECKPOINT = (
+    'variables="link" takes the files of a checkpoint, and here is none: freeze beside '
+    "checkpoints (FreezeHook, FreezingSaver, FreezeExporter, fh.freeze_checkpoint), or give "
+    "variables=True"
+)
 
 
 def nothing_expected() -> None:
@@ -72,7 +78,12 @@ class Source:
           step: the global step, if the source does not know it.
           values: values that were read before; None reads each when it is written.
           beside: whether to write the description also into a file beside the frozen one.
+
+        Raises:
+          FreezeError: the format links to a checkpoint's files, and there is none.
         """
+        if self.plan.format.links and self.plan.checkpoint is None:
+            raise FreezeError(NO_CHECKPOINT)
         expected = self.expected()  # of this moment's values
         if values is None:
             values = self.values()

@@ -8,6 +8,7 @@ import shutil
 import uuid
 from typing import Callable, Dict, Iterator, Optional
 
+from ..errors import FreezeError
 from . import in_flight, locks
 from .exchange import put_in_place
 from .file_kinds import ABOUT, MODEL
@@ -50,6 +51,25 @@ class Directory:
         with opened as file, open_sink(file, expected=expected) as sink:
             yield sink
             sink.result()
+
+    def link(self, source: str, name: str) -> int:
+        """Make a file that is another one too; return its length.
+
+        Raises:
+          FreezeError: the directory's file system cannot do that.
+        """
+        path = self._place(name)
+        try:
+            if not filesystem_of(path).rewrites:
+                raise OSError("it is a remote path")
+            os.link(source, path)
+        except OSError as error:
+            raise FreezeError(
+                f"{self.path} cannot have {source} as a hard link ({error.strerror or error}): "
+                "give a directory of the checkpoint's own file system, or variables=True"
+            ) from None
+        _sync(path)
+        return os.path.getsize(path)
 
     def copy(self, source: str, name: str) -> None:
         """Write a copy of a file."""
@@ -208,9 +228,9 @@ def _sync_tree(path: str) -> None:
         _sync(directory)
 
 
-def _sync(directory: str) -> None:
+def _sync(path: str) -> None:
     with contextlib.suppress(OSError):  # systems that cannot open a directory do not need this
-        descriptor = os.open(directory, os.O_RDONLY)
+        descriptor = os.open(path, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:

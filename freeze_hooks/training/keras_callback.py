@@ -18,6 +18,7 @@ from ..sources.keras.batches import Batches, may_look
 from ..sources.keras.input_types import check_call, is_declared, is_known
 from ..sources.keras.model import plan_seen
 from ..sources.keras.training_state import check_averages, step_of, synchronize
+from ..sources.source import NO_CHECKPOINT
 from ..storage import atomic, filesystem
 from ..storage.file_kinds import refuse_foreign
 from ..storage.paths import plain_path
@@ -111,6 +112,8 @@ class FreezeCallback(_keras.CallbackProtocol):
         check_destination(filepath, beside, save_best_only or max_to_keep is not None)
         check_mode(mode)
         form = format_of(format)
+        if form.links:
+            raise FreezeError(NO_CHECKPOINT)
         self._beside = None if beside is None else Beside(beside, form.suffix)
         self._template = plain_path(beside.filepath if filepath is None else filepath)
         self.writes_to = (

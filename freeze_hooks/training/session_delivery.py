@@ -155,7 +155,7 @@ class SessionDelivery(Delivery):
         self, session: Any, stem: str, step: Optional[int], checkpoint: Optional[Tuple[str, Any]]
     ) -> None:
         options = self.options
-        background = options.save_on_background and not self._ended
+        background = options.save_on_background and not (self._ended or options.form.links)
         metrics = self._measure(session, step)
         prefix = checkpoint[0] if checkpoint else None
         keep, value = options.keep, math.nan
@@ -184,6 +184,8 @@ class SessionDelivery(Delivery):
         values = self._live.spec.values
         if checkpoint is None or values == "live":
             return None
+        if self.options.form.links:
+            values = "checkpoint"
         if self._queues_update is None:
             self._queues_update = queues_update(self._graph)
         if values == "auto" and not (self._queues_update or updates_meanwhile(session)):

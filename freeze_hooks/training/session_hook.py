@@ -15,6 +15,7 @@ from ..plan.formats import AskedFormat
 from ..plan.spec import FreezeSpec, Names
 from ..proof.asked import Verifying
 from ..sources.session import LiveGraph
+from ..sources.source import NO_CHECKPOINT
 from ..storage.filesystem import filesystem_of
 from ..values.renaming import Renaming
 from .neighbours import others
@@ -166,6 +167,8 @@ class FreezeHook(v1.train.SessionRunHook):
             form=format,
         )
         self._every = _schedule(save_steps, save_secs, output_dir)
+        if self._every is not None and self._options.form.links:
+            raise FreezeError(NO_CHECKPOINT)
         self._save_at_end = save_at_end
         self._is_chief = is_chief
         self._reset()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import operator
 import struct
-from typing import Any, Dict, Iterable, Iterator, Mapping, Optional, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
 
 import google_crc32c
 from google.protobuf.message import DecodeError
@@ -114,6 +114,10 @@ class Bundle:
         shape = tuple(dim.size for dim in entry.shape.dim)
         return shape, int(entry.size), self._pieces(key, entry)
 
+    def data_endings(self) -> List[str]:
+        """Return what follows the prefix in the names of the data files."""
+        return [_ending(shard, self._shards) for shard in range(self._shards)]
+
     def size(self, key: str) -> int:
         """Return a tensor's length in bytes; 0 if it is not in here."""
         return int(self._entries[key].size) if key in self._entries else 0
@@ -139,7 +143,7 @@ class Bundle:
             ) from None
 
     def _path(self, entry: Any) -> str:
-        return f"{self._prefix}.data-{entry.shard_id:05d}-of-{self._shards:05d}"
+        return self._prefix + _ending(entry.shard_id, self._shards)
 
     def _pieces(self, key: str, entry: Any) -> Iterator[Any]:
         path = self._path(entry)
@@ -161,6 +165,10 @@ class Bundle:
             ) from None
         if left or masked(crc) != entry.crc32c:
             raise InvalidFileError(f"{path} is cut short or changed: {key!r} is not what was saved")
+
+
+def _ending(shard: int, shards: int) -> str:
+    return f".data-{shard:05d}-of-{shards:05d}"
 
 
 def _check(key: bytes, entry: Any) -> None:

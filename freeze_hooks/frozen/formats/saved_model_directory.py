@@ -26,8 +26,9 @@ from ...signature import Signature
 from ...storage.directories import Directory, copy_directory, publishing_directory
 from ...storage.file_kinds import ABOUT, MODEL
 from ...storage.filesystem import filesystem_of, pieces
-from ...storage.sink import Sink, Written
+from ...storage.sink import Written
 from ...values.bundle_writer import DATA, INDEX, BundleWriter
+from ...values.linked import LinkedValues, file_endings
 from ...values.value import Value
 from .. import stream, wire
 from ..description import completed
@@ -69,12 +70,9 @@ def publish(
             files[REQUESTS] = asked.written
         about = completed(description, files[MODEL].hash, proof)
         del about["hash"]
-        about["files"] = {
-            name: {"bytes": written.bytes, "hash": _hash_of(written)}
-            for name, written in files.items()
-        }
+        about["files"] = {name: _told(written) for name, written in files.items()}
         noted = _write_json(about, directory)
-    hashes = [written.hash for written in files.values()]
+    hashes = [written.hash for written in files.values() if written.hash]
     whole = hashes[0] if len(hashes) == 1 else str(xxh3_64("".join(hashes).encode()).hexdigest())
     return Written(sum(w.bytes for w in files.values()) + noted, whole), None
 
@@ -93,6 +91,12 @@ def wrap(source: str, path: str, signature: Signature) -> None:
                 file.write(piece)
         whole = {"bytes": file.written.bytes, "hash": _hash_of(file.written)}
         _write_json({**described_in(source), "files": {MODEL: whole}}, directory)
+
+
+def _told(written: Written) -> Dict[str, Any]:
+    """Describe a file; the index of variables has the checksums of linked files."""
+    about: Dict[str, Any] = {"bytes": written.bytes}
+    return {**about, "hash": _hash_of(written)} if written.hash else {**about, "linked": True}
 
 
 def _hash_of(written: Written) -> Dict[str, str]:
@@ -120,11 +124,14 @@ def _write_files(
     size = plan.graph_bytes + plan.inner_bytes
     finish = functools.partial(_finished, about, expected, proof)
     check = finish if proof is not None or expected is None else None
-    others: Dict[str, Sink] = {}
+    others: Dict[str, Written] = {}
     with directory.file(MODEL, before + (expected or size), check) as file:
         file.write(_wrapper(about, expected or 0))
         if plan.restoring is None:
             stream.write(plan, values, description, file)
+        elif plan.checkpoint is not None:
+            others = _link_files(plan.checkpoint, directory)
+            stream.write(plan, values, description, file, LinkedValues())
         else:
             read_back = None if proof is None else proof.read_back
             with directory.file(_VARIABLES + DATA, plan.weight_bytes, read_back) as data:
@@ -132,10 +139,21 @@ def _write_files(
                 stream.write(plan, values, description, file, stored)
             with directory.file(_VARIABLES + INDEX, check=read_back) as index:
                 index.write(stored.index())
-            others = {_VARIABLES + DATA: data, _VARIABLES + INDEX: index}
+            others = {_VARIABLES + DATA: data.written, _VARIABLES + INDEX: index.written}
         if file.bytes > LIMIT:
             raise TooLargeError(f"{directory.path} would pass 2 GiB and could not be read")
-    return {name: sink.written for name, sink in {MODEL: file, **others}.items()}
+    return {MODEL: file.written, **others}
+
+
+def _link_files(prefix: str, directory: Directory) -> Dict[str, Written]:
+    """Make a checkpoint's files those of the variables."""
+    linked = {}
+    for ending in file_endings(prefix):
+        name = _VARIABLES + "variables" + ending
+        linked[name] = Written(directory.link(prefix + ending, name), "")
+    index = _VARIABLES + INDEX
+    linked[index] = linked[index]._replace(hash=digest_of(prefix + ".index"))
+    return linked
 
 
 def _finished(

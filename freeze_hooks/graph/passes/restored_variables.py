@@ -31,12 +31,15 @@ class Restoring:
 
     Attributes:
       filename: the tensor that gets the checkpoint's prefix.
+      keys, slices: the Consts that say where the checkpoint has the variables.
       restore: the op that restores all variables.
       save: the tensor that saves them.
       variables: the variables.
     """
 
     filename: str
+    keys: str
+    slices: str
     restore: str
     save: str
     variables: Tuple[StoredVariable, ...]
@@ -84,7 +87,7 @@ def restore_variables(body: Body, slots: Mapping[str, Variable]) -> Restoring:
         StoredVariable(name, handle, assign, name)
         for (name, handle), assign in zip(handles.items(), assigns)
     ]
-    return Restoring(filename + ":0", restore, done + ":0", tuple(variables))
+    return Restoring(filename + ":0", keys, slices, restore, done + ":0", tuple(variables))
 
 
 def _variable(body: Body, name: str, variable: Variable) -> str:
