@@ -55,6 +55,11 @@ _KINDS = (
     show_default=True,
     help="One file, or a SavedModel's directory.",
 )
+@click.option(
+    "--variables",
+    type=click.Choice(["true", "false", "link"]),
+    help="Keep a SavedModel's weights as variables; link: in the checkpoint's own files.",
+)
 @click.option("--verify", is_flag=True, help="Compare its answers with SOURCE's first.")
 @click.option("--feeds", type=click.Path(), help="Like --verify, on an .npz of inputs by name.")
 def freeze(
@@ -62,6 +67,7 @@ def freeze(
     output: str,
     check_numerics: str,
     format: str,
+    variables: Optional[str],
     verify: bool,
     feeds: Optional[str],
     **asked: Any,
@@ -76,8 +82,9 @@ def freeze(
     with screen.progress():
         from ..sources.any_file import freeze_files
 
+        asked_format = _format(format, variables)
         artifact = freeze_files(
-            source, output, check_numerics=check_numerics, format=format, **form
+            source, output, check_numerics=check_numerics, format=asked_format, **form
         )
     screen.line(str(artifact), "green")
     screen.line()
@@ -85,6 +92,16 @@ def freeze(
     rate = artifact.bytes / artifact.seconds if artifact.seconds else 0
     about = f"{output}.json" if format == "pb" else os.path.join(output, ABOUT)
     screen.line(f"{screen.size(rate)}/s, xxh3_64 {artifact.hash}, described by {about}")
+
+
+def _format(name: str, variables: Optional[str]) -> Any:
+    from ..plan.formats import SavedModel
+
+    if variables is None:
+        return name
+    if name == "pb":
+        raise click.UsageError("--variables is for --format saved_model")
+    return SavedModel({"true": True, "false": False}.get(variables, variables))
 
 
 @click.command(cls=Command, epilog=_KINDS)

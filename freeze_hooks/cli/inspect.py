@@ -32,7 +32,8 @@ def inspect(
     if as_json:
         screen.dump(as_dict(report))
         return
-    screen.line(f"{file}: {screen.size(report.bytes)}", "bold")
+    weights = screen.size(report.weight_bytes)
+    screen.line(f"{file}: {screen.size(report.bytes)}, weights {weights}", "bold")
     screen.line()
     screen.signature(report.signature)
     screen.counts(report.ops, every)

@@ -6,7 +6,6 @@ import dataclasses
 from typing import Any, Dict, Mapping, Optional
 
 from .. import __version__
-from ..proof.proof import Proof
 from ..signature import Signature
 from ..storage import atomic
 
@@ -30,16 +29,16 @@ def describe(
 
 
 def completed(
-    description: Mapping[str, Any], digest: str, proof: Optional[Proof]
+    description: Mapping[str, Any], digest: str, difference: Optional[float]
 ) -> Dict[str, Any]:
     """Return a description with what is known once the file is complete: its hash, and its proof.
 
     Args:
       description: what was written into the file.
       digest: xxh3_64 of the file, in hexadecimal.
-      proof: what proved the file.
+      difference: the largest difference that its proof has found; None without a proof.
     """
     found = dict(description, hash={"algorithm": "xxh3_64", "value": digest})
-    if proof is not None and proof.difference is not None:
-        found["max_difference"] = proof.difference
+    if difference is not None:
+        found["max_difference"] = difference
     return found

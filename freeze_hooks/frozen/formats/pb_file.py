@@ -41,9 +41,10 @@ def publish(
         stream.write(plan, values, description, file)
         if file.bytes > LIMIT:
             raise TooLargeError(f"{path} would pass 2 GiB and could not be read")
+    difference = None if proof is None else proof.difference
     try:
         if beside:
-            atomic.publish_json(about, completed(description, file.written.hash, proof))
+            atomic.publish_json(about, completed(description, file.written.hash, difference))
     except OSError as error:
         return file.written, error
     return file.written, None

@@ -68,7 +68,8 @@ def publish(
             with directory.file(REQUESTS) as asked:
                 asked.write(requests(warmup, SERVING))
             files[REQUESTS] = asked.written
-        about = completed(description, files[MODEL].hash, proof)
+        difference = None if proof is None else proof.difference
+        about = completed(description, files[MODEL].hash, difference)
         del about["hash"]
         about["files"] = {name: _told(written) for name, written in files.items()}
         noted = _write_json(about, directory)
