@@ -77,15 +77,13 @@ def freeze(
     from . import screen
 
     form = _arguments(**asked)
+    form["format"] = _format(format, variables)
     _look_at(source, form)
     form["verify"] = command.load_arrays(feeds) if feeds else verify
     with screen.progress():
         from ..sources.any_file import freeze_files
 
-        asked_format = _format(format, variables)
-        artifact = freeze_files(
-            source, output, check_numerics=check_numerics, format=asked_format, **form
-        )
+        artifact = freeze_files(source, output, check_numerics=check_numerics, **form)
     screen.line(str(artifact), "green")
     screen.line()
     screen.signature(artifact.signature)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Callable, Mapping, Optional, Tuple
 
-from .. import _tf
 from ..errors import TooLargeError
 from ..graph.body import Body
 from ..graph.endpoints import Shape
@@ -117,10 +116,16 @@ def compile_plan(
     if plan.format == SavedModel(None) and _size(plan) > LIMIT and not plan.optimize:
         form = dataclasses.replace(plan.format, variables=True)
         file = dataclasses.replace(spec.file, format=form)
-        plan = compiled(dataclasses.replace(spec, file=file))
-        _tf.info(f"the SavedModels keep variables: constants of {_size(plan):,} bytes pass 2 GiB")
+        size, plan = _size(plan), compiled(dataclasses.replace(spec, file=file))
+        _say_variables(size)
     _check_size(plan)
     return plan
+
+
+def _say_variables(size: int) -> None:
+    from .. import _tf  # who writes a file has TensorFlow; who looks at a graph need not
+
+    _tf.info(f"SavedModels keep variables: with constants, the graph would have {size:,} bytes")
 
 
 def _plan_of(draft: Draft) -> FreezePlan:
