@@ -164,13 +164,29 @@ def _check_size(plan: FreezePlan) -> None:
     size = _size(plan)
     if size <= LIMIT:
         return
-    largest = sorted(plan.slots, key=lambda s: s.nbytes or 0, reverse=True)[:3]
-    named = ", ".join(f"{s.variable.node!r} ({(s.nbytes or 0) / 1e9:.2f} GB)" for s in largest)
     raise TooLargeError(
         f"the frozen file would be {size / 1e9:.2f} GB, over the 2.15 GB (2 GiB) that a "
-        f"GraphDef can hold; largest variables: {named}; choose outputs that need less, or "
-        'inputs= behind them, weights="float16" or "bfloat16", or format="saved_model"'
+        f"GraphDef can hold; {_largest(plan)}; choose outputs that need less, or inputs= behind "
+        f"them{_ways_out(plan)}"
     )
+
+
+def _largest(plan: FreezePlan) -> str:
+    if plan.graph_bytes > plan.inner_bytes:
+        return f"its own constants have {plan.graph_bytes / 1e9:.2f} GB (variables can be larger)"
+    inner = [slot for slot in plan.slots if slot.key is None]
+    largest = sorted(inner, key=lambda s: s.nbytes or 0, reverse=True)[:3]
+    named = ", ".join(f"{s.variable.node!r} ({(s.nbytes or 0) / 1e9:.2f} GB)" for s in largest)
+    return f"largest variables: {named}"
+
+
+def _ways_out(plan: FreezePlan) -> str:
+    if plan.graph_bytes > plan.inner_bytes:
+        return ""
+    smaller = ', weights="float16" or "bfloat16"'
+    if not isinstance(plan.format, SavedModel):
+        return f'{smaller}, or format="saved_model"'
+    return f"{smaller}, or variables=True" if plan.format.variables is False else smaller
 
 
 def _size(plan: FreezePlan) -> int:

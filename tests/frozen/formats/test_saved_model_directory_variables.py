@@ -37,6 +37,12 @@ def answer(path, x):
         return live.run(ends.outputs["y"].name, {ends.inputs["x"].name: x})
 
 
+def answer_of(path, x):
+    with fh.load_frozen(path) as model:
+        (found,) = model(x).values()
+        return found
+
+
 def names(path):
     return sorted(v1.train.NewCheckpointReader(str(path)).get_variable_to_shape_map())
 
@@ -96,13 +102,65 @@ def test_large_graphs_keep_variables_by_themselves(graph, monkeypatch, tmp_path)
         live.run(v1.global_variables_initializer())
         with pytest.raises(fh.TooLargeError, match='format="saved_model"'):
             fh.freeze_session(live, str(tmp_path / "m.pb"), ["y"])
-        with pytest.raises(fh.TooLargeError):
+        with pytest.raises(fh.TooLargeError, match="or variables=True"):
             constants = fh.SavedModel(variables=False)
             fh.freeze_session(live, str(tmp_path / "m"), ["y"], format=constants)
         fh.freeze_session(live, str(tmp_path / "m"), ["y"], format="saved_model", verify=True)
         wanted = live.run("y:0", {"x:0": X})
     assert names(tmp_path / "m" / "variables" / "variables") == ["w"]
     np.testing.assert_array_equal(answer(tmp_path / "m", X), wanted)
+
+
+def test_constants_of_the_graph_that_pass_the_limit(graph, monkeypatch, tmp_path):
+    monkeypatch.setattr(compiler, "LIMIT", compiler._DESCRIPTION + 20_000)
+    fixed = tf.constant(np.random.RandomState(0).randn(4, 2500).astype(np.float32))
+    x = v1.placeholder(tf.float32, [None, 4], name="x")
+    tf.add(tf.matmul(x, fixed), v1.get_variable("b", [2500]), name="y")
+    for form in ("pb", "saved_model", KEPT):
+        with pytest.raises(fh.TooLargeError, match="its own constants have"):
+            hook = fh.FreezeHook(outputs=["y"], format=form, output_dir=str(tmp_path))
+            hook.begin()
+
+
+def test_what_folds_constants_is_refused():
+    with pytest.raises(fh.FreezeError, match="optimize= folds constants, and variables=True"):
+        fh.FreezeHook(outputs=["y"], format=KEPT, optimize=True)
+
+
+def test_averages(session, tmp_path):
+    w = next(v for v in v1.global_variables() if v.op.name == "w")
+    average = tf.train.ExponentialMovingAverage(0.5)
+    follow = average.apply([w])
+    session.run(v1.variables_initializer([average.average(w)]))
+    w.load(np.ones([4, 3], np.float32), session)
+    session.run(follow)
+    fh.freeze_session(session, str(tmp_path / "m"), ["y"], format=KEPT, ema=average, verify=True)
+    shadow = session.run(average.average(w))
+    assert np.abs(shadow - 1).max() > 0.01
+    reader = v1.train.NewCheckpointReader(str(tmp_path / "m" / "variables" / "variables"))
+    np.testing.assert_array_equal(reader.get_tensor("w"), shadow)
+
+
+def test_a_graph_of_its_own(session, tmp_path):
+    w = next(v for v in v1.global_variables() if v.op.name == "w")
+
+    def inference():
+        x = v1.placeholder(tf.float32, [None, 4], name="given")
+        return {"given": x}, {"y": tf.matmul(x, v1.get_variable("w", [4, 3]))}
+
+    fh.freeze_session(
+        session, str(tmp_path / "m"), inference_fn=inference, format=KEPT, verify=True
+    )
+    with fh.load_frozen(tmp_path / "m") as model:
+        np.testing.assert_allclose(model(X)["y"], X @ session.run(w), 1e-5)
+
+
+def test_a_keras_model(tmp_path):
+    with tf.init_scope():
+        model = tf.keras.Sequential([tf.keras.layers.Dense(3, input_shape=(4,))])
+        plan = fh.plan_keras_model(model, format=KEPT, verify=True)
+        plan.write(str(tmp_path / "m"))
+        np.testing.assert_allclose(answer_of(tmp_path / "m", X), model.predict(X), 1e-5)
 
 
 def test_other_values_of_variables_are_refused():
