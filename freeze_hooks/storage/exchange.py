@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import uuid
 
+from . import locks
 from .descriptor import libc
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
@@ -23,12 +25,14 @@ def put_in_place(source: str, path: str) -> str:
     if _exchanged(source, path):
         return source
     aside = _aside(path)
-    os.rename(path, aside)
-    try:
-        os.rename(source, path)
-    except OSError:
-        os.rename(aside, path)
-        raise
+    with contextlib.ExitStack() as held:
+        locks.marked(path, held)  # so that no other process puts it back meanwhile
+        os.rename(path, aside)
+        try:
+            os.rename(source, path)
+        except OSError:
+            os.rename(aside, path)
+            raise
     return aside
 
 

@@ -28,7 +28,7 @@ from ..values.renaming import Renaming
 from .delivery import Delivery, Due
 from .metrics import monitored, scalars
 from .options import Listeners, Options
-from .placement import Place, place
+from .placement import Place, place, refuse_mixed
 
 KINDS = ("latest", "best", "final")
 Tensors = Dict[str, Any]
@@ -203,6 +203,7 @@ class FreezeExporter(_Exporter):
         directory, prefix = plain_path(export_path), plain_path(checkpoint_path)
         stem = {"latest": os.path.basename(prefix)}.get(self._kind, self._kind)
         try:
+            refuse_mixed(self._form, directory)
             step, best = step_in(prefix), self._kind == "best"
             where = place(self._form, os.path.join(directory, stem), step, directory, "", best)
             return self._put(estimator, where, prefix, scalars(eval_result))

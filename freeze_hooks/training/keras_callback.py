@@ -33,6 +33,7 @@ from .monitor import Monitor
 from .neighbours import refuse_shared
 from .options import Listeners, Options
 from .path_template import fields_of, filled_in, lacks_validation
+from .placement import refuse_mixed_in
 from .schedule import Schedule
 
 
@@ -111,7 +112,7 @@ class FreezeCallback(_keras.CallbackProtocol):
         check_arguments(of_model_checkpoint, inspect.signature(type(self)).parameters)
         check_destination(filepath, beside, save_best_only or max_to_keep is not None)
         check_mode(mode)
-        form = format_of(format)
+        self._form = form = format_of(format)
         if form.links:
             raise FreezeError(NO_CHECKPOINT)
         self._beside = None if beside is None else Beside(beside, form.suffix)
@@ -190,6 +191,8 @@ class FreezeCallback(_keras.CallbackProtocol):
                 atomic.ensure_writable(self._directory)
         except OSError as error:
             raise FreezeError(f"filepath= cannot be written to: {error}") from error
+        if self._is_chief:
+            refuse_mixed_in(self._form, self._template)
         self._delivery.written()
         self._thread = threading.get_ident()
         self._monitor = Monitor(self._delivery.options.monitor, self._mode)

@@ -78,11 +78,15 @@ def newest(directory: str) -> Optional[str]:
 
 
 def refuse_mixed(form: Format, directory: str) -> None:
-    """Check that a directory for artifacts of one format has none of another.
+    """Check that a directory has no artifacts of another format than `form`.
+
+    It concerns directories in which SavedModels are called after steps: servers watch them.
 
     Raises:
-      FreezeError: it has.
+      FreezeError: it has some.
     """
+    if not is_directory(directory):
+        return
     if form.is_directory:
         files = filesystem_of(directory)
         found = [name for name in files.names(directory) if name.endswith(PB.suffix)]
@@ -92,9 +96,20 @@ def refuse_mixed(form: Format, directory: str) -> None:
         what = "SavedModels"
     if found:
         raise FreezeError(
-            f"output_dir={directory!r} has {what} of another training, such as {found[-1]!r}: give "
-            f"each format= a directory of its own"
+            f"{directory!r} has {what} of another training, such as {found[-1]!r}: give each "
+            "format= a directory of its own"
         )
+
+
+def refuse_mixed_in(form: Format, template: str) -> None:
+    """Check the directory of a path with fields, as `refuse_mixed`.
+
+    SavedModels whose names do not begin with a field, such as an epoch, may be beside files.
+    """
+    directory, base = os.path.split(template)
+    if "{" in directory or (form.is_directory and not base.startswith("{")):
+        return
+    refuse_mixed(form, directory or os.curdir)
 
 
 def _version(step: Optional[int]) -> str:

@@ -59,3 +59,18 @@ def test_a_saved_model_is_refused(saved):
         fh.to_saved_model(str(directory / "other"))(artifact)
     with pytest.raises(fh.FreezeError, match=r"ends in '\.pb'"):
         fh.to_saved_model(str(directory / "other.pb"))
+
+
+def test_large_values_stay_aligned(tmp_path):
+    large = np.random.RandomState(0).randn(300, 100).astype(np.float32)
+    with tf.Graph().as_default(), v1.Session() as session:
+        x = v1.placeholder(tf.float32, [None, 300], "x")
+        tf.matmul(x, v1.get_variable("w", initializer=large), name="y")
+        session.run(v1.global_variables_initializer())
+        artifact = fh.freeze_session(session, str(tmp_path / "m.pb"), ["y"])
+    fh.to_saved_model(str(tmp_path / "m"))(artifact)
+    content = (tmp_path / "m" / "saved_model.pb").read_bytes()
+    assert content.index(large.tobytes()) % 64 == 0
+    rows = large.T[:2].copy()
+    with fh.load_frozen(tmp_path / "m") as model:
+        np.testing.assert_allclose(model(rows)["y"], rows @ large, 1e-4, 1e-4)

@@ -267,6 +267,45 @@ def test_train_and_evaluate(clean, tmp_path):
     assert again.artifacts == ()
 
 
+def predicted_by(directory):
+    """Return the classes that TensorFlow's own loader gets from a SavedModel."""
+    with tf.Graph().as_default(), v1.Session() as session:
+        loaded = v1.saved_model.loader.load(session, ["serve"], directory)
+        ends = loaded.signature_def["serving_default"]
+        fed = {end.name: DATA[name] for name, end in ends.inputs.items()}
+        return session.run(ends.outputs["classes"].name, fed)
+
+
+@needs_estimator
+@pytest.mark.parametrize("variables", [False, True, "link"])
+def test_exporters_of_saved_models(variables, tmp_path):
+    estimator = deep(tmp_path)
+    labels = np.array(SPECIES)[KINDS]
+    form = fh.SavedModel(variables=variables)
+    exporters = [
+        fh.FreezeExporter(kind, serving, kind=kind, keep=2, format=form, strict=True, verify=True)
+        for kind in ("latest", "best")
+    ]
+    tf.estimator.train_and_evaluate(
+        estimator,
+        tf.estimator.TrainSpec(feeding(labels), 60),
+        tf.estimator.EvalSpec(feeding(labels, 1), exporters=exporters, throttle_secs=0),
+    )
+    export = os.path.join(estimator.model_dir, "export")
+    versions = [name for name in os.listdir(os.path.join(export, "latest")) if name.isdigit()]
+    assert sorted(versions) == ["40", "60"]
+    (best,) = (name for name in os.listdir(os.path.join(export, "best", "best")) if name.isdigit())
+    for path, step in (("latest/60", "60"), ("best/best/" + best, best)):
+        checkpoint = os.path.join(estimator.model_dir, f"model.ckpt-{step}")
+        found = estimator.predict(feeding(), checkpoint_path=checkpoint)
+        wanted = [answers["classes"] for answers in found]
+        np.testing.assert_array_equal(predicted_by(os.path.join(export, path)), wanted)
+    other = fh.FreezeExporter("latest", serving, strict=True)
+    with pytest.raises(fh.FreezeError, match="SavedModels of another training, such as '60'"):
+        directory = os.path.join(export, "latest")
+        other.export(estimator, directory, checkpoint, {"loss": 1.0}, False)
+
+
 @needs_estimator
 def test_one_hook_for_training_and_evaluation(tmp_path, warnings_logged):
     """Evaluations run in the middle of the training, which is still frozen after them."""

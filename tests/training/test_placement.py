@@ -214,6 +214,18 @@ def test_keras_a_pb_is_no_directory(tmp_path):
         fh.FreezeCallback(str(tmp_path / "m"), format="onnx")
 
 
+def test_keras_two_formats_in_one_directory_are_refused(fitted, tmp_path):
+    export = tmp_path / "export"
+    fitted(fh.FreezeCallback(str(export / "{epoch}"), format="saved_model"), epochs=1)
+    for path in ("{epoch}.pb", "best.pb"):
+        with pytest.raises(fh.FreezeError, match="SavedModels of another training, such as '1'"):
+            fitted(fh.FreezeCallback(str(export / path)), epochs=1)
+    fitted(fh.FreezeCallback(str(tmp_path / "files" / "{epoch}.pb")), epochs=1)
+    callback = fh.FreezeCallback(str(tmp_path / "files" / "{epoch}"), format="saved_model")
+    with pytest.raises(fh.FreezeError, match=r"frozen files .*, such as '1\.pb'"):
+        fitted(callback, epochs=1)
+
+
 def test_the_package_says_which_tensorflow(tmp_path):
     train(tmp_path, [fh.FreezeHook(**SAVED)], steps=10)
     path = tmp_path / "model.ckpt-10.saved_model"

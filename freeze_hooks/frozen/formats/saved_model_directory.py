@@ -85,6 +85,7 @@ def wrap(source: str, path: str, signature: Signature) -> None:
       OSError: from the file system; what was at `path` stays.
     """
     about, size = _about(signature, None), filesystem_of(source).size(source)
+    about += wire.padding(len(_wrapper(about, size)))  # the file's large values stay aligned
     with publishing_directory(path) as directory:
         with directory.file(MODEL, size) as file:
             file.write(_wrapper(about, size))
