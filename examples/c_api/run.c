@@ -1,6 +1,7 @@
-/* Runs a frozen file with TensorFlow's C API: one tensor in, one tensor of floats out.
+/* Runs a frozen file or a SavedModel with TensorFlow's C API: one tensor in, one of floats out.
  *
  *     ./run model.pb image:0 float 2,8,8,1 images.bin probs:0
+ *     ./run models/digits/300 image:0 float 2,8,8,1 images.bin probs:0
  *
  * The type is float, int32 or int64, for a file of these numbers in the machine's byte order, or
  * string, for a text file with one value a line. Prints the output, one number a line.
@@ -10,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include <tensorflow/c/c_api.h>
 
@@ -46,18 +48,33 @@ static char *content(const char *path, size_t *length) {
   return bytes;
 }
 
-static TF_Graph *graph_of(const char *path, TF_Status *status) {
+static void import_graph(const char *path, TF_Graph *graph, TF_Status *status) {
   size_t length;
   char *bytes = content(path, &length);
   TF_Buffer *buffer = TF_NewBufferFromString(bytes, length);
-  TF_Graph *graph = TF_NewGraph();
   TF_ImportGraphDefOptions *options = TF_NewImportGraphDefOptions();
   TF_GraphImportGraphDef(graph, buffer, options, status);
   check(status, path);
   TF_DeleteImportGraphDefOptions(options);
   TF_DeleteBuffer(buffer);
   free(bytes);
-  return graph;
+}
+
+/* Fills the graph from a file, or from a SavedModel's directory, whose variables are restored. */
+static TF_Session *session_of(const char *path, TF_Graph *graph, TF_Status *status) {
+  TF_SessionOptions *options = TF_NewSessionOptions();
+  TF_Session *session;
+  struct stat about;
+  if (stat(path, &about) == 0 && S_ISDIR(about.st_mode)) {
+    const char *tag = "serve";
+    session = TF_LoadSessionFromSavedModel(options, NULL, path, &tag, 1, graph, NULL, status);
+  } else {
+    import_graph(path, graph, status);
+    session = TF_NewSession(graph, options, status);
+  }
+  check(status, path);
+  TF_DeleteSessionOptions(options);
+  return session;
 }
 
 /* Finds the output of an operation by its name, "probs:0" or "probs". */
@@ -130,21 +147,13 @@ static TF_Tensor *tensor_of(const char *type_name, const char *shape, const char
   return tensor;
 }
 
-static TF_Session *session_of(TF_Graph *graph, TF_Status *status) {
-  TF_SessionOptions *options = TF_NewSessionOptions();
-  TF_Session *session = TF_NewSession(graph, options, status);
-  check(status, "session");
-  TF_DeleteSessionOptions(options);
-  return session;
-}
-
 int main(int argc, char **argv) {
-  if (argc != 7) fail("usage", "run MODEL.pb INPUT TYPE SHAPE FILE OUTPUT");
+  if (argc != 7) fail("usage", "run MODEL INPUT TYPE SHAPE FILE OUTPUT");
   TF_Status *status = TF_NewStatus();
-  TF_Graph *graph = graph_of(argv[1], status);
+  TF_Graph *graph = TF_NewGraph();
+  TF_Session *session = session_of(argv[1], graph, status);
   TF_Output input = output_of(graph, argv[2]), output = output_of(graph, argv[6]);
   TF_Tensor *fed = tensor_of(argv[3], argv[4], argv[5]), *fetched = NULL;
-  TF_Session *session = session_of(graph, status);
   TF_SessionRun(session, NULL, &input, &fed, 1, &output, &fetched, 1, NULL, 0, NULL, status);
   check(status, "run");
   if (TF_TensorType(fetched) != TF_FLOAT) fail(argv[6], "is not of floats");

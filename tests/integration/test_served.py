@@ -4,20 +4,22 @@
 """
 
 import os
+import sys
 
 import numpy as np
 import pytest
 import started
 import tensorflow as tf
 from lacking import lacking
-from places import PROGRAMS
+from places import PROGRAMS, SUPPORT
 from sklearn.datasets import load_digits
 
 import freeze_hooks as fh
 
 v1 = tf.compat.v1
-READERS = ("loaded", "session", "layer", "saved_model_cli", "tflite", "openvino", "tf2onnx")
-PROGRAM = {"openvino": "openvino", "tf2onnx": "onnx"}
+READERS = ("loaded", "session", "c_api", "layer", "saved_model_cli")
+READERS += ("tflite", "openvino", "tf2onnx")
+PROGRAM = {"c_api": "c", "openvino": "openvino", "tf2onnx": "onnx"}
 TOLERANCE = 1e-5
 DIGITS = load_digits()
 IMAGES = (DIGITS.images[..., None] / 16).astype(np.float32)
@@ -81,14 +83,15 @@ def test_agrees_with_the_live_model(reader, net, tmp_path):
     reason = lacking(PROGRAM.get(reader))
     if reason:
         pytest.skip(reason)
-    if tf.__version__.startswith("1.") and reader in ("layer", "tflite"):
-        pytest.skip("TensorFlow 1.15 has neither TFSMLayer nor signature runners")
     if reader == "layer" and not hasattr(tf.keras, "Operation"):
         pytest.skip("TFSMLayer is of Keras 3")
     directory, images, wanted = net
     feeds, out = str(tmp_path / "feeds.npz"), str(tmp_path / "out.npz")
     np.savez(feeds, image=images)
-    started.run([os.path.join(PROGRAMS, "served.py"), reader, directory, feeds, out], tmp_path)
+    # TensorFlow 1.15 converts in a program that came with it, as an activated environment has it
+    path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
+    program = [os.path.join(PROGRAMS, "served.py"), reader, directory, feeds, out]
+    started.run(program, tmp_path, dict(os.environ, PATH=path, PYTHONPATH=SUPPORT))
     with np.load(out) as found:
         (name,) = found.files
         value = found[name]

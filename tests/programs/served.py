@@ -17,10 +17,10 @@ v1 = tf.compat.v1
 
 
 def loaded(directory, feeds):
-    """By tf.saved_model.load."""
-    answer = tf.saved_model.load(directory).signatures["serving_default"]
-    kinds = answer.structured_input_signature[1]
-    given = {name: tf.constant(value, kinds[name].dtype) for name, value in feeds.items()}
+    """By tf.saved_model.load, which TensorFlow 1.15 has as one of TensorFlow 2."""
+    v1.enable_eager_execution()
+    answer = tf.compat.v2.saved_model.load(directory).signatures["serving_default"]
+    given = {name: tf.constant(value) for name, value in feeds.items()}
     return {name: value.numpy() for name, value in answer(**given).items()}
 
 
@@ -31,6 +31,20 @@ def session(directory, feeds):
         ends = ends.signature_def["serving_default"]
         fed = {ends.inputs[name].name: value for name, value in feeds.items()}
         return live.run({name: end.name for name, end in ends.outputs.items()}, fed)
+
+
+def c_api(directory, feeds):
+    """By TensorFlow's C API, in the program of examples/c_api, which takes the tensors' names."""
+    from c_api import build, run
+    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+
+    with open(os.path.join(directory, "saved_model.pb"), "rb") as file:
+        (graph,) = SavedModel.FromString(file.read()).meta_graphs
+    ends = graph.signature_def["serving_default"]
+    ((name, value),), ((answer, end),) = feeds.items(), ends.outputs.items()
+    with tempfile.TemporaryDirectory() as place:
+        flat = run(build(place), directory, ends.inputs[name].name, value, end.name)
+    return {answer: flat.reshape([dim.size for dim in end.tensor_shape.dim])}
 
 
 def layer(directory, feeds):
@@ -64,8 +78,16 @@ def tflite(directory, feeds):
     """By TensorFlow Lite's converter and interpreter."""
     converter = tf.lite.TFLiteConverter.from_saved_model(directory)
     interpreter = tf.lite.Interpreter(model_content=converter.convert())
-    runner = interpreter.get_signature_runner("serving_default")
-    return runner(**feeds)
+    if hasattr(interpreter, "get_signature_runner"):
+        return interpreter.get_signature_runner("serving_default")(**feeds)
+    (given,), (taken,) = interpreter.get_input_details(), interpreter.get_output_details()
+    ((name, value),) = feeds.items()
+    assert given["name"] == name
+    interpreter.resize_tensor_input(given["index"], value.shape)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(given["index"], value)
+    interpreter.invoke()
+    return {taken["name"]: interpreter.get_tensor(taken["index"])}
 
 
 def openvino(directory, feeds):

@@ -1,4 +1,4 @@
-"""Builds examples/c_api with the installed wheel, and runs frozen files by it."""
+"""Builds examples/c_api with the installed wheel, and runs frozen files and SavedModels by it."""
 
 import os
 import shutil
