@@ -5,7 +5,12 @@ import importlib.util
 import c_api
 import numpy as np
 
-MODULES = {"opencv": ["cv2"], "openvino": ["openvino"], "onnx": ["tf2onnx", "onnxruntime"]}
+MODULES = {
+    "opencv": ["cv2"],
+    "openvino": ["openvino"],
+    "onnx": ["tf2onnx", "onnxruntime"],
+    "serving": ["tensorflow_serving"],
+}
 
 
 def lacking(program):

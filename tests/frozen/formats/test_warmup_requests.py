@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from lacking import lacking
 
 import freeze_hooks as fh
 
@@ -19,13 +20,15 @@ def session(graph):
         yield live
 
 
+@pytest.mark.skipif(lacking("serving") is not None, reason=str(lacking("serving")))
 def test_a_request_is_beside_the_graph(session, tmp_path):
-    logs = pytest.importorskip("tensorflow_serving.apis.prediction_log_pb2", reason="no wheels")
+    from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
+
     form = fh.SavedModel(warmup={"x": X})
     fh.freeze_session(session, str(tmp_path / "m"), ["y"], format=form)
     path = str(tmp_path / "m" / "assets.extra" / "tf_serving_warmup_requests")
     (record,) = v1.io.tf_record_iterator(path)
-    request = logs.PredictionLog.FromString(record).predict_log.request
+    request = PredictionLog.FromString(record).predict_log.request
     assert request.model_spec.signature_name == "serving_default"
     (array,) = map(tf.make_ndarray, request.inputs.values())
     assert list(request.inputs) == ["x"] and array.dtype == np.float32
