@@ -55,6 +55,10 @@ class Body:
         self.nodes[node.name] = node
         return node
 
+    def keep(self, *names: str) -> None:
+        """Mark nodes that run though no output needs them."""
+        self.effects = (*self.effects, *names)
+
     def rewire(self, moved: Mapping[str, str]) -> None:
         """Replace each use of a tensor in `moved`; keys are "node" or "node:1"."""
         if not moved:

@@ -13,6 +13,7 @@ from ..variables import Variable
 from ..walks import above
 
 TensorOf = Callable[[str], Any]
+_READ = "/Read/ReadVariableOp"  # after a variable's name: there TensorFlow's converters read it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,15 +78,19 @@ def restore_variables(body: Body, slots: Mapping[str, Variable]) -> Restoring:
         ).name
         for i, handle in enumerate(handles.values())
     ]
-    saved = body.add("SaveV2", "save/SaveV2", [*stored, *handles], dtypes=listed).name
+    reads = [
+        body.add("ReadVariableOp", handle + _READ, [handle], dtype=AttrValue(type=dtype)).name
+        for handle, dtype in zip(handles.values(), types)
+    ]
+    saved = body.add("SaveV2", "save/SaveV2", [*stored, *reads], dtypes=listed).name
     done = body.add(
         "Identity", "save/saved", [filename, "^" + saved], T=AttrValue(type=DT_STRING)
     ).name
     restore = body.add("NoOp", "save/restore_all", ["^" + name for name in assigns]).name
-    body.effects = (*body.effects, restore, done)
+    body.keep(restore, done)
     variables = [
-        StoredVariable(name, handle, assign, name)
-        for (name, handle), assign in zip(handles.items(), assigns)
+        StoredVariable(name, handle, assign, read)
+        for (name, handle), assign, read in zip(handles.items(), assigns, reads)
     ]
     return Restoring(filename + ":0", keys, slices, restore, done + ":0", tuple(variables))
 
@@ -129,13 +134,13 @@ def constants_in_place(graph_def: Any, outputs: Iterable[str], tensor_of: Tensor
     """
     nodes = {node.name: node for node in graph_def.node}
     handles = {name for name, node in nodes.items() if node.op == "VarHandleOp"}
-    for node in nodes.values():
+    kept = set(above(nodes, [split(tensor)[0] for tensor in outputs])) - handles
+    for place in reversed(range(len(graph_def.node))):
+        if graph_def.node[place].name not in kept:
+            del graph_def.node[place]
+    for node in graph_def.node:
         if node.op == "ReadVariableOp" and node.input[0] in handles:
             del node.input[0]
             node.op = "Const"
             node.attr["value"].tensor.CopyFrom(tensor_of(node.name))
-    kept = set(above(nodes, [split(tensor)[0] for tensor in outputs]))
-    for place in reversed(range(len(graph_def.node))):
-        if graph_def.node[place].name not in kept:
-            del graph_def.node[place]
     return graph_def

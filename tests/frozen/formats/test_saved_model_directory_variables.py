@@ -75,6 +75,18 @@ def test_it_goes_back_in(session, tmp_path):
         np.testing.assert_array_equal(file(X)["y"], session.run("y:0", {"x:0": X}))
 
 
+def test_tensorflow_s_own_tool_freezes_it(session, tmp_path):
+    """It looks for each variable's value at the name that TensorFlow's variables give it."""
+    fh.freeze_session(session, str(tmp_path / "m"), ["y"], format=KEPT)
+    with tf.Graph().as_default() as graph, v1.Session() as live:
+        v1.saved_model.loader.load(live, ["serve"], str(tmp_path / "m"))
+        frozen = v1.graph_util.convert_variables_to_constants(live, graph.as_graph_def(), ["y"])
+    assert not {"VarHandleOp", "ReadVariableOp"} & {node.op for node in frozen.node}
+    with tf.Graph().as_default(), v1.Session() as live:
+        tf.import_graph_def(frozen, name="")
+        np.testing.assert_array_equal(live.run("y:0", {"x:0": X}), session.run("y:0", {"x:0": X}))
+
+
 def test_later_proofs_read_the_later_values(session, tmp_path):
     saver = fh.FreezingSaver(outputs=["y"], format=KEPT, verify=True, strict=True)
     w = next(v for v in v1.global_variables() if v.op.name == "w")
