@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import uuid
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,16 @@ def graph():
     with tf.Graph().as_default() as fresh:
         v1.set_random_seed(7)
         yield fresh
+
+
+@pytest.fixture(params=["file", "ram"])
+def remote(request, tmp_path):
+    """An empty directory whose path has a scheme."""
+    if request.param == "file":
+        return f"file://{tmp_path}"
+    if tf.__version__.startswith("1."):
+        pytest.skip("ram:// came with TensorFlow 2.4")
+    return f"ram://{uuid.uuid4().hex}"
 
 
 @pytest.fixture(autouse=True)

@@ -152,17 +152,18 @@ def test_only_our_own_directories_are_deleted(tmp_path):
     assert os.listdir(str(tmp_path)) == ["other"]
 
 
-def test_remote_directories(tmp_path):
+def test_remote_directories(remote, tmp_path):
     import tensorflow as tf
 
+    copy = f"{remote}/copies/m"
     written(tmp_path / "m")
-    copy_directory(str(tmp_path / "m"), "ram://copies/m")
-    assert sorted(tf.io.gfile.listdir("ram://copies/m")) == ["assets.extra", "saved_model.pb"]
-    with pytest.raises(KeyError), publishing_directory("ram://copies/m") as directory:
+    copy_directory(str(tmp_path / "m"), copy)
+    assert sorted(tf.io.gfile.listdir(copy)) == ["assets.extra", "saved_model.pb"]
+    with pytest.raises(KeyError), publishing_directory(copy) as directory:
         with directory.file("saved_model.pb") as file:
             file.write(b"never")
         raise KeyError
-    with tf.io.gfile.GFile("ram://copies/m/saved_model.pb", "rb") as file:
+    with tf.io.gfile.GFile(copy + "/saved_model.pb", "rb") as file:
         assert file.read() == b"new"
-    delete_directory("ram://copies/m")
-    assert not tf.io.gfile.exists("ram://copies/m/saved_model.pb")
+    delete_directory(copy)
+    assert not tf.io.gfile.exists(copy + "/saved_model.pb")

@@ -3,7 +3,6 @@
 import inspect
 import json
 import os
-import uuid
 
 import numpy as np
 import pytest
@@ -17,13 +16,9 @@ from freeze_hooks.storage import filesystem
 v1, gfile = tf.compat.v1, tf.io.gfile
 
 
-@pytest.fixture(params=["file", "ram"])
-def directory(request, tmp_path):
-    if request.param == "ram":
-        if TF1:
-            pytest.skip("ram:// came with TensorFlow 2.4")
-        return f"ram://{uuid.uuid4().hex}/run"
-    return f"file://{tmp_path}/run"
+@pytest.fixture
+def directory(remote):
+    return f"{remote}/run"
 
 
 def names(directory, ending):

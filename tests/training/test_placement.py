@@ -44,7 +44,8 @@ def answer(path):
     with tf.Graph().as_default(), v1.Session() as session:
         ends = v1.saved_model.loader.load(session, ["serve"], str(path))
         ends = ends.signature_def["serving_default"]
-        return session.run(ends.outputs["probs"].name, {ends.inputs["net/x"].name: X})
+        (fed,), (fetched,) = ends.inputs.values(), ends.outputs.values()
+        return session.run(fetched.name, {fed.name: X})
 
 
 def directories(path):
@@ -160,11 +161,9 @@ def test_a_foreign_directory_stays(tmp_path):
 
 
 @pytest.fixture
-def fitted(tmp_path):
+def fitted():
     """A function that fits a small Keras model with a callback."""
-    keras = pytest.importorskip("tensorflow").keras
-    if tf.__version__.startswith("1."):
-        pytest.skip("covered by sessions: TensorFlow 1.15's Keras is in one")
+    keras = tf.keras
     model = keras.Sequential([keras.layers.Input((8,)), keras.layers.Dense(3, name="probs")])
     model.compile("sgd", "mse")
 
@@ -176,13 +175,6 @@ def fitted(tmp_path):
     return fit
 
 
-def served(path, x):
-    answers = tf.saved_model.load(str(path)).signatures["serving_default"]
-    (name,) = answers.structured_input_signature[1]
-    (found,) = answers(**{name: tf.constant(x)}).values()
-    return found.numpy()
-
-
 def test_keras_version_directories(fitted, tmp_path):
     callback = fh.FreezeCallback(
         str(tmp_path / "export" / "{epoch}"), format="saved_model", max_to_keep=2, verify=True
@@ -190,7 +182,7 @@ def test_keras_version_directories(fitted, tmp_path):
     model = fitted(callback)
     assert directories(tmp_path / "export") == ["2", "3"]
     wanted = model.predict(X, verbose=0)
-    np.testing.assert_allclose(served(tmp_path / "export" / "3", X), wanted, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(answer(tmp_path / "export" / "3"), wanted, rtol=1e-5, atol=1e-6)
 
 
 def test_keras_one_directory_is_exchanged(fitted, tmp_path):
@@ -198,7 +190,7 @@ def test_keras_one_directory_is_exchanged(fitted, tmp_path):
     model = fitted(callback)
     assert directories(tmp_path) == ["model"]
     wanted = model.predict(X, verbose=0)
-    np.testing.assert_allclose(served(tmp_path / "model", X), wanted, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(answer(tmp_path / "model"), wanted, rtol=1e-5, atol=1e-6)
 
 
 def test_keras_beside_a_model_checkpoint(fitted, tmp_path):

@@ -165,9 +165,9 @@ def test_nothing_appears_on_a_full_disk(session, monkeypatch, tmp_path):
     assert os.listdir(str(tmp_path)) == []
 
 
-def test_on_a_remote_path(session, tmp_path):
+def test_on_a_remote_path(session, remote):
     for outputs in (["logits"], ["logits", "word"]):
-        path = f"ram://served-{len(outputs)}"
+        path = f"{remote}/served/{len(outputs)}"
         fh.freeze_session(session, path, outputs, format="saved_model", verify=True)
         found = loaded(path, {"x": X})
         np.testing.assert_array_equal(found["logits"], session.run("logits:0", {"x:0": X}))
