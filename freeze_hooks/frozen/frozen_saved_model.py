@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 from google.protobuf.message import DecodeError
 
@@ -86,12 +86,17 @@ def _meta_graph(directory: str) -> Any:
 
 def _stored(directory: str, meta: Any) -> Optional[StoredVariables]:
     ours = any(DESCRIPTION in node.attr for node in meta.graph_def.node)
-    return StoredVariables(directory, meta) if ours and has_variables(directory) else None
+    if not (ours and has_variables(directory)):
+        return None
+    return StoredVariables(directory, meta, _outputs(meta))
+
+
+def _outputs(meta: Any) -> List[str]:
+    return [end.name for end in meta.signature_def[SERVING].outputs.values()]
 
 
 def _with_constants(directory: str, meta: Any, tensor_of: TensorOf) -> Any:
-    outputs = [end.name for end in meta.signature_def[SERVING].outputs.values()]
-    return _frozen(directory, constants_in_place(meta.graph_def, outputs, tensor_of))
+    return _frozen(directory, constants_in_place(meta.graph_def, _outputs(meta), tensor_of))
 
 
 def _frozen(directory: str, graph_def: Any) -> Any:
@@ -99,8 +104,8 @@ def _frozen(directory: str, graph_def: Any) -> Any:
     variables = [node.name for nodes in bodies for node in nodes if node.op in VARIABLES]
     if variables:
         raise InvalidFileError(
-            f"SavedModel {directory} has variables, such as {variables[0]!r}, so it is not frozen: "
-            "fh.freeze_saved_model writes a frozen file from it"
+            f"{directory} is a SavedModel's directory: give it to fh.freeze_saved_model, which "
+            f"freezes its variables, such as {variables[0]!r}"
         )
     return graph_def
 

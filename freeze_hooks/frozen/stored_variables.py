@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict
+from typing import Any, Dict, Iterable
 
 from .._protos import TensorProto, itemsize
 from ..errors import InvalidFileError
+from ..graph.names import split
 from ..graph.restore_ops import restored_keys
+from ..graph.walks import above
 from ..plan.types import LIMIT
 from ..storage.filesystem import filesystem_of
 from ..values.checkpoint_reads import SavedTensors
@@ -20,22 +22,24 @@ class StoredVariables:
     Args:
       directory: the SavedModel.
       meta: its MetaGraphDef, whose restore op says where the checkpoint has the values.
+      outputs: the tensors that the values are for.
 
     Raises:
       InvalidFileError: the checkpoint is broken, or lacks a value.
     """
 
-    def __init__(self, directory: str, meta: Any) -> None:
+    def __init__(self, directory: str, meta: Any, outputs: Iterable[str]) -> None:
         self._directory = directory
         self._saved = SavedTensors(filesystem_of(directory).join(directory, PREFIX))
         places = restored_keys(meta.graph_def, meta.saver_def.restore_op_name)
         self._places = {}
-        for node in meta.graph_def.node:
-            if node.op == "ReadVariableOp":
-                place = places.get(node.input[0])
+        nodes = {node.name: node for node in meta.graph_def.node}
+        for name in above(nodes, [split(tensor)[0] for tensor in outputs]):
+            if nodes[name].op == "ReadVariableOp":
+                place = places.get(nodes[name].input[0])
                 if place is None or place.key not in self._saved.shapes:
-                    raise InvalidFileError(f"{directory} lacks the value of {node.name!r}")
-                self._places[node.name] = place
+                    raise InvalidFileError(f"{directory} lacks the value of {name!r}")
+                self._places[name] = place
 
     def sizes(self) -> Dict[str, int]:
         """Return {name: the number of bytes of the value}."""

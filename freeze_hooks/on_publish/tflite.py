@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import math
+import os
 import re
+import tempfile
 import warnings
-from typing import Any, Callable, Dict, Mapping, Optional
+from typing import Any, Callable, Dict, Iterator, Mapping, Optional
 
 import numpy as np
 import tensorflow as tf
 
 from .._tf import v1
 from ..frozen.artifact import Artifact
+from ..frozen.frozen_saved_model import is_saved_model
 from ..frozen.reader import read_graph_def
 from ..graph.names import split
 from ..proof.asked import Verifying
@@ -60,9 +64,9 @@ def to_tflite(
 
     def tflite(artifact: Artifact) -> str:
         target = beside(artifact, path, ".tflite")
-        with converting(artifact, "TensorFlow Lite's converter"):
+        with converting(artifact, "TensorFlow Lite's converter"), _frozen_file(artifact) as file:
             converter = v1.lite.TFLiteConverter.from_frozen_graph(
-                artifact.path,
+                file,
                 [_lite_name(info.tensor) for info in artifact.signature.inputs],
                 [_lite_name(info.tensor) for info in artifact.signature.outputs],
             )
@@ -85,6 +89,19 @@ def to_tflite(
 
     tflite.makes_beside = None if path else ".tflite"  # type: ignore[attr-defined]
     return tflite
+
+
+@contextlib.contextmanager
+def _frozen_file(artifact: Artifact) -> Iterator[str]:
+    """Give the artifact as one file, which the converter reads."""
+    if not is_saved_model(artifact.path):
+        yield artifact.path
+        return
+    with tempfile.TemporaryDirectory() as place:
+        path = os.path.join(place, "model.pb")
+        with open(path, "wb") as file:
+            file.write(read_graph_def(artifact.path).SerializeToString())
+        yield path
 
 
 def _lite_name(tensor: str) -> str:

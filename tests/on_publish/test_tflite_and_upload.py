@@ -180,6 +180,38 @@ def test_upload(scheme, classifier, tmp_path):
         np.testing.assert_allclose(model(**{given: X})["probs"], probs, atol=1e-6)
 
 
+@pytest.fixture(params=[False, True, "link"], ids=["constants", "variables", "link"])
+def served(request, graph, tmp_path):
+    """(artifact of a SavedModel, its probabilities for X), as a hook wrote it."""
+    train_op = build()
+    hook = fh.FreezeHook(**FREEZE, format=fh.SavedModel(variables=request.param), strict=True)
+    with v1.train.MonitoredTrainingSession(
+        checkpoint_dir=str(tmp_path / "run"), save_checkpoint_steps=2, hooks=[hook]
+    ) as session:
+        for _ in range(2):
+            session.run(train_op, FEEDS)
+        probs = session.run("probs:0", {"net/x:0": X, "net/is_training:0": False})
+    return hook.artifacts[-1], probs
+
+
+def test_a_saved_model_is_converted_and_uploaded(served, tmp_path):
+    artifact, probs = served
+    lite = fh.to_tflite()(artifact)
+    assert lite == artifact.path + ".tflite"
+    np.testing.assert_allclose(consumers.run_tflite(lite, X), probs, atol=1e-6)
+    there = fh.upload(str(tmp_path / "elsewhere"))(artifact)
+    (given,) = [info.name for info in artifact.signature.inputs]
+    with fh.load_frozen(there) as model:
+        np.testing.assert_allclose(model(**{given: X})["probs"], probs, atol=1e-6)
+    if lacking("onnx") is None:
+        import onnxruntime
+
+        written = fh.to_onnx()(artifact)
+        session = onnxruntime.InferenceSession(written, providers=["CPUExecutionProvider"])
+        (found,) = session.run(["probs"], {given: X})
+        np.testing.assert_allclose(found, probs, atol=1e-6)
+
+
 def test_upload_to_where_the_file_is(classifier):
     artifact, _ = classifier
     directory, base = os.path.split(artifact.path)

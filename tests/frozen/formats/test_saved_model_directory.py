@@ -178,11 +178,10 @@ def test_a_savedmodel_with_variables_is_not_frozen(session, tmp_path):
     path = str(tmp_path / "export")
     x, y = (session.graph.get_tensor_by_name(name) for name in ("x:0", "logits:0"))
     v1.saved_model.simple_save(session, path, {"x": x}, {"y": y})
-    with pytest.raises(
-        fh.InvalidFileError, match=r"has variables, such as 'w'.*freeze_saved_model"
-    ):
+    message = "SavedModel's directory: give it to fh.freeze_saved_model, which .* such as 'w'"
+    with pytest.raises(fh.InvalidFileError, match=message):
         fh.load_frozen(path)
-    with pytest.raises(fh.InvalidFileError, match="has variables"):
+    with pytest.raises(fh.InvalidFileError, match="freezes its variables"):
         fh.inspect(path)
 
 

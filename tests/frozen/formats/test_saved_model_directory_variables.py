@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 import freeze_hooks as fh
+from freeze_hooks.frozen import stored_variables
 from freeze_hooks.plan import compiler
 
 v1 = tf.compat.v1
@@ -121,6 +122,20 @@ def test_large_graphs_keep_variables_by_themselves(graph, monkeypatch, tmp_path)
         wanted = live.run("y:0", {"x:0": X})
     assert names(tmp_path / "m" / "variables" / "variables") == ["w"]
     np.testing.assert_array_equal(answer(tmp_path / "m", X), wanted)
+
+
+def test_what_passes_the_limit_of_a_graph_is_run_and_inspected(session, tmp_path, monkeypatch):
+    path = tmp_path / "m"
+    fh.freeze_session(session, str(path), ["y"], format=KEPT)
+    monkeypatch.setattr(stored_variables, "LIMIT", 4 * (4 * 3 + 6 * 3) - 1)
+    with fh.load_frozen(path) as model:
+        np.testing.assert_array_equal(model(X)["y"], session.run("y:0", {"x:0": X}))
+    assert 120 <= fh.inspect(path).weight_bytes < 200
+    artifact = fh.Artifact(str(path), None, fh.inspect(path).signature, {}, 0, 0.0, "")
+    with pytest.raises(fh.FreezeError, match=r"has variables of .* of one graph"):
+        fh.to_tflite()(artifact)
+    monkeypatch.setattr(stored_variables, "LIMIT", 4 * (4 * 3 + 6 * 3))
+    assert fh.to_tflite()(artifact)
 
 
 def test_constants_of_the_graph_that_pass_the_limit(graph, monkeypatch, tmp_path):
