@@ -23,6 +23,18 @@ CHECKPOINT = {
     "tensorflow": "freeze_graph",
     "freeze_hooks": "freeze_hooks.freeze_graph",
 }
+SAVED_MODEL = {
+    "constants": "SavedModel",
+    "variables": "SavedModel, variables=True",
+    "pb": ".pb",
+    "stall": "in background: stall",
+    "raw": "raw write",
+    "tf_save": "tf.saved_model.save",
+    "export": "model.export",
+    "builder": "SavedModelBuilder",
+    "orbax": "OrbaxCheckpoint",
+    "orbax_stall": "its stall in background",
+}
 PLAN = {"plan": "plan", "prune": "as_graph_def, extract_sub_graph", "freeze": "a later save"}
 STAGES = ["read", "check for NaN", "hash", "write", "reserve", "fsync"]
 
@@ -123,4 +135,5 @@ FIGURES = {
     "plan": ("Seconds over the number of nodes", _plan),
     "scaling": ("Seconds over the number of bytes", _scaling),
     "shares": ("Where the time of a save goes", _shares),
+    "saved_model": ("Seconds of a SavedModel", lambda a, m: _bars(a, m, SAVED_MODEL)),
 }

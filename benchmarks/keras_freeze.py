@@ -6,6 +6,7 @@ too. Every model runs in separate processes: one for the times, in which the pee
 one for the memory of each peer.
 """
 
+import contextlib
 import importlib.util
 import os
 
@@ -105,13 +106,16 @@ class Training(Trained):
 
     def orbax_checkpoint(self):
         """Save with OrbaxCheckpoint, and wait until the files are on disk."""
-        callback = keras.callbacks.OrbaxCheckpoint(
-            self.folder.file("orbax"), save_on_background=False
-        )
-        self.begin(callback)
-        seconds = self._synced(lambda: callback.on_epoch_end(0, {}))
+        with self.orbax(background=False) as callback:
+            return self._synced(lambda: callback.on_epoch_end(0, {}))
+
+    @contextlib.contextmanager
+    def orbax(self, background):
+        """Give an OrbaxCheckpoint in training; its files are written when the block ends."""
+        path = self.folder.file("orbax")
+        callback = keras.callbacks.OrbaxCheckpoint(path, save_on_background=background)
+        yield self.begin(callback)
         callback.on_train_end()
-        return seconds
 
     def _synced(self, write):
         def whole():

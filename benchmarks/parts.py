@@ -27,11 +27,15 @@ def _with_memory(module, peers, name, options):
     memory that one peer leaves would hide the memory of the next."""
     result = _once(module, name, options)
     if options.quick or result["file_mib"] >= MEMORY_FROM:
-        result["memory_mib"] = {
-            peer: apart(module, "memory_of", name=name, peer=peer, directory=options.dir)
-            for peer in peers
-        }
+        result["memory_mib"] = _memory(module, peers, name, options)
     return result
+
+
+def _memory(module, peers, name, options):
+    return {
+        peer: apart(module, "memory_of", name=name, peer=peer, directory=options.dir)
+        for peer in peers
+    }
 
 
 def _scaling(name, options):
@@ -39,6 +43,15 @@ def _scaling(name, options):
     if name in options.measured:
         return options.measured[name]
     return _once("session_freeze", name, options, only=["freeze", "saver", "converter", "raw"])
+
+
+def _saved_model(name, options):
+    """Measure a model that has the peers of a session, or those of a Keras model."""
+    result = _once("saved_models", name, options)
+    if options.quick or result["file_mib"] >= MEMORY_FROM:
+        peers = [peer for peer in result["seconds"] if peer != "raw"]
+        result["memory_mib"] = _memory("saved_models", peers, name, options)
+    return result
 
 
 def _checkpoint(name, options):
@@ -77,5 +90,10 @@ PARTS = {
         ["digits"],
     ),
     "verify": Part(_proofs, [*PROVED, *("keras_" + name for name in PROVED_KERAS)], ["digits"]),
+    "saved_model": Part(
+        _saved_model,
+        ["digits", "resnet50", "keras_digits", "keras_resnet50", "keras_vgg16"],
+        ["digits", "keras_digits"],
+    ),
     "throughput": Part(functools.partial(_once, "throughput"), ["convnet"], ["convnet"]),
 }

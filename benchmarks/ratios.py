@@ -3,6 +3,7 @@
 import statistics
 
 BIG = 470  # MiB: what "from half a gigabyte on" means
+HUNDRED_MB = 100e6 / (1 << 20)  # MiB
 
 
 def later(result, peer):
@@ -189,6 +190,46 @@ def _verify(models):
     return found
 
 
+def _saved_model(models):
+    found = {}
+    for name, result in models.items():
+        for way, what in (("constants", "a SavedModel"), ("variables", "one with variables=True")):
+            if result["file_mib"] >= HUNDRED_MB:
+                over = entry(median(result, way, "pb"), "lower", 1.05)
+                found[f"{name}, {what} / a `.pb`"] = over
+            else:
+                more = (later(result, way) - later(result, "pb")) * 1000
+                found[f"{name}, milliseconds of {what} beyond a `.pb`"] = entry(more, "lower", 2)
+            if "memory_mib" in result and result["file_mib"] >= HUNDRED_MB:
+                memory = result["memory_mib"]
+                more = (memory[way] - memory["pb"]) / result["file_mib"]
+                found[f"{name}, memory of {what} beyond a `.pb` / weights"] = entry(
+                    more, "lower", 0.1
+                )
+        for peer, what in SAVED_BY.items():
+            if peer in result["seconds"]:
+                wanted = 20 if (name, peer) == ("keras_resnet50", "export") else None
+                found[f"{name}, {what} / a SavedModel"] = entry(
+                    median(result, peer, "constants"), "higher", wanted
+                )
+        found[f"{name}, a SavedModel / raw write"] = entry(
+            median(result, "constants", "raw"), "lower"
+        )
+        if "orbax_stall" in result["seconds"]:
+            found[f"{name}, stall of OrbaxCheckpoint / of a SavedModel"] = entry(
+                median(result, "orbax_stall", "stall"), "higher"
+            )
+    return found
+
+
+SAVED_BY = {
+    "builder": "SavedModelBuilder",
+    "tf_save": "`tf.saved_model.save`",
+    "export": "`model.export`",
+    "orbax": "OrbaxCheckpoint",
+}
+
+
 def _throughput(models):
     found = {}
     for name, result in models.items():
@@ -208,5 +249,6 @@ PARTS = {
     "scaling": _scaling,
     "shares": _shares,
     "verify": _verify,
+    "saved_model": _saved_model,
     "throughput": _throughput,
 }

@@ -9,6 +9,8 @@ from measure import SLOW
 from ratios import holds, later, ratios, shares_of
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+README = os.path.join(HERE, "README.md")
+FRONT_PAGE = os.path.join(os.path.dirname(HERE), "README.md")
 RECORDED = os.path.join(HERE, "results", "all.json")
 NAMES = {
     "freeze": "FreezeHook",
@@ -31,6 +33,12 @@ NAMES = {
     "forward": "one forward pass",
     "read": "one read",
     "later": "with a later proof",
+    "pb": "`.pb`",
+    "constants": "SavedModel",
+    "variables": "with `variables=True`",
+    "builder": "SavedModelBuilder",
+    "tf_save": "`tf.saved_model.save`",
+    "orbax_stall": "OrbaxCheckpoint in background: stall",
 }
 
 
@@ -189,6 +197,45 @@ def _verify(numbers):
     ]
 
 
+def _saved_model(numbers):
+    order = ["constants", "variables", "pb", "stall", "raw"]
+    order += ["tf_save", "export", "builder", "orbax", "orbax_stall"]
+    # a stall's memory is that of the whole save
+    heads = {**NAMES, "stall": "in background", "orbax_stall": "OrbaxCheckpoint in background"}
+    peers = [peer for peer in measured(numbers, order) if peer != "raw"]
+    rows = []
+    for name, result in with_memory(numbers):
+        used = result["memory_mib"]
+        rows.append([name, *(f"{used[peer]:.0f}" if peer in used else "" for peer in peers)])
+    far = max(result["difference"] for result in numbers["models"].values())
+    return [
+        seconds_of(numbers, order, lambda result: [], []),
+        "Memory above training, MiB at the peak:",
+        table(["model", *(heads[peer] for peer in peers)], rows),
+        f"Largest difference between a SavedModel's outputs and the live model's: {far:.1e}.",
+    ]
+
+
+def front_table(result):
+    """Return README.md's table: what one save of a Keras model as a SavedModel costs."""
+    freeze = 'FreezeCallback(..., format="saved_model")'
+    peers = [  # what it is called, and the peers of its time, its stall and its memory
+        (f"`{freeze}`", "constants", "stall", "stall"),
+        ("the same with `save_on_background=False`", "constants", "constants", "constants"),
+        ("`tf.saved_model.save`", "tf_save", "tf_save", "tf_save"),
+        ("`model.export`", "export", "export", "export"),
+        ("`OrbaxCheckpoint`, no SavedModel", "orbax", "orbax_stall", "orbax_stall"),
+    ]
+    rows = [
+        [what, f"{later(result, whole):.2g}", f"{later(result, stall):.2g}"]
+        + [f"{result['memory_mib'][memory]:.0f}"]
+        for what, whole, stall, memory in peers
+        if whole in result["seconds"]
+    ]
+    heads = [f"ResNet-50, {result['file_mib']:.0f} MiB", "seconds", "training waits, seconds"]
+    return table([*heads, "memory, MiB"], rows)
+
+
 def _throughput(numbers):
     rows = []
     for result in numbers["models"].values():
@@ -215,6 +262,7 @@ PARTS = {
     "scaling": _scaling,
     "shares": _shares,
     "verify": _verify,
+    "saved_model": _saved_model,
     "throughput": _throughput,
 }
 
@@ -262,11 +310,13 @@ def publish(numbers, out, readme):
             pictures = [f"![{title}](results/{name})" for name, title in drawn.get(part, [])]
             replace_section(part, pictures + section(part, found))
         replace_section("targets", [targets(numbers)])
+        shown = done.get("saved_model", {"models": {}})["models"].get("keras_resnet50")
+        if shown is not None:
+            replace_section("saved_model", [front_table(shown)], FRONT_PAGE)
 
 
-def replace_section(name, paragraphs):
-    """Replace the text between two markers of README.md."""
-    readme = os.path.join(HERE, "README.md")
+def replace_section(name, paragraphs, readme=README):
+    """Replace the text between two markers of a page."""
     begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
     with open(readme) as file:
         before, rest = file.read().split(begin)
