@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import Any, Iterable, Iterator, Mapping, Optional, Sequence, Union
+from typing import Any, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Union
 
 import numpy as np
 
@@ -26,6 +26,7 @@ def write(
     description: Mapping[str, Any],
     file: Any,
     stored: Union[BundleWriter, LinkedValues, None] = None,
+    headers: Iterable[bytes] = (),
 ) -> None:
     """Write a whole frozen file.
 
@@ -35,10 +36,12 @@ def write(
       description: the file's description; JSON types only.
       file: an object with `write(buffer)`, and `bytes`, the number of bytes written so far.
       stored: takes the values of slots with a key, which are in a checkpoint.
+      headers: those of a Layout for this place in the file, if there is one.
 
     Raises:
       FreezeError: a value's shape is not what the graph declares.
     """
+    known = iter(headers)
     file.write(wire.START)
     for piece in plan.pieces:
         if isinstance(piece, Described):
@@ -51,17 +54,29 @@ def write(
             _check_shape(piece, value)
             stored.add(piece.key, piece.dtype, value.shape, _chunks(piece, value))
         else:
-            _write_value(piece, next(values), file, file.bytes)
+            _write_value(piece, next(values), file, file.bytes, next(known, None))
 
 
-def length(plan: FreezePlan, description: Mapping[str, Any], place: int) -> Optional[int]:
-    """Return the number of bytes that `write` writes; None if only the values tell it.
+class Layout(NamedTuple):
+    """What is known of a file before its values are read.
+
+    Attributes:
+      length: the number of bytes that `write` writes.
+      headers: what stands before each value in the graph.
+    """
+
+    length: int
+    headers: List[bytes]
+
+
+def layout(plan: FreezePlan, description: Mapping[str, Any], place: int) -> Optional[Layout]:
+    """Return the Layout of a file; None if only the values tell it.
 
     Args:
       plan, description: as in `write`.
       place: how many bytes are in the file before.
     """
-    at = place + len(wire.START)
+    at, headers = place + len(wire.START), []
     for piece in plan.pieces:
         if isinstance(piece, Described):
             at += len(wire.described(piece.node, description))
@@ -72,8 +87,9 @@ def length(plan: FreezePlan, description: Mapping[str, Any], place: int) -> Opti
             shape, nbytes = piece.variable.shape, piece.nbytes
             if shape is None or nbytes is None:
                 return None
-            at += len(_before_value(piece, shape, nbytes, at)) + nbytes
-    return at - place
+            headers.append(_before_value(piece, shape, nbytes, at))
+            at += len(headers[-1]) + nbytes
+    return Layout(at - place, headers)
 
 
 def graph_def_of(plan: FreezePlan, values: Iterator[Value]) -> Any:
@@ -104,16 +120,28 @@ def _spell(tensor: Any) -> None:
         tensor.CopyFrom(to_tensor(to_array(tensor), tensor.dtype))
 
 
-def _write_value(slot: Slot, value: Value, file: Any, place: Optional[int] = None) -> None:
-    """Write a Const; `place` is where it begins in the file, or None outside of a file."""
+def _write_value(
+    slot: Slot,
+    value: Value,
+    file: Any,
+    place: Optional[int] = None,
+    header: Optional[bytes] = None,
+) -> None:
+    """Write a Const.
+
+    Args:
+      place: where it begins in the file; None outside of a file.
+      header: what stands before the value, if that is known.
+    """
     _check_shape(slot, value)
     variable = slot.variable
     if value.strings is not None:
         file.write(wire.string_const(slot.node, variable.dtype, value.shape, value.strings))
         return
-    count = value.nbytes // itemsize(variable.dtype)
-    nbytes = count * itemsize(slot.dtype)
-    file.write(_before_value(slot, value.shape, nbytes, place))
+    if header is None:
+        count = value.nbytes // itemsize(variable.dtype)
+        header = _before_value(slot, value.shape, count * itemsize(slot.dtype), place)
+    file.write(header)
     for chunk in _chunks(slot, value):
         file.write(chunk)
         del chunk  # frees its memory before the next fetch

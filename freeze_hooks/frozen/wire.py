@@ -20,8 +20,13 @@ _SHAPE_DIM, _DIM_SIZE = 2, 1
 DESCRIPTION = "_freeze_hooks"
 
 
+_SHORT = [bytes([number]) for number in range(0x80)]
+
+
 def varint(number: int) -> bytes:
     """Encode a number >= 0 in base 128, least significant group first."""
+    if number < 0x80:
+        return _SHORT[number]
     groups = bytearray()
     while number > 0x7F:
         groups.append(number & 0x7F | 0x80)

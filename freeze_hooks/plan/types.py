@@ -40,7 +40,7 @@ class Slot:
     @property
     def nbytes(self) -> Optional[int]:
         """Number of bytes of the value in the file; None if the graph does not tell."""
-        return value_bytes(dataclasses.replace(self.variable, dtype=self.dtype))
+        return value_bytes(self.variable, self.dtype)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,11 +111,15 @@ class FreezePlan:
         return sum(len(piece if isinstance(piece, bytes) else piece.node) for piece in self.pieces)
 
 
-def value_bytes(variable: Variable) -> Optional[int]:
-    """Return the number of bytes of a variable's value; None if the graph does not tell."""
-    if variable.shape is None or variable.dtype == DT_STRING:
+def value_bytes(variable: Variable, dtype: Optional[int] = None) -> Optional[int]:
+    """Return the number of bytes of a variable's value; None if the graph does not tell.
+
+    `dtype` is that of the value in the file, if it is not the variable's.
+    """
+    dtype = variable.dtype if dtype is None else dtype
+    if variable.shape is None or dtype == DT_STRING:
         return None
     count = 1
     for size in variable.shape:
         count *= size
-    return count * itemsize(variable.dtype)
+    return count * itemsize(dtype)

@@ -55,7 +55,7 @@ def publish(
 
     `beside` is not used: the description is in the directory.
     """
-    if stream.length(plan, description, 0) is None and not filesystem_of(path).rewrites:
+    if not filesystem_of(path).rewrites and stream.layout(plan, description, 0) is None:
         with tempfile.TemporaryDirectory() as here:
             local = os.path.join(here, "model")
             found = publish(plan, values, local, description, proof)
@@ -122,7 +122,8 @@ def _write_files(
     """Write the graph, and its variables if it has some; return what was written, by file."""
     about = _about(plan.signature, plan.restoring)
     before = len(_wrapper(about, 0))
-    expected = stream.length(plan, description, before)
+    laid = stream.layout(plan, description, before)
+    expected, headers = (None, []) if laid is None else laid
     size = plan.graph_bytes + plan.inner_bytes
     finish = functools.partial(_finished, about, expected, proof)
     check = finish if proof is not None or expected is None else None
@@ -130,15 +131,15 @@ def _write_files(
     with directory.file(MODEL, before + (expected or size), check) as file:
         file.write(_wrapper(about, expected or 0))
         if plan.restoring is None:
-            stream.write(plan, values, description, file)
+            stream.write(plan, values, description, file, headers=headers)
         elif plan.checkpoint is not None:
             others = _link_files(plan.checkpoint, directory)
-            stream.write(plan, values, description, file, LinkedValues())
+            stream.write(plan, values, description, file, LinkedValues(), headers)
         else:
             read_back = None if proof is None else proof.read_back
             with directory.file(_VARIABLES + DATA, plan.weight_bytes, read_back) as data:
                 stored = BundleWriter(data)
-                stream.write(plan, values, description, file, stored)
+                stream.write(plan, values, description, file, stored, headers)
             with directory.file(_VARIABLES + INDEX, check=read_back) as index:
                 index.write(stored.index())
             others = {_VARIABLES + DATA: data.written, _VARIABLES + INDEX: index.written}
