@@ -11,6 +11,7 @@ import struct
 from typing import Any, Dict, Iterable, List, Sequence, Tuple
 
 import google_crc32c
+import numpy as np
 
 from .._protos import BundleEntry, BundleHeader
 from .bundle import FOOTER, MAGIC, VERSION, masked
@@ -47,7 +48,8 @@ class BundleWriter:
         crc = 0
         for chunk in chunks:
             self._file.write(chunk)
-            crc = google_crc32c.extend(crc, bytes(chunk))
+            # google_crc32c takes no memoryview; bytes would be a copy
+            crc = google_crc32c.extend(crc, np.frombuffer(chunk, np.uint8))
             del chunk  # frees its memory before the next fetch
         entry.size = self._file.bytes - entry.offset
         entry.crc32c = masked(crc)
