@@ -14,6 +14,7 @@ from .exchange import put_in_place
 from .file_kinds import ABOUT, MODEL
 from .filesystem import filesystem_of, pieces
 from .sink import Sink, open_sink
+from .unsynced import Unsynced
 
 TEMPORARY = ".saved_model.tmp"
 Check = Callable[[str, str], Optional[str]]  # as in `atomic`
@@ -26,9 +27,10 @@ class Directory:
       path: where its files are now.
     """
 
-    def __init__(self, path: str, marked: str) -> None:
+    def __init__(self, path: str, marked: str, unsynced: Optional[Unsynced] = None) -> None:
         self.path = path
         self._marked = marked
+        self._later = None if unsynced is None else unsynced.add
         self.renamed: Dict[str, str] = {}
 
     @contextlib.contextmanager
@@ -47,7 +49,7 @@ class Directory:
             in_flight.check(self._marked)
 
         finishing = None if check is None else finish
-        opened = files.created(path, expected, check=given_up, finish=finishing)
+        opened = files.created(path, expected, check=given_up, finish=finishing, later=self._later)
         with opened as file, open_sink(file, expected=expected) as sink:
             yield sink
             sink.result()
@@ -68,8 +70,10 @@ class Directory:
                 f"{self.path} cannot have {source} as a hard link ({error.strerror or error}): "
                 "give a directory of the checkpoint's own file system, or variables=True"
             ) from None
-        _sync(path)
-        return os.path.getsize(path)
+        with open(path, "rb") as file:
+            if self._later is not None:
+                self._later(file.fileno())  # the program that wrote it need not have waited
+            return os.fstat(file.fileno()).st_size
 
     def copy(self, source: str, name: str) -> None:
         """Write a copy of a file."""
@@ -118,9 +122,12 @@ def _local(path: str) -> Iterator[Directory]:
     try:
         with contextlib.ExitStack() as held, in_flight.temporary(temporary, delete_tree):
             _make(temporary, held)
-            yield Directory(temporary, temporary)
+            unsynced = held.enter_context(Unsynced())
+            yield Directory(temporary, temporary, unsynced)
             in_flight.check(temporary)
-            _sync_tree(temporary)
+            for directory, _, _ in os.walk(temporary):
+                unsynced.add_directory(directory)
+            unsynced.sync()
             left = put_in_place(temporary, path)
             _sync(os.path.dirname(path))
             if left:
@@ -221,11 +228,6 @@ def delete_directory(path: str) -> None:
 def delete_tree(path: str) -> None:
     """Delete a directory with all that is in it, as far as that is possible."""
     shutil.rmtree(path, ignore_errors=True)
-
-
-def _sync_tree(path: str) -> None:
-    for directory, _, _ in os.walk(path):
-        _sync(directory)
 
 
 def _sync(path: str) -> None:

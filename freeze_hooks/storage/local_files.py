@@ -34,6 +34,7 @@ class Local:
         check: Optional[Callable[[], None]] = None,
         finish: Optional[Callable[[], None]] = None,
         durable: bool = True,
+        later: Optional[Callable[[int], None]] = None,
     ) -> Iterator[Any]:
         """Create a file with `put(buffer)`; it is on disk when the block ends without error.
 
@@ -44,6 +45,7 @@ class Local:
           check: called before each write; raises if the save was given up.
           finish: called once the file is complete, before it is all on disk.
           durable: whether to wait for the disk.
+          later: called with the complete file's descriptor, in place of waiting for the disk.
         """
         while True:
             with open(path, "xb", buffering=0) as file:
@@ -54,7 +56,9 @@ class Local:
                     if finish is not None:
                         with _going_to_disk(file):
                             finish()
-                    if durable:
+                    if later is not None:
+                        later(file.fileno())
+                    elif durable:
                         os.fsync(file.fileno())
                     return
 

@@ -29,11 +29,12 @@ class Remote:
         check: Optional[Callable[[], None]] = None,
         finish: Optional[Callable[[], None]] = None,
         durable: bool = True,
+        later: Optional[Callable[[int], None]] = None,
     ) -> Iterator[Any]:
         """Create a file with `put(buffer)`; an error at closing it is raised too.
 
-        `expected`, `is_ours` and `durable` are not used: remote files cannot be reserved or locked,
-        and closing them waits. `finish` is called once the file is complete.
+        `expected`, `is_ours`, `durable` and `later` are not used: remote files cannot be reserved
+        or locked, and closing them waits. `finish` is called once the file is complete.
         """
         writer = _Writer(path, check)
         try:
