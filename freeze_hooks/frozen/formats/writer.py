@@ -14,12 +14,13 @@ from ...proof.proof import Proof
 from ...storage.file_kinds import refuse_foreign
 from ...values import value
 from ...values.numerics import watched
+from .. import stream
 from ..artifact import Artifact, Undescribed
 from ..description import describe
 from ..optimize import optimized
 from . import pb_file, saved_model_directory
 
-_FORMATS = {"pb": pb_file.publish, "saved_model": saved_model_directory.publish}
+_FORMATS = {"pb": pb_file.publishing, "saved_model": saved_model_directory.publishing}
 
 
 def write_frozen(
@@ -54,16 +55,17 @@ def write_frozen(
     if carried:  # the file itself no longer shows it
         description["findings"] = carried
 
-    publish = _FORMATS[plan.format.name]
-    written, trouble = publish(plan, values, path, description, proof, beside)
+    publishing = _FORMATS[plan.format.name]
+    with publishing(plan, path, description, proof, beside) as target:
+        stream.write(plan, values, description, target.file, target.stored, target.headers)
     for name, kind in list(odd.items())[:1]:
         more = f", as do {len(odd) - 1} others" if len(odd) > 1 else ""
         _tf.warn(f"{path}: variable {name!r} holds {kind}{more} (check_numerics='warn')")
     difference = None if proof is None else proof.difference
-    seconds = time.perf_counter() - start
+    seconds, written = time.perf_counter() - start, target.written
     artifact = Artifact(
         path, step, signature, metrics, written.bytes, seconds, written.hash, difference
     )
-    if trouble is not None:
-        raise Undescribed(artifact, trouble)
+    if target.trouble is not None:
+        raise Undescribed(artifact, target.trouble)
     return artifact
