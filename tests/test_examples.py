@@ -58,16 +58,20 @@ def readme_blocks():
         return re.findall(r"```python\n(.*?)```", file.read(), re.DOTALL)
 
 
+CALLBACK = next(block for block in readme_blocks() if "FreezeCallback(" in block)
+
+
 @pytest.mark.parametrize("number", range(len(readme_blocks())))
 def test_readme(number, tmp_path):
-    """Each block runs alone, or after the first where it says that it goes on from that."""
+    """Each block runs alone, or after another one where it says that it goes on from that."""
     blocks = readme_blocks()
     script = blocks[number]
+    for start, before in (("the first block", blocks[0]), ("the callback", CALLBACK)):
+        if script.startswith(f"# goes on from {start}\n"):
+            script = before + script
     if script.startswith("# needs TensorFlow 2") and tf.__version__.startswith("1."):
         pytest.skip("shows what came with TensorFlow 2")
     if script.startswith("# needs Estimator") and not hasattr(tf, "estimator"):
         pytest.skip("TensorFlow 2.15 was the last with Estimator")
-    if script.startswith("# goes on from the first block"):
-        script = blocks[0] + script
     (tmp_path / "block.py").write_text(script)
     run(["block.py"], tmp_path)
