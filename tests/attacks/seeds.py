@@ -120,6 +120,10 @@ class Seeds:
             _write(path, data)
         return dict(task, path=path)
 
+    def keep(self, data, path):
+        """Write a broken file where someone finds it."""
+        _write(path, data)
+
 
 def _beside(source, target):
     if not os.path.exists(target):
