@@ -47,7 +47,7 @@ class ConversionError(FreezeError):
     """A converter does not support a frozen file's graph, or the converted file is wrong."""
 
 
-_LONGEST = 2000  # characters: the content of a file must not fill the log
+LONGEST = 2000  # characters: the content of a file must not fill the log
 # Raised by Python code for a broken graph, in which something is missing or has another type.
 BROKEN: Tuple[Type[Exception], ...] = (
     ValueError,
@@ -78,7 +78,18 @@ def refused(
         raise
     except BROKEN + more as error:
         said = str(error) or type(error).__name__
-        raise kind(f"{what} is truncated or broken: {said[:_LONGEST]}") from error
+        raise kind(f"{what} is truncated or broken: {said[:LONGEST]}") from error
+
+
+@contextlib.contextmanager
+def named(path: str, what: str) -> Iterator[None]:
+    """Begin the message of a block's FreezeError with `what`, unless it names `path`."""
+    try:
+        yield
+    except FreezeError as error:
+        if path not in str(error):
+            error.args = (f"{what}: {error}",)
+        raise
 
 
 def near(name: str, candidates: Iterable[str], most: int = 5) -> List[str]:

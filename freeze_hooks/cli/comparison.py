@@ -10,7 +10,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 import tensorflow as tf
 
 from .._tf import v1
-from ..errors import FreezeError, InvalidFileError
+from ..errors import FreezeError, InvalidFileError, refused
 from ..frozen.loaded_model import load_frozen
 from ..frozen.reader import read_graph_def
 from ..graph.passes.narrow_weights import WEIGHTS
@@ -21,6 +21,7 @@ from ..sources.checkpoint_index import Checkpoint
 from ..sources.saved_model_message import (
     SERVING,
     meta_graph,
+    refuse_to_load,
     signature_of,
     tensors_of,
     values_prefix,
@@ -154,15 +155,18 @@ def _served(
     directory: str, feeds: Mapping[str, Any], signature: str, tags: Sequence[str]
 ) -> Tuple[Dict[str, Any], Optional[str]]:
     """Return a SavedModel's answers, or why it cannot be asked."""
-    ends = signature_of(os.fspath(directory), meta_graph(directory, tags), signature)
+    meta = meta_graph(directory, tags)
+    ends = signature_of(os.fspath(directory), meta, signature)
     inputs = tensors_of(ends.inputs)
     named = {_key(name, inputs): value for name, value in feeds.items()}
     if None in named or set(named) != set(inputs):
         listed = ", ".join(map(repr, sorted(inputs)))
         return {}, f"signature {signature!r} takes {listed}, the file {sorted(feeds)}"
-    with tf.Graph().as_default(), v1.Session() as session:
+    refuse_to_load(directory, meta)
+    feed = {inputs[key]: value for key, value in named.items() if key}
+    broken = refused(f"SavedModel {directory!r}", tf.errors.OpError)
+    with broken, tf.Graph().as_default(), v1.Session() as session:
         v1.saved_model.loader.load(session, list(tags), directory)
-        feed = {inputs[key]: value for key, value in named.items() if key}
         return dict(session.run(tensors_of(ends.outputs), feed)), None
 
 

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from google.protobuf.message import DecodeError
 
 from .._protos import SavedModel, parse
 from ..errors import InvalidFileError, refused
+from ..graph.names import split
 from ..graph.ops import VARIABLES
 from ..graph.passes.restored_variables import TensorOf, constants_in_place
 from ..graph.validate import refuse_broken
+from ..graph.walks import above
 from ..storage.directories import files_in
 from ..storage.file_kinds import MODEL
 from ..storage.filesystem import filesystem_of, read
 from ..storage.listing import exists, is_directory
+from ..values.bundle import Bundle
 from .stored_variables import PREFIX, StoredVariables
 from .wire import DESCRIPTION
 
 SERVING = "serving_default"
+_START = "__saved_model_init_op"
+_STARTS = ("saved_model_main_op", "legacy_init_op")  # older: collections
 
 
 def is_saved_model(path: str) -> bool:
@@ -66,6 +71,40 @@ def read_saved_structure(directory: str) -> Tuple[Any, Dict[str, int]]:
     if stored is None:
         return _frozen(directory, meta.graph_def), {}
     return _with_constants(directory, meta, stored.kind), stored.sizes()
+
+
+def graph_to_load(directory: str) -> Any:
+    """Return the GraphDef that TensorFlow's loader takes, without the ops of its Saver.
+
+    These are the ops that restore its own variables, and those that save and do not run.
+
+    Raises:
+      InvalidFileError: it is broken, or a file of its variables is cut short.
+    """
+    meta = _meta_graph(directory)
+    Bundle(filesystem_of(directory).join(directory, PREFIX)).refuse_cut()
+    nodes = {node.name: node for node in meta.graph_def.node}
+    filename = split(meta.saver_def.filename_tensor_name)[0]
+    restore = split(meta.saver_def.restore_op_name)[0]
+    runs = above(nodes, [restore, *starts_of(meta), *_outputs(meta)])
+
+    def is_own(node: Any) -> bool:
+        if node.op == "RestoreV2":
+            return bool(split(node.input[0])[0] == filename)
+        return node.op == "SaveV2" and node.name not in runs
+
+    for place in reversed(range(len(meta.graph_def.node))):
+        if is_own(meta.graph_def.node[place]):
+            del meta.graph_def.node[place]
+    return meta.graph_def
+
+
+def starts_of(meta: Any) -> Sequence[str]:
+    """Return the ops that TensorFlow runs after it has restored a SavedModel's variables."""
+    if _START in meta.signature_def:
+        return [split(meta.signature_def[_START].outputs[_START].name)[0]]
+    held = (meta.collection_def[key] for key in _STARTS if key in meta.collection_def)
+    return [split(name)[0] for collection in held for name in collection.node_list.value]
 
 
 def _meta_graph(directory: str) -> Any:

@@ -7,7 +7,7 @@ from typing import Any, Dict, Mapping, Tuple
 import tensorflow as tf
 
 from .._tf import load_saved_model, v1
-from ..errors import FreezeError, InvalidFileError, UnknownNameError, near
+from ..errors import LONGEST, FreezeError, InvalidFileError, UnknownNameError, near
 from ..graph.exact import exact
 from ..graph.lint import Finding
 from ..graph.names import tensor_name
@@ -15,7 +15,7 @@ from ..graph.side_effects import side_effects
 from ..signature import TensorInfo
 from ..storage.paths import plain_path
 from .composites import Answers, taken_apart, wholes
-from .frozen_saved_model import has_variables
+from .frozen_saved_model import graph_to_load
 from .reader import (
     _description,
     _signature,
@@ -42,8 +42,9 @@ class FrozenModel:
     """
 
     def __init__(self, path: str, allow_side_effects: bool = False) -> None:
-        self.graph_def, _ = read_structure(path)
-        reaching = () if allow_side_effects else side_effects(self.graph_def)
+        self.graph_def, sizes = read_structure(path)
+        whole = graph_to_load(path) if sizes else self.graph_def
+        reaching = () if allow_side_effects else side_effects(whole)
         if reaching:
             raise InvalidFileError(
                 "{} would reach out of its graph: {}; allow_side_effects=True loads it "
@@ -63,7 +64,7 @@ class FrozenModel:
         self._session = v1.Session(graph=graph)
         try:
             with graph.as_default():
-                if has_variables(path):
+                if sizes:
                     load_saved_model(self._session, ["serve"], path)
                 else:
                     v1.import_graph_def(self.graph_def, name="")
@@ -73,9 +74,9 @@ class FrozenModel:
             self._feeds = {
                 name: graph.get_tensor_by_name(info.tensor) for name, info in self.inputs.items()
             }
-        except (ValueError, LookupError, TypeError, tf.errors.OpError) as error:
+        except (ValueError, LookupError, TypeError, RuntimeError, tf.errors.OpError) as error:
             self._session.close()
-            raise InvalidFileError(f"{path} cannot be imported: {error}") from error
+            raise InvalidFileError(f"{path} cannot be imported: {str(error)[:LONGEST]}") from error
 
     def __call__(self, *feeds: Any, **more: Any) -> Dict[str, Any]:
         """Run the model.

@@ -24,7 +24,13 @@ from ..signature import Signature, TensorInfo
 from ..storage.filesystem import filesystem_of
 from ..storage.paths import plain_path
 from .description import FORMAT
-from .frozen_saved_model import is_saved_model, read_saved_graph, read_saved_structure, size_of
+from .frozen_saved_model import (
+    graph_to_load,
+    is_saved_model,
+    read_saved_graph,
+    read_saved_structure,
+    size_of,
+)
 from .known_readers import findings_for, reader_of
 from .other_kinds import told, told_directory
 from .wire import DESCRIPTION, START
@@ -92,7 +98,7 @@ def inspect(path: str, *, reader: Optional[str] = None) -> Report:
         histogram(bodies),
         tuple(findings),
         metadata,
-        tuple(side_effects(graph_def)),
+        tuple(side_effects(graph_to_load(path) if sizes else graph_def)),
         by_layer(weights),
     )
 

@@ -40,6 +40,15 @@ class StoredVariables:
                 if place is None or place.key not in self._saved.shapes:
                     raise InvalidFileError(f"{directory} lacks the value of {name!r}")
                 self._places[name] = place
+                self._check(name, nodes[nodes[name].input[0]])
+
+    def _check(self, name: str, handle: Any) -> None:
+        """Check that a value has the dtype and shape of its variable's handle."""
+        tensor, wanted = self.kind(name), handle.attr["shape"].shape
+        if (tensor.dtype, tensor.tensor_shape) != (handle.attr["dtype"].type, wanted):
+            raise InvalidFileError(
+                f"{self._directory}: graph and variables differ in the dtype or shape of {name!r}"
+            )
 
     def sizes(self) -> Dict[str, int]:
         """Return {name: the number of bytes of the value}."""

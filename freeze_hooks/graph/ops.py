@@ -160,10 +160,11 @@ REACHES_WHERE: Dict[str, Tuple[str, Any]] = {
 }
 # Of the ops that reach files: those that a SavedModel has anyway, and those that only read.
 USUAL_FILES = frozenset(
-    ("SaveV2", "RestoreV2", "MergeV2Checkpoints", "InitializeTableFromTextFile", "ReadFile")
-    + ("InitializeTableFromTextFileV2", "MatchingFiles", "TextLineDataset", "TFRecordDataset")
-    + ("TFRecordDatasetV2", "FixedLengthRecordDataset", "FixedLengthRecordDatasetV2")
+    ("RestoreV2", "InitializeTableFromTextFile", "InitializeTableFromTextFileV2", "ReadFile")
+    + ("MatchingFiles", "TextLineDataset", "TFRecordDataset", "TFRecordDatasetV2")
+    + ("FixedLengthRecordDataset", "FixedLengthRecordDatasetV2")
 )
+SAVES = frozenset(("SaveV2", "MergeV2Checkpoints"))  # a Saver's, which no loader runs
 
 # ---- ops that only report, and ops that are no answers
 

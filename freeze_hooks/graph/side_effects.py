@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List
+from typing import Any, Dict, Iterable, List, Optional
 
 from ..errors import NotFreezableError
 from .body import UNSET
+from .functions import Library
 from .lint import Finding
 from .op_registry import comes_with_tensorflow, op_def
-from .ops import REACHES, REACHES_WHERE, REPORTS, USUAL_FILES
-from .walks import all_nodes
+from .ops import REACHES, REACHES_WHERE, REPORTS, SAVES, USUAL_FILES
+from .walks import above, all_nodes
 
 _LIBRARY = ("library", "runs code of a library that is not a part of TensorFlow")
 _REMEDY = "a model needs none of these; load such a file only if you trust who wrote it"
@@ -34,21 +35,37 @@ def side_effects(graph_def: Any) -> List[Finding]:
     return [Finding(k, tuple(names), problems[k], _REMEDY) for k, names in sorted(found.items())]
 
 
-def refuse_to_run(graph_def: Any, what: str) -> None:
+def refuse_to_run(graph_def: Any, what: str, roots: Optional[Iterable[str]] = None) -> None:
     """Check that no part of a graph from a file writes files or uses the network when it runs.
 
-    Reading files, such as vocabularies, and the ops of a Saver are allowed.
+    Reading files, such as vocabularies, is allowed.
+
+    Args:
+      graph_def: the graph.
+      what: why it would run, for the message.
+      roots: the tensors or ops to run; in all else, the ops of a Saver are allowed. None is all.
 
     Raises:
       NotFreezableError: the graph has such an op; names the op.
     """
     for node in all_nodes(graph_def):
         kinds = {"files", "network", "process"} & set(_kinds(node))
-        if kinds and node.op not in USUAL_FILES:
-            raise NotFreezableError(
-                f"{what} would run {node.op} {node.name!r}, which reaches out of the graph; if you "
-                "trust who wrote it, load it yourself, and freeze the session or function"
-            )
+        if kinds and not (node.op in USUAL_FILES or (node.op in SAVES and roots is not None)):
+            raise _refusal(node, what)
+    nodes = {node.name: node for node in graph_def.node}
+    run = [nodes[name] for name in above(nodes, roots or ())]
+    for function in Library(graph_def.library).used_by(run) if run else ():
+        run += function.node_def
+    for node in run:
+        if node.op in SAVES:
+            raise _refusal(node, what)
+
+
+def _refusal(node: Any, what: str) -> NotFreezableError:
+    return NotFreezableError(
+        f"{what} would run {node.op} {node.name!r}, which reaches out of the graph; if you "
+        "trust who wrote it, load it yourself, and freeze the session or function"
+    )
 
 
 def silence(graph_def: Any) -> bool:

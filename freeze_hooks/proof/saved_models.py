@@ -8,6 +8,7 @@ from typing import Any, Dict, Iterator, Mapping, Sequence, Tuple
 import tensorflow as tf
 
 from .._tf import v1
+from ..errors import refused
 from ..signature import Signature
 from .asked import Verify
 from .asking import Asking
@@ -51,10 +52,12 @@ class LoadedAnswers:
         """Return the answers that the file must repeat.
 
         Raises:
+          InvalidFileError: TensorFlow cannot load the SavedModel.
           FreezeError: the feeds do not fit the graph.
         """
         with tf.Graph().as_default() as graph, v1.Session(graph=graph) as session:
-            v1.saved_model.loader.load(session, self._tags, self._directory)
+            with refused(f"SavedModel {self._directory!r}", tf.errors.OpError):
+                v1.saved_model.loader.load(session, self._tags, self._directory)
             taken = taken_by(graph, self._ends)
             check_feeds(self._verify, taken, optional_in(graph, self._ends))
             if self._variable_map or self._ema:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Sequence
 
-from ..errors import UnknownNameError, refused
+from ..errors import UnknownNameError, named, refused
 from ..graph.endpoints import resolve
 from ..graph.suggest_outputs import no_outputs
 from ..plan.file_options import PLAIN
@@ -36,16 +36,15 @@ def check_names(source: str, request: Request, signature: str, tags: Sequence[st
     """
     kind = kind_of(source)
     if kind == SAVED_MODEL:
-        meta = meta_graph(source, tags)
-        ends = signature_of(source, meta, signature)
-        graph = stored_graph(source, meta).graph_def
-        request = in_its_graph(request, ends, output_keys(request.outputs, ends))
-    else:
-        path = stem(find_prefix(source)) + ".meta" if kind == CHECKPOINT else source
-        if not exists(path) or not _is_quick(path):
-            return
-        graph = as_graph(path).graph_def
-    _look_up(graph, request)
+        with named(source, f"SavedModel {source!r}"):
+            meta = meta_graph(source, tags)
+            ends = signature_of(source, meta, signature)
+            graph = stored_graph(source, meta).graph_def
+            _look_up(graph, in_its_graph(request, ends, output_keys(request.outputs, ends)))
+        return
+    path = stem(find_prefix(source)) + ".meta" if kind == CHECKPOINT else source
+    if exists(path) and _is_quick(path):
+        _look_up(as_graph(path).graph_def, request)
 
 
 def _is_quick(path: str) -> bool:

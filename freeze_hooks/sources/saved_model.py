@@ -10,16 +10,17 @@ import tensorflow as tf
 
 from .. import _keras
 from .._tf import v1
-from ..errors import refused
+from ..errors import InvalidFileError, named, refused
 from ..frozen.artifact import Artifact
-from ..graph.names import split
-from ..graph.side_effects import refuse_to_run, silence
+from ..frozen.frozen_saved_model import starts_of
+from ..graph.side_effects import silence
 from ..plan.file_options import FileOptions
 from ..plan.formats import AskedFormat
 from ..plan.spec import FreezeSpec, Names, Request
 from ..proof.asked import Verify, Verifying
 from ..proof.saved_models import LoadedAnswers
 from ..proof.tensor_ends import ends_of
+from ..values.bundle import Bundle
 from ..values.renaming import Renaming
 from .checkpoint import CheckpointedGraph, plan_stored
 from .function import plan_concrete
@@ -32,14 +33,12 @@ from .saved_model_message import (
     in_its_graph,
     meta_graph,
     output_keys,
+    refuse_to_load,
     signature_of,
     stored_graph,
     values_prefix,
 )
 from .source import Source
-
-START = "__saved_model_init_op"
-STARTS = ("saved_model_main_op", "legacy_init_op")  # older: collections
 
 
 class Loaded(Source):
@@ -123,14 +122,20 @@ def read_saved_model(
 ) -> Source:
     """Return the source that `freeze_saved_model` writes."""
     name = os.fspath(directory)
+    with named(name, f"SavedModel {name!r}"):
+        return _source(name, request, signature, tags, file)
+
+
+def _source(
+    name: str, request: Request, signature: str, tags: Sequence[str], file: FileOptions
+) -> Source:
     meta = meta_graph(name, tags)
     ends = signature_of(name, meta, signature)
     keys = output_keys(request.outputs, ends)
     own_graph = request.inputs or request.bind or request.variable_map or file.ema
     if keys is not None and not own_graph and _is_loadable(meta):
-        stored_graph(name, meta)  # validates it before TensorFlow reads it
         silent = silence(meta.graph_def)
-        refuse_to_run(meta.graph_def, f"to load SavedModel {name!r}")
+        refuse_to_load(name, meta)
         if silent:
             with beside_its_files(name, meta) as copy:
                 return _load(copy, name, signature, tags, keys, file)
@@ -153,7 +158,7 @@ def read_meta_graph(
     verify = spec.file.verify
     spec = dataclasses.replace(spec, file=dataclasses.replace(spec.file, verify=None))
     if verify is not None:
-        refuse_to_run(meta.graph_def, f"to load SavedModel {directory!r}")
+        refuse_to_load(directory, meta)
     reading = _read(directory, meta, spec)
     if not isinstance(verify, Verify):
         return reading
@@ -168,19 +173,14 @@ def _read(directory: str, meta: Any, spec: FreezeSpec) -> Source:
     silence(meta.graph_def)
     saved = CheckpointedGraph(stored_graph(directory, meta), values_prefix(directory))
     plan = plan_stored(saved.graph, spec)
-    start = _start(meta)
+    start = starts_of(meta)
     renamed = bool(spec.variable_map or spec.file.ema)
     if renamed or not (start or saved.saver_def) or not saved.needs_session(plan):
         return saved.source(spec, plan)
-    return read_initialized(saved.graph, values_prefix(directory), saved.saver_def, start, spec)
-
-
-def _start(meta: Any) -> Sequence[str]:
-    """Return the ops that TensorFlow runs after it has restored a SavedModel's variables."""
-    if START in meta.signature_def:
-        return [split(meta.signature_def[START].outputs[START].name)[0]]
-    held = (meta.collection_def[key] for key in STARTS if key in meta.collection_def)
-    return [split(name)[0] for collection in held for name in collection.node_list.value]
+    prefix = values_prefix(directory)
+    Bundle(prefix).refuse_cut()
+    with refused(f"SavedModel {directory!r}", tf.errors.OpError):
+        return read_initialized(saved.graph, prefix, saved.saver_def, start, spec)
 
 
 def _is_loadable(meta: Any) -> bool:
@@ -199,7 +199,7 @@ def _load(
     with tf.init_scope():
         # TensorFlow's loader may raise anything
         with refused(f"SavedModel {told!r}", Exception):
-            loaded = v1.saved_model.load_v2(directory, tags=list(tags))
+            loaded = _loaded(directory, told, tags)
             function = loaded.signatures[signature]
             specs = function.structured_input_signature[1]
             wanted = _only(function, keys)
@@ -208,6 +208,13 @@ def _load(
         outputs = keys_of(concrete.structured_outputs, "output")
         naming = Naming(fed, outputs, variable_names(function.graph))
         return Loaded(loaded, plan_concrete(concrete, naming, file, live=wanted))
+
+
+def _loaded(directory: str, told: str, tags: Sequence[str]) -> Any:
+    try:
+        return v1.saved_model.load_v2(directory, tags=list(tags))
+    except FileNotFoundError as error:  # of TensorFlow 2, for a key that is not in variables/
+        raise InvalidFileError(f"SavedModel {told!r} cannot be loaded: {error}") from error
 
 
 def _only(function: Any, keys: Sequence[str]) -> Callable[..., Dict[str, Any]]:

@@ -9,13 +9,16 @@ from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 from google.protobuf.message import DecodeError
 
 from .._protos import AssetFileDef, SavedModel
-from ..errors import FreezeError, InvalidFileError, UnknownNameError, refused
+from ..errors import FreezeError, InvalidFileError, UnknownNameError, named, refused
+from ..frozen.frozen_saved_model import starts_of
 from ..frozen.other_kinds import told_at
 from ..graph.names import by_node_name, tensor_name
+from ..graph.side_effects import refuse_to_run
 from ..plan.spec import Names, Request
 from ..signature import ragged_parts
 from ..storage.filesystem import read
 from ..storage.listing import exists
+from ..values.bundle import Bundle
 from .graph_file import StoredGraph, as_graph
 from .graph_message import parse
 
@@ -45,6 +48,23 @@ def stored_graph(directory: str, meta: Any) -> StoredGraph:
             )
     paths = {a.tensor_info.name: os.path.join(directory, "assets", a.filename) for a in assets}
     return dataclasses.replace(as_graph(meta), assets=paths)
+
+
+def refuse_to_load(directory: str, meta: Any) -> None:
+    """Check that TensorFlow can be given a SavedModel to load.
+
+    Raises:
+      InvalidFileError: the graph or the index of its values is broken, a file of values is cut
+        short, or an asset is outside the directory. Some broken ones end TensorFlow's process.
+      NotFreezableError: its graph writes files or uses the network; names the op.
+    """
+    with named(directory, f"SavedModel {directory!r}"):
+        stored_graph(directory, meta)
+    Bundle(values_prefix(directory)).refuse_cut()
+    signatures = [ends.outputs for ends in meta.signature_def.values()]
+    answers = [tensor for outputs in signatures for tensor in tensors_of(outputs).values()]
+    roots = [meta.saver_def.restore_op_name, *starts_of(meta), *answers]
+    refuse_to_run(meta.graph_def, f"to load SavedModel {directory!r}", roots)
 
 
 def values_prefix(directory: str) -> str:

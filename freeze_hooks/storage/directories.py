@@ -188,15 +188,19 @@ def copy_directory(source: str, path: str) -> None:
 
 
 def files_in(directory: str, within: str = "") -> Iterator[str]:
-    """Yield the paths of all files under a directory, relative to it."""
+    """Yield the paths of all files under a directory, relative to it.
+
+    Links to directories are not followed: they may lead in circles.
+    """
     files = filesystem_of(directory)
     here = files.join(directory, within)
     for name in files.names(here):
         inner = files.join(within, name)
-        if files.has_names(files.join(directory, inner)):
-            yield from files_in(directory, inner)
-        else:
+        path = files.join(directory, inner)
+        if not files.has_names(path):
             yield inner
+        elif not os.path.islink(path):
+            yield from files_in(directory, inner)
 
 
 def is_ours(path: str) -> bool:

@@ -39,6 +39,7 @@ VERSION = 1  # of the format, kTensorBundleVersion
 _SLICE = b"\0"  # how the keys of slices begin, which are not UTF-8
 _LITTLE = 0  # BundleHeaderProto.Endianness
 _MOST_ELEMENTS = (1 << 63) - 1
+_NO_LENGTH = (DT_STRING, DT_RESOURCE, DT_VARIANT)  # dtypes whose shape tells no length
 _BROKEN = (LookupError, ValueError, struct.error, DecodeError, MemoryError)
 
 
@@ -118,6 +119,26 @@ class Bundle:
         """Return what follows the prefix in the names of the data files."""
         return [_ending(shard, self._shards) for shard in range(self._shards)]
 
+    def refuse_cut(self, key: Optional[str] = None) -> None:
+        """Check that the data files are as long as the index says; or long enough for one key.
+
+        Raises:
+          InvalidFileError: one is shorter, or missing. TensorFlow would make room for all that is
+            claimed.
+        """
+        ends: Dict[str, int] = {}
+        held = {**self._entries, **self._texts}
+        for entry in held.values() if key is None else filter(None, [held.get(key)]):
+            path = self._path(entry)
+            ends[path] = max(ends.get(path, 0), entry.offset + entry.size)
+        for path, end in ends.items():
+            try:
+                size = filesystem_of(path).size(path)
+            except OSError as error:
+                raise InvalidFileError(f"{path} is missing or cannot be read: {error}") from None
+            if size < end:
+                raise InvalidFileError(f"{path} is cut short: {size:,} bytes of {end:,}")
+
     def size(self, key: str) -> int:
         """Return a tensor's length in bytes; 0 if it is not in here."""
         return int(self._entries[key].size) if key in self._entries else 0
@@ -183,6 +204,7 @@ def _check(key: bytes, entry: Any) -> None:
         or entry.size < 0
         or any(len(piece.extent) != len(sizes) for piece in entry.slices)
         or any(extent.start < 0 or extent.length < 0 for extent in slices)
+        or not (slices or entry.dtype in _NO_LENGTH or _is_whole(entry))
     ):
         raise ValueError(f"{key[:200]!r} has a type, shape or place that no tensor can have")
 

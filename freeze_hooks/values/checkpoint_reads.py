@@ -118,6 +118,7 @@ class SavedTensors:
     def _by_tensorflow(self, key: str) -> Any:
         import tensorflow as tf
 
+        self._bundle.refuse_cut(key)
         try:
             try:
                 return self._reader().get_tensor(key)
