@@ -39,6 +39,7 @@ LONG = (
     "sources/test_random_graphs.py",
     "attacks/test_fuzz.py",
     "attacks/test_attacks.py",
+    "attacks/test_saved_models.py",
     "training/test_keras_callback_in_several_fits.py",
     "training/test_keras_callback_edges.py",
     "on_publish/onnx/test_keras_layers.py",

@@ -9,11 +9,14 @@ import os
 import sys
 import traceback
 
+import numpy as np
 import tensorflow as tf
+from click.testing import CliRunner
 from google.protobuf import message
 
 import freeze_hooks as fh
 from freeze_hooks import freeze_graph, graph_util
+from freeze_hooks.cli.group import commands
 from freeze_hooks.storage import retention
 from freeze_hooks.training.best import Best, load_best, save_best
 
@@ -62,6 +65,54 @@ def saved_model(path, out, **more):
     fh.freeze_saved_model(path, out)
 
 
+def answered(path, given, expected, **more):
+    """An artifact whose graph is sound: it may be run, and answers as it should."""
+    with fh.load_frozen(path) as model:
+        (found,) = model(given).values()
+    np.testing.assert_array_equal(found, expected)
+
+
+def frozen_again(path, out, **more):
+    """A SavedModel whose graph is sound."""
+    fh.freeze_saved_model(path, out)
+    answered(out, **more)
+
+
+def proved(path, out, given, expected, **more):
+    """A SavedModel whose graph is sound: TensorFlow's own loader loads and runs it too."""
+    fh.freeze_saved_model(path, out, verify=True)
+    answered(out, given, expected)
+
+
+def inspect_command(path, **more):
+    _command("inspect", path, "--json")
+
+
+def check_command(path, **more):
+    _command("check", path)
+
+
+def run_command(path, feeds, **more):
+    _command("run", path, "--feeds", feeds)
+
+
+def verify_command(path, sound, feeds, **more):
+    _command("verify", path, "--against", sound, "--feeds", feeds)
+
+
+def verify_against(path, sound, feeds, **more):
+    _command("verify", sound, "--against", path, "--feeds", feeds)
+
+
+def _command(*arguments):
+    """Run a command in this process; its exit code 2 is a refusal, and so is verify's 1."""
+    done = CliRunner().invoke(commands, list(arguments))
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    if done.exit_code:
+        raise fh.FreezeError(f"exit code {done.exit_code}: {done.output}")
+
+
 def state(path, **more):
     """`path` is a directory, with a frozen_state.json."""
     load_best(path, "best", "loss")
@@ -72,7 +123,8 @@ def state(path, **more):
 DOORS = {
     door.__name__: door
     for door in (inspected, loaded, with_checkpoint, by_the_drop_in, converted)
-    + (checkpoint, saved_model, state)
+    + (checkpoint, saved_model, answered, frozen_again, proved, state)
+    + (inspect_command, check_command, run_command, verify_command, verify_against)
 }
 
 
