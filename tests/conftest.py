@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import subprocess
 import uuid
 from pathlib import Path
 
@@ -116,3 +117,24 @@ def warnings_logged():
     logging.getLogger("tensorflow").addHandler(handler)
     yield messages
     logging.getLogger("tensorflow").removeHandler(handler)
+
+
+@pytest.fixture
+def mounted(tmp_path):
+    """A function that mounts a small file system in memory, or changes its options."""
+    points = []
+
+    def mount(options, point=None):
+        where = point or tmp_path / "mounted"
+        where.mkdir(exist_ok=True)
+        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(where)]
+        try:
+            subprocess.run(command, check=True, stderr=subprocess.PIPE, timeout=60)
+        except (OSError, subprocess.CalledProcessError):
+            pytest.skip("this user may not mount a file system")
+        points.extend([where] if point is None else [])
+        return where
+
+    yield mount
+    for point in points:
+        subprocess.run(["umount", "-l", str(point)], check=True, timeout=60)

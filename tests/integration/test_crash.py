@@ -1,6 +1,6 @@
 """Programs that are killed while they save: every file is whole, and the next program goes on.
 
-    CRASHES=1000 CRASHES_LARGE=50 pytest tests/test_crash.py
+    CRASHES=1000 CRASHES_LARGE=50 pytest tests/integration/test_crash.py
 
 kills as many of them, instead of the 30 of a plain run, and as many whose model has 500 MB, of
 which a plain run has none; these want some GB of memory, and of the disk that --basetemp is on.
@@ -13,13 +13,13 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
 import tensorflow as tf
 import xxhash
 from answering import Program
+from crashes import crash
 from frozen_files import constants
 from places import PROGRAMS
 
@@ -36,17 +36,6 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def programs():
     with Program("crashing.py") as program:
         yield program
-
-
-def crash(programs, kind, directory, megabytes, seconds):
-    """Start a training, and kill it so long after its first files were there."""
-    programs.ask(f"{kind} {directory} {megabytes}")
-    child = int(programs.answer())
-    assert programs.answer() == "begun"
-    time.sleep(seconds)
-    os.kill(child, signal.SIGKILL)
-    while os.path.exists(f"/proc/{child}"):
-        time.sleep(0.001)
 
 
 def assert_whole(path):

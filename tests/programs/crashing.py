@@ -2,8 +2,11 @@
 
 Reads lines "KIND DIRECTORY MEGABYTES", and answers each with the process's number; a process says
 so too when its first files are there. MEGABYTES is the size of a table in the model; 0 for none.
+SavedModels have the kinds "plain" and "exchanged", and JSON in place of MEGABYTES: "variables" of
+fh.SavedModel, "background", and the "epoch" to go on from.
 """
 
+import json
 import os
 import sys
 
@@ -22,6 +25,35 @@ def say(what):
 
 def hook(directory, megabytes, background=False):
     """A checkpoint, its file and perhaps a better best.pb at each step; all values change."""
+    common = {"outputs": ["probs"], "save_on_background": background, "strict": True}
+
+    def hooks(measure):
+        return [fh.FreezeHook(**common), best_hook(measure, **common)]
+
+    trained(directory, megabytes, hooks)
+
+
+def plain(directory, options):
+    """SavedModels beside checkpoints, in served/STEP and best/best/STEP, at each step."""
+    form = fh.SavedModel(variables=options["variables"])
+    common = {"outputs": ["probs"], "format": form, "strict": True}
+    common["save_on_background"] = options["background"]
+
+    def hooks(measure):
+        served = {"output_dir": os.path.join(directory, "served"), "keep": 1, "latest": True}
+        each, versions = fh.FreezeHook(**common), fh.FreezeHook(**served, **common)
+        return [each, versions, best_hook(measure, **common)]
+
+    trained(directory, 1, hooks)
+
+
+def best_hook(measure, **common):
+    own = {"name": "best", "save_best_only": True, "evaluate": measure, "monitor": "loss"}
+    return fh.FreezeHook(**own, **common)
+
+
+def trained(directory, megabytes, hooks_of):
+    """Save a checkpoint at each step; each element of the table is the number of the step."""
     with tf.Graph().as_default():
         x = v1.placeholder(tf.float32, [None, 64], "x")
         y = v1.placeholder(tf.int64, [None], "y")
@@ -42,15 +74,7 @@ def hook(directory, megabytes, background=False):
         train = v1.train.GradientDescentOptimizer(0.1).minimize(loss, global_step=step)
         train = tf.group(train, *more)
         feeds = {x: DIGITS, y: LABELS}
-        common = {"outputs": ["probs"], "save_on_background": background, "strict": True}
-        each = fh.FreezeHook(**common)
-        best = fh.FreezeHook(
-            name="best",
-            save_best_only=True,
-            evaluate=lambda session, step: {"loss": session.run(loss, feeds)},
-            monitor="loss",
-            **common,
-        )
+        hooks = hooks_of(lambda session, step: {"loss": session.run(loss, feeds)})
         saver = v1.train.Saver(max_to_keep=1 if megabytes else 3)
         with v1.train.MonitoredTrainingSession(
             checkpoint_dir=directory,
@@ -58,13 +82,13 @@ def hook(directory, megabytes, background=False):
             save_checkpoint_steps=1,
             save_summaries_steps=None,
             log_step_count_steps=None,
-            hooks=[each, best],
+            hooks=hooks,
         ) as session:
             for i in range(100000):
                 rows = np.random.RandomState(i).randint(0, len(DIGITS), 32)
                 session.run(train, {x: DIGITS[rows], y: LABELS[rows]})
                 if i == 0:
-                    each.artifacts, best.artifacts  # noqa: B018  waits
+                    [hook.artifacts for hook in hooks]  # waits
                     say("begun")
 
 
@@ -105,7 +129,37 @@ def callback(directory, megabytes, background=True):
     fit(model, epochs=100000, callbacks=[each, best, Begun()])
 
 
+def exchanged(directory, options):
+    """One SavedModel that each epoch replaces. What its table holds is known from its epoch."""
+    keras = keras_of(KERASES[0])
+    form = fh.SavedModel(variables=options["variables"])
+    model, first = large(keras, 1), options["epoch"]
+    table, probs = model.get_layer("table"), model.get_layer("probs")
+    callback = fh.FreezeCallback(
+        os.path.join(directory, "model"),
+        format=form,
+        save_on_background=options["background"],
+        strict=True,
+    )
+
+    class Known(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == first + 1:
+                callback.artifacts  # noqa: B018  waits
+                say("begun")
+
+        def on_epoch_end(self, epoch, logs=None):
+            value = np.empty(table.get_weights()[0].shape, np.float32)
+            value[:, 0] = epoch
+            value[:, 1:] = probs.get_weights()[0].ravel()[:7]  # trained in this epoch
+            table.set_weights([value])
+
+    fit(model, epochs=100000, initial_epoch=first, callbacks=[Known(), callback])
+
+
 KINDS = {
+    "plain": plain,
+    "exchanged": exchanged,
     "hook": hook,
     "hook_background": lambda *where: hook(*where, background=True),
     "background": callback,
@@ -115,11 +169,11 @@ KINDS = {
 
 def main():
     for line in iter(sys.stdin.readline, ""):
-        kind, directory, megabytes = line.split()
+        kind, directory, options = line.split(None, 2)
         child = os.fork()
         if child == 0:
             try:
-                KINDS[kind](directory, int(megabytes))
+                KINDS[kind](directory, json.loads(options))
             finally:
                 os._exit(1)
         say(child)

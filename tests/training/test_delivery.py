@@ -4,6 +4,7 @@ import os
 import shutil
 
 import pytest
+from saved_directories import assert_complete, left_over
 from saves import contents, saves, v1
 from small import FEEDS, FREEZE, build
 
@@ -64,6 +65,36 @@ def test_a_full_disk(adapter, reserved, part, limit, tmp_path, monkeypatch, warn
     assert [w for w in warnings_logged if "again, after 3 saves that failed" in w]
     assert [os.path.exists(artifact.path) for artifact in artifacts] == [True]
     assert not [name for name in contents(tmp_path) if name.endswith(".tmp")]
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+@pytest.mark.parametrize("reserved", [True, False])
+@pytest.mark.parametrize("variables", [False, True])
+def test_a_full_disk_of_saved_models(
+    adapter, reserved, variables, limit, tmp_path, monkeypatch, warnings_logged
+):
+    if not reserved:
+        monkeypatch.delattr(os, "posix_fallocate", raising=False)
+    seen = {}
+
+    def act(i):
+        if i == 2:
+            seen["before"] = contents(tmp_path)
+            limit.on(max(map(len, seen["before"].values())) // 2)
+        if i == 5:
+            limit.off()
+            seen["after"] = contents(tmp_path)
+
+    form = fh.SavedModel(variables=variables)
+    (artifact,) = saves(adapter, tmp_path, act, form=form, name="{epoch}")
+    for held in seen.values():
+        del held["frozen_state.json"]
+    assert len(seen["before"]) == (4 if variables else 2) and seen["before"] == seen["after"]
+    (said,) = [w for w in warnings_logged if "no frozen file" in w]
+    assert "File too large" in said and str(tmp_path) in said
+    assert [w for w in warnings_logged if "again, after 3 saves that failed" in w]
+    assert not left_over(tmp_path)
+    assert_complete(artifact.path)
 
 
 @pytest.mark.parametrize("adapter", ["hook", "hook in background", "background"])

@@ -4,7 +4,6 @@ import contextlib
 import itertools
 import json
 import os
-import subprocess
 import tempfile
 import threading
 from pathlib import Path
@@ -14,7 +13,7 @@ import pytest
 import tensorflow as tf
 import xxhash
 from fitting import DIGITS, KERASES, classifier, fit, keras_of
-from saves import contents, saves
+from saves import BLOCK, contents, leave, saves
 from small import FEEDS, FREEZE, assert_each_checkpoint_has_its_file, build
 
 import freeze_hooks as fh
@@ -46,27 +45,6 @@ def shared():
     with tempfile.TemporaryDirectory() as name:
         os.chmod(name, 0o755)
         yield Path(name)
-
-
-@pytest.fixture
-def mounted(tmp_path):
-    """A function that mounts a small file system in memory, or changes its options."""
-    points = []
-
-    def mount(options, point=None):
-        where = point or tmp_path / "mounted"
-        where.mkdir(exist_ok=True)
-        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(where)]
-        try:
-            subprocess.run(command, check=True, stderr=subprocess.PIPE, timeout=60)
-        except (OSError, subprocess.CalledProcessError):
-            pytest.skip("this user may not mount a file system")
-        points.extend([where] if point is None else [])
-        return where
-
-    yield mount
-    for point in points:
-        subprocess.run(["umount", "-l", str(point)], check=True, timeout=60)
 
 
 def warned_once(warnings_logged, words):
@@ -150,18 +128,6 @@ def test_a_read_only_file_system(adapter, mounted, warnings_logged):
 
 
 # file systems without enough space
-
-
-BLOCK = 4096
-
-
-def leave(directory, blocks):
-    """Fill a file system with a file of another program until only `blocks` blocks are free."""
-    other = directory / "other"
-    if other.exists():
-        other.unlink()
-    left = os.statvfs(str(directory))
-    other.write_bytes(b"x" * max(0, left.f_bavail * left.f_frsize - blocks * BLOCK))
 
 
 def assert_whole(directory):
