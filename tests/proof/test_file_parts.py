@@ -49,7 +49,7 @@ def graphs(draw):
 @given(graphs())
 def test_as_tensorflow_parses_them(graph_def):
     data = graph_def.SerializeToString()
-    parts = list(parts_of(data))
+    parts = list(parts_of(data, 0, len(data)))
     assert [part.start for part in parts] == [0, *(part.end for part in parts)][: len(parts)]
     assert not parts or parts[-1].end == len(data)
     nodes = [part for part in parts if part.op]
@@ -76,7 +76,7 @@ def test_damaged_bytes_are_an_error_or_another_graph(graph_def, place, change):
     data[place % len(data)] ^= change
     for damaged in (bytes(data), bytes(data[: place % len(data)])):
         try:
-            parts = list(parts_of(damaged))
+            parts = list(parts_of(damaged, 0, len(damaged)))
         except ValueError:
             continue
         assert b"".join(damaged[part.start : part.end] for part in parts) == damaged
@@ -106,4 +106,4 @@ def test_a_value_that_stands_there_twice_is_left_to_tensorflow(twice):
         node = v1.NodeDef(name="c", op="Const").SerializeToString() + wire.field(5, attr)
     data = wire.field(1, node)
     assert len(v1.GraphDef.FromString(data).node[0].attr["value"].tensor.tensor_content) == 8
-    assert [part.value for part in parts_of(data)] == [None]
+    assert [part.value for part in parts_of(data, 0, len(data))] == [None]

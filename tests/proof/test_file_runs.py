@@ -25,7 +25,7 @@ def imports(monkeypatch):
     """Return a list that gets the path of each file that is imported."""
     found, right = [], file_runs._import_whole
     monkeypatch.setattr(
-        file_runs, "_import_whole", lambda path: (found.append(path), right(path))[1]
+        file_runs, "_import_whole", lambda path, data: (found.append(path), right(path, data))[1]
     )
     return found
 
