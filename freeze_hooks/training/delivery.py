@@ -215,16 +215,16 @@ class Delivery:
             if not due.stays:
                 self._unnoted[directory, base] = prefix
             try:
-                self._note(directory, due.keep, due.best)
-            except OSError as error:
-                trouble = trouble or Unnoted(error)
-            try:
-                if due.link is not None:
+                if due.link is not None:  # before the directory that it led to may go
                     link = os.path.join(directory, due.link)
                     publish = publish_symlink if is_ours(due.path) else atomic.publish_link
                     publish(due.path, link)
             except OSError as error:
                 trouble = trouble or Unlinked(error)
+            try:
+                self._note(directory, due.keep, due.best)
+            except OSError as error:
+                trouble = trouble or Unnoted(error)
         self.news.append(artifact)
         _tf.info(str(artifact))
         if self.options.on_publish:
