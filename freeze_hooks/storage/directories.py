@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import uuid
-from typing import Callable, Dict, Iterator, Optional
+from typing import Callable, Iterator, List, Optional
 
 from ..errors import FreezeError
 from . import in_flight, locks
@@ -25,13 +24,13 @@ class Directory:
 
     Attributes:
       path: where its files are now.
+      names: the files' names in it, in the order in which they were begun.
     """
 
-    def __init__(self, path: str, marked: str, unsynced: Optional[Unsynced] = None) -> None:
+    def __init__(self, path: str, unsynced: Optional[Unsynced] = None) -> None:
         self.path = path
-        self._marked = marked
         self._later = None if unsynced is None else unsynced.add
-        self.renamed: Dict[str, str] = {}
+        self.names: List[str] = []
 
     @contextlib.contextmanager
     def file(self, name: str, expected: int = 0, check: Optional[Check] = None) -> Iterator[Sink]:
@@ -46,7 +45,7 @@ class Directory:
                 sink.written = sink.written._replace(hash=changed)
 
         def given_up() -> None:
-            in_flight.check(self._marked)
+            in_flight.check(self.path)
 
         finishing = None if check is None else finish
         opened = files.created(path, expected, check=given_up, finish=finishing, later=self._later)
@@ -83,15 +82,8 @@ class Directory:
 
     def _place(self, name: str) -> str:
         """Return the path to write a file at, in an existing directory."""
-        files = filesystem_of(self.path)
-        path = files.join(self.path, name)
-        directory, base = files.split(path)
-        files.make_directory(directory)
-        if files.rewrites:
-            return path
-        temporary = files.join(directory, f".{base}.{uuid.uuid4().hex[:12]}.tmp")
-        self.renamed[temporary] = path
-        return temporary
+        self.names.append(name)
+        return _place(self.path, name)
 
 
 @contextlib.contextmanager
@@ -123,7 +115,7 @@ def _local(path: str) -> Iterator[Directory]:
         with contextlib.ExitStack() as held, in_flight.temporary(temporary, delete_tree):
             _make(temporary, held)
             unsynced = held.enter_context(Unsynced())
-            yield Directory(temporary, temporary, unsynced)
+            yield Directory(temporary, unsynced)
             in_flight.check(temporary)
             for directory, _, _ in os.walk(temporary):
                 unsynced.add_directory(directory)
@@ -140,8 +132,17 @@ def _local(path: str) -> Iterator[Directory]:
 
 
 def _temporary(path: str) -> str:
-    parent, base = os.path.split(os.path.abspath(path))
-    return os.path.join(parent, f".{base}.{uuid.uuid4().hex[:12]}{TEMPORARY}")
+    files = filesystem_of(path)
+    parent, base = files.split(files.absolute(path))
+    return files.join(parent, f".{base}.{uuid.uuid4().hex[:12]}{TEMPORARY}")
+
+
+def _place(directory: str, name: str) -> str:
+    """Return the path of a file, in a directory that is there from now on."""
+    files = filesystem_of(directory)
+    path = files.join(directory, name)
+    files.make_directory(files.split(path)[0])
+    return path
 
 
 def _make(path: str, held: contextlib.ExitStack) -> None:
@@ -154,17 +155,18 @@ def _make(path: str, held: contextlib.ExitStack) -> None:
 
 @contextlib.contextmanager
 def _remote(path: str) -> Iterator[Directory]:
-    files = filesystem_of(path)
-    directory = Directory(path, path)
+    temporary, process = _temporary(path), os.getpid()
+    directory = Directory(temporary)
     try:
-        yield directory
-        for temporary, final in reversed(list(directory.renamed.items())):
-            files.replace(temporary, final)
-    except BaseException:
-        for temporary in directory.renamed:
-            with contextlib.suppress(OSError):
-                files.delete(temporary)
-        raise
+        with in_flight.temporary(temporary, delete_tree):
+            yield directory
+            in_flight.check(temporary)
+            for name in reversed(directory.names):
+                source = filesystem_of(path).join(temporary, name)
+                filesystem_of(path).replace(source, _place(path, name))
+    finally:
+        if os.getpid() == process:  # as in `_local`
+            delete_tree(temporary)
 
 
 def publish_symlink(source: str, path: str) -> None:
@@ -212,7 +214,7 @@ def is_ours(path: str) -> bool:
 def delete_directory(path: str) -> None:
     """Delete a SavedModel that freeze_hooks wrote, if it is there; it disappears as a whole.
 
-    On a remote path, its main file goes first.
+    On a remote path, its main file goes first, and the others one after the other.
 
     Raises:
       OSError: it cannot be deleted.
@@ -221,8 +223,8 @@ def delete_directory(path: str) -> None:
     if not is_ours(path):
         return
     if not files.rewrites:
-        for name in (MODEL, ABOUT):
-            files.delete(files.join(path, name))
+        files.delete(files.join(path, MODEL))
+        files.delete_tree(path)
         return
     temporary = _temporary(path)
     os.rename(path, temporary)
@@ -231,7 +233,8 @@ def delete_directory(path: str) -> None:
 
 def delete_tree(path: str) -> None:
     """Delete a directory with all that is in it, as far as that is possible."""
-    shutil.rmtree(path, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        filesystem_of(path).delete_tree(path)
 
 
 def _sync(path: str) -> None:

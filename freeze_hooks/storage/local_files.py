@@ -6,6 +6,7 @@ import contextlib
 import errno
 import glob
 import os
+import shutil
 import stat
 import tempfile
 import threading
@@ -82,6 +83,10 @@ class Local:
         """Delete a file, if it is there."""
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
+
+    def delete_tree(self, path: str) -> None:
+        """Delete a directory with all that is in it, as far as that is possible."""
+        shutil.rmtree(path, ignore_errors=True)
 
     def make_directory(self, path: str) -> None:
         """Create a directory and its parents, if missing."""

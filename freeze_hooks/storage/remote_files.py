@@ -69,6 +69,12 @@ class Remote:
             if _gfile().exists(path):
                 _gfile().remove(path)
 
+    def delete_tree(self, path: str) -> None:
+        """Delete a directory with all that is in it, if it is there."""
+        with _os_errors(path):
+            if _gfile().isdir(path):
+                _gfile().rmtree(path)
+
     def make_directory(self, path: str) -> None:
         """Create a directory and its parents, if the file system has directories."""
         with _os_errors(path):

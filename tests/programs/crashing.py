@@ -75,7 +75,7 @@ def trained(directory, megabytes, hooks_of):
         train = tf.group(train, *more)
         feeds = {x: DIGITS, y: LABELS}
         hooks = hooks_of(lambda session, step: {"loss": session.run(loss, feeds)})
-        saver = v1.train.Saver(max_to_keep=1 if megabytes else 3)
+        saver = v1.train.Saver(max_to_keep=1 if megabytes > 1 else 3)
         with v1.train.MonitoredTrainingSession(
             checkpoint_dir=directory,
             scaffold=v1.train.Scaffold(saver=saver),

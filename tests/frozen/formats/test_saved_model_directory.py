@@ -165,13 +165,18 @@ def test_nothing_appears_on_a_full_disk(session, monkeypatch, tmp_path):
     assert os.listdir(str(tmp_path)) == []
 
 
-def test_on_a_remote_path(session, remote):
+@pytest.mark.parametrize("variables", [False, True])
+def test_on_a_remote_path(session, variables, remote):
+    form = fh.SavedModel(variables=variables)
     for outputs in (["logits"], ["logits", "word"]):
         path = f"{remote}/served/{len(outputs)}"
-        fh.freeze_session(session, path, outputs, format="saved_model", verify=True)
+        fh.freeze_session(session, path, outputs, format=form, verify=True)
         found = loaded(path, {"x": X})
         np.testing.assert_array_equal(found["logits"], session.run("logits:0", {"x:0": X}))
-        assert sorted(tf.io.gfile.listdir(path)) == ["assets.extra", MAIN]
+        names = [name.rstrip("/") for name in tf.io.gfile.listdir(path)]
+        assert sorted(names) == ["assets.extra", MAIN] + ["variables"] * variables
+    names = [name.rstrip("/") for name in tf.io.gfile.listdir(f"{remote}/served")]
+    assert sorted(names) == ["1", "2"]
 
 
 def test_a_savedmodel_with_variables_is_not_frozen(session, tmp_path):
