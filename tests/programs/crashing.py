@@ -9,6 +9,7 @@ fh.SavedModel, "background", and the "epoch" to go on from.
 import json
 import os
 import sys
+import traceback
 
 import numpy as np
 import tensorflow as tf
@@ -174,6 +175,8 @@ def main():
         if child == 0:
             try:
                 KINDS[kind](directory, json.loads(options))
+            except BaseException:
+                traceback.print_exc()
             finally:
                 os._exit(1)
         say(child)
