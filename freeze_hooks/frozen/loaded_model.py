@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any, Dict, Mapping, Tuple
 
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 
 from .._tf import load_saved_model, v1
-from ..errors import LONGEST, FreezeError, InvalidFileError, UnknownNameError, near
+from ..errors import BROKEN, LONGEST, FreezeError, InvalidFileError, UnknownNameError, near
 from ..graph.exact import exact
 from ..graph.lint import Finding
 from ..graph.names import tensor_name
@@ -74,7 +75,7 @@ class FrozenModel:
             self._feeds = {
                 name: graph.get_tensor_by_name(info.tensor) for name, info in self.inputs.items()
             }
-        except (ValueError, LookupError, TypeError, RuntimeError, tf.errors.OpError) as error:
+        except (*BROKEN, RuntimeError, DecodeError, tf.errors.OpError) as error:
             self._session.close()
             raise InvalidFileError(f"{path} cannot be imported: {str(error)[:LONGEST]}") from error
 

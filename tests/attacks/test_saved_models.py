@@ -165,6 +165,21 @@ def test_a_shape_that_the_graph_does_not_have(models, fuzzer):
     assert fuzzer.tried == {"refused": 6}
 
 
+@pytest.mark.parametrize("held", [b"\xff", b"\x0a\x02\xff\xfe"])
+@pytest.mark.parametrize("name", ["variables", "link"])
+def test_a_collection_that_holds_no_variable(models, fuzzer, name, held):
+    """TensorFlow's loader parses what its collections hold."""
+    message = _protos.SavedModel.FromString(models.trees[name][MAIN])
+    (meta,) = message.meta_graphs
+    collections = [c for c in meta.collection_def.values() if c.bytes_list.value]
+    assert collections
+    for collection in collections:
+        collection.bytes_list.value[0] = held
+    fuzzer.try_one(name, "loaded", {**models.trees[name], MAIN: message.SerializeToString()})
+    assert not fuzzer.failures, fuzzer.told()
+    assert fuzzer.tried == {"refused": 1}
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows has other links")
 def test_directories_in_circles(models, reader, tmp_path):
     """Two links to their own directory: 2^40 paths lead through them."""
