@@ -297,7 +297,7 @@ def test_exporters_of_saved_models(variables, tmp_path):
     (best,) = (name for name in os.listdir(os.path.join(export, "best", "best")) if name.isdigit())
     for path, step in (("latest/60", "60"), ("best/best/" + best, best)):
         checkpoint = os.path.join(estimator.model_dir, f"model.ckpt-{step}")
-        found = estimator.predict(feeding(), checkpoint_path=checkpoint)
+        found = estimator.predict(feeding(None, 1), checkpoint_path=checkpoint)
         wanted = [answers["classes"] for answers in found]
         np.testing.assert_array_equal(predicted_by(os.path.join(export, path)), wanted)
     other = fh.FreezeExporter("latest", serving, strict=True)
