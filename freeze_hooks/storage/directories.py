@@ -83,7 +83,7 @@ class Directory:
     def _place(self, name: str) -> str:
         """Return the path to write a file at, in an existing directory."""
         self.names.append(name)
-        return _place(self.path, name)
+        return _path_in(self.path, name)
 
 
 @contextlib.contextmanager
@@ -137,7 +137,7 @@ def _temporary(path: str) -> str:
     return files.join(parent, f".{base}.{uuid.uuid4().hex[:12]}{TEMPORARY}")
 
 
-def _place(directory: str, name: str) -> str:
+def _path_in(directory: str, name: str) -> str:
     """Return the path of a file, in a directory that is there from now on."""
     files = filesystem_of(directory)
     path = files.join(directory, name)
@@ -163,7 +163,7 @@ def _remote(path: str) -> Iterator[Directory]:
             in_flight.check(temporary)
             for name in reversed(directory.names):
                 source = filesystem_of(path).join(temporary, name)
-                filesystem_of(path).replace(source, _place(path, name))
+                filesystem_of(path).replace(source, _path_in(path, name))
     finally:
         if os.getpid() == process:  # as in `_local`
             delete_tree(temporary)
