@@ -68,6 +68,38 @@ def input_layer_of(tensor: Any) -> Tuple[str, bool]:
     return str(history[0].name), False
 
 
+def model_class(model: Any) -> Any:
+    """Return the class Model of a model's Keras, which makes functional models."""
+    for kind in type(model).__mro__:
+        if kind.__name__ == "Model" and not kind.__module__.startswith("__main__"):
+            return kind
+    raise TypeError(f"{model!r} is not a Keras model")
+
+
+def calls_in(model: Any, layer: Any) -> List[List[Any]]:
+    """Return the symbolic tensors that each call of a layer in a functional model returns.
+
+    It is empty if the model is not functional.
+    """
+    import tensorflow as tf
+
+    nodes = list(getattr(layer, "_inbound_nodes", ()))
+    own = getattr(model, "_nodes", None)
+    if own is not None:  # Keras 3
+        inside = [node for node in nodes if any(node is each for each in own)]
+    else:
+        keys = getattr(model, "_network_nodes", ())
+        inside = [node for i, node in enumerate(nodes) if f"{layer.name}_ib-{i}" in keys]
+    outputs = [node.outputs if hasattr(node, "outputs") else node.output_tensors for node in inside]
+    return [tf.nest.flatten(each) for each in outputs]
+
+
+def layer_of(tensor: Any) -> Any:
+    """Return the layer or operation that made a symbolic tensor; None if it is not symbolic."""
+    history = getattr(tensor, "_keras_history", None)
+    return None if history is None else getattr(history, "operation", None) or history[0]
+
+
 def has_inferred_input(model: Any) -> bool:
     """Return whether a Sequential took its input's shape from a call."""
     if hasattr(model, "_has_explicit_input_shape"):  # Keras 2

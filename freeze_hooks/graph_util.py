@@ -21,8 +21,8 @@ from .graph.validate import refuse_broken
 from .plan.compiler import compile_plan
 from .plan.file_options import FileOptions
 from .plan.spec import FreezeSpec, kept_variables
-from .sources.function import plan_concrete
 from .sources.naming import Naming, fed_of, variable_names
+from .sources.traced_functions import Traced, plan_functions
 from .values.session_reads import SessionValues
 from .values.static_tables import static_contents
 
@@ -116,7 +116,7 @@ def convert_variables_to_constants_v2(
     names = [t.op.name for t in fed]
     naming = Naming(names, None, variable_names(func.graph))
     file = FileOptions(lower_control_flow=lower_control_flow)
-    planned = plan_concrete(func, naming, file, devices=True)
+    planned = plan_functions({SERVING: Traced(func, naming)}, file, devices=True)
     graph_def = graph_def_of(planned.plan, planned.values())
     present = {node.name for node in graph_def.node}
     for tensor in fed:  # inputs that no output needs stay in the signature

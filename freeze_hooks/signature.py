@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import List, Optional, Tuple
+from typing import Iterable, List, Mapping, Optional, Tuple, TypeVar
 
+from .errors import UnknownNameError, near
+
+T = TypeVar("T")
 Shape = Optional[Tuple[Optional[int], ...]]
+SERVING = "serving_default"  # the key of a file's main signature
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +35,35 @@ class Signature:
 
     inputs: Tuple[TensorInfo, ...]
     outputs: Tuple[TensorInfo, ...]
+
+
+def chosen(signatures: Mapping[str, T], key: str, path: str) -> T:
+    """Return the signature of a file that has this key.
+
+    Raises:
+      UnknownNameError: there is none; names near matches.
+    """
+    if key not in signatures:
+        close = near(key, signatures) or list(signatures)
+        raise UnknownNameError(
+            f"{path} has no signature {key!r}: did you mean {', '.join(map(repr, close))}?"
+        )
+    return signatures[key]
+
+
+def input_tensors(signatures: Iterable[Signature]) -> List[str]:
+    """Return the full names of the tensors to feed, each once."""
+    return list(dict.fromkeys(info.tensor for each in signatures for info in each.inputs))
+
+
+def output_tensors(signatures: Iterable[Signature]) -> List[str]:
+    """Return the full names of the tensors that are answers, each once."""
+    return list(dict.fromkeys(info.tensor for each in signatures for info in each.outputs))
+
+
+def with_others(main: Signature, others: Mapping[str, Signature]) -> Mapping[str, Signature]:
+    """Return all signatures of a file by key, the main one first."""
+    return {SERVING: main, **others}
 
 
 def ragged_parts(count: int) -> List[str]:

@@ -64,7 +64,8 @@ def compare(
       against: a checkpoint (constants are compared by the variables' names), a SavedModel (also
         outputs, by their keys), or another frozen file.
       feeds: {input: array}; None makes random ones.
-      signature, tags: of the SavedModel.
+      signature: which signature of the files and of the SavedModel to compare.
+      tags: of the SavedModel.
       seed: of the random feeds.
 
     Raises:
@@ -138,7 +139,8 @@ def _outputs(
     tags: Sequence[str],
     seed: int,
 ) -> Tuple[Dict[str, float], Optional[str]]:
-    with load_frozen(path) as model:
+    with load_frozen(path) as whole:
+        model = whole.signatures.get(signature, whole)
         if feeds is None:
             feeds = random_feeds(model.inputs.values(), seed)
         answers = model(feeds)
@@ -146,7 +148,7 @@ def _outputs(
         theirs, failure = _served(against, feeds, signature, tags)
     else:
         with load_frozen(against) as other:
-            theirs, failure = other(feeds), None
+            theirs, failure = other.signatures.get(signature, other)(feeds), None
     pairs = {name: _key(name, theirs) for name in answers}
     return {n: difference(answers[n], theirs[k]) for n, k in pairs.items() if k}, failure
 

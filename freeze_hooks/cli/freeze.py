@@ -22,7 +22,13 @@ ASKED = command.options(
         help="Fix a tensor: training=false.",
     ),
     click.option("--checkpoint", type=click.Path(), help="The checkpoint of a graph's values."),
-    click.option("--signature", default="serving_default", show_default=True, help="SavedModel's."),
+    click.option(
+        "--signature",
+        multiple=True,
+        default=["serving_default"],
+        show_default=True,
+        help="SavedModel's; several times: the first is the file's main one.",
+    ),
     click.option("--tags", default="serve", show_default=True, help="SavedModel's, with commas."),
     click.option(
         "--weights",
@@ -86,7 +92,7 @@ def freeze(
         artifact = freeze_files(source, output, check_numerics=check_numerics, **form)
     screen.line(str(artifact), "green")
     screen.line()
-    screen.signature(artifact.signature)
+    screen.signatures(artifact.signatures)
     rate = artifact.bytes / artifact.seconds if artifact.seconds else 0
     about = f"{output}.json" if format == "pb" else os.path.join(output, ABOUT)
     screen.line(f"{screen.size(rate)}/s, xxh3_64 {artifact.hash}, described by {about}")
@@ -121,7 +127,7 @@ def check(source: str, as_json: bool, every: bool, **asked: Any) -> None:
         return
     screen.line(f"{source} can be frozen: {screen.size(report.bytes)}", "green")
     screen.line()
-    screen.signature(report.signature)
+    screen.signatures(report.signatures)
     screen.counts(report.ops, every)
     screen.layers(report.layers, every)
     screen.findings(report.findings)
@@ -132,6 +138,7 @@ def _arguments(
     inputs: Sequence[str],
     bind: Sequence[str],
     checkpoint: Optional[str],
+    signature: Sequence[str],
     tags: str,
     **more: Any,
 ) -> Dict[str, Any]:
@@ -140,6 +147,8 @@ def _arguments(
         "inputs": command.names(inputs),
         "bind": command.bound(bind),
         "checkpoint": checkpoint,
+        "signature": signature[0],
+        "signatures": list(signature[1:]) or None,
         "tags": [tag for tag in tags.split(",") if tag],
         **more,
     }
@@ -153,5 +162,7 @@ def _look_at(source: str, form: Mapping[str, Any]) -> None:
 
     if form["checkpoint"] is not None:
         find_prefix(form["checkpoint"])
-    request = Request(form["outputs"], form["inputs"], form["bind"])
+    request = Request(
+        form["outputs"], form["inputs"], form["bind"], signatures=form["signatures"]
+    )
     check_names(source, request, form["signature"], form["tags"])

@@ -35,7 +35,7 @@ def inspect(
     weights = screen.size(report.weight_bytes)
     screen.line(f"{file}: {screen.size(report.bytes)}, weights {weights}", "bold")
     screen.line()
-    screen.signature(report.signature)
+    screen.signatures(report.signatures)
     screen.counts(report.ops, every)
     screen.layers(report.layers, every)
     screen.findings([*report.findings, *report.side_effects])

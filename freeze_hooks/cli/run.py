@@ -15,18 +15,22 @@ from .command import Command, frozen, load_arrays
 @click.argument("file", type=click.Path())
 @click.option("--feeds", type=click.Path(), help="An .npz of the inputs by name.")
 @click.option("--out", type=click.Path(), help="The .npz to write the outputs to, by name.")
+@click.option("--signature", default="serving_default", show_default=True, help="Which to run.")
 @click.option("--allow-side-effects", is_flag=True, help="Also run ops that reach out.")
-def run(file: str, feeds: Optional[str], out: Optional[str], allow_side_effects: bool) -> None:
+def run(
+    file: str, feeds: Optional[str], out: Optional[str], signature: str, allow_side_effects: bool
+) -> None:
     """Run a frozen FILE on the arrays in an .npz file."""
     from . import screen
 
     given = {} if feeds is None else load_arrays(feeds)
     frozen(file)
     from ..frozen.loaded_model import load_frozen
+    from ..signature import chosen
     from ..storage import atomic
 
     with load_frozen(file, allow_side_effects) as model:
-        answers = model(given)
+        answers = chosen(model.signatures, signature, file)(given)
     rows = [(name, a.dtype.name, screen.dims(a.shape), _range(a)) for name, a in answers.items()]
     if out is not None:
         packed = _npz(answers)

@@ -88,11 +88,13 @@ def dims(shape: Optional[Sequence[Optional[int]]]) -> str:
     return "x".join("?" if n is None else str(n) for n in shape) or "scalar"
 
 
-def signature(found: Any) -> None:
-    """Print the inputs and outputs of a file."""
-    for title, ends in (("Inputs", found.inputs), ("Outputs", found.outputs)):
-        rows = [(end.name, end.dtype, dims(end.shape), end.tensor) for end in ends]
-        table(title, ("name", "dtype", "shape", "tensor"), rows)
+def signatures(found: Mapping[str, Any]) -> None:
+    """Print the inputs and outputs of a file, of each of its signatures."""
+    for key, each in found.items():
+        of = f" of {key}" if len(found) > 1 else ""
+        for title, ends in (("Inputs", each.inputs), ("Outputs", each.outputs)):
+            rows = [(end.name, end.dtype, dims(end.shape), end.tensor) for end in ends]
+            table(title + of, ("name", "dtype", "shape", "tensor"), rows)
 
 
 def counts(ops: Mapping[str, int], every: bool) -> None:

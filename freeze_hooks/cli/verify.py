@@ -16,7 +16,7 @@ from .command import Command, frozen, load_arrays
 )
 @click.option("--feeds", type=click.Path(), help="An .npz of inputs by name; else random ones.")
 @click.option("--tolerance", default=1e-5, show_default=True, help="Greatest difference allowed.")
-@click.option("--signature", default="serving_default", show_default=True, help="SavedModel's.")
+@click.option("--signature", default="serving_default", show_default=True, help="Which to compare.")
 @click.option("--tags", default="serve", show_default=True, help="SavedModel's, with commas.")
 @click.option("--seed", default=0, show_default=True, help="Seed of random feeds.")
 def verify(

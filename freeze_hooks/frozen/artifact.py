@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Mapping, Optional
 
-from ..signature import Signature
+from ..signature import SERVING, Signature, chosen, with_others
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,12 +17,13 @@ class Artifact:
     Attributes:
       path: the file's path.
       step: the global step of its values; None if there is no step.
-      signature: its inputs and outputs, with names, dtypes and shapes.
+      signature: its inputs and outputs, with names, dtypes and shapes; those of the main signature.
       metrics: {name: value} of the metrics measured when it was written.
       bytes: its size.
       seconds: wall time from the first byte read to the file's rename.
       hash: xxh3_64 of its bytes, in hexadecimal.
       max_difference: with `verify=`, the largest difference between its and the live answers.
+      others: {key: Signature} of its further signatures.
     """
 
     path: str
@@ -33,6 +34,22 @@ class Artifact:
     seconds: float
     hash: str
     max_difference: Optional[float] = None
+    others: Mapping[str, Signature] = dataclasses.field(default_factory=dict)
+
+    @property
+    def signatures(self) -> Mapping[str, Signature]:
+        """All its signatures by key; the main one is "serving_default"."""
+        return with_others(self.signature, self.others)
+
+    def of_signature(self, key: str) -> Artifact:
+        """Return the same artifact with another of its signatures as the main one.
+
+        Raises:
+          UnknownNameError: it has no such signature; names near matches.
+        """
+        if key == SERVING:
+            return self
+        return dataclasses.replace(self, signature=chosen(self.signatures, key, self.path))
 
     def __str__(self) -> str:
         step = "" if self.step is None else f" step {self.step}"

@@ -13,14 +13,17 @@ FORMAT = 1  # the version of the description
 
 
 def describe(
-    signature: Signature, step: Optional[int], metrics: Mapping[str, float], values: str
+    signatures: Mapping[str, Signature], step: Optional[int], metrics: Mapping[str, float], values: str
 ) -> Dict[str, Any]:
     """Return the description of a frozen file, in JSON types."""
     from .._tf import VERSION  # who writes a file has TensorFlow; who reads one need not
 
+    main, *others = signatures.values()
+    several = {key: dataclasses.asdict(each) for key, each in signatures.items() if others}
     return {
         "format": FORMAT,
-        "signature": dataclasses.asdict(signature),
+        "signature": dataclasses.asdict(main),
+        **({"signatures": several} if several else {}),
         "step": step,
         "metrics": {name: atomic.json_number(value) for name, value in metrics.items()},
         "values": values,

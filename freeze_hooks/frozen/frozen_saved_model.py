@@ -22,7 +22,6 @@ from ..values.bundle import Bundle
 from .stored_variables import PREFIX, StoredVariables
 from .wire import DESCRIPTION
 
-SERVING = "serving_default"
 _START = "__saved_model_init_op"
 _STARTS = ("saved_model_main_op", "legacy_init_op")  # older: collections
 
@@ -131,7 +130,9 @@ def _stored(directory: str, meta: Any) -> Optional[StoredVariables]:
 
 
 def _outputs(meta: Any) -> List[str]:
-    return [end.name for end in meta.signature_def[SERVING].outputs.values()]
+    """Return the tensors that are answers of any signature."""
+    signatures = meta.signature_def.values()
+    return [end.name for each in signatures for end in each.outputs.values()]
 
 
 def _with_constants(directory: str, meta: Any, tensor_of: TensorOf) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Mapping, Tuple
+from typing import Any, Dict, Mapping, Set, Tuple
 
 import tensorflow as tf
 from google.protobuf.message import DecodeError
@@ -13,71 +13,34 @@ from ..graph.exact import exact
 from ..graph.lint import Finding
 from ..graph.names import tensor_name
 from ..graph.side_effects import side_effects
-from ..signature import TensorInfo
+from ..signature import SERVING, Signature, TensorInfo
 from ..storage.paths import plain_path
 from .composites import Answers, taken_apart, wholes
 from .frozen_saved_model import graph_to_load
 from .reader import (
     _description,
-    _signature,
+    _signatures,
     read_structure,
 )
 
 
-class FrozenModel:
-    """A frozen file ready to run: `model(x=array)` gives {output name: array}.
+class FrozenSignature:
+    """One signature of a frozen file: `model.signatures["embed"](x=array)` runs it.
 
-    Pass inputs as keyword arguments, or as one dict if a name is not a Python identifier:
-    `model({"scope/x": array})`. A model with one input also takes the array alone: `model(array)`.
-
-    The file has a ragged or sparse input "x" in parts: "x/values" and so on. Pass these parts, or
-    pass a RaggedTensor or SparseTensor (or its tf.compat.v1 value) for "x". The answers have each
-    part of a ragged or sparse output "y", and `answers["y"]` is the whole, as a tf.compat.v1 value.
-
-    Use it in a `with` block, or `close()` it, to free its session.
+    It takes and gives the same as a FrozenModel.
 
     Attributes:
       inputs, outputs: {name: TensorInfo}.
-      graph_def: the file's GraphDef; variables of a SavedModel are constants without values in it.
-      metadata: the file's description; empty if another program wrote the file.
     """
 
-    def __init__(self, path: str, allow_side_effects: bool = False) -> None:
-        self.graph_def, sizes = read_structure(path)
-        whole = graph_to_load(path) if sizes else self.graph_def
-        reaching = () if allow_side_effects else side_effects(whole)
-        if reaching:
-            raise InvalidFileError(
-                "{} would reach out of its graph: {}; allow_side_effects=True loads it "
-                "anyway".format(path, "; ".join(map(_said, reaching)))
-            )
-        self.metadata = _description(self.graph_def, path)
-        signature = _signature(self.graph_def, self.metadata, path)
+    def __init__(self, path: str, signature: Signature, session: Any, optional: Set[str]) -> None:
         self.inputs: Dict[str, TensorInfo] = {info.name: info for info in signature.inputs}
         self.outputs: Dict[str, TensorInfo] = {info.name: info for info in signature.outputs}
-        self._path = path
-        self._optional = {
-            tensor_name(node.name)
-            for node in self.graph_def.node
-            if node.op == "PlaceholderWithDefault"
-        }
-        graph = tf.Graph()
-        self._session = v1.Session(graph=graph)
-        try:
-            with graph.as_default():
-                if sizes:
-                    load_saved_model(self._session, ["serve"], path)
-                else:
-                    v1.import_graph_def(self.graph_def, name="")
-            self._fetches = {
-                name: graph.get_tensor_by_name(info.tensor) for name, info in self.outputs.items()
-            }
-            self._feeds = {
-                name: graph.get_tensor_by_name(info.tensor) for name, info in self.inputs.items()
-            }
-        except (*BROKEN, RuntimeError, DecodeError, tf.errors.OpError) as error:
-            self._session.close()
-            raise InvalidFileError(f"{path} cannot be imported: {str(error)[:LONGEST]}") from error
+        self._path, self._session, self._optional = path, session, optional
+        self._fetches, self._feeds = (
+            {name: session.graph.get_tensor_by_name(info.tensor) for name, info in infos.items()}
+            for infos in (self.outputs, self.inputs)
+        )
 
     def __call__(self, *feeds: Any, **more: Any) -> Dict[str, Any]:
         """Run the model.
@@ -142,6 +105,58 @@ class FrozenModel:
                 )
             )
         return {name: value}
+
+
+class FrozenModel(FrozenSignature):
+    """A frozen file ready to run: `model(x=array)` gives {output name: array}.
+
+    Pass inputs as keyword arguments, or as one dict if a name is not a Python identifier:
+    `model({"scope/x": array})`. A model with one input also takes the array alone: `model(array)`.
+
+    The file has a ragged or sparse input "x" in parts: "x/values" and so on. Pass these parts, or
+    pass a RaggedTensor or SparseTensor (or its tf.compat.v1 value) for "x". The answers have each
+    part of a ragged or sparse output "y", and `answers["y"]` is the whole, as a tf.compat.v1 value.
+
+    Use it in a `with` block, or `close()` it, to free its session.
+
+    Attributes:
+      inputs, outputs: {name: TensorInfo}, of the main signature.
+      signatures: {key: FrozenSignature}; each can be called. The main one is "serving_default".
+      graph_def: the file's GraphDef; variables of a SavedModel are constants without values in it.
+      metadata: the file's description; empty if another program wrote the file.
+    """
+
+    def __init__(self, path: str, allow_side_effects: bool = False) -> None:
+        self.graph_def, sizes = read_structure(path)
+        whole = graph_to_load(path) if sizes else self.graph_def
+        reaching = () if allow_side_effects else side_effects(whole)
+        if reaching:
+            raise InvalidFileError(
+                "{} would reach out of its graph: {}; allow_side_effects=True loads it "
+                "anyway".format(path, "; ".join(map(_said, reaching)))
+            )
+        self.metadata = _description(self.graph_def, path)
+        signatures = _signatures(self.graph_def, self.metadata, path)
+        optional = {
+            tensor_name(node.name)
+            for node in self.graph_def.node
+            if node.op == "PlaceholderWithDefault"
+        }
+        session = v1.Session(graph=tf.Graph())
+        try:
+            with session.graph.as_default():
+                if sizes:
+                    load_saved_model(session, ["serve"], path)
+                else:
+                    v1.import_graph_def(self.graph_def, name="")
+            super().__init__(path, signatures[SERVING], session, optional)
+            self.signatures: Dict[str, FrozenSignature] = {
+                key: FrozenSignature(path, each, session, optional)
+                for key, each in signatures.items()
+            }
+        except (*BROKEN, RuntimeError, DecodeError, tf.errors.OpError) as error:
+            session.close()
+            raise InvalidFileError(f"{path} cannot be imported: {str(error)[:LONGEST]}") from error
 
     def close(self) -> None:
         """Free the session."""

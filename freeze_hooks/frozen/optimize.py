@@ -12,6 +12,7 @@ from ..graph.passes.batch_norms import fold_batch_norms
 from ..graph.prune import prune
 from ..plan.compiler import plan_frozen
 from ..plan.types import FreezePlan
+from ..signature import input_tensors, output_tensors
 from ..values.value import Value
 from .stream import graph_def_of
 
@@ -24,8 +25,8 @@ def optimized(plan: FreezePlan, values: Iterator[Value]) -> FreezePlan:
     names. Grappler's remapper does not run: only TensorFlow knows its fused ops.
     """
     graph_def = graph_def_of(plan, values)
-    inputs = [info.tensor for info in plan.signature.inputs]
-    outputs = [info.tensor for info in plan.signature.outputs]
+    inputs = input_tensors(plan.signatures.values())
+    outputs = output_tensors(plan.signatures.values())
     body = Body({node.name: node for node in graph_def.node}, outputs)
     if fold_batch_norms(body):
         kept = prune(body).nodes

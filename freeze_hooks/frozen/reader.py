@@ -20,7 +20,7 @@ from ..graph.passes.defaults import add_defaults
 from ..graph.side_effects import side_effects
 from ..graph.validate import refuse_broken, stored_bytes
 from ..plan.summary import by_layer, histogram, tensor_info
-from ..signature import Signature, TensorInfo
+from ..signature import SERVING, Signature, TensorInfo, with_others
 from ..storage.filesystem import filesystem_of
 from ..storage.paths import plain_path
 from .description import FORMAT
@@ -41,7 +41,7 @@ class Report:
     """What is in a frozen file or SavedModel, or what a plan would write to it.
 
     Attributes:
-      signature: its inputs and outputs.
+      signature: its inputs and outputs; those of the main signature.
       bytes: its size; for a plan with unknown shapes, the smallest possible size.
       weight_bytes: the size of its constants' values; for a plan, of the variables' values.
       ops: {op type: count}, functions included.
@@ -49,6 +49,7 @@ class Report:
       metadata: the file's description; empty for a plan, or if another program wrote the file.
       side_effects: ops that reach out of the graph, to files, the network, Python or devices.
       layers: {prefix of names: bytes of the values under it}, the largest first.
+      others: {key: Signature} of its further signatures.
     """
 
     signature: Signature
@@ -59,6 +60,12 @@ class Report:
     metadata: Mapping[str, Any]
     side_effects: Tuple[Finding, ...] = ()
     layers: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    others: Mapping[str, Signature] = dataclasses.field(default_factory=dict)
+
+    @property
+    def signatures(self) -> Mapping[str, Signature]:
+        """All its signatures by key; the main one is "serving_default"."""
+        return with_others(self.signature, self.others)
 
 
 def inspect(path: str, *, reader: Optional[str] = None) -> Report:
@@ -91,8 +98,9 @@ def inspect(path: str, *, reader: Optional[str] = None) -> Report:
         if node.op == "Const"
         for name in [body.name + node.name]
     ]
+    signatures = _signatures(graph_def, metadata, path)
     return Report(
-        _signature(graph_def, metadata, path),
+        signatures.pop(SERVING),
         size_of(path),
         sum(nbytes for _, nbytes in weights),
         histogram(bodies),
@@ -100,6 +108,7 @@ def inspect(path: str, *, reader: Optional[str] = None) -> Report:
         metadata,
         tuple(side_effects(graph_to_load(path) if sizes else graph_def)),
         by_layer(weights),
+        signatures,
     )
 
 
@@ -201,21 +210,29 @@ def _description(graph_def: Any, path: str) -> Dict[str, Any]:
     return {}
 
 
-def _signature(graph_def: Any, metadata: Mapping[str, Any], path: str) -> Signature:
+def _signatures(graph_def: Any, metadata: Mapping[str, Any], path: str) -> Dict[str, Signature]:
+    """Return the signatures of a file by key, the main one first."""
     if not metadata:
         with refused(path):
-            return _guessed(graph_def)
+            return {SERVING: _guessed(graph_def)}
     nodes = {node.name for node in graph_def.node}
     try:
-        inputs, outputs = (
-            tuple(_info(end, nodes) for end in metadata["signature"][side])
-            for side in ("inputs", "outputs")
-        )
-        return Signature(inputs, outputs)
+        several = dict(metadata.get("signatures", {}))
+        several.pop(SERVING, None)
+        found = {SERVING: _described(metadata["signature"], nodes)}
+        found.update((str(key), _described(each, nodes)) for key, each in several.items())
+        return found
     except KeyError as error:
         raise InvalidFileError(f"{path}: its description lacks {error}") from None
     except (TypeError, ValueError) as error:
         raise InvalidFileError(f"{path}: its description is broken: {error}") from None
+
+
+def _described(signature: Any, nodes: Container[str]) -> Signature:
+    inputs, outputs = (
+        tuple(_info(end, nodes) for end in signature[side]) for side in ("inputs", "outputs")
+    )
+    return Signature(inputs, outputs)
 
 
 def _info(end: Any, nodes: Container[str]) -> TensorInfo:

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from typing import Any, Container, Dict, Iterable, Iterator, List, Mapping, Sequence, Set, Tuple
+from typing import (
+    AbstractSet,
+    Any,
+    Container,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    Mapping,
+    Sequence,
+    Set,
+    Tuple,
+)
 
 from .._protos import to_array
 from .body import Body, data_inputs
@@ -82,7 +94,7 @@ class Asked:
     inputs: Mapping[str, str] = dataclasses.field(default_factory=dict)
     unasked: Sequence[str] = ()
     unused: Sequence[str] = ()
-    batches: Container[int] = ()
+    batches: AbstractSet[int] = frozenset()
     one_call: bool = False
     updates: Sequence[str] = ()
     cuts: Mapping[str, str] = dataclasses.field(default_factory=dict)

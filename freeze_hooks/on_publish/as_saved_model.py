@@ -39,7 +39,7 @@ def to_saved_model(path: Optional[str] = None) -> After:
         if is_saved_model(artifact.path):
             raise ConversionError(f"{artifact.path} is a SavedModel already")
         target = beside(artifact, path, ".saved_model")
-        wrap(artifact.path, target, artifact.signature)
+        wrap(artifact.path, target, artifact.signatures)
         return target
 
     saved_model.makes_beside = None if path else ".saved_model"  # type: ignore[attr-defined]

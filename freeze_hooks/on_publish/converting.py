@@ -5,10 +5,15 @@ from __future__ import annotations
 import contextlib
 import re
 import threading
-from typing import Callable, Iterator, Optional
+from typing import Any, Callable, Iterator, Optional
 
+from .._protos import GraphDef
 from ..errors import ConversionError, FreezeError
 from ..frozen.artifact import Artifact
+from ..frozen.reader import read_graph_def
+from ..graph.names import split
+from ..graph.walks import above
+from ..signature import SERVING
 from ..storage import atomic
 from ..storage.filesystem import directory_of, read
 from ..storage.paths import plain_path
@@ -55,6 +60,25 @@ def beside(artifact: Artifact, path: Optional[str], ending: str) -> str:
     if path is not None:
         return path
     return (artifact.path[:-3] if artifact.path.endswith(".pb") else artifact.path) + ending
+
+
+def ending_of(signature: str, ending: str) -> str:
+    """Return the ending of a converted file's name; only the main signature has the plain one."""
+    return ending if signature == SERVING else f".{signature}{ending}"
+
+
+def graph_of(artifact: Artifact) -> Any:
+    """Return the GraphDef of an artifact: the part that its main signature needs."""
+    graph_def = read_graph_def(artifact.path)
+    if not artifact.others:
+        return graph_def
+    ends = (artifact.signature.outputs, artifact.signature.inputs)
+    wanted = [split(info.tensor)[0] for infos in ends for info in infos]
+    nodes = {node.name: node for node in graph_def.node}
+    kept = above(nodes, wanted)
+    part = GraphDef(versions=graph_def.versions, library=graph_def.library)
+    part.node.extend(node for node in graph_def.node if node.name in kept)
+    return part
 
 
 def write(path: str, content: bytes, check: Optional[Callable[[bytes], None]] = None) -> str:

@@ -18,10 +18,10 @@ import tensorflow as tf
 from .._tf import v1
 from ..frozen.artifact import Artifact
 from ..frozen.frozen_saved_model import is_saved_model
-from ..frozen.reader import read_graph_def
 from ..graph.names import split
 from ..proof.asked import Verifying
-from .converting import After, beside, converting, destination, write
+from ..signature import SERVING
+from .converting import After, beside, converting, destination, ending_of, graph_of, write
 from .trial import asked, compare
 
 
@@ -30,6 +30,7 @@ def to_tflite(
     *,
     configure: Optional[Callable[[Any], None]] = None,
     verify: Verifying = True,
+    signature: str = SERVING,
 ) -> After:
     """Convert frozen files to TensorFlow Lite: `fh.to_tflite()(artifact)`.
 
@@ -49,6 +50,8 @@ def to_tflite(
         fh.Verify sets the feeds; fh.Verify may also set a tolerance. The default tolerance is that
         of `to_onnx`. A file that `configure` rounds with `optimizations` only runs: it is compared
         only if `verify` sets a tolerance.
+      signature: which signature of the file to convert; beside each `X.pb`, that of "embed" is
+        `X.embed.tflite`.
 
     Returns:
       A function that converts one Artifact, and returns the path of the new file. It raises
@@ -60,10 +63,11 @@ def to_tflite(
       FreezeError: `verify` has another type.
       OSError: the directory of `path` is not writable.
     """
-    path, wanted = destination(path), asked(verify)
+    path, wanted, ending = destination(path), asked(verify), ending_of(signature, ".tflite")
 
     def tflite(artifact: Artifact) -> str:
-        target = beside(artifact, path, ".tflite")
+        artifact = artifact.of_signature(signature)
+        target = beside(artifact, path, ending)
         with converting(artifact, "TensorFlow Lite's converter"), _frozen_file(artifact) as file:
             converter = v1.lite.TFLiteConverter.from_frozen_graph(
                 file,
@@ -81,26 +85,26 @@ def to_tflite(
         else:
             how = wanted
         load = functools.partial(_Interpreter, artifact)
-        graph_def = read_graph_def(artifact.path)
+        graph_def = graph_of(artifact)
         tried = functools.partial(
             compare, artifact, graph_def, load, "TensorFlow Lite's interpreter", how, target
         )
         return write(target, content, tried)
 
-    tflite.makes_beside = None if path else ".tflite"  # type: ignore[attr-defined]
+    tflite.makes_beside = None if path else ending  # type: ignore[attr-defined]
     return tflite
 
 
 @contextlib.contextmanager
 def _frozen_file(artifact: Artifact) -> Iterator[str]:
     """Give the artifact as one file, which the converter reads."""
-    if not is_saved_model(artifact.path):
+    if not (is_saved_model(artifact.path) or artifact.others):
         yield artifact.path
         return
     with tempfile.TemporaryDirectory() as place:
         path = os.path.join(place, "model.pb")
         with open(path, "wb") as file:
-            file.write(read_graph_def(artifact.path).SerializeToString())
+            file.write(graph_of(artifact).SerializeToString())
         yield path
 
 

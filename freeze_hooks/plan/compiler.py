@@ -1,19 +1,20 @@
 """A FreezePlan: the structure of a frozen graph, compiled once into bytes with gaps for values.
 
-`PASSES` lists what happens to a graph, in order.
+`PASSES` lists what happens to the graph of each signature, in order; `PASSES_OF_FILE` what happens
+to the graph of the whole file.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Callable, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
 from ..errors import TooLargeError
 from ..graph.body import Body
 from ..graph.endpoints import Shape
 from ..graph.tables import Table
-from ..signature import Signature
-from .draft import Draft
+from ..signature import Signature, output_tensors
+from .draft import Draft, Part
 from .file_graph import (
     find_functions,
     find_problems,
@@ -34,6 +35,7 @@ from .inputs_outputs import (
     return_fed_variables,
     type_outputs,
 )
+from .one_graph import one_graph
 from .pieces import pieces
 from .slots import (
     drop_unneeded,
@@ -52,7 +54,7 @@ from .warmup import fitted
 
 _DESCRIPTION = 1 << 16  # bytes kept free for the description, whose length varies
 
-# The passes run in this order; a comment says why a pass stands where it does.
+# The passes of each signature run in this order; a comment says why a pass stands where it does.
 PASSES: Tuple[Callable[[Draft], None], ...] = (
     find_outputs,  # before passes add nodes, which users cannot mean
     cut_inputs,
@@ -70,11 +72,15 @@ PASSES: Tuple[Callable[[Draft], None], ...] = (
     lower_control_flow,  # after make_slots, so that no function takes a variable
     complete_inputs,  # after the last pruning, so that only needed placeholders count
     fit_outputs_to_inputs,  # after complete_inputs, since it looks at all inputs
-    keep_variables,  # after all pruning, since no output needs the ops that restore
     find_functions,
-    note_request,  # before name_ends, since it looks up names of the training graph
-    name_ends,
+    note_request,
     name_functions,  # after all changes of functions, since names depend on their content
+)
+# Then the signatures' graphs become one, and these run on it. The others looked up names of the
+# training graph, which name_ends changes.
+PASSES_OF_FILE: Tuple[Callable[[Draft], None], ...] = (
+    name_ends,
+    keep_variables,  # after all pruning, since no output needs the ops that restore
     write_pieces,
     find_problems,  # last, since it reports the names in the file
 )
@@ -89,6 +95,8 @@ def compile_plan(
     stranded: Optional[Mapping[str, str]] = None,
 ) -> FreezePlan:
     """Compile a training graph into the plan of the frozen file that `spec` asks for.
+
+    A spec with several signatures gives one plan, whose graph has each variable once.
 
     Args:
       graph_def: the graph's GraphDef; it is not changed.
@@ -105,21 +113,56 @@ def compile_plan(
       NotFreezableError: the outputs need something that a frozen file cannot hold.
       TooLargeError: the file would pass 2 GiB.
     """
+    parts = {
+        key: Part(graph_def, one, shape_of, stranded or {}) for key, one in spec.by_signature()
+    }
+    return compile_parts(parts, one_call, content_of)
 
-    def compiled(asked: FreezeSpec) -> FreezePlan:
-        draft = Draft.of(graph_def, asked, shape_of, one_call, content_of, stranded)
-        for apply in PASSES:
-            apply(draft)
-        return _plan_of(draft)
 
-    plan = compiled(spec)
+def compile_parts(
+    parts: Mapping[str, Part],
+    one_call: bool,
+    content_of: Optional[Callable[[str], Optional[Table]]] = None,
+) -> FreezePlan:
+    """Compile the signatures of a file, which may be of different graphs; see `compile_plan`.
+
+    Variables of different graphs are one if they have one name.
+
+    Args:
+      parts: what each signature is compiled from, by its key; the first is the main one.
+      one_call, content_of: as in `compile_plan`.
+    """
+    plan = _compiled(parts, one_call, content_of)
     if plan.format == SavedModel(None) and _size(plan) > LIMIT and not plan.optimize:
         form = dataclasses.replace(plan.format, variables=True)
-        file = dataclasses.replace(spec.file, format=form)
-        size, plan = _size(plan), compiled(dataclasses.replace(spec, file=file))
+        size, plan = _size(plan), _compiled(_with_format(parts, form), one_call, content_of)
         _say_variables(size)
     _check_size(plan)
     return plan
+
+
+def _compiled(
+    parts: Mapping[str, Part],
+    one_call: bool,
+    content_of: Optional[Callable[[str], Optional[Table]]],
+) -> FreezePlan:
+    drafts: Dict[str, Draft] = {}
+    for key, part in parts.items():
+        drafts[key] = Draft.of(part, one_call, content_of)
+        for apply in PASSES:
+            apply(drafts[key])
+    whole = one_graph(drafts)
+    for apply in PASSES_OF_FILE:
+        apply(whole)
+    return _plan_of(whole)
+
+
+def _with_format(parts: Mapping[str, Part], form: Format) -> Dict[str, Part]:
+    def changed(part: Part) -> Part:
+        file = dataclasses.replace(part.spec.file, format=form)
+        return dataclasses.replace(part, spec=dataclasses.replace(part.spec, file=file))
+
+    return {key: changed(part) for key, part in parts.items()}
 
 
 def _say_variables(size: int) -> None:
@@ -130,16 +173,18 @@ def _say_variables(size: int) -> None:
 
 def _plan_of(draft: Draft) -> FreezePlan:
     spec = draft.spec
-    inputs, outputs = (tuple(map(tensor_info, ends)) for ends in (draft.inputs, draft.outputs))
-    signature = Signature(inputs, outputs)
+    signatures = {
+        key: Signature(tuple(map(tensor_info, inputs)), tuple(map(tensor_info, outputs)))
+        for key, (inputs, outputs) in draft.signatures.items()
+    }
     return FreezePlan(
         draft.pieces,
-        signature,
+        signatures,
         draft.findings,
         histogram([draft.body, *draft.inner]),
         spec.file.optimize,
         spec.file.check_numerics,
-        _warmed(format_of(spec.file.format), signature),
+        _warmed(format_of(spec.file.format), next(iter(signatures.values()))),
         draft.restoring,
     )
 
@@ -154,7 +199,7 @@ def _warmed(form: Format, signature: Signature) -> Format:
 def plan_frozen(graph_def: Any, plan: FreezePlan) -> FreezePlan:
     """Return a plan without slots for a graph with the same ends as `plan`."""
     nodes = {node.name: node for node in graph_def.node}
-    body = Body(nodes, [info.tensor for info in plan.signature.outputs])
+    body = Body(nodes, output_tensors(plan.signatures.values()))
     functions = sorted(graph_def.library.function, key=lambda f: str(f.signature.name))
     written = tuple(pieces(body, {}, functions, graph_def))
     return dataclasses.replace(plan, pieces=written, optimize=False)

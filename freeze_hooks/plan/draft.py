@@ -29,6 +29,16 @@ from .spec import FreezeSpec
 from .types import Described, Located, Slot
 
 
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """What one signature of a file is compiled from; see `compile_plan`."""
+
+    graph_def: Any
+    spec: FreezeSpec
+    shape_of: Callable[[str], Shape]
+    stranded: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
 @dataclasses.dataclass
 class Draft:
     """What passes work on: each pass reads some attributes and sets others.
@@ -40,6 +50,7 @@ class Draft:
       body: the graph as the passes so far have changed it.
       outputs: the requested outputs; their tensors are `body.outputs`.
       inputs: the inputs of the file.
+      signatures: {key: (inputs, outputs)} of each signature, once their graphs are one.
       moved: {cut or bound tensor: the tensor that replaces it}.
       named_inputs: {key: tensor of the training graph} for the tensors in inputs=.
       fed_variables: names of the variables among the inputs.
@@ -68,6 +79,7 @@ class Draft:
     body: Body
     outputs: List[End] = dataclasses.field(default_factory=list)
     inputs: List[End] = dataclasses.field(default_factory=list)
+    signatures: Dict[str, Tuple[List[End], List[End]]] = dataclasses.field(default_factory=dict)
     moved: Dict[str, str] = dataclasses.field(default_factory=dict)
     named_inputs: Mapping[str, str] = dataclasses.field(default_factory=dict)
     fed_variables: Sequence[str] = ()
@@ -86,26 +98,23 @@ class Draft:
     @classmethod
     def of(
         cls,
-        graph_def: Any,
-        spec: FreezeSpec,
-        shape_of: Callable[[str], Shape],
+        part: Part,
         one_call: bool,
         content_of: Optional[Callable[[str], Optional[Table]]],
-        stranded: Optional[Mapping[str, str]],
     ) -> Draft:
-        """Return the draft for the first pass; `graph_def` is not changed."""
-        graph_def = with_defaults(graph_def)
+        """Return the draft for the first pass; the part's graph is not changed."""
+        graph_def = with_defaults(part.graph_def)
         nodes = {node.name: node for node in graph_def.node}
         return cls(
             graph_def,
-            spec,
-            shape_of,
+            part.spec,
+            part.shape_of,
             one_call,
             content_of,
-            stranded or {},
+            part.stranded,
             Library(graph_def.library),
             frozenset(nodes),
-            Body(nodes, [], effects=spec.targets),
+            Body(nodes, [], effects=part.spec.targets),
         )
 
     def keep_needed(self) -> None:

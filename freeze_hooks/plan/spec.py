@@ -4,10 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from typing import Any, Callable, Container, Mapping, Optional, Sequence, Tuple, Union
+from typing import (
+    Any,
+    Callable,
+    Container,
+    Dict,
+    Iterator,
+    Mapping,
+    Optional,
+    Sequence,
+    Tuple,
+    Union,
+)
 
 from ..errors import FreezeError
 from ..graph.names import tensor_name
+from ..signature import SERVING
 from .file_options import PLAIN, FileOptions
 from .formats import format_of
 
@@ -15,6 +27,7 @@ _NODE_NAME = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*\Z")  # as tf.Operation
 
 Names = Union[None, str, Sequence[Any], Mapping[str, Any]]
 Wanted = Tuple[Tuple[Optional[str], str], ...]
+Signatures = Optional[Mapping[str, Any]]  # {key: outputs, or (inputs, outputs)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +46,8 @@ class FreezeSpec:
       targets: names of ops without outputs to keep, for files that keep variables.
       runs: names of nodes that run with the outputs though no output waits for them: updates.
       devices: whether nodes keep the devices that the graph places them on.
+      signatures: (key, outputs, inputs) of each further signature; without inputs it has those of
+        the main one.
     """
 
     outputs: Wanted
@@ -46,6 +61,7 @@ class FreezeSpec:
     targets: Tuple[str, ...] = ()
     runs: Tuple[str, ...] = ()
     devices: bool = False
+    signatures: Tuple[Tuple[str, Wanted, Optional[Wanted]], ...] = ()
 
     @classmethod
     def make(
@@ -54,6 +70,7 @@ class FreezeSpec:
         inputs: Names = None,
         bind: Any = None,
         file: FileOptions = PLAIN,
+        signatures: Signatures = None,
         **more: Any,
     ) -> FreezeSpec:
         """Return the spec for a user's arguments: names, tensors, lists, or dicts by friendly name.
@@ -62,16 +79,41 @@ class FreezeSpec:
           FreezeError: an argument has a wrong type or value, or names one tensor twice.
         """
         bound = tuple((_tensor("bind", t), value) for t, value in dict(bind or {}).items())
+        outputs, inputs, others = told_apart(outputs, inputs, signatures)
         cut = None if inputs is None else _wanted("inputs", inputs)
-        spec = cls(_wanted("outputs", outputs), cut, bound, file=file.checked(), **more)
+        further = tuple(
+            (key, _wanted(f"signatures[{key!r}]", ends[1]), ends[0] and _wanted("inputs", ends[0]))
+            for key, ends in others.items()
+        )
+        spec = cls(
+            _wanted("outputs", outputs),
+            cut,
+            bound,
+            file=file.checked(),
+            signatures=further,
+            **more,
+        )
         if spec.values not in ("auto", "live", "checkpoint"):
             raise FreezeError(f'values= is "auto", "live" or "checkpoint", not {spec.values!r}')
         if spec.values == "live" and format_of(spec.file.format).links:
             raise FreezeError('variables="link" takes the checkpoint\'s values: leave values= out')
-        both = {t for t, _ in spec.bind} & {t for _, t in spec.inputs or ()}
-        if both:
-            raise FreezeError(f"{sorted(both)} stand both in inputs= and in bind=")
+        for _, one in spec.by_signature():
+            both = {t for t, _ in spec.bind} & {t for _, t in one.inputs or ()}
+            if both:
+                raise FreezeError(f"{sorted(both)} stand both in inputs= and in bind=")
         return spec
+
+    def by_signature(self) -> Iterator[Tuple[str, FreezeSpec]]:
+        """Yield (key, spec of this signature alone), the main one first."""
+        yield SERVING, dataclasses.replace(self, signatures=())
+        for key, outputs, inputs in self.signatures:
+            ends = {"outputs": outputs, "inputs": self.inputs if inputs is None else inputs}
+            yield key, dataclasses.replace(self, signatures=(), **ends)
+
+    def with_ends(self, other: FreezeSpec) -> FreezeSpec:
+        """Return this spec with the outputs, inputs and signatures of another one."""
+        ends = {"outputs": other.outputs, "inputs": other.inputs, "signatures": other.signatures}
+        return dataclasses.replace(self, **ends)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,6 +124,7 @@ class Request:
     inputs: Names = None
     bind: Any = None
     variable_map: Any = None
+    signatures: Signatures = None
 
     def spec(self, file: FileOptions) -> FreezeSpec:
         """Return the FreezeSpec of this request.
@@ -90,8 +133,74 @@ class Request:
           FreezeError: as `FreezeSpec.make`.
         """
         return FreezeSpec.make(
-            self.outputs, self.inputs, self.bind, file, variable_map=self.variable_map
+            self.outputs,
+            self.inputs,
+            self.bind,
+            file,
+            self.signatures,
+            variable_map=self.variable_map,
         )
+
+
+def told_apart(
+    outputs: Any, inputs: Any, signatures: Signatures
+) -> Tuple[Any, Any, Dict[str, Tuple[Any, Any]]]:
+    """Return (outputs, inputs) of the main signature, and {key: (inputs, outputs)} of the others.
+
+    Raises:
+      FreezeError: the main one is missing or given twice, or a key or value is not possible.
+    """
+    if signatures is None:
+        return outputs, inputs, {}
+    if not isinstance(signatures, Mapping):
+        raise FreezeError(
+            'signatures= is a dict such as {"embed": outputs} or {"embed": (inputs, outputs)}, not '
+            f"{signatures!r}"
+        )
+    found = {key: ends_given(key, value) for key, value in signatures.items()}
+    main = found.pop(SERVING, None)
+    if main is not None:
+        if outputs is not None:
+            raise FreezeError(
+                f"outputs= are those of {SERVING!r}, which stands in signatures= too: give one"
+            )
+        inputs, outputs = inputs if main[0] is None else main[0], main[1]
+    return outputs, inputs, found
+
+
+def further(signatures: Signatures) -> Mapping[str, Any]:
+    """Return the signatures beside a function or model, which is the main one.
+
+    Raises:
+      FreezeError: a key or a value is not possible.
+    """
+    if signatures is not None and not isinstance(signatures, Mapping):
+        raise FreezeError(f'signatures= is a dict such as {{"embed": function}}, not {signatures!r}')
+    for key in signatures or {}:
+        if key == SERVING:
+            raise FreezeError(
+                f"signatures=: {SERVING!r} is the function or model that is frozen: leave it out"
+            )
+        ends_given(key, signatures and signatures[key])
+    return signatures or {}
+
+
+def ends_given(key: Any, value: Any) -> Tuple[Any, Any]:
+    """Return (inputs or None, outputs) for one value of `signatures=`."""
+    if not _is_node_name(key) or ":" in key:
+        raise FreezeError(
+            f"signatures=: {key!r} cannot be a signature's name: take letters, digits and '_'"
+        )
+    inputs, outputs = (None, value)
+    if isinstance(value, tuple) and not hasattr(value, "_fields"):
+        if len(value) != 2:
+            raise FreezeError(
+                f"signatures=: {key!r} has {len(value)} parts: give outputs, or (inputs, outputs)"
+            )
+        inputs, outputs = value
+    if outputs is None or (isinstance(outputs, (list, tuple, Mapping)) and not len(outputs)):
+        raise FreezeError(f"signatures=: {key!r} has no outputs")
+    return inputs or None, outputs
 
 
 def _wanted(argument: str, names: Names) -> Wanted:

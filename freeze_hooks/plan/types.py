@@ -69,7 +69,7 @@ class FreezePlan:
 
     Attributes:
       pieces: bytes and gaps in file order.
-      signature: inputs and outputs of the file.
+      signatures: inputs and outputs of the file, by the signature's key; the first is its main one.
       findings: the problems that `lint` found in the graph.
       ops: {op type: count} in the file, including functions.
       optimize: whether to optimize each file once its values are known.
@@ -81,7 +81,7 @@ class FreezePlan:
     """
 
     pieces: Tuple[Union[bytes, Slot, Described, Located], ...]
-    signature: Signature
+    signatures: Mapping[str, Signature]
     findings: Tuple[Finding, ...]
     ops: Mapping[str, int]
     optimize: bool = False
@@ -89,6 +89,11 @@ class FreezePlan:
     format: Format = PB
     restoring: Optional[Restoring] = None
     checkpoint: Optional[str] = None
+
+    @property
+    def signature(self) -> Signature:
+        """Inputs and outputs of the main signature."""
+        return next(iter(self.signatures.values()))
 
     @property
     def slots(self) -> Tuple[Slot, ...]:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
+import dataclasses
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence
 
 import tensorflow as tf
 
 from ..errors import FreezeError
-from ..signature import Signature, TensorInfo
+from ..signature import SERVING, Signature, TensorInfo
 from .asked import Verify
 from .composite_feeds import Composite, fitting
-from .expected import Case, Expected
-from .feeds import batches, unfit
+from .expected import Answered, Case, Expected, own
+from .feeds import batches, feeds_by_signature, unfit
 from .file_runs import FileRuns
 
 Answer = Callable[[Mapping[str, Any]], Mapping[str, Any]]
@@ -28,12 +29,21 @@ class Asking:
 
     Args:
       verify: the user's `verify=`, with a tolerance.
-      signature: the files' signature.
+      signature: a signature of the files.
+      key: the signature's key.
+      runs: runs the files; shared by all signatures of the files.
     """
 
-    def __init__(self, verify: Verify, signature: Signature) -> None:
+    def __init__(
+        self,
+        verify: Verify,
+        signature: Signature,
+        key: str = SERVING,
+        runs: Optional[FileRuns] = None,
+    ) -> None:
         self.verify, self.signature = verify, signature
-        self.runs = FileRuns()
+        self._key = key
+        self.runs = runs or FileRuns()
         self._batches: Optional[List[Dict[str, Any]]] = None
 
     @property
@@ -91,4 +101,29 @@ class Asking:
           complete: whether they prove a new layout too.
           dtypes: {input name: the model's dtype}.
         """
-        return Expected(self.verify, self.signature, cases, dtypes or {}, self.runs, complete)
+        part = Answered(self._key, self.signature, list(map(own, cases)), dtypes or {})
+        return Expected(self.verify, [part], self.runs, complete)
+
+    def with_feeds(self, feeds: Optional[Mapping[str, Any]]) -> Asking:
+        """Return the same with other feeds of the user."""
+        verify = dataclasses.replace(self.verify, feeds=feeds)
+        return Asking(verify, self.signature, self._key, self.runs)
+
+
+def all_expected(each: Iterable[Callable[[], Expected]]) -> Expected:
+    """Return the answers of all signatures of the files."""
+    first, *others = [expected() for expected in each]
+    return first.together(others)
+
+
+def askings_of(verify: Verify, signatures: Mapping[str, Signature]) -> Dict[str, Asking]:
+    """Return what asks the model by each signature of its files.
+
+    Raises:
+      UnknownNameError: the user's feeds name no input of any signature.
+    """
+    runs, feeds = FileRuns(), feeds_by_signature(verify.feeds, signatures)
+    return {
+        key: Asking(dataclasses.replace(verify, feeds=feeds[key]), signature, key, runs)
+        for key, signature in signatures.items()
+    }

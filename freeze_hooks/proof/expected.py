@@ -10,16 +10,16 @@ import os
 import subprocess
 import sys
 import tempfile
-from typing import Any, Dict, List, Mapping, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, Mapping, Sequence, Tuple
 
 import tensorflow as tf
 
 from .._protos import MetaGraphDef
 from ..errors import FreezeError, NotVerifiedError
-from ..signature import Signature
+from ..signature import SERVING, Signature
 from . import run_standalone
 from .asked import Verify
-from .file_runs import FileRuns, digest_of
+from .file_runs import FileRuns, OpenFile, digest_of
 from .fit import array_of, held
 from .layout import Content
 from .tolerance import difference, scale
@@ -38,38 +38,50 @@ class Case:
     outputs: Mapping[str, Any]
 
 
+@dataclasses.dataclass(frozen=True)
+class Answered:
+    """What the live model answers by one signature.
+
+    Attributes:
+      key: the signature's key.
+      signature: the file's inputs and outputs.
+      cases: the batches and the model's answers; without any, a file is only read back.
+      dtypes: {input name: the model's dtype}; the file must have the same.
+    """
+
+    key: str
+    signature: Signature
+    cases: Sequence[Case]
+    dtypes: Mapping[str, str]
+
+
 class Expected:
     """The live model's answers to some batches; files are compared with them.
 
     Args:
       verify: the user's `verify=`, with a tolerance.
-      signature: the file's signature.
-      cases: the batches and the model's answers; without any, a file is only read back.
-      dtypes: {input name: the model's dtype}; the file must have the same.
+      parts: the answers by each signature.
       runs: runs the files of this plan.
       complete: whether the cases prove a new layout too.
     """
 
     def __init__(
-        self,
-        verify: Verify,
-        signature: Signature,
-        cases: Sequence[Case],
-        dtypes: Mapping[str, str],
-        runs: FileRuns,
-        complete: bool,
+        self, verify: Verify, parts: Sequence[Answered], runs: FileRuns, complete: bool
     ) -> None:
         self._verify = verify
-        self._signature = signature
-        self._cases = [_own(case) for case in cases]
-        self._dtypes = dtypes
+        self._parts = parts
         self._runs = runs
         self._complete = complete
 
     @property
     def runs_files(self) -> bool:
         """Whether files are run, and not only read back."""
-        return bool(self._cases)
+        return any(part.cases for part in self._parts)
+
+    def together(self, others: Iterable[Expected]) -> Expected:
+        """Return these answers with those by other signatures of the same files."""
+        parts = [part for each in (self, *others) for part in each._parts]
+        return Expected(self._verify, parts, self._runs, self._complete)
 
     def read_back(self, path: str, called: str, digest: str) -> None:
         """Read a file, and compare its hash with that of the bytes that were written.
@@ -94,63 +106,30 @@ class Expected:
           NotVerifiedError: the file is not what was written, has other inputs or outputs than the
             model, cannot be run, or differs by more than the tolerance.
         """
-        fetches = [info.tensor for info in self._signature.outputs]
         try:
             same = functools.partial(_same, digest, called)
             file = self._runs.open(path, same, here=not self._verify.own_process)
-            self._check_names(file.content.around, called)
-            fed = [self._fed(case, called) for case in self._cases]
-            found = file.run(fed, fetches) if file.graph else _run_apart(path, fed, fetches)
+            largest = max(self._largest(part, file, path, called) for part in self._parts)
         except NotVerifiedError:
             raise
         except (ValueError, tf.errors.OpError) as error:  # a FreezeError is a ValueError
             said = f"{called} cannot be run, and is not published: {error}"
             raise NotVerifiedError(said) from error
-        largest = max(
-            self._apart(info.name, array_of(ours), case.outputs[info.name], called)
-            for answers, case in zip(found, self._cases)
-            for ours, info in zip(answers, self._signature.outputs)
-        )
         self._runs.proven |= self._complete
         return largest, file.content
 
-    def _check_names(self, around: bytes, called: str) -> None:
-        """Check the signature in a SavedModel, by which servers feed it and read its answers."""
-        if not around:
-            return
-        ends = MetaGraphDef.FromString(around).signature_def["serving_default"]
-        for infos, found in (
-            (self._signature.inputs, ends.inputs),
-            (self._signature.outputs, ends.outputs),
-        ):
-            wanted = {info.name: info.tensor for info in infos}
-            named = {name: info.name for name, info in found.items()}
-            if named != wanted:
-                raise NotVerifiedError(
-                    f"{called} is not published: its signature names the tensors {named}, but the "
-                    f"model's are {wanted}"
-                )
-
-    def _fed(self, case: Case, called: str) -> Dict[str, Any]:
-        """Return {tensor in the file: array of its dtype}."""
-        found = {}
-        for info in self._signature.inputs:
-            own = self._dtypes.get(info.name, info.dtype)
-            if own != info.dtype:
-                raise NotVerifiedError(
-                    f"{called} is not published: its input {info.name!r} is {info.dtype}, but "
-                    f"the model takes {own}"
-                )
-            if info.name not in case.feeds:
-                continue
-            try:
-                found[info.tensor] = held(case.feeds[info.name], tf.as_dtype(info.dtype))
-            except ValueError as error:
-                raise NotVerifiedError(
-                    f"{called} is not published: its input {info.name!r} cannot take what the "
-                    f"model takes: {error}"
-                ) from None
-        return found
+    def _largest(self, part: Answered, file: OpenFile, path: str, called: str) -> float:
+        """Return the largest difference of the answers by one signature."""
+        _check_names(part, file.content.around, called)
+        outputs = part.signature.outputs
+        fetches = [info.tensor for info in outputs]
+        fed = [_fed(part, case, called) for case in part.cases]
+        found = file.run(fed, fetches) if file.graph else _run_apart(path, fed, fetches)
+        return max(
+            self._apart(_told(part, info.name), array_of(ours), case.outputs[info.name], called)
+            for answers, case in zip(found, part.cases)
+            for ours, info in zip(answers, outputs)
+        )
 
     def _apart(self, name: str, ours: Any, live: Any, called: str) -> float:
         for what, one, other in (
@@ -172,6 +151,51 @@ class Expected:
         return largest
 
 
+def _check_names(part: Answered, around: bytes, called: str) -> None:
+    """Check the signature in a SavedModel, by which servers feed it and read its answers."""
+    if not around:
+        return
+    ends = MetaGraphDef.FromString(around).signature_def[part.key]
+    for infos, found in (
+        (part.signature.inputs, ends.inputs),
+        (part.signature.outputs, ends.outputs),
+    ):
+        wanted = {info.name: info.tensor for info in infos}
+        named = {name: info.name for name, info in found.items()}
+        if named != wanted:
+            raise NotVerifiedError(
+                f"{called} is not published: its signature {part.key!r} names the tensors {named}, "
+                f"but the model's are {wanted}"
+            )
+
+
+def _fed(part: Answered, case: Case, called: str) -> Dict[str, Any]:
+    """Return {tensor in the file: array of its dtype}."""
+    found = {}
+    for info in part.signature.inputs:
+        own, name = part.dtypes.get(info.name, info.dtype), _told(part, info.name)
+        if own != info.dtype:
+            raise NotVerifiedError(
+                f"{called} is not published: its input {name!r} is {info.dtype}, but "
+                f"the model takes {own}"
+            )
+        if info.name not in case.feeds:
+            continue
+        try:
+            found[info.tensor] = held(case.feeds[info.name], tf.as_dtype(info.dtype))
+        except ValueError as error:
+            raise NotVerifiedError(
+                f"{called} is not published: its input {name!r} cannot take what the "
+                f"model takes: {error}"
+            ) from None
+    return found
+
+
+def _told(part: Answered, name: str) -> str:
+    """Return the name of an input or output for messages."""
+    return name if part.key == SERVING else f"{part.key}: {name}"
+
+
 def _same(written: str, called: str, found: str) -> None:
     if found != written:
         raise NotVerifiedError(
@@ -181,7 +205,8 @@ def _same(written: str, called: str, found: str) -> None:
         )
 
 
-def _own(case: Case) -> Case:
+def own(case: Case) -> Case:
+    """Return a case whose answers are arrays that nothing else changes."""
     outputs = {name: array_of(value) for name, value in case.outputs.items()}
     return Case(dict(case.feeds), outputs)
 

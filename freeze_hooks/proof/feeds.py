@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from ..errors import FreezeError, UnknownNameError, near
-from ..signature import TensorInfo
+from ..signature import Signature, TensorInfo
 from .asked import Verify
 from .fit import array_of
 
@@ -37,14 +37,57 @@ def check_feeds(verify: Verify, taken: Sequence[TensorInfo], optional: Container
         return
     for name in verify.feeds:
         if name not in names:
-            close = near(name, names) or names
-            raise UnknownNameError(
-                f"verify= feeds {name!r}, which is not an input of the file; its inputs: "
-                f"{', '.join(map(repr, close)) or 'none'}"
-            )
+            raise UnknownNameError(_no_input(name, names))
     missing = [name for name in names if name not in verify.feeds and name not in optional]
     if missing:
         raise UnknownNameError(f"verify= has no feed for {', '.join(map(repr, missing))}")
+
+
+def feeds_by_signature(
+    feeds: Optional[Mapping[str, Any]], signatures: Mapping[str, Signature]
+) -> Dict[str, Optional[Mapping[str, Any]]]:
+    """Return the user's feeds for each signature; None where random ones are to be made.
+
+    The feeds are {input name: array}, which each signature with these inputs takes; or
+    {signature: {input name: array}}.
+
+    Raises:
+      UnknownNameError: a feed is for no input of any signature.
+    """
+    if feeds is None or (len(signatures) == 1 and not _is_by_signature(feeds, signatures)):
+        return dict.fromkeys(signatures, feeds)
+    if _is_by_signature(feeds, signatures):
+        return {key: feeds.get(key) for key in signatures}
+    found, used = {}, set()
+    for key, signature in signatures.items():
+        inputs = [info.name for info in signature.inputs]
+        own = {name: value for name, value in feeds.items() if _is_among(name, inputs)}
+        used |= set(own)
+        found[key] = own or None
+    names = [info.name for signature in signatures.values() for info in signature.inputs]
+    for name in feeds:
+        if name not in used:
+            raise UnknownNameError(_no_input(name, names))
+    return found
+
+
+def _is_by_signature(feeds: Mapping[str, Any], signatures: Mapping[str, Signature]) -> bool:
+    return bool(feeds) and all(
+        key in signatures and isinstance(value, Mapping) for key, value in feeds.items()
+    )
+
+
+def _is_among(name: str, inputs: Sequence[str]) -> bool:
+    """Return whether a name is an input's, or that of a ragged or sparse one whose parts are."""
+    return any(known == name or known.startswith(name + "/") for known in inputs)
+
+
+def _no_input(name: str, inputs: Sequence[str]) -> str:
+    close = near(name, inputs) or inputs
+    return (
+        f"verify= feeds {name!r}, which is not an input of the file; its inputs: "
+        f"{', '.join(map(repr, close)) or 'none'}"
+    )
 
 
 def batches(

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Sequence, Tuple
 
 import tensorflow as tf
 
 from .. import _tf
 from ..errors import FreezeError
-from ..signature import Signature, TensorInfo
-from .asked import Verify
+from ..signature import TensorInfo
 from .asking import Asking
 from .composite_feeds import composites_in, in_parts
 from .expected import Expected
@@ -24,8 +22,7 @@ class FunctionAnswers:
     """The live answers for files of a traced function.
 
     Args:
-      verify: the user's `verify=`.
-      signature: the files' signature.
+      asking: asks by a signature of the files.
       function: the user's function; variables that it changes get their values back.
       concrete: its trace, which tells how to call it.
       names: has `inputs` and `outputs`, the files' names of its tensors, in order.
@@ -38,8 +35,7 @@ class FunctionAnswers:
 
     def __init__(
         self,
-        verify: Verify,
-        signature: Signature,
+        asking: Asking,
         function: Callable[..., Any],
         concrete: Any,
         names: Any,
@@ -50,11 +46,11 @@ class FunctionAnswers:
         self._composites = composites_in(
             concrete.structured_input_signature, [info.name for info in self._taken]
         )
-        verify = dataclasses.replace(verify, feeds=in_parts(verify.feeds, self._composites))
-        self._asking, self._function = Asking(verify, signature), function
-        used = {info.name for info in signature.inputs}
+        self._asking = asking.with_feeds(in_parts(asking.verify.feeds, self._composites))
+        self._function = function
+        used = {info.name for info in asking.signature.inputs}
         self._needed = [info for info in self._taken if info.name in used]
-        check_feeds(verify, self._needed)
+        check_feeds(self._asking.verify, self._needed)
         graph_def = concrete.graph.as_graph_def()
         if changes_tables(graph_def):
             raise FreezeError("verify= cannot call a function that changes a lookup table")

@@ -9,8 +9,6 @@ import tensorflow as tf
 
 from .._tf import v1
 from ..errors import refused
-from ..signature import Signature
-from .asked import Verify
 from .asking import Asking
 from .copied import assign_to, readable
 from .expected import Expected
@@ -26,8 +24,7 @@ class LoadedAnswers:
     """The answers for a file of a SavedModel's graph.
 
     Args:
-      verify: the user's `verify=`.
-      signature: the file's signature.
+      asking: asks by a signature of the file.
       directory: the SavedModel's directory.
       tags: the tags of its graph.
       ends: the inputs and outputs that the user asked for.
@@ -36,15 +33,14 @@ class LoadedAnswers:
 
     def __init__(
         self,
-        verify: Verify,
-        signature: Signature,
+        asking: Asking,
         directory: str,
         tags: Sequence[str],
         ends: Ends,
         variable_map: Any = None,
         ema: Any = None,
     ) -> None:
-        self._verify, self._asking, self._ends = verify, Asking(verify, signature), ends
+        self._asking, self._ends = asking, ends
         self._directory, self._tags = directory, list(tags)
         self._variable_map, self._ema = variable_map, ema
 
@@ -59,7 +55,7 @@ class LoadedAnswers:
             with refused(f"SavedModel {self._directory!r}", tf.errors.OpError):
                 v1.saved_model.loader.load(session, self._tags, self._directory)
             taken = taken_by(graph, self._ends)
-            check_feeds(self._verify, taken, optional_in(graph, self._ends))
+            check_feeds(self._asking.verify, taken, optional_in(graph, self._ends))
             if self._variable_map or self._ema:
                 for op, value in self._others(graph):
                     fed, assign = assign_to(op)

@@ -9,8 +9,6 @@ from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
 import tensorflow as tf
 
 from .. import _tf
-from ..signature import Signature
-from .asked import Verify
 from .asking import Asking
 from .copied import Copy
 from .expected import Expected
@@ -41,8 +39,7 @@ class SessionAnswers:
     assigns its variables: from the live session, or from the checkpoint by the Saver's restore ops.
 
     Args:
-      verify: the user's `verify=`.
-      signature: the files' signature.
+      asking: asks by a signature of the files.
       training: the session's graph.
       graph: the graph to freeze: the same, or the one of inference_fn=.
       ends: the inputs and outputs of `graph` that the user asked for.
@@ -54,18 +51,17 @@ class SessionAnswers:
 
     def __init__(
         self,
-        verify: Verify,
-        signature: Signature,
+        asking: Asking,
         training: Any,
         graph: Any,
         ends: Ends,
         renaming: Optional[Renaming] = None,
     ) -> None:
-        self._asking = Asking(verify, signature)
+        self._asking = asking
         self._training, self._graph, self._ends = training, graph, ends
         self._renaming: Renaming = renaming or (lambda name: name)
         self._taken = taken_by(graph, ends)
-        check_feeds(verify, self._taken, optional_in(graph, ends))
+        check_feeds(asking.verify, self._taken, optional_in(graph, ends))
         self._copy: Optional[Copy] = None
         self._values: Optional[LiveValues] = None
         self._restored: Dict[str, Optional[Restored]] = {}

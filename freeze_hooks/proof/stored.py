@@ -18,8 +18,6 @@ from typing import (
 )
 
 from ..errors import FreezeError
-from ..signature import Signature
-from .asked import Verify
 from .asking import Asking
 from .copied import Copy
 from .expected import Expected
@@ -55,8 +53,7 @@ class StoredAnswers:
     """The answers for a file of a stored graph.
 
     Args:
-      verify: the user's `verify=`.
-      signature: the file's signature.
+      asking: asks by a signature of the file.
       ends: the inputs and outputs that the user asked for.
       stored: the graph and its checkpoint.
       variable_map, ema: as in `freeze_checkpoint`.
@@ -67,19 +64,18 @@ class StoredAnswers:
 
     def __init__(
         self,
-        verify: Verify,
-        signature: Signature,
+        asking: Asking,
         ends: Ends,
         stored: Stored,
         variable_map: Any = None,
         ema: Any = None,
     ) -> None:
-        self._asking, self._ends = Asking(verify, signature), ends
+        self._asking, self._ends = asking, ends
         self._prefix, self._needed = stored.prefix, stored.needed
         self._variable_map, self._ema = variable_map, ema
         self._copy = Copy(stored.graph_def, ends, stored.assets, stored.look)
         self._taken = taken_by(self._copy.graph, ends)
-        check_feeds(verify, self._taken, optional_in(self._copy.graph, ends))
+        check_feeds(asking.verify, self._taken, optional_in(self._copy.graph, ends))
         self._restored = None
         if stored.prefix is not None:
             self._restored = restored_by(stored.graph_def, stored.saver_def, stored.look)

@@ -10,11 +10,12 @@ from ..frozen.artifact import Artifact
 from ..frozen.reader import Report
 from ..plan.file_options import FileOptions
 from ..plan.formats import AskedFormat
-from ..plan.spec import FreezeSpec, Names, Request
+from ..plan.spec import FreezeSpec, Names, Request, Signatures
 from ..plan.summary import by_layer
 from ..plan.types import FreezePlan
 from ..proof.asked import Verifying
 from ..storage.listing import checkpoint_exists
+from ..signature import SERVING
 from ..values.renaming import Renaming
 from .at_path import CHECKPOINT, GRAPH, SAVED_MODEL, find_prefix, kind_of
 from .checkpoint import (
@@ -26,7 +27,6 @@ from .checkpoint import (
 )
 from .graph_file import StoredGraph, as_graph
 from .saved_model import read_saved_model
-from .saved_model_message import SERVING
 from .source import Source
 
 
@@ -40,6 +40,7 @@ def freeze_files(
     tags: Sequence[str] = ("serve",),
     inputs: Names = None,
     bind: Any = None,
+    signatures: Signatures = None,
     variable_map: Renaming = None,
     ema: Any = None,
     lower_control_flow: bool = False,
@@ -60,7 +61,7 @@ def freeze_files(
       checkpoint: for a graph file, the prefix or directory of the checkpoint with its variables'
         values. None is the one beside a `.meta` file; a graph without variables needs none.
       signature, tags: of a SavedModel, as in `freeze_saved_model`.
-      outputs, inputs, bind, variable_map, ema, lower_control_flow, weights, check_numerics,
+      outputs, inputs, bind, signatures, variable_map, ema, lower_control_flow, weights, check_numerics,
         optimize, verify, format: as in `freeze_checkpoint` and `freeze_saved_model`.
 
     Returns:
@@ -71,7 +72,7 @@ def freeze_files(
         `freeze_saved_model`. Nothing is written then.
       OSError: a file cannot be read or written; an old file at `path` stays.
     """
-    request = Request(outputs, inputs, bind, variable_map)
+    request = Request(outputs, inputs, bind, variable_map, signatures)
     file = FileOptions(
         ema=ema,
         lower_control_flow=lower_control_flow,
@@ -93,6 +94,7 @@ def check(
     tags: Sequence[str] = ("serve",),
     inputs: Names = None,
     bind: Any = None,
+    signatures: Signatures = None,
     variable_map: Renaming = None,
     ema: Any = None,
     lower_control_flow: bool = False,
@@ -106,7 +108,7 @@ def check(
         what that would write.
       checkpoint, signature, tags, variable_map, ema: as in `freeze_files`, for a path. For a graph
         file, `checkpoint` may be omitted: then the variables are not looked up.
-      outputs, inputs, bind, lower_control_flow, weights, optimize: as in FreezeHook.
+      outputs, inputs, bind, signatures, lower_control_flow, weights, optimize: as in FreezeHook.
 
     Returns:
       The Report of the file that would be written: its signature, bytes, ops and findings.
@@ -114,7 +116,7 @@ def check(
     Raises:
       FreezeError: as FreezeHook, or `freeze_files`.
     """
-    request = Request(outputs, inputs, bind, variable_map)
+    request = Request(outputs, inputs, bind, variable_map, signatures)
     file = FileOptions(
         ema=ema, lower_control_flow=lower_control_flow, weights=weights, optimize=optimize
     )
@@ -135,6 +137,7 @@ def _report(plan: FreezePlan) -> Report:
         plan.findings,
         {},
         layers=by_layer((slot.variable.node, slot.nbytes or 0) for slot in plan.slots),
+        others={key: each for key, each in plan.signatures.items() if each != plan.signature},
     )
 
 

@@ -14,7 +14,14 @@ from ..storage.listing import exists
 from .at_path import CHECKPOINT, SAVED_MODEL, find_prefix, kind_of, stem
 from .graph_file import as_graph, stored_shapes
 from .graph_message import is_text
-from .saved_model_message import in_its_graph, meta_graph, output_keys, signature_of, stored_graph
+from .saved_model_message import (
+    further_of,
+    in_its_graph,
+    meta_graph,
+    output_keys,
+    signature_of,
+    stored_graph,
+)
 
 # Bytes that are read in less time than TensorFlow is imported; text is parsed more slowly.
 QUICK = 1 << 30
@@ -40,7 +47,9 @@ def check_names(source: str, request: Request, signature: str, tags: Sequence[st
             meta = meta_graph(source, tags)
             ends = signature_of(source, meta, signature)
             graph = stored_graph(source, meta).graph_def
-            _look_up(graph, in_its_graph(request, ends, output_keys(request.outputs, ends)))
+            others = further_of(source, meta, request.signatures)
+            keys = output_keys(request.outputs, ends)
+            _look_up(graph, in_its_graph(request, ends, keys, others))
         return
     path = stem(find_prefix(source)) + ".meta" if kind == CHECKPOINT else source
     if exists(path) and _is_quick(path):
@@ -58,8 +67,9 @@ def _look_up(graph_def: Any, request: Request) -> None:
     with refused("the graph"):
         if not spec.outputs:
             raise UnknownNameError(no_outputs(nodes, stored_shapes(graph_def)))
-        for argument, asked in (("outputs", spec.outputs), ("inputs", spec.inputs or ())):
-            for _, tensor in asked:
-                resolve(nodes, argument, tensor)
+        for _, one in spec.by_signature():
+            for argument, asked in (("outputs", one.outputs), ("inputs", one.inputs or ())):
+                for _, tensor in asked:
+                    resolve(nodes, argument, tensor)
         for tensor, _ in spec.bind:
             resolve(nodes, "bind", tensor)

@@ -17,9 +17,10 @@ from ..plan.compiler import compile_plan
 from ..plan.file_options import FileOptions
 from ..plan.formats import AskedFormat
 from ..plan.located import located
-from ..plan.spec import FreezeSpec, Names
+from ..plan.spec import FreezeSpec, Names, Signatures
 from ..plan.types import FreezePlan
 from ..proof.asked import Verify, Verifying
+from ..proof.asking import all_expected, askings_of
 from ..proof.stored import Stored, StoredAnswers
 from ..proof.tensor_ends import ends_of
 from ..storage.listing import exists
@@ -42,6 +43,7 @@ def freeze_checkpoint(
     graph: Any = None,
     inputs: Names = None,
     bind: Any = None,
+    signatures: Signatures = None,
     variable_map: Renaming = None,
     ema: Any = None,
     lower_control_flow: bool = False,
@@ -62,7 +64,7 @@ def freeze_checkpoint(
     Args:
       checkpoint: its prefix, one of its files, or a directory, of which the newest is taken.
       path: where to write; its directory must exist. `path + ".json"` describes a `.pb`.
-      outputs, inputs, bind, lower_control_flow, weights, check_numerics,
+      outputs, inputs, bind, signatures, lower_control_flow, weights, check_numerics,
         optimize: as in `freeze_session`.
       graph: a tf.Graph, GraphDef or MetaGraphDef, or the path of a GraphDef or MetaGraphDef file,
         binary or text. None is the checkpoint's own `.meta` file.
@@ -100,6 +102,7 @@ def freeze_checkpoint(
             verify=verify,
             format=format,
         ),
+        signatures,
         variable_map=variable_map,
     )
     return read_checkpoint(checkpoint, graph, spec).freeze(path)
@@ -165,9 +168,19 @@ def expected_of_stored(
         graph.assets,
         lambda part: refuse_to_run(part, "to prove the file"),
     )
-    ends = ends_of(plan.signature, spec.inputs, spec.outputs, spec.bind)
-    renaming = spec.variable_map, spec.file.ema
-    return StoredAnswers(spec.file.verify, plan.signature, ends, stored, *renaming).expected
+    renaming, askings = (spec.variable_map, spec.file.ema), askings_of(
+        spec.file.verify, plan.signatures
+    )
+    answers = [
+        StoredAnswers(
+            askings[key],
+            ends_of(plan.signatures[key], one.inputs, one.outputs, spec.bind),
+            stored,
+            *renaming,
+        ).expected
+        for key, one in spec.by_signature()
+    ]
+    return lambda: all_expected(answers)
 
 
 class CheckpointedGraph:

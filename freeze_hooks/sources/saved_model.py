@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from typing import Any, Callable, Dict, Optional, Sequence
+from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Union
 
 import tensorflow as tf
 
@@ -16,20 +16,21 @@ from ..frozen.frozen_saved_model import starts_of
 from ..graph.side_effects import silence
 from ..plan.file_options import FileOptions
 from ..plan.formats import AskedFormat
-from ..plan.spec import FreezeSpec, Names, Request
+from ..plan.spec import FreezeSpec, Names, Request, Signatures
 from ..proof.asked import Verify, Verifying
+from ..proof.asking import all_expected, askings_of
 from ..proof.saved_models import LoadedAnswers
 from ..proof.tensor_ends import ends_of
+from ..signature import SERVING
 from ..values.bundle import Bundle
 from ..values.renaming import Renaming
 from .checkpoint import CheckpointedGraph, plan_stored
-from .function import plan_concrete
 from .function_plan import FunctionPlan
 from .mirrored import beside_its_files
 from .naming import Naming, fed_of, keys_of, variable_names
 from .restored_session import read_initialized
 from .saved_model_message import (
-    SERVING,
+    further_of,
     in_its_graph,
     meta_graph,
     output_keys,
@@ -39,6 +40,7 @@ from .saved_model_message import (
     values_prefix,
 )
 from .source import Source
+from .traced_functions import Traced, plan_functions
 
 
 class Loaded(Source):
@@ -63,6 +65,7 @@ def freeze_saved_model(
     tags: Sequence[str] = ("serve",),
     inputs: Names = None,
     bind: Any = None,
+    signatures: Union[Sequence[str], Signatures] = None,
     variable_map: Renaming = None,
     ema: Any = None,
     lower_control_flow: bool = False,
@@ -89,6 +92,8 @@ def freeze_saved_model(
       signature: the key of one of the SavedModel's signatures.
       tags: all tags of the MetaGraphDef to take, in any order.
       inputs: tensors to cut the graph at; None is the inputs of the signature.
+      signatures: the keys of further signatures to take, in a list; or those that FreezeHook takes,
+        with tensors of the SavedModel's graph.
       bind, variable_map, ema, lower_control_flow, weights, check_numerics,
         optimize: as in `freeze_checkpoint`.
       verify: as in FreezeHook. The file is compared with the SavedModel in TensorFlow's own loader:
@@ -104,7 +109,7 @@ def freeze_saved_model(
       FreezeError: the outputs cannot be frozen. Nothing is written then.
       OSError: a file cannot be read or written; an old file at `path` stays.
     """
-    request = Request(outputs, inputs, bind, variable_map)
+    request = Request(outputs, inputs, bind, variable_map, signatures)
     file = FileOptions(
         ema=ema,
         lower_control_flow=lower_control_flow,
@@ -132,15 +137,17 @@ def _source(
     meta = meta_graph(name, tags)
     ends = signature_of(name, meta, signature)
     keys = output_keys(request.outputs, ends)
+    others = further_of(name, meta, request.signatures)
     own_graph = request.inputs or request.bind or request.variable_map or file.ema
-    if keys is not None and not own_graph and _is_loadable(meta):
+    if keys is not None and others is not None and not own_graph and _is_loadable(meta):
+        wanted = {signature: keys, **{key: sorted(each.outputs) for key, each in others.items()}}
         silent = silence(meta.graph_def)
         refuse_to_load(name, meta)
         if silent:
             with beside_its_files(name, meta) as copy:
-                return _load(copy, name, signature, tags, keys, file)
-        return _load(name, name, signature, tags, keys, file)
-    spec = in_its_graph(request, ends, keys).spec(file)
+                return _load(copy, name, wanted, tags, file)
+        return _load(name, name, wanted, tags, file)
+    spec = in_its_graph(request, ends, keys, others).spec(file)
     return read_meta_graph(name, meta, spec, tags)
 
 
@@ -162,10 +169,19 @@ def read_meta_graph(
     reading = _read(directory, meta, spec)
     if not isinstance(verify, Verify):
         return reading
-    signature, maps = reading.plan.signature, (spec.variable_map, spec.file.ema)
-    ends = ends_of(signature, spec.inputs, spec.outputs, spec.bind)
-    answers = LoadedAnswers(verify, signature, directory, tags, ends, *maps)
-    reading.expected = answers.expected
+    signatures, maps = reading.plan.signatures, (spec.variable_map, spec.file.ema)
+    askings = askings_of(verify, signatures)
+    answers = [
+        LoadedAnswers(
+            askings[key],
+            directory,
+            tags,
+            ends_of(signatures[key], one.inputs, one.outputs, spec.bind),
+            *maps,
+        ).expected
+        for key, one in spec.by_signature()
+    ]
+    reading.expected = lambda: all_expected(answers)
     return reading
 
 
@@ -191,23 +207,26 @@ def _is_loadable(meta: Any) -> bool:
 def _load(
     directory: str,
     told: str,
-    signature: str,
+    wanted: Mapping[str, Sequence[str]],
     tags: Sequence[str],
-    keys: Sequence[str],
     file: FileOptions,
 ) -> Loaded:
+    """Load a SavedModel, and plan some outputs of some of its signatures, by their keys."""
     with tf.init_scope():
         # TensorFlow's loader may raise anything
         with refused(f"SavedModel {told!r}", Exception):
             loaded = _loaded(directory, told, tags)
-            function = loaded.signatures[signature]
-            specs = function.structured_input_signature[1]
-            wanted = _only(function, keys)
-            concrete = tf.function(wanted).get_concrete_function(**specs)
-        fed = [tensor.op.name for tensor in fed_of(concrete)]
-        outputs = keys_of(concrete.structured_outputs, "output")
-        naming = Naming(fed, outputs, variable_names(function.graph))
-        return Loaded(loaded, plan_concrete(concrete, naming, file, live=wanted))
+            each = [_traced(loaded.signatures[key], keys) for key, keys in wanted.items()]
+        main, *others = wanted
+        return Loaded(loaded, plan_functions(dict(zip([SERVING, *others], each)), file))
+
+
+def _traced(function: Any, keys: Sequence[str]) -> Traced:
+    specs, wanted = function.structured_input_signature[1], _only(function, keys)
+    concrete = tf.function(wanted).get_concrete_function(**specs)
+    fed = [tensor.op.name for tensor in fed_of(concrete)]
+    outputs = keys_of(concrete.structured_outputs, "output")
+    return Traced(concrete, Naming(fed, outputs, variable_names(function.graph)), wanted)
 
 
 def _loaded(directory: str, told: str, tags: Sequence[str]) -> Any:

@@ -15,14 +15,13 @@ from ..frozen.other_kinds import told_at
 from ..graph.names import by_node_name, tensor_name
 from ..graph.side_effects import refuse_to_run
 from ..plan.spec import Names, Request
-from ..signature import ragged_parts
+from ..signature import SERVING, ragged_parts
 from ..storage.filesystem import read
 from ..storage.listing import exists
 from ..values.bundle import Bundle
 from .graph_file import StoredGraph, as_graph
 from .graph_message import parse
 
-SERVING = "serving_default"
 ASSETS = "saved_model_assets"  # TensorFlow 1's collection of files
 
 
@@ -119,13 +118,33 @@ def output_keys(outputs: Names, ends: Any) -> Optional[Sequence[str]]:
     return list(names)
 
 
-def in_its_graph(request: Request, ends: Any, keys: Optional[Sequence[str]]) -> Request:
+def further_of(directory: str, meta: Any, signatures: Any) -> Optional[Dict[str, Any]]:
+    """Return {key: SignatureDef} of the further signatures that a user lists.
+
+    None means that they are tensors of the graph.
+
+    Raises:
+      UnknownNameError: the SavedModel has no such signature.
+    """
+    if isinstance(signatures, Mapping):
+        return None
+    listed = [signatures] if isinstance(signatures, str) else signatures or ()
+    return {key: signature_of(directory, meta, key) for key in listed}
+
+
+def in_its_graph(
+    request: Request,
+    ends: Any,
+    keys: Optional[Sequence[str]],
+    others: Optional[Mapping[str, Any]] = None,
+) -> Request:
     """Return a request by names of a signature as one by tensors of its graph.
 
     Args:
       request: the user's.
       ends: the SignatureDef.
       keys: the keys of the requested outputs; None if they are tensors of the graph.
+      others: {key: SignatureDef} of the further signatures that it lists.
     """
     inputs, bind, outputs = request.inputs, _bound(request.bind, ends), request.outputs
     if inputs is None:
@@ -133,7 +152,18 @@ def in_its_graph(request: Request, ends: Any, keys: Optional[Sequence[str]]) -> 
         inputs = by_node_name({k: n for k, n in tensors_of(ends.inputs).items() if n not in fixed})
     if keys is not None:
         outputs = by_node_name(tensors_of(ends.outputs, keys))
-    return dataclasses.replace(request, outputs=outputs, inputs=inputs, bind=bind)
+    further = request.signatures if others is None else _in_graph(others)
+    return dataclasses.replace(
+        request, outputs=outputs, inputs=inputs, bind=bind, signatures=further
+    )
+
+
+def _in_graph(signatures: Mapping[str, Any]) -> Optional[Dict[str, Any]]:
+    """Return {key: (inputs, outputs)} by tensors of the graph; None without signatures."""
+    return {
+        key: (by_node_name(tensors_of(ends.inputs)), by_node_name(tensors_of(ends.outputs)))
+        for key, ends in signatures.items()
+    } or None
 
 
 def _bound(bind: Any, ends: Any) -> Dict[Any, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from typing import Any, Callable, Iterator, Mapping, Optional, Tuple
+from typing import Any, Callable, Iterator, List, Mapping, Optional, Tuple
 
 import tensorflow as tf
 
@@ -16,9 +16,10 @@ from ..plan.compiler import compile_plan
 from ..plan.file_options import FileOptions
 from ..plan.formats import AskedFormat
 from ..plan.located import located
-from ..plan.spec import FreezeSpec, Names
+from ..plan.spec import FreezeSpec, Names, Signatures
 from ..plan.types import FreezePlan
 from ..proof.asked import Verify, Verifying
+from ..proof.asking import all_expected, askings_of
 from ..proof.expected import Expected
 from ..proof.renamed import renaming_in
 from ..proof.sessions import SessionAnswers
@@ -49,10 +50,12 @@ def inference_graph(spec: FreezeSpec) -> Tuple[Any, FreezeSpec]:
         ends = spec.inference_fn()
     if spec.outputs:
         return graph, spec
+    if isinstance(ends, dict) and ends and all(isinstance(v, tuple) for v in ends.values()):
+        return graph, spec.with_ends(FreezeSpec.make(None, signatures=ends))
     if not (isinstance(ends, tuple) and len(ends) == 2):
         raise FreezeError(
             "inference_fn= must return (inputs, outputs), two dicts of tensors by name, "
-            "where outputs= names none"
+            "where outputs= names none; or a dict of such pairs by the signatures' names"
         )
     made = FreezeSpec.make(ends[1], ends[0] or None, None)
     return graph, dataclasses.replace(spec, outputs=made.outputs, inputs=made.inputs)
@@ -72,13 +75,14 @@ class LiveGraph:
         self._variables = variables
         self._live = SessionValues(graph, variables)
         self._saved = CheckpointValues(variables, self._live)
-        self._answers = None
-        verify = spec.file.verify
-        if isinstance(verify, Verify):
-            signature = self.plan.signature
-            ends = ends_of(signature, asked.inputs, asked.outputs, spec.bind)
+        self._answers: List[SessionAnswers] = []
+        if isinstance(spec.file.verify, Verify):
             renaming = renaming_in(graph, spec.variable_map, spec.file.ema) if other else None
-            self._answers = SessionAnswers(verify, signature, graph, planned, ends, renaming)
+            askings = askings_of(spec.file.verify, self.plan.signatures)
+            for key, one in asked.by_signature():
+                signature = self.plan.signatures[key]
+                ends = ends_of(signature, one.inputs, one.outputs, spec.bind)
+                self._answers.append(SessionAnswers(askings[key], graph, planned, ends, renaming))
 
     def source(
         self, session: Any, step: Optional[int] = None, saved: Optional[Saved] = None
@@ -119,9 +123,13 @@ class LiveGraph:
         Raises:
           FreezeError: the feeds do not fit the graph.
         """
-        if self._answers is None:
+        if not self._answers:
             return None
-        return self._answers.expected(session, saved and (saved[0], saved[2]))
+        of_checkpoint = saved and (saved[0], saved[2])
+        return all_expected(
+            functools.partial(answers.expected, session, of_checkpoint)
+            for answers in self._answers
+        )
 
 
 def freeze_session(
@@ -131,6 +139,7 @@ def freeze_session(
     *,
     inputs: Names = None,
     bind: Any = None,
+    signatures: Signatures = None,
     inference_fn: Optional[Callable[[], Any]] = None,
     variable_map: Renaming = None,
     ema: Any = None,
@@ -154,7 +163,7 @@ def freeze_session(
         keeps the placeholders that the outputs need.
       bind: {tensor or name: value} of tensors to fix, such as `is_training`; conditionals that
         this decides are folded.
-      inference_fn, variable_map, ema, lower_control_flow, weights, check_numerics,
+      signatures, inference_fn, variable_map, ema, lower_control_flow, weights, check_numerics,
         optimize, verify, format: as in FreezeHook; a SavedModel is the directory `path`.
 
     Returns:
@@ -179,6 +188,7 @@ def freeze_session(
             verify=verify,
             format=format,
         ),
+        signatures,
         inference_fn=inference_fn,
         variable_map=variable_map,
     )

@@ -12,6 +12,7 @@ from ..errors import FreezeError, UnknownNameError
 from ..frozen.artifact import Artifact
 from ..plan.file_options import FileOptions
 from ..plan.formats import AskedFormat, format_of
+from ..plan.spec import Signatures
 from ..proof.asked import Verifying, makes_feeds
 from ..sources.function_plan import FunctionPlan
 from ..sources.keras.batches import Batches, may_look
@@ -65,7 +66,7 @@ class FreezeCallback(_keras.CallbackProtocol):
       max_to_keep: how many files to keep; None keeps all.
       save_on_background: write in a thread while training goes on. The weights are those at the
         moment of the save: TensorFlow's variables move to new memory when they are updated.
-      input_signature, ema, lower_control_flow, weights, check_numerics,
+      input_signature, signatures, ema, lower_control_flow, weights, check_numerics,
         optimize, verify, format: as in `plan_keras_model`. With format="saved_model", `filepath` is
         the directory, such as "export/{epoch}".
       resume: whether the best value of an earlier training in this directory counts: "auto" if
@@ -97,6 +98,7 @@ class FreezeCallback(_keras.CallbackProtocol):
         max_to_keep: Optional[int] = None,
         save_on_background: bool = True,
         input_signature: Any = None,
+        signatures: Signatures = None,
         ema: Optional[str] = None,
         lower_control_flow: bool = False,
         weights: Optional[str] = None,
@@ -130,7 +132,7 @@ class FreezeCallback(_keras.CallbackProtocol):
         self._proves = makes_feeds(verify)
         self._monitor = Monitor(monitor, mode)
         self._save_on_background = save_on_background
-        self._input_signature = input_signature
+        self._input_signature, self._signatures = input_signature, signatures
         self._file = FileOptions(
             ema=ema,
             lower_control_flow=lower_control_flow,
@@ -206,7 +208,9 @@ class FreezeCallback(_keras.CallbackProtocol):
             self._make_plan()
 
     def _make_plan(self) -> None:
-        self._plan = plan_seen(self.model, self._batches, self._input_signature, self._file)
+        self._plan = plan_seen(
+            self.model, self._batches, self._input_signature, self._file, self._signatures
+        )
         self._batches.settle(self._plan.signature, self._proves)
         self._delivery.report(self._plan.findings)
 

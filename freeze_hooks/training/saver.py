@@ -9,7 +9,7 @@ from .._tf import v1
 from ..frozen.artifact import Artifact
 from ..plan.file_options import FileOptions
 from ..plan.formats import AskedFormat
-from ..plan.spec import FreezeSpec, Names
+from ..plan.spec import FreezeSpec, Names, Signatures
 from ..proof.asked import Verifying
 from ..sources.session import LiveGraph
 from ..values.renaming import Renaming
@@ -29,7 +29,7 @@ class FreezingSaver(v1.train.Saver):
     `defer_build=True`. So the outputs must exist by then, and the graph must not be finalized.
 
     Args:
-      outputs, inputs, bind, inference_fn, variable_map, ema, values, lower_control_flow, weights,
+      outputs, inputs, bind, signatures, inference_fn, variable_map, ema, values, lower_control_flow, weights,
       check_numerics, optimize, verify, format, output_dir, name, keep, latest, save_best_only,
       evaluate, monitor, mode, threshold, resume, strict, on_publish, save_on_background: as in
         FreezeHook (the file's name is `freeze_name` here, since a Saver has a `name`).
@@ -45,6 +45,7 @@ class FreezingSaver(v1.train.Saver):
         *,
         inputs: Names = None,
         bind: Any = None,
+        signatures: Signatures = None,
         inference_fn: Optional[Callable[[], Any]] = None,
         variable_map: Renaming = None,
         ema: Any = None,
@@ -83,6 +84,7 @@ class FreezingSaver(v1.train.Saver):
                 verify=verify,
                 format=format,
             ),
+            signatures,
             inference_fn=inference_fn,
             variable_map=variable_map,
             values=values,

@@ -12,7 +12,7 @@ from ..errors import FreezeError
 from ..frozen.artifact import Artifact
 from ..plan.file_options import FileOptions
 from ..plan.formats import AskedFormat
-from ..plan.spec import FreezeSpec, Names
+from ..plan.spec import FreezeSpec, Names, Signatures
 from ..proof.asked import Verifying
 from ..sources.session import LiveGraph
 from ..sources.source import NO_CHECKPOINT
@@ -40,9 +40,14 @@ class FreezeHook(v1.train.SessionRunHook):
         they become placeholders. None keeps the placeholders that the outputs need.
       bind: {tensor or name: value} of tensors to fix, such as {"is_training:0": False};
         conditionals that this decides are folded.
+      signatures: {key: outputs} or {key: (inputs, outputs)} of further signatures of each file,
+        such as {"embed": ["pooled"]}; without inputs, these are those of `inputs`. The weights are
+        in the file once. What `outputs` names is the signature "serving_default", which may be here
+        instead. `load_frozen(path).signatures["embed"]` runs one.
       inference_fn: builds the inference graph, if that is not the training graph. It is called
         once in `begin()`, in a new tf.Graph, and uses the same variable names. It may return
-        `(inputs, outputs)`, two dicts of tensors by name, in place of `outputs`.
+        `(inputs, outputs)`, two dicts of tensors by name, in place of `outputs`; or a dict of such
+        pairs by the signatures' keys.
       variable_map: a dict or function from the inference graph's variable names to the training
         graph's, if they differ.
       ema: a tf.train.ExponentialMovingAverage whose averages are frozen in place of the variables,
@@ -105,6 +110,7 @@ class FreezeHook(v1.train.SessionRunHook):
         *,
         inputs: Names = None,
         bind: Any = None,
+        signatures: Signatures = None,
         inference_fn: Optional[Callable[[], Any]] = None,
         variable_map: Renaming = None,
         ema: Any = None,
@@ -146,6 +152,7 @@ class FreezeHook(v1.train.SessionRunHook):
                 verify=verify,
                 format=format,
             ),
+            signatures,
             inference_fn=inference_fn,
             variable_map=variable_map,
             values=values,

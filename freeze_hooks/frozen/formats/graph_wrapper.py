@@ -6,14 +6,13 @@ Sources: saved_model.proto, meta_graph.proto.
 
 from __future__ import annotations
 
-from typing import Any, Optional
+from typing import Any, Mapping, Optional
 
 from ... import _tf
 from ..._protos import MetaGraphDef, SaverDef, VariableDef, dtype_enum
 from ...graph.passes.restored_variables import Restoring
 from ...signature import Signature
 from .. import wire
-from ..frozen_saved_model import SERVING
 
 _SCHEMA, _META_GRAPH, _GRAPH = b"\x08\x01", 2, 2  # saved_model_schema_version = 1; field numbers
 TAG = "serve"
@@ -34,13 +33,20 @@ def _fixed(number: int) -> bytes:
     return bytes([*(group | 0x80 for group in groups[:-1]), groups[-1]])
 
 
-def about_graph(signature: Signature, restoring: Optional[Restoring]) -> bytes:
+def about_graph(signatures: Mapping[str, Signature], restoring: Optional[Restoring]) -> bytes:
     """Return the MetaGraphDef without its graph."""
     meta = MetaGraphDef()
     meta.meta_info_def.tags.append(TAG)
     meta.meta_info_def.tensorflow_version = _tf.VERSION
     meta.meta_info_def.stripped_default_attrs = True
-    ends = meta.signature_def[SERVING]
+    for key, signature in signatures.items():
+        _fill(meta.signature_def[key], signature)
+    if restoring is not None:
+        _add_saver(meta, restoring)
+    return bytes(meta.SerializeToString(deterministic=True))
+
+
+def _fill(ends: Any, signature: Signature) -> None:
     ends.method_name = _METHOD
     for found, infos in ((ends.inputs, signature.inputs), (ends.outputs, signature.outputs)):
         for info in infos:
@@ -49,9 +55,6 @@ def about_graph(signature: Signature, restoring: Optional[Restoring]) -> bytes:
             end.tensor_shape.unknown_rank = info.shape is None
             for size in info.shape or ():
                 end.tensor_shape.dim.add(size=-1 if size is None else size)
-    if restoring is not None:
-        _add_saver(meta, restoring)
-    return bytes(meta.SerializeToString(deterministic=True))
 
 
 def _add_saver(meta: Any, restoring: Restoring) -> None:

@@ -16,7 +16,7 @@ from ...plan.formats import SavedModel
 from ...plan.types import LIMIT, FreezePlan
 from ...proof.file_runs import digest_of
 from ...proof.proof import Proof
-from ...signature import Signature
+from ...signature import SERVING, Signature
 from ...storage.directories import Directory, copy_directory, publishing_directory
 from ...storage.file_kinds import ABOUT, MODEL
 from ...storage.filesystem import filesystem_of, pieces
@@ -25,7 +25,6 @@ from ...values.bundle_writer import DATA, INDEX, BundleWriter
 from ...values.linked import LinkedValues, file_endings
 from .. import stream, wire
 from ..description import completed
-from ..frozen_saved_model import SERVING
 from ..reader import description as described_in
 from .graph_wrapper import about_graph, wrapper
 from .target import Target
@@ -76,13 +75,13 @@ def _whole(files: Mapping[str, Written], noted: int) -> Written:
     return Written(sum(written.bytes for written in files.values()) + noted, whole)
 
 
-def wrap(source: str, path: str, signature: Signature) -> None:
-    """Publish a frozen file's bytes as a SavedModel with this signature.
+def wrap(source: str, path: str, signatures: Mapping[str, Signature]) -> None:
+    """Publish a frozen file's bytes as a SavedModel with these signatures.
 
     Raises:
       OSError: from the file system; what was at `path` stays.
     """
-    about, size = about_graph(signature, None), filesystem_of(source).size(source)
+    about, size = about_graph(signatures, None), filesystem_of(source).size(source)
     about += wire.padding(len(wrapper(about, size)))  # the file's large values stay aligned
     with publishing_directory(path) as directory:
         with directory.file(MODEL, size) as file:
@@ -119,7 +118,7 @@ def _graph_and_variables(
     files: Dict[str, Written],
 ) -> Iterator[Target]:
     """Give the Target, and put what was written into `files`, by its name in the directory."""
-    about = about_graph(plan.signature, plan.restoring)
+    about = about_graph(plan.signatures, plan.restoring)
     before = len(wrapper(about, 0))
     laid = stream.layout(plan, description, before)
     expected, headers = (None, []) if laid is None else laid

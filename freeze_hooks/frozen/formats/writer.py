@@ -46,8 +46,8 @@ def write_frozen(
     values = watched(plan, values, plan.check_numerics, odd)
     if plan.optimize:
         plan, values = optimized(plan, values), iter(())
-    signature, metrics = plan.signature, dict(metrics or {})
-    description = describe(signature, step, metrics, origin)
+    metrics = dict(metrics or {})
+    description = describe(plan.signatures, step, metrics, origin)
     proof = None if expected is None else Proof(expected, path)
     if proof is not None and proof.mark is not None:
         description["max_difference"] = proof.mark
@@ -63,8 +63,17 @@ def write_frozen(
         _tf.warn(f"{path}: variable {name!r} holds {kind}{more} (check_numerics='warn')")
     difference = None if proof is None else proof.difference
     seconds, written = time.perf_counter() - start, target.written
+    main, *_ = plan.signatures
     artifact = Artifact(
-        path, step, signature, metrics, written.bytes, seconds, written.hash, difference
+        path,
+        step,
+        plan.signature,
+        metrics,
+        written.bytes,
+        seconds,
+        written.hash,
+        difference,
+        {key: each for key, each in plan.signatures.items() if key != main},
     )
     if target.trouble is not None:
         raise Undescribed(artifact, target.trouble)

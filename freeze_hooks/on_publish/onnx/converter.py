@@ -8,10 +8,10 @@ from typing import Any, List, Mapping, Optional
 from ... import _tf
 from ...errors import ConversionError
 from ...frozen.artifact import Artifact
-from ...frozen.reader import read_graph_def
 from ...graph.names import split
 from ...proof.asked import Verifying
-from ..converting import After, beside, converting, destination, write
+from ...signature import SERVING
+from ..converting import After, beside, converting, destination, ending_of, graph_of, write
 from ..trial import asked, compare
 from . import runtime
 from .bfloat16 import nodes_of, uses_bfloat16, widened
@@ -30,7 +30,11 @@ _NEED_NEWER = frozenset(
 
 
 def to_onnx(
-    path: Optional[str] = None, *, opset: Optional[int] = None, verify: Verifying = True
+    path: Optional[str] = None,
+    *,
+    opset: Optional[int] = None,
+    verify: Verifying = True,
+    signature: str = SERVING,
 ) -> After:
     """Convert frozen files to ONNX, with tf2onnx: `fh.to_onnx()(artifact)`.
 
@@ -48,6 +52,8 @@ def to_onnx(
       verify: False does not try the file. A dict of sample feeds, {input name: array}, or an
         fh.Verify sets the feeds; fh.Verify may also set a tolerance. The default tolerance is 1e-4
         of an output's scale, 0.01 if the model computes in float16, 0.1 in bfloat16.
+      signature: which signature of the file to convert; beside each `X.pb`, that of "embed" is
+        `X.embed.onnx`.
 
     Returns:
       A function that converts one Artifact, and returns the path of the new file. It raises
@@ -61,7 +67,7 @@ def to_onnx(
       OSError: the directory of `path` is not writable.
     """
     import_tf2onnx()
-    path, wanted = destination(path), asked(verify)
+    path, wanted, ending = destination(path), asked(verify), ending_of(signature, ".onnx")
     if wanted is not None and not runtime.is_installed():
         _tf.warn(
             "to_onnx: ONNX Runtime is not installed, so its files are not tried before they "
@@ -70,9 +76,10 @@ def to_onnx(
         wanted = None
 
     def onnx(artifact: Artifact) -> str:
-        target = beside(artifact, path, ".onnx")
+        artifact = artifact.of_signature(signature)
+        target = beside(artifact, path, ending)
         with converting(artifact, "tf2onnx"):
-            graph_def = read_graph_def(artifact.path)
+            graph_def = graph_of(artifact)
             content = _converted(artifact, graph_def, opset)
         if wanted is None:
             return write(target, content)
@@ -88,7 +95,7 @@ def to_onnx(
                 content = _converted(artifact, graph_def, opset, optimizers={})
             return write(target, content, tried)
 
-    onnx.makes_beside = None if path else ".onnx"  # type: ignore[attr-defined]
+    onnx.makes_beside = None if path else ending  # type: ignore[attr-defined]
     return onnx
 
 

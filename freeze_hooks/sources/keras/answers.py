@@ -5,20 +5,18 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from ...errors import FreezeError
-from ...plan.file_options import FileOptions
-from ...proof.asked import Verify, verify_of
+from ...proof.asked import Verify
 from ...proof.asking import Asking
 from ...proof.expected import Case, Expected
 from ...proof.feeds import check_feeds, random_feeds, unfit
 from ...proof.keras_call import answers_of, array_of
 from ...signature import Signature, TensorInfo
-from ..function_plan import FunctionPlan
 from .arguments import Arguments
 from .batches import Batches, rows_of
 from .feed_hints import hints_of
@@ -48,41 +46,34 @@ class Taken:
     changes: bool
 
 
-def follow(
-    plan: FunctionPlan,
-    model: Any,
-    taken: Taken,
-    seen: Optional[Batches],
-    file: FileOptions,
-) -> FunctionPlan:
-    """Make a plan's files be compared with the answers of `model`, if `verify=` asks for it.
+def expecting(
+    model: Any, taken: Taken, seen: Optional[Batches], averaged: Any, asking: Asking
+) -> Callable[[], Expected]:
+    """Return a function that gives the answers of a live model, which its files must give.
 
     Args:
-      plan: the model's plan.
       model: the live model.
       taken: what the files take and return.
       seen: the batches of its training.
-      file: the options of the files.
+      averaged: the model whose optimizer has the averages that the files hold; None: they hold the
+        variables' own values.
+      asking: asks by a signature of the files.
 
     Raises:
       FreezeError: the feeds of `verify=` do not fit the file's inputs.
     """
-    verify = verify_of(file.verify, file.weights)
-    if verify is not None:
-        check_feeds(verify, [info for info in infos_of(taken) if _in(plan.signature, info)])
-        plan.expected = functools.partial(
-            _expected, model, Asking(verify, plan.signature), taken, seen, bool(file.ema)
-        )
-    return plan
+    used = [info for info in infos_of(taken) if _in(asking.signature, info)]
+    check_feeds(asking.verify, used)
+    return functools.partial(_expected, model, asking, taken, seen, averaged)
 
 
 def _expected(
-    model: Any, asking: Asking, taken: Taken, seen: Optional[Batches], averaged: bool
+    model: Any, asking: Asking, taken: Taken, seen: Optional[Batches], averaged: Any
 ) -> Expected:
     if asking.bytes_only:
         return asking.of()
     synchronize(model)
-    averages = averages_of(model) if averaged else ()
+    averages = () if averaged is None else averages_of(averaged)
     proven = asking.runs.proven
 
     def case(call: Arguments) -> Case:

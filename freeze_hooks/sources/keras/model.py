@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
 
@@ -12,19 +13,22 @@ from ...frozen.artifact import Artifact
 from ...graph.names import node_names
 from ...plan.file_options import FileOptions
 from ...plan.formats import AskedFormat
-from ...plan.spec import FreezeSpec
+from ...plan.spec import FreezeSpec, Signatures
 from ...proof.asked import Verify, Verifying
 from ...proof.op_effects import changes
-from ..function import plan_concrete
+from ...signature import SERVING
+from ..function import traced_others
 from ..function_plan import FunctionPlan
 from ..naming import Naming
 from ..session import LiveGraph
-from .answers import Taken, follow
+from ..traced_functions import Traced, plan_functions
+from .answers import Taken, expecting
 from .arguments import Arguments
 from .batches import Batches, batch_of
 from .end_names import input_names, output_names, renumbered_as_keras_2, scopes_of
+from .further_ends import Further, further_ends, submodel, tensors_of
 from .input_types import check_call
-from .trace import serving, traced
+from .trace import like, serving, traced
 from .training_state import averages_of
 
 _PHASE = re.compile(r"keras_learning_phase(_\d+)?$")
@@ -34,6 +38,7 @@ def plan_keras_model(
     model: Any,
     *,
     input_signature: Any = None,
+    signatures: Signatures = None,
     ema: Optional[str] = None,
     lower_control_flow: bool = False,
     weights: Optional[str] = None,
@@ -53,6 +58,11 @@ def plan_keras_model(
       input_signature: for a subclassed model, the shapes, dtypes and names of its inputs: a
         tf.TensorSpec, or a nested structure of them like the first argument of its call; for
         several arguments, a list of these, or a dict by the arguments' names.
+      signatures: {key: outputs} or {key: (inputs, outputs)} of further signatures of each file: names
+        of layers, or symbolic tensors, of a functional or Sequential model, in a list or in a dict
+        by their names in the file; without inputs, these are the model's. A tf.function, or a pair
+        (function, input_signature), is possible too. The weights are in the file once. The model
+        itself is the signature "serving_default".
       ema: "optimizer" freezes the averages that an optimizer with use_ema=True keeps.
       lower_control_flow: write conditionals and loops as Switch, Merge, Enter... (TensorFlow 1's)
         instead of functions.
@@ -78,16 +88,20 @@ def plan_keras_model(
         verify=verify,
         format=format,
     )
-    return plan_seen(model, None, input_signature, file)
+    return plan_seen(model, None, input_signature, file, signatures)
 
 
 def plan_seen(
-    model: Any, seen: Optional[Batches], input_signature: Any, file: FileOptions
+    model: Any,
+    seen: Optional[Batches],
+    input_signature: Any,
+    file: FileOptions,
+    signatures: Signatures = None,
 ) -> FunctionPlan:
     """Plan a model as `plan_keras_model` does, with what was seen of its training batches.
 
     Args:
-      model, input_signature: as in `plan_keras_model`.
+      model, input_signature, signatures: as in `plan_keras_model`.
       seen: the batches. They tell the inputs of a model that does not declare them, and
         `verify=True` compares answers to them. They may change while the plan is in use.
       file: the options of its files.
@@ -99,49 +113,83 @@ def plan_seen(
     if verify is not None and not isinstance(verify, (bool, str, Mapping, Verify)):  # a batch
         seen, file = batch_of(verify), dataclasses.replace(file, verify=True)
     if _keras.graph_mode():
-        return _plan_graph_model(model, file)
+        return _plan_graph_model(model, file, further_ends(model, signatures))
+    others = further_ends(model, signatures)
+    functions = [each for each in others.values() if not isinstance(each, Further)]
 
     def plan() -> FunctionPlan:
-        return _plan(model, seen, input_signature, file).follow(model, plan)
+        planned = _plan(model, seen, input_signature, file, others)
+        return planned.follow([model, *functions] if functions else model, plan)
 
     return plan()
 
 
 def _plan(
-    model: Any, seen: Optional[Batches], input_signature: Any, file: FileOptions
+    model: Any,
+    seen: Optional[Batches],
+    input_signature: Any,
+    file: FileOptions,
+    others: Mapping[str, Any],
 ) -> FunctionPlan:
     if _keras.backend_of(model) != "tensorflow":
         from .other_backends import plan_elsewhere
 
-        return plan_elsewhere(model, seen, input_signature, file)
-    plan, taken, alike = plan_traced(model, traced(model, input_signature, seen), file)
-    return follow(plan, model, taken, seen, file) if alike else plan
+        return plan_elsewhere(model, seen, input_signature, file, others)
+    found = traced(model, input_signature, seen)
+    return plan_traced(model, found, file, others, seen)[0]
 
 
 def plan_traced(
-    model: Any, found: Tuple[Arguments, Any], file: FileOptions
-) -> Tuple[FunctionPlan, Taken, bool]:
+    model: Any,
+    found: Tuple[Arguments, Any],
+    file: FileOptions,
+    others: Mapping[str, Any],
+    seen: Optional[Batches] = None,
+) -> Tuple[FunctionPlan, Dict[str, Taken]]:
     """Plan a model that computes eagerly on TensorFlow.
 
     Args:
       model: the model.
       found: what it takes, and its trace.
       file: the options of its files.
+      others: {key: Further, or a function} of further signatures.
+      seen: the batches that it trains on.
 
     Returns:
-      The plan, what its files take, and whether their answers can be compared with the model's own
-      call; they cannot if replicas differ.
+      The plan, and what its files take, by signature.
     """
-    arguments, concrete = found
+    names, replaced = _variable_names(model), _averages(model) if file.ema else None
+    reduced = _tf.reduced_on_read(map(_tensorflow_value, _variables(model)))
+    averaged = model if file.ema else None
+    functions: Dict[str, Traced] = {}
+    takes: Dict[str, Taken] = {}
+
+    def add(key: str, each: Any, found: Tuple[Arguments, Any], seen: Optional[Batches]) -> None:
+        arguments, concrete = found
+        taken = takes[key] = _taken(each, arguments, concrete)
+        naming = Naming(taken.inputs, taken.outputs, names, scopes_of(each))
+        own = functools.partial(expecting, each, taken, seen, averaged)
+        # answers cannot be compared with the model's own call if replicas differ
+        asks = None if reduced else own
+        functions[key] = Traced(concrete, naming, serving(each, arguments), asks)
+
+    add(SERVING, model, found, seen)
+    for key, ends in others.items():
+        if isinstance(ends, Further):
+            inner = submodel(model, ends)
+            same = ends.inputs is None
+            trace = like(inner, found[0]) if same else traced(inner, None, None)
+            add(key, inner, trace, seen if same else None)
+        else:
+            functions.update(traced_others({key: ends}))
+    plan = plan_functions(functions, file, replaced=replaced, reduced=reduced)
+    return plan, takes
+
+
+def _taken(model: Any, arguments: Arguments, concrete: Any) -> Taken:
     inputs = node_names(input_names(model, arguments))
     outputs = node_names(output_names(model, concrete.structured_outputs))
-    naming = Naming(inputs, outputs, _variable_names(model), scopes_of(model))
-    replaced = _averages(model) if file.ema else None
-    reduced = _tf.reduced_on_read(map(_tensorflow_value, _variables(model)))
-    live = serving(model, arguments)
-    plan = plan_concrete(concrete, naming, file, replaced=replaced, reduced=reduced, live=live)
-    taken = Taken(arguments, inputs, outputs, changes(concrete.graph.as_graph_def()))
-    return plan, taken, not reduced
+    return Taken(arguments, inputs, outputs, changes(concrete.graph.as_graph_def()))
 
 
 def freeze_keras_model(
@@ -149,6 +197,7 @@ def freeze_keras_model(
     path: str,
     *,
     input_signature: Any = None,
+    signatures: Signatures = None,
     ema: Optional[str] = None,
     lower_control_flow: bool = False,
     weights: Optional[str] = None,
@@ -163,7 +212,7 @@ def freeze_keras_model(
 
     Args:
       path: where to write; its directory must exist. `path + ".json"` describes a `.pb`.
-      model, input_signature, ema, lower_control_flow, weights, check_numerics,
+      model, input_signature, signatures, ema, lower_control_flow, weights, check_numerics,
         optimize, verify, format: as in `plan_keras_model`.
 
     Returns:
@@ -182,7 +231,7 @@ def freeze_keras_model(
         verify=verify,
         format=format,
     )
-    return plan_seen(model, None, input_signature, file).freeze(path)
+    return plan_seen(model, None, input_signature, file, signatures).freeze(path)
 
 
 def handles_of(variable: Any) -> Iterator[Any]:
@@ -222,7 +271,7 @@ def _averages(model: Any) -> Callable[[Any], Any]:
     return average
 
 
-def _plan_graph_model(model: Any, file: FileOptions) -> FunctionPlan:
+def _plan_graph_model(model: Any, file: FileOptions, others: Mapping[str, Any]) -> FunctionPlan:
     backend = _keras.keras_backend(model)
     if file.ema:
         raise FreezeError("in graph mode, Keras's optimizers keep no averages: leave out ema=")
@@ -238,6 +287,7 @@ def _plan_graph_model(model: Any, file: FileOptions) -> FunctionPlan:
         dict(zip(inputs, model.inputs)),
         dict.fromkeys(phases, False),
         file,
+        {key: _graph_ends(model, key, ends) for key, ends in others.items()} or None,
         runs=tuple(getattr(update, "op", update).name for update in model.state_updates),
     )
     live = LiveGraph(session.graph, spec)
@@ -247,3 +297,10 @@ def _plan_graph_model(model: Any, file: FileOptions) -> FunctionPlan:
         expected=lambda: live.expected(backend.get_session()),
         run=lambda tensor: backend.get_session().run(tensor),
     )
+
+
+def _graph_ends(model: Any, key: str, ends: Any) -> Tuple[Any, Dict[str, Any]]:
+    if not isinstance(ends, Further):
+        raise FreezeError(f"signatures=: {key!r}: in graph mode, name layers or give tensors")
+    inputs, outputs = tensors_of(model, ends)
+    return inputs, outputs

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import os
 import pickle
@@ -11,7 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from typing import Any, Dict, Iterator, List, Optional, Sequence
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -20,14 +21,18 @@ from ... import _keras, _protos, errors
 from ...errors import FreezeError, NotFreezableError
 from ...plan.file_options import FileOptions
 from ...plan.types import FreezePlan, Slot
+from ...proof.asked import verify_of
+from ...proof.asking import all_expected, askings_of
 from ...proof.keras_call import array_of
+from ...signature import SERVING
 from ...values.session_reads import as_value
 from ...values.value import Value
 from ..function_plan import FunctionPlan
 from ..own_lines import own_line_of_crash, shown, told
-from .answers import follow
+from .answers import expecting
 from .arguments import Arguments, readings
 from .batches import Batches
+from .further_ends import Further, submodel
 from .input_types import built_with, declared, not_known, opened
 from .layer_numbers import numbers_of
 from .own_things import Thing, asked_for, named_apart, packed, things_of
@@ -57,7 +62,11 @@ class ElsewhereError(Exception):
 
 
 def plan_elsewhere(
-    model: Any, seen: Optional[Batches], input_signature: Any, file: FileOptions
+    model: Any,
+    seen: Optional[Batches],
+    input_signature: Any,
+    file: FileOptions,
+    others: Mapping[str, Any],
 ) -> FunctionPlan:
     """Plan a JAX or PyTorch model in a process that runs Keras on TensorFlow.
 
@@ -65,15 +74,33 @@ def plan_elsewhere(
       model, input_signature: as in `plan_keras_model`.
       seen: as in `plan_seen`.
       file: the options of its files.
+      others: {key: Further} of further signatures.
 
     Raises:
       FreezeError: the model cannot be saved, loaded on TensorFlow, or frozen.
     """
+    for key, ends in others.items():
+        if not isinstance(ends, Further):
+            raise FreezeError(
+                f"signatures=: {key!r} is a function of TensorFlow, and {model.name!r} computes "
+                f"on {_keras.backend_of(model)}: name its layers"
+            )
     synchronize(model)
     there = dataclasses.replace(file, ema=None, verify=None)  # this process handles these
-    answer = _ask(model, _task(model, seen, input_signature, there))
+    task = dataclasses.replace(_task(model, seen, input_signature, there), others=others)
+    answer = _ask(model, task)
     plan = _plan_of(model, answer, bool(file.ema))
-    return follow(plan, model, answer.taken, seen, file)
+    verify = verify_of(file.verify, file.weights)
+    if verify is not None:
+        averaged = model if file.ema else None
+        each = []
+        for key, asking in askings_of(verify, plan.plan.signatures).items():
+            own = model if key == SERVING else submodel(model, others[key])
+            same = key == SERVING or others[key].inputs is None
+            batches = seen if same else None
+            each.append(expecting(own, answer.taken[key], batches, averaged, asking))
+        plan.expected = functools.partial(all_expected, each)
+    return plan
 
 
 def _task(model: Any, seen: Optional[Batches], input_signature: Any, file: FileOptions) -> Task:

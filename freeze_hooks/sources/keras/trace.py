@@ -57,6 +57,11 @@ def traced(model: Any, given: Any, seen: Optional[Batches]) -> Tuple[Arguments, 
     return traced_as_built(model, built)
 
 
+def like(model: Any, arguments: Arguments) -> Tuple[Arguments, Any]:
+    """Return the same as `traced` for a model that takes the arguments of another one."""
+    return arguments, _trace(model, arguments)
+
+
 def traced_as_built(model: Any, shapes: Arguments) -> Tuple[Arguments, Any]:
     """Return the same as `traced` if only the shapes of a model's inputs are known."""
 

@@ -45,7 +45,7 @@ def _plan(path: str, task: Task) -> Answer:
     # Not safe mode: the same user made the model, with its Lambda layers, a moment ago.
     model = keras.saving.load_model(path, things, compile=False, safe_mode=False)
     set_numbers(_keras.all_layers(model), task.numbers)
-    plan, taken, _ = plan_traced(model, _traced(model, task), task.file)
+    plan, taken = plan_traced(model, _traced(model, task), task.file, task.others)
     indices = {id(h): i for i, v in enumerate(model.variables) for h in handles_of(v)}
     found = [indices.get(id(handle)) for handle in plan.handles]
     places = [(i, "" if i is None else str(model.variables[i].path)) for i in found]

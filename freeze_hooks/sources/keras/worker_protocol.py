@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Dict, Optional, Sequence, Tuple
+from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 
 from ...plan.file_options import FileOptions
 from ..own_lines import Line
@@ -27,6 +27,7 @@ class Task:
       settings: {name: value} of keras.config.
       numbers: the layers' numbers, from `layer_numbers`.
       wider: an input_signature with any batch size, to try first.
+      others: {key: Further} of further signatures.
     """
 
     input_signature: Any
@@ -38,6 +39,7 @@ class Task:
     settings: Dict[str, Any]
     numbers: Sequence[Any] = ()
     wider: Any = None
+    others: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Answer:
 
     Attributes:
       plan: the FreezePlan.
-      taken: what its files take and return.
+      taken: what its files take and return, by signature.
       places: for each slot, the index of its variable in `model.variables` (None if it is not
         there) and its path.
       error: the error's text, if the task failed.
