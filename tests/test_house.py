@@ -70,7 +70,7 @@ BELOW = {
     "_protos": set(),
     "_keras": set(),
     "errors": set(),
-    "signature": set(),
+    "signature": {"errors"},
     "_tf": {"_protos"},
     "storage": {"errors"},
     "graph": {"_protos", "_tf", "errors"},

@@ -89,10 +89,10 @@ def _plan(
     plan = plan_functions(traced, file)
     if all(one.concrete is one.live for one in traced.values()):
         return plan
-    again = functools.partial(_plan, function, input_signature, outputs, signatures, file)
+    again: Any = functools.partial(_plan, function, input_signature, outputs, signatures, file)
     # without a signature it is the tf.function's own trace, whose answers do not change either
-    root = function if not others else [function, *others.values()]
-    return plan.follow(root, again if input_signature is not None else None)
+    again = again if input_signature is not None else None
+    return plan.follow(again, *(one.live for one in traced.values()))
 
 
 def traced_others(signatures: Mapping[str, Any]) -> Dict[str, Traced]:

@@ -88,16 +88,16 @@ class FunctionPlan(Source):
         measured = metrics_of(metrics or {}, "metrics=", self._run)
         return self.prepare(measured, step)(plain_path(path))
 
-    def follow(self, root: Any, again: Optional[Callable[[], FunctionPlan]]) -> FunctionPlan:
-        """Make `renew` look for changes of the traced model or function since now.
+    def follow(self, again: Optional[Callable[[], FunctionPlan]], *roots: Any) -> FunctionPlan:
+        """Make `renew` look for changes of the traced model or functions since now.
 
         Args:
-          root: the model or function.
-          again: makes a new plan of it; without, a change is only warned of.
+          again: makes a new plan of them; without, a change is only warned of.
+          *roots: the model, or the functions.
         """
         self._again = again
         try:
-            self._traced = TracedFrom(root)
+            self._traced = TracedFrom(*roots)
         except Exception as error:  # raised by a user's object, which need not concern a file
             _tf.warn(
                 "the traced model or function cannot be checked for changes, so all files hold the "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from typing import Any, Callable, Dict, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple
 
 import tensorflow as tf
 
@@ -17,6 +17,7 @@ from ..plan.file_options import FileOptions
 from ..plan.formats import AskedFormat, format_of
 from ..plan.spec import Request
 from ..proof.asked import Verifying
+from ..signature import SERVING
 from ..sources.at_path import find_prefix
 from ..sources.checkpoint import CheckpointedGraph
 from ..sources.checkpoint_index import step_in
@@ -36,8 +37,11 @@ _Exporter: Any = _tf.exporter_base()  # EvalSpec accepts only this class
 
 
 def estimator_inference(
-    estimator: Any, serving_input_receiver_fn: Callable[[], Any], signature: Optional[str] = None
-) -> Callable[[], Tuple[Tensors, Tensors]]:
+    estimator: Any,
+    serving_input_receiver_fn: Callable[[], Any],
+    signature: Optional[str] = None,
+    signatures: Sequence[str] = (),
+) -> Callable[[], Any]:
     """Return an `inference_fn=` for FreezeHook that builds an Estimator's graph for prediction.
 
         freeze = fh.FreezeHook(inference_fn=fh.estimator_inference(classifier, serving))
@@ -49,20 +53,24 @@ def estimator_inference(
         receiver's tensors are the file's inputs, under their keys.
       signature: which of the EstimatorSpec's `export_outputs` are the file's outputs, such as
         "serving_default"; None takes `predictions`, which `estimator.predict` returns.
+      signatures: the keys of further ones, which become further signatures of the file.
 
     Returns:
       A function for `inference_fn=`. It raises UnknownNameError if there is no such signature, and
       FreezeError if the EstimatorSpec has no predictions.
     """
 
-    def build() -> Tuple[Tensors, Tensors]:
+    listed = [signatures] if isinstance(signatures, str) else list(signatures)
+
+    def build() -> Any:
         v1.train.get_or_create_global_step()  # a model_fn may need it
         receiver = serving_input_receiver_fn()
         mode = v1.estimator.ModeKeys.PREDICT
         spec = estimator.model_fn(receiver.features, None, mode, estimator.config)
-        found = _answers(spec, signature)
-        inputs = dict(receiver.receiver_tensors)
-        return _named(inputs), _named(found)
+        inputs = _named(dict(receiver.receiver_tensors))
+        main = inputs, _named(_answers(spec, signature))
+        others = {key: (inputs, _named(_answers(spec, key))) for key in listed}
+        return {SERVING: main, **others} if others else main
 
     return build
 
@@ -102,7 +110,7 @@ class FreezeExporter(_Exporter):
 
     Args:
       name: the directory's name.
-      serving_input_receiver_fn, signature: as in `estimator_inference`.
+      serving_input_receiver_fn, signature, signatures: as in `estimator_inference`.
       kind: "latest" writes after each evaluation and keeps the newest files; "best" writes only
         when the monitored metric beats the best value so far, including before a restart; "final"
         writes when training has ended.
@@ -126,6 +134,7 @@ class FreezeExporter(_Exporter):
         *,
         kind: str = "latest",
         signature: Optional[str] = None,
+        signatures: Sequence[str] = (),
         keep: Optional[int] = 5,
         monitor: str = "loss",
         mode: str = "min",
@@ -150,7 +159,7 @@ class FreezeExporter(_Exporter):
         self._name = name
         self._kind = kind
         self._serving = serving_input_receiver_fn
-        self._signature = signature
+        self._signature, self._signatures = signature, signatures
         self._request = Request(bind=bind, variable_map=variable_map)
         self._file = FileOptions(
             ema=ema,
@@ -233,9 +242,15 @@ class FreezeExporter(_Exporter):
 
     def _source(self, estimator: Any, prefix: str) -> Source:
         with tf.Graph().as_default() as graph:
-            build = estimator_inference(estimator, self._serving, self._signature)
-            inputs, outputs = build()
-        request = dataclasses.replace(self._request, outputs=outputs, inputs=inputs)
+            build = estimator_inference(
+                estimator, self._serving, self._signature, self._signatures
+            )
+            built = build()
+        ends = built if isinstance(built, dict) else {SERVING: built}
+        inputs, outputs = ends.pop(SERVING)
+        request = dataclasses.replace(
+            self._request, outputs=outputs, inputs=inputs, signatures=ends or None
+        )
         spec = request.spec(self._file)
         source = CheckpointedGraph(as_graph(graph), find_prefix(prefix)).source(spec)
         if not self._reported:

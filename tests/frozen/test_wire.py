@@ -16,7 +16,7 @@ from freeze_hooks.errors import FreezeError
 from freeze_hooks.frozen import stream, wire
 from freeze_hooks.graph.variables import Variable
 from freeze_hooks.plan.types import Described, FreezePlan, Slot
-from freeze_hooks.signature import Signature
+from freeze_hooks.signature import SERVING, Signature
 from freeze_hooks.values import session_reads
 from freeze_hooks.values.value import Value
 
@@ -87,7 +87,7 @@ def strings(name, shape, elements):
 
 
 def plan(*pieces):
-    return FreezePlan(pieces, Signature((), ()), (), {})
+    return FreezePlan(pieces, {SERVING: Signature((), ())}, (), {})
 
 
 def slot(name, enum, shape=None):

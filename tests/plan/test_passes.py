@@ -11,11 +11,11 @@ import tensorflow as tf
 import freeze_hooks as fh
 from freeze_hooks.graph.body import Body
 from freeze_hooks.plan import compiler, updates
-from freeze_hooks.plan.draft import Draft
+from freeze_hooks.plan.draft import Draft, Part
 from freeze_hooks.plan.spec import FreezeSpec
 
 v1 = tf.compat.v1
-PASSES = compiler.PASSES + updates.WITH_UPDATES + updates.WITHOUT_UPDATES
+PASSES = compiler.PASSES + compiler.PASSES_OF_FILE + updates.WITH_UPDATES + updates.WITHOUT_UPDATES
 
 
 @pytest.mark.parametrize("apply", sorted(set(PASSES), key=lambda p: p.__name__))
@@ -25,7 +25,7 @@ def test_a_pass_takes_a_draft_and_says_what_it_does(apply):
 
 
 def test_no_pass_stands_twice_in_a_list():
-    for passes in (compiler.PASSES, updates.WITH_UPDATES, updates.WITHOUT_UPDATES):
+    for passes in (compiler.PASSES, compiler.PASSES_OF_FILE, updates.WITH_UPDATES, updates.WITHOUT_UPDATES):
         assert len(set(passes)) == len(passes)
 
 
@@ -35,9 +35,10 @@ def test_passes_leave_the_training_graph_as_it_is():
         tf.multiply(x, v1.get_variable("w", [], use_resource=False), name="y")
     graph_def = graph.as_graph_def()
     before = graph_def.SerializeToString(deterministic=True)
-    draft = Draft.of(graph_def, FreezeSpec.make(["y"]), lambda name: None, False, None, None)
+    part = Part(graph_def, FreezeSpec.make(["y"]), lambda name: None)
+    draft = Draft.of(part, False, None)
     seen = []
-    for apply in compiler.PASSES:
+    for apply in compiler.PASSES + compiler.PASSES_OF_FILE:
         apply(draft)
         seen.append(set(draft.body.nodes))
     assert seen[0] > seen[-1] == {"x", "w", "w/read", "y"}

@@ -47,11 +47,11 @@ class TracedFrom:
     mentions: a counter that only `train_step` uses is not watched.
 
     Args:
-      root: a model of any Keras, a tf.Module, or a function.
+      *roots: models of any Keras, tf.Modules, or functions.
     """
 
-    def __init__(self, root: Any) -> None:
-        self._root = root
+    def __init__(self, *roots: Any) -> None:
+        self._roots = roots
         self._begin()
 
     def changes(self) -> List[str]:
@@ -70,7 +70,8 @@ class TracedFrom:
             self._met: Dict[int, Any] = {}  # keeps objects alive, so that no other gets their id
             self._pending: Deque[Tuple[Any, str]] = collections.deque()
             known = self._mentioned.size
-            self._meet(self._root, "")
+            for root in self._roots:
+                self._meet(root, "")
             self._meet_all()
             self._meet_globals()
             for kind in self._mentioned.classes():

@@ -115,11 +115,12 @@ def plan_seen(
     if _keras.graph_mode():
         return _plan_graph_model(model, file, further_ends(model, signatures))
     others = further_ends(model, signatures)
-    functions = [each for each in others.values() if not isinstance(each, Further)]
+    given = [each for each in others.values() if not isinstance(each, Further)]
+    functions = [each[0] if isinstance(each, tuple) else each for each in given]
 
     def plan() -> FunctionPlan:
         planned = _plan(model, seen, input_signature, file, others)
-        return planned.follow([model, *functions] if functions else model, plan)
+        return planned.follow(plan, model, *functions)
 
     return plan()
 
