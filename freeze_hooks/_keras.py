@@ -83,14 +83,10 @@ def calls_in(model: Any, layer: Any) -> List[List[Any]]:
     """
     import tensorflow as tf
 
-    nodes = list(getattr(layer, "_inbound_nodes", ()))
-    own = getattr(model, "_nodes", None)
-    if own is not None:  # Keras 3
-        inside = [node for node in nodes if any(node is each for each in own)]
-    else:
-        keys = getattr(model, "_network_nodes", ())
-        inside = [node for i, node in enumerate(nodes) if f"{layer.name}_ib-{i}" in keys]
-    outputs = [node.outputs if hasattr(node, "outputs") else node.output_tensors for node in inside]
+    by_depth = getattr(model, "_nodes_by_depth", {})
+    inside = {id(node) for nodes in by_depth.values() for node in nodes}
+    calls = [node for node in getattr(layer, "_inbound_nodes", ()) if id(node) in inside]
+    outputs = [node.outputs if hasattr(node, "outputs") else node.output_tensors for node in calls]
     return [tf.nest.flatten(each) for each in outputs]
 
 

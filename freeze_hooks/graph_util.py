@@ -21,6 +21,7 @@ from .graph.validate import refuse_broken
 from .plan.compiler import compile_plan
 from .plan.file_options import FileOptions
 from .plan.spec import FreezeSpec, kept_variables
+from .signature import SERVING
 from .sources.naming import Naming, fed_of, variable_names
 from .sources.traced_functions import Traced, plan_functions
 from .values.session_reads import SessionValues

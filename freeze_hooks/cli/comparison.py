@@ -16,10 +16,10 @@ from ..frozen.reader import read_graph_def
 from ..graph.passes.narrow_weights import WEIGHTS
 from ..proof.feeds import random_feeds
 from ..proof.tolerance import difference
+from ..signature import SERVING
 from ..sources.at_path import CHECKPOINT, SAVED_MODEL, find_prefix, kind_of
 from ..sources.checkpoint_index import Checkpoint
 from ..sources.saved_model_message import (
-    SERVING,
     meta_graph,
     refuse_to_load,
     signature_of,

@@ -162,7 +162,5 @@ def _look_at(source: str, form: Mapping[str, Any]) -> None:
 
     if form["checkpoint"] is not None:
         find_prefix(form["checkpoint"])
-    request = Request(
-        form["outputs"], form["inputs"], form["bind"], signatures=form["signatures"]
-    )
+    request = Request(form["outputs"], form["inputs"], form["bind"], signatures=form["signatures"])
     check_names(source, request, form["signature"], form["tags"])

@@ -13,7 +13,10 @@ FORMAT = 1  # the version of the description
 
 
 def describe(
-    signatures: Mapping[str, Signature], step: Optional[int], metrics: Mapping[str, float], values: str
+    signatures: Mapping[str, Signature],
+    step: Optional[int],
+    metrics: Mapping[str, float],
+    values: str,
 ) -> Dict[str, Any]:
     """Return the description of a frozen file, in JSON types."""
     from .._tf import VERSION  # who writes a file has TensorFlow; who reads one need not

@@ -63,7 +63,10 @@ def _both(one: Asked, other: Asked, key: str) -> Asked:
     """Return how the graph of two signatures is to be frozen."""
 
     def merged(a: Mapping[str, Any], b: Mapping[str, Any]) -> Dict[str, Any]:
-        return {**a, **{name if a.get(name, v) == v else f"{key}/{name}": v for name, v in b.items()}}
+        return {
+            **a,
+            **{name if a.get(name, v) == v else f"{key}/{name}": v for name, v in b.items()},
+        }
 
     def listed(a: Sequence[str], b: Sequence[str]) -> Tuple[str, ...]:
         return tuple(dict.fromkeys((*a, *b)))
@@ -81,9 +84,7 @@ def _both(one: Asked, other: Asked, key: str) -> Asked:
     )
 
 
-def _name_apart(
-    whole: Draft, ends: Mapping[str, Tuple[List[End], List[End], List[str]]]
-) -> None:
+def _name_apart(whole: Draft, ends: Mapping[str, Tuple[List[End], List[End], List[str]]]) -> None:
     """Give the ends of all signatures names of their own, and equal ends one name."""
     names = _Names()
     for key, (inputs, outputs, texts) in ends.items():

@@ -107,13 +107,14 @@ class FreezeSpec:
         """Yield (key, spec of this signature alone), the main one first."""
         yield SERVING, dataclasses.replace(self, signatures=())
         for key, outputs, inputs in self.signatures:
-            ends = {"outputs": outputs, "inputs": self.inputs if inputs is None else inputs}
-            yield key, dataclasses.replace(self, signatures=(), **ends)
+            fed = self.inputs if inputs is None else inputs
+            yield key, dataclasses.replace(self, outputs=outputs, inputs=fed, signatures=())
 
     def with_ends(self, other: FreezeSpec) -> FreezeSpec:
         """Return this spec with the outputs, inputs and signatures of another one."""
-        ends = {"outputs": other.outputs, "inputs": other.inputs, "signatures": other.signatures}
-        return dataclasses.replace(self, **ends)
+        return dataclasses.replace(
+            self, outputs=other.outputs, inputs=other.inputs, signatures=other.signatures
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,7 +125,7 @@ class Request:
     inputs: Names = None
     bind: Any = None
     variable_map: Any = None
-    signatures: Signatures = None
+    signatures: Any = None
 
     def spec(self, file: FileOptions) -> FreezeSpec:
         """Return the FreezeSpec of this request.
@@ -175,7 +176,9 @@ def further(signatures: Signatures) -> Mapping[str, Any]:
       FreezeError: a key or a value is not possible.
     """
     if signatures is not None and not isinstance(signatures, Mapping):
-        raise FreezeError(f'signatures= is a dict such as {{"embed": function}}, not {signatures!r}')
+        raise FreezeError(
+            f'signatures= is a dict such as {{"embed": function}}, not {signatures!r}'
+        )
     for key in signatures or {}:
         if key == SERVING:
             raise FreezeError(

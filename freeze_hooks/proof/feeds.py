@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Container, Dict, Iterable, Iterator, Mapping, Optional, Sequence
+from typing import Any, Container, Dict, Iterable, Iterator, Mapping, Optional, Sequence, Set
 
 import numpy as np
 import tensorflow as tf
@@ -58,7 +58,8 @@ def feeds_by_signature(
         return dict.fromkeys(signatures, feeds)
     if _is_by_signature(feeds, signatures):
         return {key: feeds.get(key) for key in signatures}
-    found, used = {}, set()
+    found: Dict[str, Optional[Mapping[str, Any]]] = {}
+    used: Set[str] = set()
     for key, signature in signatures.items():
         inputs = [info.name for info in signature.inputs]
         own = {name: value for name, value in feeds.items() if _is_among(name, inputs)}

@@ -14,8 +14,8 @@ from ..plan.spec import FreezeSpec, Names, Request, Signatures
 from ..plan.summary import by_layer
 from ..plan.types import FreezePlan
 from ..proof.asked import Verifying
-from ..storage.listing import checkpoint_exists
 from ..signature import SERVING
+from ..storage.listing import checkpoint_exists
 from ..values.renaming import Renaming
 from .at_path import CHECKPOINT, GRAPH, SAVED_MODEL, find_prefix, kind_of
 from .checkpoint import (
@@ -61,8 +61,9 @@ def freeze_files(
       checkpoint: for a graph file, the prefix or directory of the checkpoint with its variables'
         values. None is the one beside a `.meta` file; a graph without variables needs none.
       signature, tags: of a SavedModel, as in `freeze_saved_model`.
-      outputs, inputs, bind, signatures, variable_map, ema, lower_control_flow, weights, check_numerics,
-        optimize, verify, format: as in `freeze_checkpoint` and `freeze_saved_model`.
+      outputs, inputs, bind, signatures, variable_map, ema, lower_control_flow, weights,
+        check_numerics, optimize, verify, format: as in `freeze_checkpoint` and
+        `freeze_saved_model`.
 
     Returns:
       The Artifact that was written.

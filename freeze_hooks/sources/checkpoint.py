@@ -168,8 +168,9 @@ def expected_of_stored(
         graph.assets,
         lambda part: refuse_to_run(part, "to prove the file"),
     )
-    renaming, askings = (spec.variable_map, spec.file.ema), askings_of(
-        spec.file.verify, plan.signatures
+    renaming, askings = (
+        (spec.variable_map, spec.file.ema),
+        askings_of(spec.file.verify, plan.signatures),
     )
     answers = [
         StoredAnswers(

@@ -217,8 +217,8 @@ def _load(
         with refused(f"SavedModel {told!r}", Exception):
             loaded = _loaded(directory, told, tags)
             each = [_traced(loaded.signatures[key], keys) for key, keys in wanted.items()]
-        main, *others = wanted
-        return Loaded(loaded, plan_functions(dict(zip([SERVING, *others], each)), file))
+        keys = [SERVING, *list(wanted)[1:]]
+        return Loaded(loaded, plan_functions(dict(zip(keys, each)), file))
 
 
 def _traced(function: Any, keys: Sequence[str]) -> Traced:

@@ -15,7 +15,7 @@ from ..frozen.other_kinds import told_at
 from ..graph.names import by_node_name, tensor_name
 from ..graph.side_effects import refuse_to_run
 from ..plan.spec import Names, Request
-from ..signature import SERVING, ragged_parts
+from ..signature import ragged_parts
 from ..storage.filesystem import read
 from ..storage.listing import exists
 from ..values.bundle import Bundle

@@ -127,8 +127,7 @@ class LiveGraph:
             return None
         of_checkpoint = saved and (saved[0], saved[2])
         return all_expected(
-            functools.partial(answers.expected, session, of_checkpoint)
-            for answers in self._answers
+            functools.partial(answers.expected, session, of_checkpoint) for answers in self._answers
         )
 
 

@@ -242,9 +242,7 @@ class FreezeExporter(_Exporter):
 
     def _source(self, estimator: Any, prefix: str) -> Source:
         with tf.Graph().as_default() as graph:
-            build = estimator_inference(
-                estimator, self._serving, self._signature, self._signatures
-            )
+            build = estimator_inference(estimator, self._serving, self._signature, self._signatures)
             built = build()
         ends = built if isinstance(built, dict) else {SERVING: built}
         inputs, outputs = ends.pop(SERVING)

@@ -29,10 +29,11 @@ class FreezingSaver(v1.train.Saver):
     `defer_build=True`. So the outputs must exist by then, and the graph must not be finalized.
 
     Args:
-      outputs, inputs, bind, signatures, inference_fn, variable_map, ema, values, lower_control_flow, weights,
-      check_numerics, optimize, verify, format, output_dir, name, keep, latest, save_best_only,
-      evaluate, monitor, mode, threshold, resume, strict, on_publish, save_on_background: as in
-        FreezeHook (the file's name is `freeze_name` here, since a Saver has a `name`).
+      outputs, inputs, bind, signatures, inference_fn, variable_map, ema, values,
+      lower_control_flow, weights, check_numerics, optimize, verify, format, output_dir, name,
+      keep, latest, save_best_only, evaluate, monitor, mode, threshold, resume, strict, on_publish,
+      save_on_background: as in FreezeHook (the file's name is `freeze_name` here, since a Saver
+        has a `name`).
       **saver: the arguments of tf.compat.v1.train.Saver, by name.
 
     Raises:

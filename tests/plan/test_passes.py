@@ -25,7 +25,12 @@ def test_a_pass_takes_a_draft_and_says_what_it_does(apply):
 
 
 def test_no_pass_stands_twice_in_a_list():
-    for passes in (compiler.PASSES, compiler.PASSES_OF_FILE, updates.WITH_UPDATES, updates.WITHOUT_UPDATES):
+    for passes in (
+        compiler.PASSES,
+        compiler.PASSES_OF_FILE,
+        updates.WITH_UPDATES,
+        updates.WITHOUT_UPDATES,
+    ):
         assert len(set(passes)) == len(passes)
 
 

@@ -105,8 +105,8 @@ def _layer(model: Any, name: str) -> Any:
     return layers[name]
 
 
-def submodel(model: Any, ends: Further) -> Any:
-    """Return the functional model of a further signature; it has the layers of `model`.
+def submodel(model: Any, key: str, ends: Further) -> Any:
+    """Return the functional model of a further signature, by its key; it has `model`'s layers.
 
     Raises:
       FreezeError: its outputs need more inputs.
@@ -117,7 +117,9 @@ def submodel(model: Any, ends: Further) -> Any:
     try:
         return _keras.model_class(model)(inputs, outputs)
     except ValueError as error:
-        raise FreezeError(f"its outputs cannot be computed from its inputs: {error}") from None
+        raise FreezeError(
+            f"signatures=: {key!r}: its outputs cannot be computed from its inputs: {error}"
+        ) from None
 
 
 def tensors_of(model: Any, ends: Further) -> Tuple[Optional[Dict[str, Any]], Dict[str, Any]]:

@@ -58,11 +58,11 @@ def plan_keras_model(
       input_signature: for a subclassed model, the shapes, dtypes and names of its inputs: a
         tf.TensorSpec, or a nested structure of them like the first argument of its call; for
         several arguments, a list of these, or a dict by the arguments' names.
-      signatures: {key: outputs} or {key: (inputs, outputs)} of further signatures of each file: names
-        of layers, or symbolic tensors, of a functional or Sequential model, in a list or in a dict
-        by their names in the file; without inputs, these are the model's. A tf.function, or a pair
-        (function, input_signature), is possible too. The weights are in the file once. The model
-        itself is the signature "serving_default".
+      signatures: {key: outputs} or {key: (inputs, outputs)} of further signatures of each file:
+        names of layers, or symbolic tensors, of a functional or Sequential model, in a list or in a
+        dict by their names in the file; without inputs, these are the model's. A
+        tf.function, or a pair (function, input_signature), is possible too. The weights are in the
+        file once. The model itself is the signature "serving_default".
       ema: "optimizer" freezes the averages that an optimizer with use_ema=True keeps.
       lower_control_flow: write conditionals and loops as Switch, Merge, Enter... (TensorFlow 1's)
         instead of functions.
@@ -177,7 +177,7 @@ def plan_traced(
     add(SERVING, model, found, seen)
     for key, ends in others.items():
         if isinstance(ends, Further):
-            inner = submodel(model, ends)
+            inner = submodel(model, key, ends)
             same = ends.inputs is None
             trace = like(inner, found[0]) if same else traced(inner, None, None)
             add(key, inner, trace, seen if same else None)

@@ -95,7 +95,7 @@ def plan_elsewhere(
         averaged = model if file.ema else None
         each = []
         for key, asking in askings_of(verify, plan.plan.signatures).items():
-            own = model if key == SERVING else submodel(model, others[key])
+            own = model if key == SERVING else submodel(model, key, others[key])
             same = key == SERVING or others[key].inputs is None
             batches = seen if same else None
             each.append(expecting(own, answer.taken[key], batches, averaged, asking))
