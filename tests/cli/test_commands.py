@@ -259,6 +259,35 @@ def test_inspect(digits, tmp_path):
     assert "random ops put noise into the answer" in run("inspect", noisy)
 
 
+def test_signatures(digits, tmp_path):
+    out, answers = tmp_path / "two.pb", tmp_path / "answers.npz"
+    with fh.load_frozen(digits / "run" / "model.ckpt-40.pb") as model:
+        graph_def = model.graph_def
+    with tf.Graph().as_default(), v1.Session() as session:
+        v1.import_graph_def(graph_def, name="")
+        ends = {"hidden": {"h": "hidden/Relu"}}
+        fh.freeze_session(session, str(out), ["probs"], signatures=ends)
+        feeds = np.load(str(digits / "feeds.npz"))
+        wanted = session.run("hidden/Relu:0", {"x:0": feeds["x"]})
+    said = run("inspect", out)
+    assert "Outputs of hidden" in said and "Outputs of serving_default" in said
+    assert (
+        json.loads(run("inspect", out, "--json"))["others"]["hidden"]["outputs"][0]["name"] == "h"
+    )
+    feeds = digits / "feeds.npz"
+    run("run", out, "--feeds", feeds, "--out", answers, "--signature", "hidden")
+    with np.load(str(answers)) as found:
+        np.testing.assert_array_equal(found["h"], wanted)
+    assert "outputs: 1 of 1 equal" in run("verify", out, "--against", out, "--signature", "hidden")
+    run("run", out, "--feeds", feeds, "--signature", "hiden", code=1)
+    saved = tmp_path / "saved"
+    fh.freeze_files(out, str(saved), ["probs"], signatures=ends, format="saved_model")
+    again = tmp_path / "again.pb"
+    run("freeze", saved, "-o", again, "--signature", "hidden", "--signature", "serving_default")
+    with fh.load_frozen(again) as model:
+        assert list(model.outputs) == ["h"]
+
+
 def test_check_writes_nothing(digits, tmp_path):
     before = sorted(os.listdir(str(digits / "run")))
     report = json.loads(run("check", digits / "run", *ASKED, "--json"))

@@ -54,6 +54,47 @@ def test_onnx_beside_the_file(classifier):
     np.testing.assert_allclose(session.run([taken], {given: X})[0], probs, atol=1e-6)
 
 
+@pytest.mark.parametrize("form", ["pb", "saved_model"])
+def test_converters_of_one_signature(graph, tmp_path, form):
+    x = v1.placeholder(tf.float32, [None, 4], name="x")
+    hidden = tf.nn.relu(tf.matmul(x, v1.get_variable("w", [4, 6])), name="hidden")
+    tf.matmul(hidden, v1.get_variable("v", [6, 3]), name="y")
+    path = str(tmp_path / ("m.pb" if form == "pb" else "m"))
+    ends = {"head": ({"h": "hidden"}, ["y"]), "embed": {"e": "hidden"}}
+    with v1.Session() as session:
+        session.run(v1.global_variables_initializer())
+        artifact = fh.freeze_session(session, path, ["y"], signatures=ends, format=form)
+        feeds = np.random.RandomState(0).randn(2, 4).astype(np.float32)
+        wanted = session.run("hidden:0", {x: feeds})
+    stem = str(tmp_path / "m")
+    assert fh.to_tflite()(artifact) == stem + ".tflite"
+    written = fh.to_tflite(signature="embed")(artifact)
+    assert written == stem + ".embed.tflite"
+    interpreter = tf.lite.Interpreter(model_path=written)
+    (given,), (taken,) = interpreter.get_input_details(), interpreter.get_output_details()
+    interpreter.resize_tensor_input(given["index"], feeds.shape)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(given["index"], feeds)
+    interpreter.invoke()
+    np.testing.assert_allclose(interpreter.get_tensor(taken["index"]), wanted, rtol=1e-5)
+    assert fh.to_tflite(signature="head")(artifact) == stem + ".head.tflite"
+    with pytest.raises(fh.UnknownNameError, match="no signature 'hed': did you mean 'head'"):
+        fh.to_tflite(signature="hed")(artifact)
+    if lacking("onnx") is None:
+        import onnxruntime
+
+        written = fh.to_onnx(signature="embed")(artifact)
+        assert written == stem + ".embed.onnx"
+        session = onnxruntime.InferenceSession(written, providers=["CPUExecutionProvider"])
+        (answer,) = session.run(["e"], {"x": feeds})
+        np.testing.assert_allclose(answer, wanted, rtol=1e-5)
+    if form == "pb":
+        saved = fh.to_saved_model()(artifact)
+        with tf.Graph().as_default(), v1.Session() as session:
+            ends = v1.saved_model.loader.load(session, ["serve"], saved).signature_def
+            assert sorted(ends) == ["embed", "head", "serving_default"]
+
+
 @needs_onnx
 def test_onnx_of_what_it_does_not_know_is_an_error_and_the_old_file_stays(graph, tmp_path):
     x = v1.placeholder(tf.string, [None], name="x")

@@ -296,7 +296,7 @@ def test_a_proof_leaves_no_weights_behind(graph, tmp_path):
     training = Training(dense, True, tmp_path)
     for _ in range(3):
         training.save()
-    kept = training.saver._delivery._live._answers._asking.runs._graph
+    kept = training.saver._delivery._live._answers[0]._asking.runs._graph
     sizes = {op.name: op.type for op in kept.graph.get_operations()}
     assert sizes["net/w"] == sizes["net/scale"] == sizes["net/text"] == "Placeholder"
     assert kept.graph.finalized

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from mutants import (
+    Editing,
     baked_batch,
     build_in,
     dropped_update,
@@ -327,6 +328,29 @@ def test_training_mode(in_graph, tmp_path, monkeypatch):
 
     replace(monkeypatch, "compile_plan", wrong)
     assert_refused(in_graph, tmp_path, SAMPLE)
+
+
+def test_each_signature_has_its_own_proof(graph, tmp_path, monkeypatch):
+    """The fault is in a node that only the further signature needs."""
+    x = v1.placeholder(tf.float32, [None, 8], name="x")
+    h = tf.matmul(x, variable("a", [8, 8]), name="h")
+    tf.multiply(h, 3.0, name="more")
+    asked = {"outputs": ["h"], "signatures": {"more": ["more"]}}
+
+    def wrong(plan):
+        editing = Editing(plan)
+        editing.node("more").op = "AddV2"
+        return editing.plan()
+
+    for form in ("pb", "saved_model"):
+        with v1.Session() as session:
+            session.run(v1.global_variables_initializer())
+            path = str(tmp_path / form)
+            fh.freeze_session(session, path, verify=True, format=form, **asked)
+            with monkeypatch.context() as patched:
+                build_in(patched, wrong)
+                with pytest.raises(fh.NotVerifiedError, match="its output 'more: more' differs"):
+                    fh.freeze_session(session, path, verify=True, format=form, **asked)
 
 
 def test_a_dropped_update(in_function, tmp_path, monkeypatch):

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from freeze_hooks.plan import compiler
 from freeze_hooks.plan.types import FreezePlan, Slot
+from freeze_hooks.signature import SERVING
 from freeze_hooks.sources.checkpoint_index import Checkpoint
 from freeze_hooks.sources.function_plan import FunctionPlan
 from freeze_hooks.values.checkpoint_reads import CheckpointValues
@@ -110,7 +111,8 @@ class Editing:
             run = []
         self._tail.node.extend(run)
         pieces.append(self._tail.SerializeToString())
-        return dataclasses.replace(self._before, pieces=tuple(pieces), signature=self.signature)
+        signatures = {**self._before.signatures, SERVING: self.signature}
+        return dataclasses.replace(self._before, pieces=tuple(pieces), signatures=signatures)
 
 
 def type_of(dtype):
@@ -256,7 +258,7 @@ def replace(monkeypatch, name, wrong):
 def build_in(monkeypatch, change):
     """Every plan that is compiled from now on is what `change` makes of it; on Keras's JAX and
     PyTorch, where another process compiles it, what comes from there."""
-    right, made = compiler.compile_plan, FunctionPlan.__init__
+    right, made = compiler.compile_parts, FunctionPlan.__init__
 
     def wrong(*args, **kwargs):
         return change(right(*args, **kwargs))
@@ -265,7 +267,7 @@ def build_in(monkeypatch, change):
         made(self, change(given), *args, **more)
 
     if os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow":
-        replace(monkeypatch, "compile_plan", wrong)
+        replace(monkeypatch, "compile_parts", wrong)
     else:
         monkeypatch.setattr(FunctionPlan, "__init__", wrong_from_elsewhere)
 

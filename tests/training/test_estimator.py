@@ -345,6 +345,32 @@ def test_signatures(signature, outputs, tmp_path):
 
 
 @needs_estimator
+def test_several_signatures(tmp_path):
+    estimator = deep(tmp_path)
+    keys = ["classification", "predict"]
+    hook = fh.FreezeHook(
+        inference_fn=fh.estimator_inference(estimator, parsing, "serving_default", keys),
+        verify=True,
+        strict=True,
+    )
+    estimator.train(feeding(np.array(SPECIES)[KINDS]), steps=2, hooks=[hook])
+    exporter = fh.FreezeExporter(
+        "x", parsing, signature="serving_default", signatures=keys, verify=True, strict=True
+    )
+    prefix = estimator.latest_checkpoint()
+    path = exporter.export(estimator, str(tmp_path / "x"), prefix, {}, True)
+    for found in (path, hook.artifacts[-1].path):
+        with fh.load_frozen(found) as model:
+            assert sorted(model.signatures) == ["classification", "predict", "serving_default"]
+            assert set(model.outputs) == {"scores", "classes"}
+            assert "probabilities" in model.signatures["predict"].outputs
+            assert list(model.signatures["predict"].inputs) == list(model.inputs)
+    wrong = fh.FreezeExporter("x", parsing, signatures=["predikt"], strict=True)
+    with pytest.raises(fh.UnknownNameError, match="'predikt' is not among"):
+        wrong.export(estimator, str(tmp_path / "x"), prefix, {}, True)
+
+
+@needs_estimator
 def test_results_that_are_no_numbers(tmp_path):
     """Results may include arrays, such as those of tf.metrics.mean_tensor, and summaries."""
     estimator = deep(tmp_path)

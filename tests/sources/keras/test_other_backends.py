@@ -318,3 +318,25 @@ def test_a_subclassed_model_on_bytes(tmp_path, clean):
     assert_same(clean, callback.artifacts[-1], model, images[:50])
     larger = np.repeat(images[:5], 2, 1)
     assert_same(clean, callback.artifacts[-1], model, larger)
+
+
+def test_further_signatures(tmp_path):
+    model, path = conv_net(), str(tmp_path / "m.pb")
+    model.compile("adam", "sparse_categorical_crossentropy")
+    flat = next(layer for layer in model.layers if isinstance(layer, layers.Flatten))
+    pooled = next(layer for layer in model.layers if isinstance(layer, layers.MaxPooling2D))
+    signatures = {"embed": {"features": flat.name}, "head": (pooled.name, ["probs"])}
+    callback = fh.FreezeCallback(path, signatures=signatures, verify=True, strict=True)
+    model.fit(IMAGES[:64], LABELS[:64], verbose=0, callbacks=[callback])
+    assert callback.artifacts[-1].max_difference < 1e-4
+    with fh.load_frozen(path) as frozen:
+        wanted = keras.Model(model.inputs, flat.output).predict(IMAGES[:8], verbose=0)
+        found = frozen.signatures["embed"](IMAGES[:8])["features"]
+        np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+        inner = keras.Model(model.inputs, pooled.output).predict(IMAGES[:8], verbose=0)
+        found = frozen.signatures["head"](inner)["probs"]
+        wanted = model.predict(IMAGES[:8], verbose=0)
+        np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+    function = tf.function(lambda x: x, input_signature=[tf.TensorSpec([None])])
+    with pytest.raises(fh.FreezeError, match="'f' is a function of TensorFlow"):
+        fh.freeze_keras_model(model, path, signatures={"f": function})
