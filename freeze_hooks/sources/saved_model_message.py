@@ -15,7 +15,7 @@ from ..frozen.other_kinds import told_at
 from ..graph.names import by_node_name, tensor_name
 from ..graph.side_effects import refuse_to_run
 from ..plan.spec import Names, Request
-from ..signature import ragged_parts
+from ..signature import SERVING, ragged_parts
 from ..storage.filesystem import read
 from ..storage.listing import exists
 from ..values.bundle import Bundle
@@ -125,10 +125,16 @@ def further_of(directory: str, meta: Any, signatures: Any) -> Optional[Dict[str,
 
     Raises:
       UnknownNameError: the SavedModel has no such signature.
+      FreezeError: it would have the key of the file's main one.
     """
     if isinstance(signatures, Mapping):
         return None
     listed = [signatures] if isinstance(signatures, str) else signatures or ()
+    if SERVING in listed:
+        raise FreezeError(
+            f"the main signature of a file is called {SERVING!r}, so another one cannot be: let "
+            f"the SavedModel's {SERVING!r} be the first one"
+        )
     return {key: signature_of(directory, meta, key) for key in listed}
 
 

@@ -279,13 +279,19 @@ def test_signatures(digits, tmp_path):
     with np.load(str(answers)) as found:
         np.testing.assert_array_equal(found["h"], wanted)
     assert "outputs: 1 of 1 equal" in run("verify", out, "--against", out, "--signature", "hidden")
-    run("run", out, "--feeds", feeds, "--signature", "hiden", code=1)
+    run("run", out, "--feeds", feeds, "--signature", "hiden", code=2)
     saved = tmp_path / "saved"
     fh.freeze_files(out, str(saved), ["probs"], signatures=ends, format="saved_model")
     again = tmp_path / "again.pb"
-    run("freeze", saved, "-o", again, "--signature", "hidden", "--signature", "serving_default")
+    both = ["--signature", "serving_default", "--signature", "hidden"]
+    run("freeze", saved, "-o", again, *both)
     with fh.load_frozen(again) as model:
-        assert list(model.outputs) == ["h"]
+        assert list(model.outputs) == ["probs"] and "hidden" in model.signatures
+    run("freeze", saved, "-o", again, "--signature", "hidden")
+    with fh.load_frozen(again) as model:
+        assert list(model.outputs) == ["h"] and list(model.signatures) == ["serving_default"]
+    said = run("freeze", saved, "-o", again, *both[2:], *both[:2], code=2)
+    assert "let the SavedModel's 'serving_default' be the first one" in said
 
 
 def test_check_writes_nothing(digits, tmp_path):

@@ -349,13 +349,13 @@ def test_several_signatures(tmp_path):
     estimator = deep(tmp_path)
     keys = ["classification", "predict"]
     hook = fh.FreezeHook(
-        inference_fn=fh.estimator_inference(estimator, parsing, "serving_default", keys),
+        inference_fn=fh.estimator_inference(estimator, serving, "serving_default", keys),
         verify=True,
         strict=True,
     )
     estimator.train(feeding(np.array(SPECIES)[KINDS]), steps=2, hooks=[hook])
     exporter = fh.FreezeExporter(
-        "x", parsing, signature="serving_default", signatures=keys, verify=True, strict=True
+        "x", serving, signature="serving_default", signatures=keys, verify=True, strict=True
     )
     prefix = estimator.latest_checkpoint()
     path = exporter.export(estimator, str(tmp_path / "x"), prefix, {}, True)
@@ -365,7 +365,7 @@ def test_several_signatures(tmp_path):
             assert set(model.outputs) == {"scores", "classes"}
             assert "probabilities" in model.signatures["predict"].outputs
             assert list(model.signatures["predict"].inputs) == list(model.inputs)
-    wrong = fh.FreezeExporter("x", parsing, signatures=["predikt"], strict=True)
+    wrong = fh.FreezeExporter("x", serving, signatures=["predikt"], strict=True)
     with pytest.raises(fh.UnknownNameError, match="'predikt' is not among"):
         wrong.export(estimator, str(tmp_path / "x"), prefix, {}, True)
 
