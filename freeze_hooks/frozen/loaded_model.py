@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Mapping, Tuple
+from typing import Any, Dict, Mapping, Optional, Tuple
 
 import tensorflow as tf
 from google.protobuf.message import DecodeError
@@ -15,7 +15,9 @@ from ..graph.names import tensor_name
 from ..graph.side_effects import side_effects
 from ..signature import TensorInfo
 from ..storage.paths import plain_path
+from .assets import take_packed, unpacked
 from .composites import Answers, taken_apart, wholes
+from .description import custom_metadata_in
 from .frozen_saved_model import graph_to_load
 from .reader import (
     _description,
@@ -40,6 +42,7 @@ class FrozenModel:
       inputs, outputs: {name: TensorInfo}.
       graph_def: the file's GraphDef; variables of a SavedModel are constants without values in it.
       metadata: the file's description; empty if another program wrote the file.
+      custom_metadata: the metadata that the file was given, of JSON types.
     """
 
     def __init__(self, path: str, allow_side_effects: bool = False) -> None:
@@ -52,6 +55,9 @@ class FrozenModel:
                 "anyway".format(path, "; ".join(map(_said, reaching)))
             )
         self.metadata = _description(self.graph_def, path)
+        self.custom_metadata = custom_metadata_in(self.metadata, path)
+        self._packed = take_packed(self.graph_def)
+        self._assets: Optional[Dict[str, bytes]] = None
         signature = _signature(self.graph_def, self.metadata, path)
         self.inputs: Dict[str, TensorInfo] = {info.name: info for info in signature.inputs}
         self.outputs: Dict[str, TensorInfo] = {info.name: info for info in signature.outputs}
@@ -142,6 +148,20 @@ class FrozenModel:
                 )
             )
         return {name: value}
+
+    @property
+    def assets(self) -> Mapping[str, bytes]:
+        """The assets that the file carries: `model.assets["labels.txt"]` is its content.
+
+        They are checked when they are first asked for.
+
+        Raises:
+          InvalidFileError: one is missing, or has other bytes than were written.
+        """
+        if self._assets is None:
+            self._assets = unpacked(self.metadata, self._packed, self._path)
+            self._packed = b""
+        return self._assets
 
     def close(self) -> None:
         """Free the session."""

@@ -112,6 +112,7 @@ def compile_plan(
             apply(draft)
         return _plan_of(draft)
 
+    spec = dataclasses.replace(spec, file=spec.file.loaded())
     plan = compiled(spec)
     if plan.format == SavedModel(None) and _size(plan) > LIMIT and not plan.optimize:
         form = dataclasses.replace(plan.format, variables=True)
@@ -141,6 +142,7 @@ def _plan_of(draft: Draft) -> FreezePlan:
         spec.file.check_numerics,
         _warmed(format_of(spec.file.format), signature),
         draft.restoring,
+        carried=spec.file.carried,
     )
 
 

@@ -30,6 +30,7 @@ from ..graph.passes.captures import embed, lookup_types, strip_scopes
 from ..graph.tables import Column
 from ..graph.variables import Variable, static
 from ..plan.compiler import compile_plan
+from ..plan.carried import Assets, Metadata
 from ..plan.file_options import FileOptions
 from ..plan.formats import AskedFormat
 from ..plan.spec import FreezeSpec, Names
@@ -275,6 +276,8 @@ def plan_function(
     optimize: bool = False,
     verify: Verifying = None,
     format: AskedFormat = "pb",
+    custom_metadata: Metadata = None,
+    assets: Assets = None,
 ) -> FunctionPlan:
     """Plan a function once, and write files of it any number of times.
 
@@ -296,6 +299,7 @@ def plan_function(
         instead of functions.
       weights, check_numerics, optimize, verify, format: as in FreezeHook; a SavedModel is the
         directory that `write` is given.
+      custom_metadata, assets: as in FreezeHook; paths are read now.
 
     Returns:
       The plan. Inputs have the names of the function's arguments (or TensorSpecs), followed by the
@@ -312,6 +316,8 @@ def plan_function(
         optimize=optimize,
         verify=verify,
         format=format,
+        custom_metadata=custom_metadata,
+        assets=assets,
     )
     return _plan(function, input_signature, outputs, file)
 
@@ -319,6 +325,7 @@ def plan_function(
 def _plan(
     function: Any, input_signature: Any, outputs: Optional[Sequence[str]], file: FileOptions
 ) -> FunctionPlan:
+    file = file.loaded()
     concrete = _concrete(function, input_signature)
     names = tuple(outputs) if outputs else keys_of(concrete.structured_outputs, "output")
     wanted = len(concrete.outputs)
@@ -346,6 +353,8 @@ def freeze_function(
     optimize: bool = False,
     verify: Verifying = None,
     format: AskedFormat = "pb",
+    custom_metadata: Metadata = None,
+    assets: Assets = None,
 ) -> Artifact:
     """Freeze a tf.function with its variables' present values to one `.pb` file.
 
@@ -354,7 +363,7 @@ def freeze_function(
     Args:
       path: where to write; its directory must exist. `path + ".json"` describes a `.pb`.
       function, input_signature, outputs, lower_control_flow, weights, check_numerics,
-        optimize, verify, format: as in `plan_function`.
+        optimize, verify, format, custom_metadata, assets: as in `plan_function`.
 
     Returns:
       The Artifact that was written.
@@ -370,6 +379,8 @@ def freeze_function(
         optimize=optimize,
         verify=verify,
         format=format,
+        custom_metadata=custom_metadata,
+        assets=assets,
     )
     return _plan(function, input_signature, outputs, file).freeze(path)
 

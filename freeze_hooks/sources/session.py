@@ -13,6 +13,7 @@ from ..errors import FreezeError
 from ..frozen.artifact import Artifact
 from ..graph import restore_ops
 from ..plan.compiler import compile_plan
+from ..plan.carried import Assets, Metadata
 from ..plan.file_options import FileOptions
 from ..plan.formats import AskedFormat
 from ..plan.located import located
@@ -140,6 +141,8 @@ def freeze_session(
     optimize: bool = False,
     verify: Verifying = None,
     format: AskedFormat = "pb",
+    custom_metadata: Metadata = None,
+    assets: Assets = None,
 ) -> Artifact:
     """Freeze what a session holds now to one `.pb` file.
 
@@ -156,6 +159,7 @@ def freeze_session(
         this decides are folded.
       inference_fn, variable_map, ema, lower_control_flow, weights, check_numerics,
         optimize, verify, format: as in FreezeHook; a SavedModel is the directory `path`.
+      custom_metadata, assets: as in FreezeHook.
 
     Returns:
       The Artifact that was written.
@@ -178,6 +182,8 @@ def freeze_session(
             optimize=optimize,
             verify=verify,
             format=format,
+            custom_metadata=custom_metadata,
+            assets=assets,
         ),
         inference_fn=inference_fn,
         variable_map=variable_map,

@@ -7,6 +7,7 @@ from typing import Any, Callable, Optional, Tuple
 from .. import _saver
 from .._tf import v1
 from ..frozen.artifact import Artifact
+from ..plan.carried import Assets, Metadata
 from ..plan.file_options import FileOptions
 from ..plan.formats import AskedFormat
 from ..plan.spec import FreezeSpec, Names
@@ -30,9 +31,9 @@ class FreezingSaver(v1.train.Saver):
 
     Args:
       outputs, inputs, bind, inference_fn, variable_map, ema, values, lower_control_flow, weights,
-      check_numerics, optimize, verify, format, output_dir, name, keep, latest, save_best_only,
-      evaluate, monitor, mode, threshold, resume, strict, on_publish, save_on_background: as in
-        FreezeHook (the file's name is `freeze_name` here, since a Saver has a `name`).
+      check_numerics, optimize, verify, format, custom_metadata, assets, output_dir, name, keep,
+      latest, save_best_only, evaluate, monitor, mode, threshold, resume, strict, on_publish,
+      save_on_background: as in FreezeHook (the file's name is `freeze_name` here, since a Saver has a `name`).
       **saver: the arguments of tf.compat.v1.train.Saver, by name.
 
     Raises:
@@ -55,6 +56,8 @@ class FreezingSaver(v1.train.Saver):
         optimize: bool = False,
         verify: Verifying = None,
         format: AskedFormat = "pb",
+        custom_metadata: Metadata = None,
+        assets: Assets = None,
         output_dir: Optional[str] = None,
         freeze_name: Optional[str] = None,
         keep: Optional[int] = None,
@@ -82,6 +85,8 @@ class FreezingSaver(v1.train.Saver):
                 optimize=optimize,
                 verify=verify,
                 format=format,
+                custom_metadata=custom_metadata,
+                assets=assets,
             ),
             inference_fn=inference_fn,
             variable_map=variable_map,

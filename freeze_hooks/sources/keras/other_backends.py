@@ -70,9 +70,10 @@ def plan_elsewhere(
       FreezeError: the model cannot be saved, loaded on TensorFlow, or frozen.
     """
     synchronize(model)
-    there = dataclasses.replace(file, ema=None, verify=None)  # this process handles these
+    # this process handles the others
+    there = dataclasses.replace(file, ema=None, verify=None, custom_metadata=None, assets=None)
     answer = _ask(model, _task(model, seen, input_signature, there))
-    plan = _plan_of(model, answer, bool(file.ema))
+    plan = _plan_of(model, answer, file)
     return follow(plan, model, answer.taken, seen, file)
 
 
@@ -199,14 +200,14 @@ def _error_of(model: Any, answer: Answer) -> FreezeError:
     )
 
 
-def _plan_of(model: Any, answer: Answer, averaged: bool) -> FunctionPlan:
-    plan: FreezePlan = answer.plan
+def _plan_of(model: Any, answer: Answer, file: FileOptions) -> FunctionPlan:
+    plan: FreezePlan = dataclasses.replace(answer.plan, carried=file.carried)
     variables = [_counterpart(model, slot, place) for slot, place in zip(plan.slots, answer.places)]
     dtypes = [_protos.numpy_dtype(slot.variable.dtype) for slot in plan.slots]
     shared = _keras.backend_of(model) == "jax"
 
     def values() -> Iterator[Value]:
-        averages = {id(v): average for v, average in averages_of(model)} if averaged else {}
+        averages = {id(v): average for v, average in averages_of(model)} if file.ema else {}
         for variable, dtype in zip(variables, dtypes):
             yield as_value(_array(averages.get(id(variable), variable), shared, dtype))
 
