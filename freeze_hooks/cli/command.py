@@ -14,7 +14,8 @@ from .quick_start import load_messages
 
 _PAIR = re.compile(r"\b(bind|inputs)=\{'([^']+)': '?([^'}]+)'?\}")
 _ARGUMENTS = re.compile(
-    r"\b(outputs|inputs|bind|checkpoint|reader|signature|tags|weights|optimize|lower_control_flow|custom_metadata|assets)=(?![\w\"'{])"
+    r"\b(outputs|inputs|bind|checkpoint|reader|signature|tags|weights|optimize|lower_control_flow"
+    r"|custom_metadata|assets)=(?![\w\"'{])"
 )
 _FLAGS = {"custom_metadata": "metadata", "assets": "asset"}  # that are called otherwise
 DEBUG = "Show TensorFlow's log, and where an error comes from."

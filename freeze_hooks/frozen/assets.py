@@ -117,12 +117,11 @@ def _noted_in(description: Mapping[str, Any], path: str) -> Dict[str, _Noted]:
             if kind != _ALGORITHM:
                 wrong = f"has a hash of the kind {kind!r}, which this version does not know"
             if wrong is not None:
-                raise InvalidFileError(f"{path}: its description has an asset {name!r}, which {wrong}")
+                told = f"{path}: its description has an asset {name!r}, which {wrong}"
+                raise InvalidFileError(told)
             found[name] = _Noted(size, value)
     except (AttributeError, KeyError, TypeError) as error:
-        raise InvalidFileError(
-            f"{path}: its description is broken, at its assets: {error!r}"
-        ) from None
+        raise InvalidFileError(f"{path}: its description is broken at assets: {error!r}") from None
     total = sum(one.bytes for one in found.values())
     if total > AT_MOST:
         raise InvalidFileError(

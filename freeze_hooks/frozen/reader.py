@@ -164,7 +164,8 @@ def read_structure(path: str) -> Tuple[Any, Dict[str, int]]:
     """Read as `read_graph_def`, but leave the values of a SavedModel's variables in their files.
 
     Returns:
-      The GraphDef, also with the bytes of assets, and {constant that lacks its value: the number of bytes of the value}.
+      The GraphDef, with the bytes of assets, and {constant that lacks its value: the number of
+      bytes of the value}.
 
     Raises:
       InvalidFileError, OSError: as `read_graph_def`.

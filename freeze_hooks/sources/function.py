@@ -4,18 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from typing import (
-    Any,
-    Callable,
-    Dict,
-    Iterable,
-    Iterator,
-    Mapping,
-    Optional,
-    Sequence,
-    Set,
-    Tuple,
-)
+from typing import Any, Callable, Dict, Iterable, Iterator, Mapping, Optional, Sequence, Set, Tuple
 
 import tensorflow as tf
 
@@ -29,8 +18,8 @@ from ..graph.ops import REF_VARIABLES
 from ..graph.passes.captures import embed, lookup_types, strip_scopes
 from ..graph.tables import Column
 from ..graph.variables import Variable, static
-from ..plan.compiler import compile_plan
 from ..plan.carried import Assets, Metadata
+from ..plan.compiler import compile_plan
 from ..plan.file_options import FileOptions
 from ..plan.formats import AskedFormat
 from ..plan.spec import FreezeSpec, Names

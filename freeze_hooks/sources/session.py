@@ -12,8 +12,8 @@ from .. import _tf
 from ..errors import FreezeError
 from ..frozen.artifact import Artifact
 from ..graph import restore_ops
-from ..plan.compiler import compile_plan
 from ..plan.carried import Assets, Metadata
+from ..plan.compiler import compile_plan
 from ..plan.file_options import FileOptions
 from ..plan.formats import AskedFormat
 from ..plan.located import located

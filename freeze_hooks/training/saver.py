@@ -33,7 +33,8 @@ class FreezingSaver(v1.train.Saver):
       outputs, inputs, bind, inference_fn, variable_map, ema, values, lower_control_flow, weights,
       check_numerics, optimize, verify, format, custom_metadata, assets, output_dir, name, keep,
       latest, save_best_only, evaluate, monitor, mode, threshold, resume, strict, on_publish,
-      save_on_background: as in FreezeHook (the file's name is `freeze_name` here, since a Saver has a `name`).
+      save_on_background: as in FreezeHook (the file's name is `freeze_name` here, since a Saver has
+        a `name`).
       **saver: the arguments of tf.compat.v1.train.Saver, by name.
 
     Raises:

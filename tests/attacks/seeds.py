@@ -56,7 +56,8 @@ class Seeds:
             session.run([v1.global_variables_initializer(), v1.tables_initializer()])
             v1.train.Saver().save(session, self.prefix)
             v1.train.Saver(write_version=1).save(session, self._old)
-            fh.freeze_session(session, os.path.join(directory, "frozen.pb"), ["probs"], assets=ASSETS)
+            frozen = os.path.join(directory, "frozen.pb")
+            fh.freeze_session(session, frozen, ["probs"], assets=ASSETS)
             init = v1.tables_initializer()
             v1.saved_model.simple_save(session, self._saved, {"x": x}, {"probs": probs}, init)
         with tf.Graph().as_default() as graph:

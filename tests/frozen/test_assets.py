@@ -240,16 +240,17 @@ def test_damaged_assets_are_never_read(session, damage, tmp_path):
 
 
 def noted(name="a", size=1, **more):
-    return {name: {"bytes": size, "hash": dict({"algorithm": "xxh3_64", "value": "0" * 16}, **more)}}
+    known = {"algorithm": "xxh3_64", "value": "0" * 16}
+    return {name: {"bytes": size, "hash": dict(known, **more)}}
 
 
 @pytest.mark.parametrize(
     "assets, error",
     [
-        (3, "broken, at its assets"),
-        ([], "broken, at its assets"),
-        ({"a": 3}, "broken, at its assets"),
-        ({"a": {"bytes": 1}}, "broken, at its assets"),
+        (3, "broken at assets"),
+        ([], "broken at assets"),
+        ({"a": 3}, "broken at assets"),
+        ({"a": {"bytes": 1}}, "broken at assets"),
         (noted(size="1"), "has the length '1'"),
         (noted(size=-1), "has the length -1"),
         (noted(size=True), "has the length True"),
@@ -329,7 +330,8 @@ def test_a_saved_model_that_was_made_of_a_file(session, tmp_path):
 
 def test_a_frozen_file_does_not_pass_them_on(session, tmp_path):
     """What is frozen again carries what it is given then."""
-    for source in (freeze(session, tmp_path / "m.pb"), freeze(session, tmp_path / "m", format="saved_model")):
+    for form in ("pb", "saved_model"):
+        source = freeze(session, tmp_path / form, format=form)
         again = fh.freeze_files(source.path, str(tmp_path / "again.pb"), ["probs"])
         report = fh.inspect(again.path)
         assert report.assets == {} and report.custom_metadata == {}

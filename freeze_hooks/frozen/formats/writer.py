@@ -37,8 +37,8 @@ def write_frozen(
 ) -> Artifact:
     """Publish a plan with one value for each of its slots; `origin` says where the values are from.
 
-    `custom` is the user's metadata of this save. The description is in the file, and with `beside` also in a file beside it. If the answers
-    differ from `expected`, the file does not appear.
+    `custom` is the user's metadata of this save. The description is in the file, and with `beside`
+    also in a file beside it. If the answers differ from `expected`, the file does not appear.
     """
     if beside:  # else in place of TensorFlow's own functions, which take any path
         refuse_foreign(path, directory=plan.format.is_directory)

@@ -38,8 +38,10 @@ def to_onnx(
 
     It needs the extra `onnx`. Inputs and outputs have the names and dtypes of the artifact's
     signature, but bfloat16 becomes float32. An output with the name of an input is called after its
-    node. Open sizes stay open. Custom metadata is in `metadata_props`, under its own keys: text as it
-    is, other values as JSON. An ONNX file has no place for assets, so it has none. The conversion takes several times the file's size in memory.
+    node. Open sizes stay open. The conversion takes several times the file's size in memory.
+
+    Custom metadata is in `metadata_props`, under its own keys: text as it is, other values as JSON.
+    An ONNX file has no assets.
 
     If ONNX Runtime is installed, each file first runs in it. The file appears only if its answers
     equal those of the frozen file in TensorFlow. The feeds are random, and of two sizes where sizes
