@@ -157,7 +157,7 @@ def _content(name: str, value: Any) -> Union[bytes, str]:
         return _of_lines(name, value)
     hint = ": give array.tolist()" if isinstance(value, np.ndarray) else ""
     raise FreezeError(
-        f"assets= takes a path, bytes or a list of lines for {name!r}, not a "
+        f"assets= takes a path, bytes or a list of lines for {name!r}, not "
         f"{type(value).__name__}{hint}"
     )
 
@@ -238,7 +238,7 @@ def _json(value: Any, where: str, depth: int = 0) -> Any:
     if isinstance(value, (list, tuple)):
         return [_json(inner, f"{where}[{i}]", depth + 1) for i, inner in enumerate(value)]
     raise FreezeError(
-        f"{where} is a {type(value).__name__}, and JSON has {_KINDS}{_instead(value)}"
+        f"{where} is of type {type(value).__name__}, and JSON has {_KINDS}{_instead(value)}"
     )
 
 

@@ -180,9 +180,9 @@ def test_callback_with_a_function_that_fails(name, warnings_logged, tmp_path):
     callback = fh.FreezeCallback(str(tmp_path / "m.pb"), custom_metadata=noted)
     fit(classifier(keras_of(name)), callbacks=[callback])
     assert not callback.artifacts and not (tmp_path / "m.pb").exists()
-    assert [text for text in warnings_logged if "custom_metadata['value'] is a object" in text]
+    assert [text for text in warnings_logged if "custom_metadata['value'] is of type object" in text]
     wrong = fh.FreezeCallback(str(tmp_path / "m.pb"), custom_metadata={"value": b"x"})
-    with pytest.raises(fh.FreezeError, match="is a bytes"):
+    with pytest.raises(fh.FreezeError, match="is of type bytes"):
         fit(classifier(keras_of(name)), callbacks=[wrong])
 
 
