@@ -28,7 +28,7 @@ def inspect(
 ) -> None:
     """Show the content of a frozen FILE, without running it."""
     if asset is not None:
-        click.get_binary_stream("stdout").write(_asset(artifact(file), asset))
+        click.echo(_asset(artifact(file), asset), nl=False)
         return
     from ..frozen.reader import inspect as look
     from ..frozen.reader import read_graph_def

@@ -84,7 +84,7 @@ def checked_metadata(given: Any) -> Metadata:
         ) from None
     except ValueError:  # it has no signature
         pass
-    return given  # type: ignore[no-any-return]
+    return given
 
 
 def checked_assets(given: Any) -> Dict[str, Union[bytes, str]]:

@@ -13,8 +13,8 @@ from ..graph.restore_ops import SavedKey, changed_when_restored
 from ..graph.side_effects import refuse_to_run
 from ..graph.tables import Column
 from ..graph.variables import Variable
-from ..plan.compiler import compile_plan
 from ..plan.carried import Assets, Metadata
+from ..plan.compiler import compile_plan
 from ..plan.file_options import FileOptions
 from ..plan.formats import AskedFormat
 from ..plan.located import located

@@ -309,9 +309,9 @@ def test_damaged_files_of_a_saved_model(session, damage, tmp_path):
     path = tmp_path / "m"
     freeze(session, path, format="saved_model")
     damage(path / "assets.extra" / "sub" / "noise.bin")
-    with fh.load_frozen(str(path)) as model:
-        with pytest.raises(fh.InvalidFileError, match=r"sub/noise\.bin"):
-            model.assets  # noqa: B018
+    damaged = pytest.raises(fh.InvalidFileError, match=r"sub/noise\.bin")
+    with fh.load_frozen(str(path)) as model, damaged:
+        model.assets  # noqa: B018
 
 
 def test_a_saved_model_that_was_made_of_a_file(session, tmp_path):

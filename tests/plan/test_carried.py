@@ -155,7 +155,7 @@ def test_remote_paths(remote):
     with tf.io.gfile.GFile(path, "w") as file:
         file.write("a\n")
     assert FileOptions(assets={"labels.txt": path}).loaded().assets == {"labels.txt": b"a\n"}
-    with pytest.raises(fh.FreezeError, match="cannot read .*none.txt"):
+    with pytest.raises(fh.FreezeError, match=r"cannot read .*none\.txt"):
         FileOptions(assets={"labels.txt": remote + "/none.txt"}).loaded()
 
 
@@ -197,7 +197,7 @@ def test_assets_that_are_refused(given, error):
 def test_files_that_cannot_be_taken(tmp_path):
     missing = str(tmp_path / "missing.txt")
     options = FileOptions(assets={"labels.txt": missing}).checked()
-    with pytest.raises(fh.FreezeError, match="missing.txt' for 'labels.txt': No such"):
+    with pytest.raises(fh.FreezeError, match=r"missing\.txt' for 'labels\.txt': No such"):
         options.loaded()
     with pytest.raises(fh.FreezeError, match="cannot read"):
         FileOptions(assets={"labels.txt": str(tmp_path)}).loaded()

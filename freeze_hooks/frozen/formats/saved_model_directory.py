@@ -87,7 +87,7 @@ def _write_assets(
 ) -> None:
     """Write the assets as files, and put what was written into `files`."""
     for name, data in assets.items():
-        check = None if proof is None else proof.read_back
+        check = None if proof is None or not data else proof.read_back
         with directory.file(EXTRA + name, len(data), check) as file:
             file.write(data)
         files[EXTRA + name] = file.written
