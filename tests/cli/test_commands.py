@@ -267,9 +267,9 @@ def test_metadata_and_assets(digits, tmp_path):
     run("freeze", digits / "run", *ASKED, *given, "-o", out)
     wanted = {"version": "v1", "sizes": [1, 2], "final": True}
     report = json.loads(run("inspect", out, "--json"))
-    assert report["custom_metadata"] == wanted and report["assets"] == {"in/labels.txt": 11}
+    assert report["custom_metadata"] == wanted and report["assets"] == {"in/labels.txt": 10}
     said = run("inspect", out)
-    for line in ("Custom metadata", '  "v1"', "  [1, 2]", "Assets", "in/labels.txt   11 B"):
+    for line in ("Custom metadata", '  "v1"', "  [1, 2]", "Assets", "in/labels.txt   10 B"):
         assert line in said
     done = CliRunner().invoke(commands, ["inspect", str(out), "--asset", "in/labels.txt"])
     assert done.exit_code == 0 and done.stdout_bytes == labels.read_bytes()
