@@ -76,7 +76,7 @@ BELOW = {
     "graph": {"_protos", "_tf", "errors"},
     "proof": _SMALL | {"_keras", "storage"},  # knows none of what it proves
     "_saver": {"_tf", "graph"},
-    "plan": _CORE - {"plan", "storage"},
+    "plan": _CORE - {"plan"},  # of storage only what reads the user's assets
     "values": _CORE,
     "frozen": _CORE | {"values"},
     "sources": _ALL - {"sources"},
@@ -273,8 +273,19 @@ def test_what_proves_knows_nothing_of_planning_rewriting_and_reading_values(name
     """Also through others; of storage it knows the file system alone."""
     others = {need for need in reached(name) if top(need) != "proof"}
     assert {top(need) for need in others} <= BELOW["proof"]
-    storage = {need.partition("storage.")[2] for need in others if top(need) == "storage"}
-    assert storage <= {"", "descriptor", "filesystem", "local_files", "remote_files"}
+    assert in_storage(others) <= FILE_SYSTEM
+
+
+@pytest.mark.parametrize("name", sorted(name for name in MODULES if top(name) == "plan"))
+def test_what_plans_knows_the_file_system_alone_of_storage(name):
+    assert in_storage(reached(name)) <= FILE_SYSTEM
+
+
+FILE_SYSTEM = {"", "descriptor", "filesystem", "local_files", "remote_files"}
+
+
+def in_storage(names):
+    return {need.partition("storage.")[2] for need in names if top(need) == "storage"}
 
 
 SHARED = {"attacks", "data", "integration", "programs", "regressions", "support"}

@@ -6,7 +6,7 @@ import json
 import logging
 import re
 import sys
-from typing import Any, Callable, Dict, Iterable, List, Optional, Union
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Tuple, Union
 
 import click
 
@@ -14,8 +14,10 @@ from .quick_start import load_messages
 
 _PAIR = re.compile(r"\b(bind|inputs)=\{'([^']+)': '?([^'}]+)'?\}")
 _ARGUMENTS = re.compile(
-    r"\b(outputs|inputs|bind|checkpoint|reader|signature|tags|weights|optimize|lower_control_flow)=(?![\w\"'{])"
+    r"\b(outputs|inputs|bind|checkpoint|reader|signature|tags|weights|optimize|lower_control_flow"
+    r"|custom_metadata|assets)=(?![\w\"'{])"
 )
+_FLAGS = {"custom_metadata": "metadata", "assets": "asset"}  # that are called otherwise
 DEBUG = "Show TensorFlow's log, and where an error comes from."
 
 
@@ -63,7 +65,12 @@ def _said(error: Exception) -> str:
 def _in_flags(text: str) -> str:
     """Return a message with the options of the command in place of Python arguments."""
     text = _PAIR.sub(r"--\1 \2=\3", text)
-    return _ARGUMENTS.sub(lambda found: "--" + found.group(1).replace("_", "-"), text)
+
+    def flag(found: Any) -> str:
+        name = str(found.group(1))
+        return "--" + _FLAGS.get(name, name).replace("_", "-")
+
+    return _ARGUMENTS.sub(flag, text)
 
 
 class _Lines(logging.Handler):
@@ -101,18 +108,28 @@ def names(given: Iterable[str]) -> Union[List[str], Dict[str, str], None]:
     return {key: tensor or key for key, _, tensor in pairs}
 
 
-def bound(given: Iterable[str]) -> Optional[Dict[str, Any]]:
-    """Return {tensor: value} for `NAME=VALUE` options; a value is JSON, True, False or text."""
+def values(given: Iterable[str], option: str) -> Optional[Dict[str, Any]]:
+    """Return {name: value} for `NAME=VALUE` options; a value is JSON, True, False or text."""
     found: Dict[str, Any] = {}
-    for text in given:
-        name, equals, value = text.partition("=")
-        if not (name and equals):
-            raise click.BadParameter(f"takes NAME=VALUE, not {text!r}", param_hint="--bind")
+    for name, value in _pairs(given, option, "NAME=VALUE"):
         try:
             found[name] = json.loads({"True": "true", "False": "false"}.get(value, value))
         except ValueError:
             found[name] = value
     return found or None
+
+
+def paths(given: Iterable[str], option: str) -> Optional[Dict[str, str]]:
+    """Return {name: path} for `NAME=PATH` options."""
+    return dict(_pairs(given, option, "NAME=PATH")) or None
+
+
+def _pairs(given: Iterable[str], option: str, form: str) -> Iterator[Tuple[str, str]]:
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not (name and equals):
+            raise click.BadParameter(f"takes {form}, not {text!r}", param_hint=option)
+        yield name, value
 
 
 def existing(path: str) -> str:

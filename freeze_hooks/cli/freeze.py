@@ -66,6 +66,12 @@ _KINDS = (
     type=click.Choice(["true", "false", "link"]),
     help="Keep a SavedModel's weights as variables; link: in the checkpoint's own files.",
 )
+@click.option(
+    "--metadata", multiple=True, metavar="KEY=VALUE", help="Note it in the file; JSON, or text."
+)
+@click.option(
+    "--asset", multiple=True, metavar="NAME=PATH", help="Carry a small file, such as labels."
+)
 @click.option("--verify", is_flag=True, help="Compare its answers with SOURCE's first.")
 @click.option("--feeds", type=click.Path(), help="Like --verify, on an .npz of inputs by name.")
 def freeze(
@@ -74,6 +80,8 @@ def freeze(
     check_numerics: str,
     format: str,
     variables: Optional[str],
+    metadata: Sequence[str],
+    asset: Sequence[str],
     verify: bool,
     feeds: Optional[str],
     **asked: Any,
@@ -84,6 +92,8 @@ def freeze(
 
     form = _arguments(**asked)
     form["format"] = _format(format, variables)
+    form["custom_metadata"] = command.values(metadata, "--metadata")
+    form["assets"] = command.paths(asset, "--asset")
     _look_at(source, form)
     form["verify"] = command.load_arrays(feeds) if feeds else verify
     with screen.progress():
@@ -145,7 +155,7 @@ def _arguments(
     return {
         "outputs": command.names(outputs),
         "inputs": command.names(inputs),
-        "bind": command.bound(bind),
+        "bind": command.values(bind, "--bind"),
         "checkpoint": checkpoint,
         "signature": signature[0],
         "signatures": list(signature[1:]) or None,
@@ -156,11 +166,13 @@ def _arguments(
 
 def _look_at(source: str, form: Mapping[str, Any]) -> None:
     """Say what is wrong with files and names before TensorFlow is imported."""
+    from ..plan.file_options import FileOptions
     from ..plan.spec import Request
     from ..sources.asked_names import check_names
     from ..sources.at_path import find_prefix
 
     if form["checkpoint"] is not None:
         find_prefix(form["checkpoint"])
+    FileOptions(custom_metadata=form.get("custom_metadata"), assets=form.get("assets")).loaded()
     request = Request(form["outputs"], form["inputs"], form["bind"], signatures=form["signatures"])
     check_names(source, request, form["signature"], form["tags"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from typing import Any, Dict, Mapping, Optional
 
 import click
@@ -15,11 +16,20 @@ from .command import Command, artifact
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--all", "every", is_flag=True, help="Print all ops and layers.")
 @click.option("--reader", metavar="NAME", help="Add what openvino or opencv reads wrong in it.")
+@click.option("--asset", metavar="NAME", help="Write this asset's bytes to standard output.")
 @click.option("--tensorboard", type=click.Path(), metavar="DIR", help="Write the graph there.")
 def inspect(
-    file: str, as_json: bool, every: bool, reader: Optional[str], tensorboard: Optional[str]
+    file: str,
+    as_json: bool,
+    every: bool,
+    reader: Optional[str],
+    asset: Optional[str],
+    tensorboard: Optional[str],
 ) -> None:
     """Show the content of a frozen FILE, without running it."""
+    if asset is not None:
+        click.echo(_asset(artifact(file), asset), nl=False)
+        return
     from ..frozen.reader import inspect as look
     from ..frozen.reader import read_graph_def
     from . import screen
@@ -41,8 +51,23 @@ def inspect(
     screen.findings([*report.findings, *report.side_effects])
     screen.line()
     screen.table("Provenance", ("", ""), _provenance(report.metadata))
+    custom = [(key, json.dumps(value)) for key, value in sorted(report.custom_metadata.items())]
+    screen.table("Custom metadata", ("", ""), custom)
+    carried = [(name, screen.size(nbytes)) for name, nbytes in report.assets.items()]
+    screen.table("Assets", ("name", "bytes"), carried, "bytes")
     if tensorboard is not None:
         screen.line(f"Graph written for: tensorboard --logdir {tensorboard}")
+
+
+def _asset(path: str, name: str) -> bytes:
+    from ..errors import UnknownNameError, near
+    from ..frozen.reader import assets_in
+
+    found = assets_in(path)
+    if name not in found:
+        there = ", ".join(map(repr, near(name, found) or sorted(found))) or "it carries none"
+        raise UnknownNameError(f"{path} has no asset {name!r}: {there}")
+    return found[name]
 
 
 def _provenance(metadata: Mapping[str, Any]) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Mapping, Set, Tuple
+from typing import Any, Dict, Mapping, Optional, Set, Tuple
 
 import tensorflow as tf
 from google.protobuf.message import DecodeError
@@ -15,7 +15,9 @@ from ..graph.names import tensor_name
 from ..graph.side_effects import side_effects
 from ..signature import SERVING, Signature, TensorInfo
 from ..storage.paths import plain_path
+from .assets import take_packed, unpacked
 from .composites import Answers, taken_apart, wholes
+from .description import custom_metadata_in
 from .frozen_saved_model import graph_to_load
 from .reader import (
     _description,
@@ -124,6 +126,7 @@ class FrozenModel(FrozenSignature):
       signatures: {key: FrozenSignature}; each can be called. The main one is "serving_default".
       graph_def: the file's GraphDef; variables of a SavedModel are constants without values in it.
       metadata: the file's description; empty if another program wrote the file.
+      custom_metadata: the metadata that the file was given, of JSON types.
     """
 
     def __init__(self, path: str, allow_side_effects: bool = False) -> None:
@@ -136,6 +139,9 @@ class FrozenModel(FrozenSignature):
                 "anyway".format(path, "; ".join(map(_said, reaching)))
             )
         self.metadata = _description(self.graph_def, path)
+        self.custom_metadata = custom_metadata_in(self.metadata, path)
+        self._packed = take_packed(self.graph_def)
+        self._assets: Optional[Dict[str, bytes]] = None
         signatures = _signatures(self.graph_def, self.metadata, path)
         optional = {
             tensor_name(node.name)
@@ -157,6 +163,20 @@ class FrozenModel(FrozenSignature):
         except (*BROKEN, RuntimeError, DecodeError, tf.errors.OpError) as error:
             session.close()
             raise InvalidFileError(f"{path} cannot be imported: {str(error)[:LONGEST]}") from error
+
+    @property
+    def assets(self) -> Mapping[str, bytes]:
+        """The assets that the file carries: `model.assets["labels.txt"]` is its content.
+
+        They are checked when they are first asked for.
+
+        Raises:
+          InvalidFileError: one is missing, or has other bytes than were written.
+        """
+        if self._assets is None:
+            self._assets = unpacked(self.metadata, self._packed, self._path)
+            self._packed = b""
+        return self._assets
 
     def close(self) -> None:
         """Free the session."""

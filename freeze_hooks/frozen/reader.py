@@ -23,7 +23,8 @@ from ..plan.summary import by_layer, histogram, tensor_info
 from ..signature import SERVING, Signature, TensorInfo, with_others
 from ..storage.filesystem import filesystem_of
 from ..storage.paths import plain_path
-from .description import FORMAT
+from .assets import sizes_in, take_packed, unpacked
+from .description import FORMAT, custom_metadata_in
 from .frozen_saved_model import (
     graph_to_load,
     is_saved_model,
@@ -50,6 +51,8 @@ class Report:
       side_effects: ops that reach out of the graph, to files, the network, Python or devices.
       layers: {prefix of names: bytes of the values under it}, the largest first.
       others: {key: Signature} of its further signatures.
+      custom_metadata: the metadata that the file was given.
+      assets: {name: number of bytes} of the assets that it carries.
     """
 
     signature: Signature
@@ -60,6 +63,8 @@ class Report:
     metadata: Mapping[str, Any]
     side_effects: Tuple[Finding, ...] = ()
     layers: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    custom_metadata: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    assets: Mapping[str, int] = dataclasses.field(default_factory=dict)
     others: Mapping[str, Signature] = dataclasses.field(default_factory=dict)
 
     @property
@@ -108,6 +113,8 @@ def inspect(path: str, *, reader: Optional[str] = None) -> Report:
         metadata,
         tuple(side_effects(graph_to_load(path) if sizes else graph_def)),
         by_layer(weights),
+        custom_metadata_in(metadata, path),
+        sizes_in(metadata, path),
         signatures,
     )
 
@@ -126,10 +133,29 @@ def _noted(metadata: Mapping[str, Any], path: str) -> List[Finding]:
 def read_graph_def(path: str) -> Any:
     """Read the GraphDef of a frozen file or SavedModel, and add the attributes that were stripped.
 
+    The bytes of assets are left out.
+
     Raises:
       InvalidFileError: the file is truncated, or is neither a GraphDef nor a frozen SavedModel.
       OSError: the file cannot be read.
     """
+    graph_def = _whole(path)
+    take_packed(graph_def)
+    return graph_def
+
+
+def assets_in(path: str) -> Dict[str, bytes]:
+    """Return {name: content} of the assets that a frozen file or SavedModel carries.
+
+    Raises:
+      InvalidFileError: it is broken, or an asset is missing, or has other bytes than were written.
+      OSError: a file cannot be read.
+    """
+    graph_def = read_structure(path)[0]
+    return unpacked(_description(graph_def, path), take_packed(graph_def), path)
+
+
+def _whole(path: str) -> Any:
     if is_saved_model(path):
         graph_def = read_saved_graph(path)
         add_defaults(graph_def)
@@ -147,13 +173,14 @@ def read_structure(path: str) -> Tuple[Any, Dict[str, int]]:
     """Read as `read_graph_def`, but leave the values of a SavedModel's variables in their files.
 
     Returns:
-      The GraphDef, and {constant that lacks its value: the number of bytes of the value}.
+      The GraphDef, with the bytes of assets, and {constant that lacks its value: the number of
+      bytes of the value}.
 
     Raises:
       InvalidFileError, OSError: as `read_graph_def`.
     """
     if not is_saved_model(path):
-        return read_graph_def(path), {}
+        return _whole(path), {}
     graph_def, sizes = read_saved_structure(path)
     add_defaults(graph_def)
     return graph_def, sizes

@@ -45,7 +45,10 @@ def write(
     file.write(wire.START)
     for piece in plan.pieces:
         if isinstance(piece, Described):
-            file.write(wire.described(piece.node, description))
+            assets = plan.inner_assets
+            file.write(wire.described(piece.node, description, sum(map(len, assets))))
+            for asset in assets:
+                file.write(asset)
         elif not isinstance(piece, Slot):
             assert isinstance(piece, bytes)
             file.write(piece)
@@ -79,7 +82,8 @@ def layout(plan: FreezePlan, description: Mapping[str, Any], place: int) -> Opti
     at, headers = place + len(wire.START), []
     for piece in plan.pieces:
         if isinstance(piece, Described):
-            at += len(wire.described(piece.node, description))
+            assets = sum(map(len, plan.inner_assets))
+            at += len(wire.described(piece.node, description, assets)) + assets
         elif not isinstance(piece, Slot):
             assert isinstance(piece, bytes)
             at += len(piece)

@@ -18,6 +18,7 @@ _ATTR_TENSOR = 8  # AttrValue.tensor
 _TENSOR_DTYPE, _TENSOR_SHAPE, _TENSOR_CONTENT, _TENSOR_STRINGS = 1, 2, 4, 8
 _SHAPE_DIM, _DIM_SIZE = 2, 1
 DESCRIPTION = "_freeze_hooks"
+ASSETS = "_freeze_hooks_assets"
 
 
 _SHORT = [bytes([number]) for number in range(0x80)]
@@ -114,8 +115,15 @@ def _const(node: bytes, tensor: bytes, more: int) -> bytes:
     return _enclose(node + attr, more, NODE)
 
 
-def described(node: bytes, description: Any) -> bytes:
-    """Return a node's field in a GraphDef, with a JSON description in `_freeze_hooks`."""
+def described(node: bytes, description: Any, assets: int = 0) -> bytes:
+    """Return a node's field in a GraphDef, with a JSON description in `_freeze_hooks`.
+
+    The last `assets` bytes are left out, and follow: those in `_freeze_hooks_assets`, if any.
+    """
     text = json.dumps(description, sort_keys=True, allow_nan=False).encode()
     entry = field(1, DESCRIPTION.encode()) + field(2, field(_ATTR_STRING, text))
-    return field(NODE, node + field(_NODE_ATTR, entry))
+    whole = node + field(_NODE_ATTR, entry)
+    if assets:
+        value = _enclose(prefix(_ATTR_STRING, assets), assets, 2)
+        whole += _enclose(field(1, ASSETS.encode()) + value, assets, _NODE_ATTR)
+    return _enclose(whole, assets, NODE)

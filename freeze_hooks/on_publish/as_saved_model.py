@@ -16,7 +16,8 @@ def to_saved_model(path: Optional[str] = None) -> After:
     """Make a SavedModel of each frozen file: `fh.to_saved_model()(artifact)`.
 
     The bytes of the file are copied into `saved_model.pb` of a new directory, after the names of
-    its inputs and outputs. The graph is the same, so nothing is proved again.
+    its inputs and outputs. The graph is the same, so nothing is proved again. The directory has the
+    file's metadata, and its assets in `assets.extra`.
 
     Args:
       path: the directory to write, replaced each time; None writes `X.saved_model` beside each
@@ -24,8 +25,8 @@ def to_saved_model(path: Optional[str] = None) -> After:
 
     Returns:
       A function that takes one Artifact, and returns the path of the directory. It raises
-      ConversionError if the artifact is a SavedModel already, and OSError if the directory cannot
-      be written.
+      ConversionError if the artifact is a SavedModel already, InvalidFileError if its assets are
+      damaged, and OSError if the directory cannot be written.
 
     Raises:
       FreezeError: `path` is that of another kind of file.

@@ -23,6 +23,7 @@ from .file_graph import (
     note_request,
     write_pieces,
 )
+from .file_options import FileOptions
 from .formats import Format, SavedModel, format_of
 from .inputs_outputs import (
     bind_values,
@@ -132,10 +133,12 @@ def compile_parts(
       parts: what each signature is compiled from, by its key; the first is the main one.
       one_call, content_of: as in `compile_plan`.
     """
-    plan = _compiled(parts, one_call, content_of)
+    file = next(iter(parts.values())).spec.file.loaded()  # one for all
+    plan = _compiled(_with_file(parts, file), one_call, content_of)
     if plan.format == SavedModel(None) and _size(plan) > LIMIT and not plan.optimize:
         form = dataclasses.replace(plan.format, variables=True)
-        size, plan = _size(plan), _compiled(_with_format(parts, form), one_call, content_of)
+        parts = _with_file(parts, dataclasses.replace(file, format=form))
+        size, plan = _size(plan), _compiled(parts, one_call, content_of)
         _say_variables(size)
     _check_size(plan)
     return plan
@@ -157,12 +160,11 @@ def _compiled(
     return _plan_of(whole)
 
 
-def _with_format(parts: Mapping[str, Part], form: Format) -> Dict[str, Part]:
-    def changed(part: Part) -> Part:
-        file = dataclasses.replace(part.spec.file, format=form)
-        return dataclasses.replace(part, spec=dataclasses.replace(part.spec, file=file))
-
-    return {key: changed(part) for key, part in parts.items()}
+def _with_file(parts: Mapping[str, Part], file: FileOptions) -> Dict[str, Part]:
+    return {
+        key: dataclasses.replace(part, spec=dataclasses.replace(part.spec, file=file))
+        for key, part in parts.items()
+    }
 
 
 def _say_variables(size: int) -> None:
@@ -186,6 +188,7 @@ def _plan_of(draft: Draft) -> FreezePlan:
         spec.file.check_numerics,
         _warmed(format_of(spec.file.format), next(iter(signatures.values()))),
         draft.restoring,
+        carried=spec.file.carried,
     )
 
 

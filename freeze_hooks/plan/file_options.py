@@ -8,6 +8,7 @@ from typing import Any, Optional
 from ..errors import FreezeError
 from ..graph.passes.narrow_weights import WEIGHTS
 from ..proof.asked import Verifying, verify_of
+from .carried import Assets, Carried, Metadata, checked_assets, checked_metadata, read_assets
 from .formats import PB, AskedFormat, SavedModel, format_of
 
 NUMERICS = ("warn", "raise", "off")
@@ -26,6 +27,9 @@ class FileOptions:
       verify: how to prove each file, as the user says it; a `Verify` after `checked`. None: files
         are not proved.
       format: "pb", "saved_model" or an object of `formats`; such an object after `checked`.
+      custom_metadata: JSON types by their keys, or a function (step, metrics) that returns such.
+      assets: {name: path, bytes or list of lines}; no lists after `checked`, only bytes after
+        `loaded`.
     """
 
     ema: Any = None
@@ -35,6 +39,8 @@ class FileOptions:
     optimize: bool = False
     verify: Verifying = None
     format: AskedFormat = PB
+    custom_metadata: Metadata = None
+    assets: Assets = None
 
     def checked(self) -> FileOptions:
         """Return the same options with `verify` as a Verify and `format` as a Format.
@@ -52,7 +58,24 @@ class FileOptions:
         form = format_of(self.format)
         if isinstance(form, SavedModel) and form.variables:
             self._check_variables(form)
-        return dataclasses.replace(self, verify=verify, format=form)
+        metadata, assets = checked_metadata(self.custom_metadata), checked_assets(self.assets)
+        return dataclasses.replace(
+            self, verify=verify, format=form, custom_metadata=metadata, assets=assets
+        )
+
+    def loaded(self) -> FileOptions:
+        """Return the same options with the content of all assets, so that none is read later.
+
+        Raises:
+          FreezeError: a file cannot be read, or `custom_metadata` or `assets` is wrong.
+        """
+        metadata, assets = checked_metadata(self.custom_metadata), read_assets(self.assets)
+        return dataclasses.replace(self, custom_metadata=metadata, assets=assets)
+
+    @property
+    def carried(self) -> Carried:
+        """What each file carries, of options that are `loaded`."""
+        return Carried(self.custom_metadata, self.assets or {})
 
     def _check_variables(self, form: SavedModel) -> None:
         if self.optimize:

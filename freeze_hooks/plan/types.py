@@ -15,6 +15,7 @@ from ..graph.lint import Finding
 from ..graph.passes.restored_variables import Restoring
 from ..graph.variables import Variable
 from ..signature import Signature
+from .carried import NOTHING, Carried
 from .formats import PB, Format
 
 LIMIT = 2**31 - 1  # bytes: protocol buffer parsers refuse a longer message
@@ -78,6 +79,7 @@ class FreezePlan:
       restoring: the names of the ops that restore a SavedModel's variables; None without any.
       checkpoint: the prefix of the checkpoint whose files become the SavedModel's; None: its
         variables are written.
+      carried: the user's metadata and assets, which are in each file.
     """
 
     pieces: Tuple[Union[bytes, Slot, Described, Located], ...]
@@ -89,6 +91,7 @@ class FreezePlan:
     format: Format = PB
     restoring: Optional[Restoring] = None
     checkpoint: Optional[str] = None
+    carried: Carried = NOTHING
 
     @property
     def signature(self) -> Signature:
@@ -113,7 +116,13 @@ class FreezePlan:
     @property
     def graph_bytes(self) -> int:
         """Number of bytes of the structure: all but the values and the description."""
-        return sum(len(piece if isinstance(piece, bytes) else piece.node) for piece in self.pieces)
+        own = sum(len(piece if isinstance(piece, bytes) else piece.node) for piece in self.pieces)
+        return own + sum(map(len, self.inner_assets))
+
+    @property
+    def inner_assets(self) -> Tuple[bytes, ...]:
+        """The assets that are in the graph; a directory has them as files of their own."""
+        return () if self.format.is_directory else tuple(self.carried.assets.values())
 
 
 def value_bytes(variable: Variable, dtype: Optional[int] = None) -> Optional[int]:

@@ -8,6 +8,7 @@ from typing import Any, Optional, Sequence
 from ..errors import FreezeError
 from ..frozen.artifact import Artifact
 from ..frozen.reader import Report
+from ..plan.carried import Assets, Metadata
 from ..plan.file_options import FileOptions
 from ..plan.formats import AskedFormat
 from ..plan.spec import FreezeSpec, Names, Request, Signatures
@@ -49,6 +50,8 @@ def freeze_files(
     optimize: bool = False,
     verify: Verifying = None,
     format: AskedFormat = "pb",
+    custom_metadata: Metadata = None,
+    assets: Assets = None,
 ) -> Artifact:
     """Freeze a SavedModel, a checkpoint or a graph file to one `.pb` file.
 
@@ -64,6 +67,7 @@ def freeze_files(
       outputs, inputs, bind, signatures, variable_map, ema, lower_control_flow, weights,
         check_numerics, optimize, verify, format: as in `freeze_checkpoint` and
         `freeze_saved_model`.
+      custom_metadata, assets: as in FreezeHook.
 
     Returns:
       The Artifact that was written.
@@ -82,6 +86,8 @@ def freeze_files(
         optimize=optimize,
         verify=verify,
         format=format,
+        custom_metadata=custom_metadata,
+        assets=assets,
     )
     return _read(os.fspath(source), request, checkpoint, signature, tags, file).freeze(path)
 

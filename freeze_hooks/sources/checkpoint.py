@@ -13,6 +13,7 @@ from ..graph.restore_ops import SavedKey, changed_when_restored
 from ..graph.side_effects import refuse_to_run
 from ..graph.tables import Column
 from ..graph.variables import Variable
+from ..plan.carried import Assets, Metadata
 from ..plan.compiler import compile_plan
 from ..plan.file_options import FileOptions
 from ..plan.formats import AskedFormat
@@ -52,6 +53,8 @@ def freeze_checkpoint(
     optimize: bool = False,
     verify: Verifying = None,
     format: AskedFormat = "pb",
+    custom_metadata: Metadata = None,
+    assets: Assets = None,
 ) -> Artifact:
     """Freeze a checkpoint to one `.pb` file, without a session: values are read from its files.
 
@@ -76,6 +79,7 @@ def freeze_checkpoint(
       verify: as in FreezeHook. The file is compared with the graph in a new session, which the
         graph's own Saver restores; without a Saver, variables get the values with their names.
       format: as in FreezeHook; a SavedModel is the directory `path`.
+      custom_metadata, assets: as in FreezeHook.
 
     Returns:
       The Artifact that was written. Its step is the number at the end of the prefix, or else the
@@ -101,6 +105,8 @@ def freeze_checkpoint(
             optimize=optimize,
             verify=verify,
             format=format,
+            custom_metadata=custom_metadata,
+            assets=assets,
         ),
         signatures,
         variable_map=variable_map,

@@ -11,6 +11,7 @@ from .. import _tf
 from ..errors import FreezeError
 from ..frozen.artifact import Artifact
 from ..graph.names import node_names
+from ..plan.carried import Assets, Metadata
 from ..plan.file_options import FileOptions
 from ..plan.formats import AskedFormat
 from ..plan.spec import Signatures, further
@@ -33,6 +34,8 @@ def plan_function(
     optimize: bool = False,
     verify: Verifying = None,
     format: AskedFormat = "pb",
+    custom_metadata: Metadata = None,
+    assets: Assets = None,
 ) -> FunctionPlan:
     """Plan a function once, and write files of it any number of times.
 
@@ -57,6 +60,7 @@ def plan_function(
         instead of functions.
       weights, check_numerics, optimize, verify, format: as in FreezeHook; a SavedModel is the
         directory that `write` is given.
+      custom_metadata, assets: as in FreezeHook; paths are read now.
 
     Returns:
       The plan. Inputs have the names of the function's arguments (or TensorSpecs), followed by the
@@ -73,6 +77,8 @@ def plan_function(
         optimize=optimize,
         verify=verify,
         format=format,
+        custom_metadata=custom_metadata,
+        assets=assets,
     )
     return _plan(function, input_signature, outputs, signatures, file)
 
@@ -84,7 +90,7 @@ def _plan(
     signatures: Signatures,
     file: FileOptions,
 ) -> FunctionPlan:
-    others = further(signatures)
+    file, others = file.loaded(), further(signatures)
     traced = {SERVING: trace(function, input_signature, outputs), **traced_others(others)}
     plan = plan_functions(traced, file)
     if all(one.concrete is one.live for one in traced.values()):
@@ -132,6 +138,8 @@ def freeze_function(
     optimize: bool = False,
     verify: Verifying = None,
     format: AskedFormat = "pb",
+    custom_metadata: Metadata = None,
+    assets: Assets = None,
 ) -> Artifact:
     """Freeze a tf.function with its variables' present values to one `.pb` file.
 
@@ -140,7 +148,7 @@ def freeze_function(
     Args:
       path: where to write; its directory must exist. `path + ".json"` describes a `.pb`.
       function, input_signature, outputs, signatures, lower_control_flow, weights, check_numerics,
-        optimize, verify, format: as in `plan_function`.
+        optimize, verify, format, custom_metadata, assets: as in `plan_function`.
 
     Returns:
       The Artifact that was written.
@@ -156,6 +164,8 @@ def freeze_function(
         optimize=optimize,
         verify=verify,
         format=format,
+        custom_metadata=custom_metadata,
+        assets=assets,
     )
     return _plan(function, input_signature, outputs, signatures, file).freeze(path)
 

@@ -14,6 +14,7 @@ from ..errors import InvalidFileError, named, refused
 from ..frozen.artifact import Artifact
 from ..frozen.frozen_saved_model import starts_of
 from ..graph.side_effects import silence
+from ..plan.carried import Assets, Metadata
 from ..plan.file_options import FileOptions
 from ..plan.formats import AskedFormat
 from ..plan.spec import FreezeSpec, Names, Request, Signatures
@@ -74,6 +75,8 @@ def freeze_saved_model(
     optimize: bool = False,
     verify: Verifying = None,
     format: AskedFormat = "pb",
+    custom_metadata: Metadata = None,
+    assets: Assets = None,
 ) -> Artifact:
     """Freeze a signature of a SavedModel to one `.pb` file.
 
@@ -99,6 +102,7 @@ def freeze_saved_model(
       verify: as in FreezeHook. The file is compared with the SavedModel in TensorFlow's own loader:
         with the signature's answers, or with its graph's in a session.
       format: as in FreezeHook; a SavedModel is the directory `path`.
+      custom_metadata, assets: as in FreezeHook; a SavedModel's own assets are not taken over.
 
     Returns:
       The Artifact; its inputs and outputs have the signature's names.
@@ -118,6 +122,8 @@ def freeze_saved_model(
         optimize=optimize,
         verify=verify,
         format=format,
+        custom_metadata=custom_metadata,
+        assets=assets,
     )
     return read_saved_model(directory, request, signature, tags, file).freeze(path)
 

@@ -12,6 +12,7 @@ from .. import _tf
 from ..errors import FreezeError
 from ..frozen.artifact import Artifact
 from ..graph import restore_ops
+from ..plan.carried import Assets, Metadata
 from ..plan.compiler import compile_plan
 from ..plan.file_options import FileOptions
 from ..plan.formats import AskedFormat
@@ -148,6 +149,8 @@ def freeze_session(
     optimize: bool = False,
     verify: Verifying = None,
     format: AskedFormat = "pb",
+    custom_metadata: Metadata = None,
+    assets: Assets = None,
 ) -> Artifact:
     """Freeze what a session holds now to one `.pb` file.
 
@@ -164,6 +167,7 @@ def freeze_session(
         this decides are folded.
       signatures, inference_fn, variable_map, ema, lower_control_flow, weights, check_numerics,
         optimize, verify, format: as in FreezeHook; a SavedModel is the directory `path`.
+      custom_metadata, assets: as in FreezeHook.
 
     Returns:
       The Artifact that was written.
@@ -186,6 +190,8 @@ def freeze_session(
             optimize=optimize,
             verify=verify,
             format=format,
+            custom_metadata=custom_metadata,
+            assets=assets,
         ),
         signatures,
         inference_fn=inference_fn,

@@ -80,10 +80,13 @@ class Source:
           beside: whether to write the description also into a file beside the frozen one.
 
         Raises:
-          FreezeError: the format links to a checkpoint's files, and there is none.
+          FreezeError: the format links to a checkpoint's files, and there is none; or the function
+            of `custom_metadata=` fails, or gives what is not JSON.
         """
         if self.plan.format.links and self.plan.checkpoint is None:
             raise FreezeError(NO_CHECKPOINT)
+        step = self.step if step is None else step
+        custom = self.plan.carried.metadata_at(step, metrics or {})
         expected = self.expected()  # of this moment's values
         if values is None:
             values = self.values()
@@ -91,9 +94,10 @@ class Source:
             write_frozen,
             self.plan,
             values,
-            step=self.step if step is None else step,
+            step=step,
             metrics=metrics,
             origin=self._origin,
+            custom=custom,
             beside=beside,
             expected=expected,
         )

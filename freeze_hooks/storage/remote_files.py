@@ -167,6 +167,7 @@ class _Writer:
         self._path, self._check = path, check
         with _os_errors(path):
             self._file = _gfile().GFile(path, "wb")
+            self._file.write(b"")  # makes the file, even if nothing follows
 
     def put(self, data: Any) -> None:
         """Append a buffer."""

@@ -13,6 +13,7 @@ from .._tf import v1
 from ..errors import FreezeError, UnknownNameError, near
 from ..frozen.artifact import Artifact
 from ..graph.names import by_node_name
+from ..plan.carried import Assets, Metadata
 from ..plan.file_options import FileOptions
 from ..plan.formats import AskedFormat, format_of
 from ..plan.spec import Request
@@ -120,6 +121,7 @@ class FreezeExporter(_Exporter):
       bind, variable_map, ema, lower_control_flow, weights, check_numerics,
         optimize, verify, format: as in `freeze_checkpoint`. SavedModels are `export/NAME/STEP`, and
         the best one `export/NAME/best/STEP`.
+      custom_metadata, assets: as in FreezeHook; paths are read now.
       strict: raise findings in the graph, and failures to write, which else are warnings.
       on_publish: as in FreezeHook.
 
@@ -147,6 +149,8 @@ class FreezeExporter(_Exporter):
         optimize: bool = False,
         verify: Verifying = None,
         format: AskedFormat = "pb",
+        custom_metadata: Metadata = None,
+        assets: Assets = None,
         strict: bool = False,
         on_publish: Listeners = (),
     ) -> None:
@@ -169,7 +173,9 @@ class FreezeExporter(_Exporter):
             optimize=optimize,
             verify=verify,
             format=format,
-        )
+            custom_metadata=custom_metadata,
+            assets=assets,
+        ).loaded()
         self._request.spec(self._file)  # raises errors now, not at an export
         options = Options.make(
             keep=keep if kind == "latest" else None,

@@ -10,6 +10,7 @@ from typing import Any, Callable, Iterator, Mapping, Optional, Tuple, Union
 from .. import _keras, _tf
 from ..errors import FreezeError, UnknownNameError
 from ..frozen.artifact import Artifact
+from ..plan.carried import Assets, Metadata
 from ..plan.file_options import FileOptions
 from ..plan.formats import AskedFormat, format_of
 from ..plan.spec import Signatures
@@ -69,6 +70,7 @@ class FreezeCallback(_keras.CallbackProtocol):
       input_signature, signatures, ema, lower_control_flow, weights, check_numerics,
         optimize, verify, format: as in `plan_keras_model`. With format="saved_model", `filepath` is
         the directory, such as "export/{epoch}".
+      custom_metadata, assets: as in FreezeHook.
       resume: whether the best value of an earlier training in this directory counts: "auto" if
         this one goes on from it (its first epoch is not 0, or its optimizer has made steps).
       strict: raise what else is only a warning: findings in the graph, and a save that fails.
@@ -106,6 +108,8 @@ class FreezeCallback(_keras.CallbackProtocol):
         optimize: bool = False,
         verify: Verifying = None,
         format: AskedFormat = "pb",
+        custom_metadata: Metadata = None,
+        assets: Assets = None,
         resume: Union[bool, str] = "auto",
         strict: bool = False,
         on_publish: Listeners = (),
@@ -133,7 +137,7 @@ class FreezeCallback(_keras.CallbackProtocol):
         self._monitor = Monitor(monitor, mode)
         self._save_on_background = save_on_background
         self._input_signature, self._signatures = input_signature, signatures
-        self._file = FileOptions(
+        self._asked = self._file = FileOptions(
             ema=ema,
             lower_control_flow=lower_control_flow,
             weights=weights,
@@ -141,6 +145,8 @@ class FreezeCallback(_keras.CallbackProtocol):
             optimize=optimize,
             verify=verify,
             format=format,
+            custom_metadata=custom_metadata,
+            assets=assets,
         )
         options = Options.make(
             keep=max_to_keep,
@@ -199,6 +205,7 @@ class FreezeCallback(_keras.CallbackProtocol):
         self._thread = threading.get_ident()
         self._monitor = Monitor(self._delivery.options.monitor, self._mode)
         self._plan, self._resumed, self._filled_in = None, None, False
+        self._file = self._asked.loaded()
         check_call(self.model)
         if self._file.ema:
             check_averages(self.model)

@@ -7,6 +7,7 @@ from typing import Any, Callable, Optional, Tuple
 from .. import _saver
 from .._tf import v1
 from ..frozen.artifact import Artifact
+from ..plan.carried import Assets, Metadata
 from ..plan.file_options import FileOptions
 from ..plan.formats import AskedFormat
 from ..plan.spec import FreezeSpec, Names, Signatures
@@ -30,10 +31,10 @@ class FreezingSaver(v1.train.Saver):
 
     Args:
       outputs, inputs, bind, signatures, inference_fn, variable_map, ema, values,
-      lower_control_flow, weights, check_numerics, optimize, verify, format, output_dir, name,
-      keep, latest, save_best_only, evaluate, monitor, mode, threshold, resume, strict, on_publish,
-      save_on_background: as in FreezeHook (the file's name is `freeze_name` here, since a Saver
-        has a `name`).
+      lower_control_flow, weights, check_numerics, optimize, verify, format, custom_metadata,
+      assets, output_dir, name, keep, latest, save_best_only, evaluate, monitor, mode, threshold,
+      resume, strict, on_publish, save_on_background: as in FreezeHook (the file's name is
+        `freeze_name` here, since a Saver has a `name`).
       **saver: the arguments of tf.compat.v1.train.Saver, by name.
 
     Raises:
@@ -57,6 +58,8 @@ class FreezingSaver(v1.train.Saver):
         optimize: bool = False,
         verify: Verifying = None,
         format: AskedFormat = "pb",
+        custom_metadata: Metadata = None,
+        assets: Assets = None,
         output_dir: Optional[str] = None,
         freeze_name: Optional[str] = None,
         keep: Optional[int] = None,
@@ -84,6 +87,8 @@ class FreezingSaver(v1.train.Saver):
                 optimize=optimize,
                 verify=verify,
                 format=format,
+                custom_metadata=custom_metadata,
+                assets=assets,
             ),
             signatures,
             inference_fn=inference_fn,

@@ -10,6 +10,7 @@ from .. import _saver, _tf
 from .._tf import v1
 from ..errors import FreezeError
 from ..frozen.artifact import Artifact
+from ..plan.carried import Assets, Metadata
 from ..plan.file_options import FileOptions
 from ..plan.formats import AskedFormat
 from ..plan.spec import FreezeSpec, Names, Signatures
@@ -71,6 +72,11 @@ class FreezeHook(v1.train.SessionRunHook):
       format: "pb", or "saved_model" or fh.SavedModel(...): a directory `PREFIX.saved_model` beside
         each checkpoint. With `output_dir`, it is `output_dir/STEP`, as TensorFlow Serving watches
         it; the best one is `best/STEP`.
+      custom_metadata: a dict of JSON types to write into each file, or a function (step, metrics)
+        that returns one at each save. `load_frozen(path).custom_metadata` has it.
+      assets: {name: path, bytes or list of lines} of small files, such as labels, to carry in each
+        file: 16 MiB in all. Paths are read once, when training begins.
+        `load_frozen(path).assets[name]` has the bytes; a SavedModel has `assets.extra/name`.
       output_dir: the directory for the files, instead of the checkpoints'.
       name: separates several hooks' files in one directory: `PREFIX.name.pb`.
       save_steps, save_secs: write every so many global steps or seconds into `output_dir`, as
@@ -121,6 +127,8 @@ class FreezeHook(v1.train.SessionRunHook):
         optimize: bool = False,
         verify: Verifying = None,
         format: AskedFormat = "pb",
+        custom_metadata: Metadata = None,
+        assets: Assets = None,
         output_dir: Optional[str] = None,
         name: Optional[str] = None,
         save_steps: Optional[int] = None,
@@ -151,6 +159,8 @@ class FreezeHook(v1.train.SessionRunHook):
                 optimize=optimize,
                 verify=verify,
                 format=format,
+                custom_metadata=custom_metadata,
+                assets=assets,
             ),
             signatures,
             inference_fn=inference_fn,

@@ -12,6 +12,7 @@ import tensorflow as tf
 import freeze_hooks as fh
 
 from .fuzzing import broken
+from .seeds import ASSETS
 
 v1 = tf.compat.v1
 MAIN, ABOUT = "saved_model.pb", "assets.extra/freeze_hooks.json"
@@ -24,7 +25,7 @@ WEIGHTS = np.array([[1.5, -2.25], [0.75, 3.0]], np.float32)
 BIAS, SCALE = np.array([0.5, -1.25], np.float32), 4.0
 X = [[1.0, 2.0], [3.0, -4.0]]
 # Kinds of readers, as in tests/programs/reading.py; those of RUN run the graph
-LOOK = ("inspected", "loaded", "saved_model", "inspect_command", "check_command")
+LOOK = ("inspected", "loaded", "carried", "saved_model", "inspect_command", "check_command")
 RUN = ("answered", "frozen_again", "proved", "run_command", "verify_command", "verify_against")
 
 
@@ -88,7 +89,7 @@ class SavedModels:
             self.expected = session.run(probs, {x: X}).tolist()
             for name, variables in (("constants", False), ("variables", True)):
                 form = fh.SavedModel(variables=variables)
-                fh.freeze_session(session, place[name], ["probs"], format=form)
+                fh.freeze_session(session, place[name], ["probs"], format=form, assets=ASSETS)
             saved = v1.train.Saver().save(session, os.path.join(directory, "model.ckpt"))
             linked = fh.SavedModel(variables="link")
             fh.freeze_checkpoint(saved, place["link"], ["probs"], format=linked)

@@ -11,6 +11,7 @@ from freeze_hooks.values.bundle import _table
 from . import checkpoints
 
 v1 = tf.compat.v1
+ASSETS = {"sub/labels.txt": b"a\nb\n"}  # tests/programs/reading.py has the bytes too
 
 
 def _probs(x):
@@ -55,7 +56,8 @@ class Seeds:
             session.run([v1.global_variables_initializer(), v1.tables_initializer()])
             v1.train.Saver().save(session, self.prefix)
             v1.train.Saver(write_version=1).save(session, self._old)
-            fh.freeze_session(session, os.path.join(directory, "frozen.pb"), ["probs"])
+            frozen = os.path.join(directory, "frozen.pb")
+            fh.freeze_session(session, frozen, ["probs"], assets=ASSETS)
             init = v1.tables_initializer()
             v1.saved_model.simple_save(session, self._saved, {"x": x}, {"probs": probs}, init)
         with tf.Graph().as_default() as graph:
@@ -73,7 +75,7 @@ class Seeds:
         self._old_name = old
         self._entries = dict(_table(self._bytes("model.ckpt.index")))
         self.files = {
-            "frozen": (self._bytes("frozen.pb"), ("inspected", "loaded", "converted")),
+            "frozen": (self._bytes("frozen.pb"), ("inspected", "loaded", "carried", "converted")),
             "meta": (meta, ("with_checkpoint", "by_the_drop_in")),
             "text": (text, ("with_checkpoint",)),
             "index": (self._bytes("model.ckpt.index"), ("checkpoint",)),

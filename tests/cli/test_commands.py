@@ -294,6 +294,26 @@ def test_signatures(digits, tmp_path):
     assert "let the SavedModel's 'serving_default' be the first one" in said
 
 
+def test_metadata_and_assets(digits, tmp_path):
+    out, labels = tmp_path / "a.pb", tmp_path / "labels.txt"
+    labels.write_bytes(b"zero\r\none\xff")
+    given = ["--metadata", "version=v1", "--metadata", "sizes=[1, 2]", "--metadata", "final=True"]
+    given += ["--asset", f"in/labels.txt={labels}"]
+    run("freeze", digits / "run", *ASKED, *given, "-o", out)
+    wanted = {"version": "v1", "sizes": [1, 2], "final": True}
+    report = json.loads(run("inspect", out, "--json"))
+    assert report["custom_metadata"] == wanted and report["assets"] == {"in/labels.txt": 10}
+    said = run("inspect", out)
+    for line in ("Custom metadata", '  "v1"', "  [1, 2]", "Assets", "in/labels.txt   10 B"):
+        assert line in said
+    done = CliRunner().invoke(commands, ["inspect", str(out), "--asset", "in/labels.txt"])
+    assert done.exit_code == 0 and done.stdout_bytes == labels.read_bytes()
+    assert "'in/labels.txt'" in run("inspect", out, "--asset", "in/label.txt", code=2)
+    plain = digits / "run" / "model.ckpt-40.pb"
+    assert "it carries none" in run("inspect", plain, "--asset", "labels.txt", code=2)
+    assert "Assets" not in run("inspect", plain) and "Custom" not in run("inspect", plain)
+
+
 def test_check_writes_nothing(digits, tmp_path):
     before = sorted(os.listdir(str(digits / "run")))
     report = json.loads(run("check", digits / "run", *ASKED, "--json"))
@@ -363,6 +383,9 @@ WRONG = [
     (["freeze", "{run}/model.ckpt-41", "-o", "a.pb"], "model.ckpt-40"),
     (["check", "{run}", "--outputs", "prob"], "'probs'"),
     (["check", "{run}", "--outputs", "probs", "--bind", "trainin=false"], "'training'"),
+    (["freeze", "{run}", "-o", "a.pb", "--asset", "a=none.txt"], "--asset cannot read 'none.txt'"),
+    (["freeze", "{run}", "-o", "a.pb", "--asset", "../a={run}"], "--asset has the name '../a'"),
+    (["freeze", "{run}", "-o", "a.pb", "--metadata", "a=NaN"], "custom_metadata['a'] is nan"),
     (["checkpoint", "{run}/model.ckpt-4"], "'model.ckpt-40'"),
     (["checkpoint", "{run}", "--graph", "{run}/graph.pbtx"], "graph.pbtxt"),
     (["verify", "{run}/model.ckpt-40.pb", "--against", "{run}/model.ckpt-4"], "model.ckpt-40"),

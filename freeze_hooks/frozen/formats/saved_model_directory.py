@@ -24,7 +24,9 @@ from ...storage.sink import Written
 from ...values.bundle_writer import DATA, INDEX, BundleWriter
 from ...values.linked import LinkedValues, file_endings
 from .. import stream, wire
+from ..assets import EXTRA
 from ..description import completed
+from ..reader import assets_in
 from ..reader import description as described_in
 from .graph_wrapper import about_graph, wrapper
 from .target import Target
@@ -61,6 +63,7 @@ def publishing(
             with directory.file(REQUESTS) as asked:
                 asked.write(requests(warmup, SERVING))
             files[REQUESTS] = asked.written
+        _write_assets(plan.carried.assets, directory, files, proof)
         difference = None if proof is None else proof.difference
         about = completed(description, files[MODEL].hash, difference)
         del about["hash"]
@@ -75,12 +78,28 @@ def _whole(files: Mapping[str, Written], noted: int) -> Written:
     return Written(sum(written.bytes for written in files.values()) + noted, whole)
 
 
+def _write_assets(
+    assets: Mapping[str, bytes],
+    directory: Directory,
+    files: Dict[str, Written],
+    proof: Optional[Proof] = None,
+) -> None:
+    """Write the assets as files, and put what was written into `files`."""
+    for name, data in assets.items():
+        check = None if proof is None or not data else proof.read_back
+        with directory.file(EXTRA + name, len(data), check) as file:
+            file.write(data)
+        files[EXTRA + name] = file.written
+
+
 def wrap(source: str, path: str, signatures: Mapping[str, Signature]) -> None:
     """Publish a frozen file's bytes as a SavedModel with these signatures.
 
     Raises:
+      InvalidFileError: the assets in it are damaged.
       OSError: from the file system; what was at `path` stays.
     """
+    assets = assets_in(source)
     about, size = about_graph(signatures, None), filesystem_of(source).size(source)
     about += wire.padding(len(wrapper(about, size)))  # the file's large values stay aligned
     with publishing_directory(path) as directory:
@@ -88,8 +107,10 @@ def wrap(source: str, path: str, signatures: Mapping[str, Signature]) -> None:
             file.write(wrapper(about, size))
             for piece in pieces(source):
                 file.write(piece)
-        whole = {"bytes": file.written.bytes, "hash": _hash_of(file.written)}
-        _write_json({**described_in(source), "files": {MODEL: whole}}, directory)
+        files = {MODEL: file.written}
+        _write_assets(assets, directory, files)
+        told = {name: _told(written) for name, written in files.items()}
+        _write_json({**described_in(source), "files": told}, directory)
 
 
 def _told(written: Written) -> Dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from typing import Dict, Iterator, Mapping, Optional
+from typing import Any, Dict, Iterator, Mapping, Optional
 
 from ... import _tf
 from ...graph.lint import CARRIED
@@ -31,13 +31,14 @@ def write_frozen(
     step: Optional[int],
     metrics: Optional[Mapping[str, float]],
     origin: str,
+    custom: Mapping[str, Any],
     beside: bool = True,
     expected: Optional[Expected] = None,
 ) -> Artifact:
     """Publish a plan with one value for each of its slots; `origin` says where the values are from.
 
-    The description is in the file, and with `beside` also in a file beside it. If the answers
-    differ from `expected`, the file does not appear.
+    `custom` is the user's metadata of this save. The description is in the file, and with `beside`
+    also in a file beside it. If the answers differ from `expected`, the file does not appear.
     """
     if beside:  # else in place of TensorFlow's own functions, which take any path
         refuse_foreign(path, directory=plan.format.is_directory)
@@ -47,7 +48,7 @@ def write_frozen(
     if plan.optimize:
         plan, values = optimized(plan, values), iter(())
     metrics = dict(metrics or {})
-    description = describe(plan.signatures, step, metrics, origin)
+    description = describe(plan.signatures, step, metrics, origin, custom, plan.carried.assets)
     proof = None if expected is None else Proof(expected, path)
     if proof is not None and proof.mark is not None:
         description["max_difference"] = proof.mark

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import functools
+import json
 from typing import Any, List, Mapping, Optional
 
 from ... import _tf
 from ...errors import ConversionError
 from ...frozen.artifact import Artifact
+from ...frozen.description import custom_metadata_in
+from ...frozen.reader import _description
 from ...graph.names import split
 from ...proof.asked import Verifying
 from ...signature import SERVING
@@ -41,6 +44,9 @@ def to_onnx(
     It needs the extra `onnx`. Inputs and outputs have the names and dtypes of the artifact's
     signature, but bfloat16 becomes float32. An output with the name of an input is called after its
     node. Open sizes stay open. The conversion takes several times the file's size in memory.
+
+    Custom metadata is in `metadata_props`, under its own keys: text as it is, other values as JSON.
+    An ONNX file has no assets.
 
     If ONNX Runtime is installed, each file first runs in it. The file appears only if its answers
     equal those of the frozen file in TensorFlow. The feeds are random, and of two sizes where sizes
@@ -123,7 +129,14 @@ def _converted(
     with Failures() as failures:
         model = made_by_tf2onnx(plain, inputs, outputs, opset, optimizers)
     refuse_left_over(model.graph, failures)
+    _add_metadata(model, custom_metadata_in(_description(graph_def, artifact.path), artifact.path))
     return bytes(model.SerializeToString())
+
+
+def _add_metadata(model: Any, metadata: Mapping[str, Any]) -> None:
+    for key, value in metadata.items():
+        text = value if isinstance(value, str) else json.dumps(value, allow_nan=False)
+        model.metadata_props.add(key=key, value=text)
 
 
 def _outputs(artifact: Artifact) -> List[str]:

@@ -11,6 +11,7 @@ from ... import _keras, _tf
 from ...errors import FreezeError
 from ...frozen.artifact import Artifact
 from ...graph.names import node_names
+from ...plan.carried import Assets, Metadata
 from ...plan.file_options import FileOptions
 from ...plan.formats import AskedFormat
 from ...plan.spec import FreezeSpec, Signatures
@@ -46,6 +47,8 @@ def plan_keras_model(
     optimize: bool = False,
     verify: Verifying = None,
     format: AskedFormat = "pb",
+    custom_metadata: Metadata = None,
+    assets: Assets = None,
 ) -> FunctionPlan:
     """Plan a Keras model's inference once, and write files of it any number of times.
 
@@ -70,7 +73,7 @@ def plan_keras_model(
       verify: as in FreezeHook: True, a dict of sample feeds, or fh.Verify; or a batch that the
         model takes. The file's answers are compared with those of the model's own call to the same
         numbers, in their own dtypes, with training=False.
-      format: as in `plan_function`.
+      format, custom_metadata, assets: as in `plan_function`.
 
     Returns:
       The plan. Inputs are named after the model's Input layers or the keys of its inputs, outputs
@@ -87,6 +90,8 @@ def plan_keras_model(
         optimize=optimize,
         verify=verify,
         format=format,
+        custom_metadata=custom_metadata,
+        assets=assets,
     )
     return plan_seen(model, None, input_signature, file, signatures)
 
@@ -108,6 +113,7 @@ def plan_seen(
     """
     if file.ema not in (None, "optimizer"):
         raise FreezeError(f'ema= is "optimizer" or None for a Keras model, not {file.ema!r}')
+    file = file.loaded()
     check_call(model)
     verify: Any = file.verify
     if verify is not None and not isinstance(verify, (bool, str, Mapping, Verify)):  # a batch
@@ -206,6 +212,8 @@ def freeze_keras_model(
     optimize: bool = False,
     verify: Verifying = None,
     format: AskedFormat = "pb",
+    custom_metadata: Metadata = None,
+    assets: Assets = None,
 ) -> Artifact:
     """Freeze a Keras model with its present weights to one `.pb` file.
 
@@ -214,7 +222,7 @@ def freeze_keras_model(
     Args:
       path: where to write; its directory must exist. `path + ".json"` describes a `.pb`.
       model, input_signature, signatures, ema, lower_control_flow, weights, check_numerics,
-        optimize, verify, format: as in `plan_keras_model`.
+        optimize, verify, format, custom_metadata, assets: as in `plan_keras_model`.
 
     Returns:
       The Artifact that was written.
@@ -231,6 +239,8 @@ def freeze_keras_model(
         optimize=optimize,
         verify=verify,
         format=format,
+        custom_metadata=custom_metadata,
+        assets=assets,
     )
     return plan_seen(model, None, input_signature, file, signatures).freeze(path)
 

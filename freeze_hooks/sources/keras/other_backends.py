@@ -86,10 +86,11 @@ def plan_elsewhere(
                 f"on {_keras.backend_of(model)}: name its layers"
             )
     synchronize(model)
-    there = dataclasses.replace(file, ema=None, verify=None)  # this process handles these
+    # this process handles the others
+    there = dataclasses.replace(file, ema=None, verify=None, custom_metadata=None, assets=None)
     task = dataclasses.replace(_task(model, seen, input_signature, there), others=others)
     answer = _ask(model, task)
-    plan = _plan_of(model, answer, bool(file.ema))
+    plan = _plan_of(model, answer, file)
     verify = verify_of(file.verify, file.weights)
     if verify is not None:
         averaged = model if file.ema else None
@@ -226,14 +227,14 @@ def _error_of(model: Any, answer: Answer) -> FreezeError:
     )
 
 
-def _plan_of(model: Any, answer: Answer, averaged: bool) -> FunctionPlan:
-    plan: FreezePlan = answer.plan
+def _plan_of(model: Any, answer: Answer, file: FileOptions) -> FunctionPlan:
+    plan: FreezePlan = dataclasses.replace(answer.plan, carried=file.carried)
     variables = [_counterpart(model, slot, place) for slot, place in zip(plan.slots, answer.places)]
     dtypes = [_protos.numpy_dtype(slot.variable.dtype) for slot in plan.slots]
     shared = _keras.backend_of(model) == "jax"
 
     def values() -> Iterator[Value]:
-        averages = {id(v): average for v, average in averages_of(model)} if averaged else {}
+        averages = {id(v): average for v, average in averages_of(model)} if file.ema else {}
         for variable, dtype in zip(variables, dtypes):
             yield as_value(_array(averages.get(id(variable), variable), shared, dtype))
 

@@ -100,6 +100,23 @@ def test_conv_net_writes_each_epochs_weights(tmp_path, clean):
     assert_same(clean, callback.artifacts[-1], model, IMAGES[:100])
 
 
+def test_metadata_and_assets(tmp_path):
+    """They stay in this process: the one that plans could not take the function."""
+    labels = tmp_path / "labels.txt"
+    labels.write_bytes(b"a\n")
+    callback = fh.FreezeCallback(
+        str(tmp_path / "m.pb"),
+        custom_metadata=lambda step, metrics: {"steps": int(step), "loss": metrics["loss"]},
+        assets={"labels.txt": str(labels)},
+    )
+    train(dense_net(), TOKENS.astype("float32"), [callback], epochs=1)
+    (artifact,) = callback.artifacts
+    with fh.load_frozen(artifact.path) as model:
+        assert dict(model.assets) == {"labels.txt": b"a\n"}
+        wanted = {"steps": artifact.step, "loss": artifact.metrics["loss"]}
+        assert model.custom_metadata == wanted
+
+
 def test_transformer_keeps_the_best(tmp_path, clean):
     model, recorder = transformer(), Recorder()
     callback = fh.FreezeCallback(str(tmp_path / "best.pb"), save_best_only=True)
