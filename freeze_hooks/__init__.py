@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .on_publish.tensorboard import to_tensorboard as to_tensorboard
     from .on_publish.tflite import to_tflite as to_tflite
     from .on_publish.upload import upload as upload
+    from .plan.formats import TFJS as TFJS
     from .plan.formats import SavedModel as SavedModel
     from .proof.asked import Verify as Verify
     from .signature import Signature as Signature
@@ -79,6 +80,7 @@ _HOMES = {
     "TooLargeError": "errors",
     "UnknownNameError": "errors",
     "SavedModel": "plan.formats",
+    "TFJS": "plan.formats",
     "Verify": "proof.asked",
     "check": "sources.any_file",
     "estimator_inference": "training.estimator",

@@ -43,9 +43,11 @@ OpDef = op_def_pb2.OpDef
 SavedModel = saved_model_pb2.SavedModel
 TensorProto = tensor_pb2.TensorProto
 SaverDef = saver_pb2.SaverDef
+SignatureDef = meta_graph_pb2.SignatureDef
 VariableDef = variable_pb2.VariableDef
 TrackableObjectGraph = trackable_object_graph_pb2.TrackableObjectGraph
 
+DT_FLOAT: int = types_pb2.DT_FLOAT
 DT_BOOL: int = types_pb2.DT_BOOL
 DT_INT32: int = types_pb2.DT_INT32
 DT_INT64: int = types_pb2.DT_INT64

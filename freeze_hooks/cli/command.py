@@ -142,10 +142,11 @@ def frozen(path: str) -> str:
 
 
 def artifact(path: str) -> str:
-    """Return the path if it is a file or a SavedModel; else raise, as `existing`."""
+    """Return the path if it is a file, a SavedModel or a TF.js model; else raise, as `existing`."""
+    from ..frozen.frozen_graph_model import is_graph_model
     from ..frozen.frozen_saved_model import is_saved_model
 
-    return path if is_saved_model(path) else existing(path)
+    return path if is_saved_model(path) or is_graph_model(path) else existing(path)
 
 
 def load_arrays(path: str) -> Dict[str, Any]:

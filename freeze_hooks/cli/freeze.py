@@ -50,10 +50,10 @@ _KINDS = (
 )
 @click.option(
     "--format",
-    type=click.Choice(["pb", "saved_model"]),
+    type=click.Choice(["pb", "saved_model", "tfjs"]),
     default="pb",
     show_default=True,
-    help="One file, or a SavedModel's directory.",
+    help="One file, or the directory of a SavedModel or a TensorFlow.js model.",
 )
 @click.option(
     "--variables",
@@ -72,7 +72,7 @@ def freeze(
     feeds: Optional[str],
     **asked: Any,
 ) -> None:
-    """Write SOURCE as one .pb file with graph and weights, or as a SavedModel."""
+    """Write SOURCE as one .pb file with graph and weights, a SavedModel or a TF.js model."""
     from ..storage.file_kinds import ABOUT
     from . import screen
 
@@ -97,7 +97,7 @@ def _format(name: str, variables: Optional[str]) -> Any:
 
     if variables is None:
         return name
-    if name == "pb":
+    if name != "saved_model":
         raise click.UsageError("--variables is for --format saved_model")
     return SavedModel({"true": True, "false": False}.get(variables, variables))
 

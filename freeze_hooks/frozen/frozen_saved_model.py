@@ -150,7 +150,7 @@ def _frozen(directory: str, graph_def: Any) -> Any:
 
 
 def size_of(path: str) -> int:
-    """Return the number of bytes of a file, or of all files of a SavedModel."""
-    if not is_saved_model(path):
+    """Return the number of bytes of a file, or of all files of an artifact's directory."""
+    if not is_directory(path):
         return filesystem_of(path).size(path)
     return sum(filesystem_of(path).size(os.path.join(path, name)) for name in files_in(path))

@@ -1,4 +1,4 @@
-"""Reads artifacts: `inspect` reports what is in a file or SavedModel, without running it."""
+"""Reads artifacts: `inspect` reports what is in a file or directory, without running it."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from ..signature import Signature, TensorInfo
 from ..storage.filesystem import filesystem_of
 from ..storage.paths import plain_path
 from .description import FORMAT
+from .frozen_graph_model import is_graph_model, read_graph_model
 from .frozen_saved_model import (
     graph_to_load,
     is_saved_model,
@@ -38,7 +39,7 @@ from .wire import DESCRIPTION, START
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """What is in a frozen file or SavedModel, or what a plan would write to it.
+    """What is in a frozen file, SavedModel or TF.js model, or what a plan would write to it.
 
     Attributes:
       signature: its inputs and outputs.
@@ -62,10 +63,10 @@ class Report:
 
 
 def inspect(path: str, *, reader: Optional[str] = None) -> Report:
-    """Report what is in a frozen file or SavedModel, without running any of it.
+    """Report what is in a frozen file, SavedModel or TF.js model, without running any of it.
 
     Args:
-      path: the file, or the SavedModel's directory.
+      path: the file, or the directory of the SavedModel or TF.js model.
       reader: "openvino" or "opencv" adds findings for nodes that this program computes wrongly or
         cannot run.
 
@@ -115,14 +116,14 @@ def _noted(metadata: Mapping[str, Any], path: str) -> List[Finding]:
 
 
 def read_graph_def(path: str) -> Any:
-    """Read the GraphDef of a frozen file or SavedModel, and add the attributes that were stripped.
+    """Read the GraphDef of an artifact, and add the attributes that were stripped.
 
     Raises:
-      InvalidFileError: the file is truncated, or is neither a GraphDef nor a frozen SavedModel.
+      InvalidFileError: it is truncated, or no GraphDef, frozen SavedModel or TF.js model.
       OSError: the file cannot be read.
     """
-    if is_saved_model(path):
-        graph_def = read_saved_graph(path)
+    if is_saved_model(path) or is_graph_model(path):
+        graph_def = read_graph_model(path) if is_graph_model(path) else read_saved_graph(path)
         add_defaults(graph_def)
         return graph_def
     ours, data = _content(path)

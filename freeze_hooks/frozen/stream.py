@@ -51,8 +51,8 @@ def write(
             file.write(piece)
         elif piece.key is not None and stored is not None:
             value = next(values)
-            _check_shape(piece, value)
-            stored.add(piece.key, piece.dtype, value.shape, _chunks(piece, value))
+            check_shape(piece, value)
+            stored.add(piece.key, piece.dtype, value.shape, chunks_of(piece, value))
         else:
             _write_value(piece, next(values), file, file.bytes, next(known, None))
 
@@ -133,7 +133,7 @@ def _write_value(
       place: where it begins in the file; None outside of a file.
       header: what stands before the value, if that is known.
     """
-    _check_shape(slot, value)
+    check_shape(slot, value)
     variable = slot.variable
     if value.strings is not None:
         file.write(wire.string_const(slot.node, variable.dtype, value.shape, value.strings))
@@ -142,12 +142,17 @@ def _write_value(
         count = value.nbytes // itemsize(variable.dtype)
         header = _before_value(slot, value.shape, count * itemsize(slot.dtype), place)
     file.write(header)
-    for chunk in _chunks(slot, value):
+    for chunk in chunks_of(slot, value):
         file.write(chunk)
         del chunk  # frees its memory before the next fetch
 
 
-def _check_shape(slot: Slot, value: Value) -> None:
+def check_shape(slot: Slot, value: Value) -> None:
+    """Check that a value has the shape that the graph declares.
+
+    Raises:
+      FreezeError: it has another one.
+    """
     variable = slot.variable
     if variable.shape is not None and value.shape != variable.shape:
         raise FreezeError(
@@ -156,7 +161,8 @@ def _check_shape(slot: Slot, value: Value) -> None:
         )
 
 
-def _chunks(slot: Slot, value: Value) -> Iterable[Any]:
+def chunks_of(slot: Slot, value: Value) -> Iterable[Any]:
+    """Return the bytes of a value in its slot's dtype."""
     same = slot.dtype == slot.variable.dtype
     return value.chunks if same else _narrowed(slot, value.chunks)
 

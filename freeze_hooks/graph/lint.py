@@ -195,11 +195,15 @@ def _kinds(op: str) -> Sequence[str]:
 
 
 def _is_training(norm: Any, body: Body) -> bool:
-    said = "is_training" not in norm.attr or norm.attr["is_training"].b  # true by default
-    return said and not _is_layer_norm(norm, body)
+    return is_training(norm) and not is_layer_norm(norm, body)
 
 
-def _is_layer_norm(norm: Any, body: Body) -> bool:
+def is_training(norm: Any) -> bool:
+    """Return whether a batch norm takes the statistics of its batch, as it does by default."""
+    return "is_training" not in norm.attr or bool(norm.attr["is_training"].b)
+
+
+def is_layer_norm(norm: Any, body: Body) -> bool:
     """Return whether this is tf_keras's layer norm: a batch norm scaled by a 1 per example."""
     scale = body.nodes[split(norm.input[1])[0]]
     return scale.op == "Fill" and body.nodes[split(scale.input[0])[0]].op != "Const"

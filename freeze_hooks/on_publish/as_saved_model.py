@@ -7,6 +7,7 @@ from typing import Optional
 from ..errors import ConversionError
 from ..frozen.artifact import Artifact
 from ..frozen.formats.saved_model_directory import wrap
+from ..frozen.frozen_graph_model import is_graph_model
 from ..frozen.frozen_saved_model import is_saved_model
 from ..storage.file_kinds import refuse_foreign
 from .converting import After, beside, destination
@@ -24,7 +25,7 @@ def to_saved_model(path: Optional[str] = None) -> After:
 
     Returns:
       A function that takes one Artifact, and returns the path of the directory. It raises
-      ConversionError if the artifact is a SavedModel already, and OSError if the directory cannot
+      ConversionError if the artifact is a directory already, and OSError if the directory cannot
       be written.
 
     Raises:
@@ -38,6 +39,11 @@ def to_saved_model(path: Optional[str] = None) -> After:
     def saved_model(artifact: Artifact) -> str:
         if is_saved_model(artifact.path):
             raise ConversionError(f"{artifact.path} is a SavedModel already")
+        if is_graph_model(artifact.path):
+            raise ConversionError(
+                f"{artifact.path} is a TF.js model, and only a .pb can be wrapped: "
+                'format="saved_model", in a second hook or callback, writes SavedModels'
+            )
         target = beside(artifact, path, ".saved_model")
         wrap(artifact.path, target, artifact.signature)
         return target

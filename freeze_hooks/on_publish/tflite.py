@@ -17,10 +17,10 @@ import tensorflow as tf
 
 from .._tf import v1
 from ..frozen.artifact import Artifact
-from ..frozen.frozen_saved_model import is_saved_model
 from ..frozen.reader import read_graph_def
 from ..graph.names import split
 from ..proof.asked import Verifying
+from ..storage.listing import is_directory
 from .converting import After, beside, converting, destination, write
 from .trial import asked, compare
 
@@ -94,7 +94,7 @@ def to_tflite(
 @contextlib.contextmanager
 def _frozen_file(artifact: Artifact) -> Iterator[str]:
     """Give the artifact as one file, which the converter reads."""
-    if not is_saved_model(artifact.path):
+    if not is_directory(artifact.path):
         yield artifact.path
         return
     with tempfile.TemporaryDirectory() as place:

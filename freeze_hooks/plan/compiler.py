@@ -13,6 +13,7 @@ from ..graph.body import Body
 from ..graph.endpoints import Shape
 from ..graph.tables import Table
 from ..signature import Signature
+from .browser import fit_browser, fitted_to_browser
 from .draft import Draft
 from .file_graph import (
     find_functions,
@@ -68,6 +69,7 @@ PASSES: Tuple[Callable[[Draft], None], ...] = (
     narrow_slots,  # after all slots are made
     drop_unneeded,
     lower_control_flow,  # after make_slots, so that no function takes a variable
+    fit_browser,  # after lower_control_flow, which adds nodes; with the names that users know
     complete_inputs,  # after the last pruning, so that only needed placeholders count
     fit_outputs_to_inputs,  # after complete_inputs, since it looks at all inputs
     keep_variables,  # after all pruning, since no output needs the ops that restore
@@ -155,6 +157,7 @@ def plan_frozen(graph_def: Any, plan: FreezePlan) -> FreezePlan:
     """Return a plan without slots for a graph with the same ends as `plan`."""
     nodes = {node.name: node for node in graph_def.node}
     body = Body(nodes, [info.tensor for info in plan.signature.outputs])
+    fitted_to_browser(body, plan.format)
     functions = sorted(graph_def.library.function, key=lambda f: str(f.signature.name))
     written = tuple(pieces(body, {}, functions, graph_def))
     return dataclasses.replace(plan, pieces=written, optimize=False)
@@ -183,7 +186,7 @@ def _largest(plan: FreezePlan) -> str:
 def _ways_out(plan: FreezePlan) -> str:
     if plan.graph_bytes > plan.inner_bytes:
         return ""
-    smaller = ', weights="float16" or "bfloat16"'
+    smaller = ", weights=" + " or ".join(f'"{dtype}"' for dtype in plan.format.narrows)
     if not isinstance(plan.format, SavedModel):
         return f'{smaller}, or format="saved_model"'
     return f"{smaller}, or variables=True" if plan.format.variables is False else smaller

@@ -47,6 +47,7 @@ class Draft:
         outputs.
       updates: names of the assignments whose results the outputs need.
       slots: {Const that lacks its value: the variable that gives the value}.
+      narrowed: {slot: DataType number of its value in the file}, where the node has another one.
       unasked: placeholders that the outputs need but inputs= does not name.
       unused: inputs that the outputs do not need.
       functions: the FunctionDefs that the body needs.
@@ -74,6 +75,7 @@ class Draft:
     changed: Mapping[str, str] = dataclasses.field(default_factory=dict)
     updates: Sequence[str] = ()
     slots: Dict[str, Variable] = dataclasses.field(default_factory=dict)
+    narrowed: Mapping[str, int] = dataclasses.field(default_factory=dict)
     unasked: Sequence[str] = ()
     unused: Sequence[str] = ()
     functions: Sequence[Any] = ()

@@ -8,13 +8,13 @@ from ..graph.passes.function_names import named_by_content
 from ..graph.passes.lower import lower
 from ..graph.pipelines import cuts
 from .draft import Draft
-from .formats import SavedModel
+from .formats import SavedModel, format_of
 from .pieces import pieces
 
 
 def lower_control_flow(draft: Draft) -> None:
-    """Replace If, Case and While by TensorFlow 1's control flow, if requested."""
-    if draft.spec.file.lower_control_flow:
+    """Replace If, Case and While by TensorFlow 1's control flow, if requested or needed."""
+    if draft.spec.file.lower_control_flow or format_of(draft.spec.file.format).lowers:
         lower(draft.body, draft.library)
         draft.keep_needed()
 
@@ -60,7 +60,13 @@ def write_pieces(draft: Draft) -> None:
     if restoring is not None and isinstance(form, SavedModel) and form.links:
         places = {restoring.keys: False, restoring.slices: True}
     written = pieces(
-        draft.body, draft.slots, draft.functions, draft.graph_def, draft.spec.devices, places
+        draft.body,
+        draft.slots,
+        draft.functions,
+        draft.graph_def,
+        draft.spec.devices,
+        places,
+        draft.narrowed,
     )
     draft.pieces = tuple(written)
 

@@ -50,6 +50,11 @@ class FileOptions:
         if self.weights and self.optimize:
             raise FreezeError("optimize= would fold the Casts that weights= needs: choose one")
         form = format_of(self.format)
+        if self.weights and self.weights not in form.narrows:
+            raise FreezeError(
+                f"weights={self.weights!r} is no dtype of format={form.name!r}, which can have "
+                f"{' or '.join(map(repr, form.narrows))}"
+            )
         if isinstance(form, SavedModel) and form.variables:
             self._check_variables(form)
         return dataclasses.replace(self, verify=verify, format=form)

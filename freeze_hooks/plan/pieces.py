@@ -27,6 +27,7 @@ def pieces(
     graph_def: Any,
     devices: bool = False,
     places: Mapping[str, bool] = MappingProxyType({}),
+    narrowed: Mapping[str, int] = MappingProxyType({}),
 ) -> Iterator[Union[bytes, Slot, Described, Located]]:
     """Yield a graph as pieces: its nodes, each after its inputs, then the functions.
 
@@ -39,6 +40,7 @@ def pieces(
       graph_def: gives the versions.
       devices: whether nodes keep their devices.
       places: {Const that says where a checkpoint has the variables: whether it holds slices}.
+      narrowed: {slot: DataType number of its value in the file}, where the node has another one.
     """
     described = split(body.outputs[0])[0]
     run: List[Any] = []
@@ -53,7 +55,8 @@ def pieces(
             run = []
             data = node.SerializeToString(deterministic=True)
             if name in slots:
-                yield Slot(slots[name], data, node.attr["dtype"].type)
+                dtype = narrowed.get(name, node.attr["dtype"].type)
+                yield Slot(slots[name], data, dtype)
             elif name in places:
                 yield Located(data, places[name])
             else:

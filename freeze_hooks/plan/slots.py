@@ -6,10 +6,10 @@ from ..errors import NotFreezableError
 from ..graph.passes.fed_state import feed_variables
 from ..graph.passes.freeze_tables import freeze_tables
 from ..graph.passes.freeze_variables import freeze_variables
-from ..graph.passes.narrow_weights import shrink
+from ..graph.passes.narrow_weights import narrowed, shrink
 from ..graph.passes.restored_variables import restore_variables
 from .draft import Draft
-from .formats import SavedModel
+from .formats import SavedModel, format_of
 
 
 def make_slots(draft: Draft) -> None:
@@ -39,8 +39,15 @@ def refuse_inner_variables(draft: Draft) -> None:
 
 
 def narrow_slots(draft: Draft) -> None:
-    """Store floating slots as weights= says, and cast them to the variables' dtypes."""
-    draft.slots = shrink(draft.body, draft.slots, draft.spec.file.weights)
+    """Store floating slots as weights= says, and cast them to the variables' dtypes.
+
+    The readers of some formats do that, and these need no Cast.
+    """
+    weights, form = draft.spec.file.weights, format_of(draft.spec.file.format)
+    if form.widens:
+        draft.narrowed = narrowed(draft.slots, weights)
+    else:
+        draft.slots = shrink(draft.body, draft.slots, weights)
 
 
 def keep_variables(draft: Draft) -> None:

@@ -27,7 +27,7 @@ class Slot:
     Attributes:
       variable: the variable that gives the value.
       node: the serialized NodeDef without its value.
-      dtype: DataType number of the node; with `weights=` narrower than the variable's.
+      dtype: DataType number of the value in the file; with `weights=` narrower than the variable's.
       key: None, or the value's key in a SavedModel's checkpoint. There, the value is not in the
         graph, and the graph has a variable in place of the Const.
     """

@@ -21,6 +21,7 @@ from . import run_standalone
 from .asked import Verify
 from .file_runs import FileRuns, digest_of
 from .fit import array_of, held
+from .graph_models import MAIN, read_model
 from .layout import Content
 from .tolerance import difference, scale
 
@@ -195,6 +196,11 @@ def _run_apart(
 ) -> List[List[Any]]:
     """Call run_standalone.answers in a Python process that imports only TensorFlow."""
     with tempfile.TemporaryDirectory() as tmp:
+        if os.path.basename(path) == MAIN:  # TensorFlow cannot read it
+            graph_def = read_model(path).whole()
+            path = os.path.join(tmp, "graph.pb")
+            with open(path, "wb") as file:
+                file.write(graph_def)
         odd = [
             run_standalone.write_arrays(os.path.join(tmp, f"batch-{i}.npz"), batch)
             for i, batch in enumerate(fed)

@@ -19,6 +19,7 @@ from .._tf import load_saved_model, v1
 from ..storage.filesystem import filesystem_of, read
 from .fed_graph import FedGraph, filling_tables, without_optimizers
 from .file_parts import graph_in
+from .graph_models import MAIN, read_model
 from .layout import Content, Layout
 from .restored_graph import RestoredGraph
 
@@ -64,6 +65,7 @@ class FileRuns:
         self._layout: Optional[Layout] = None
         self._graph: Union[FedGraph, RestoredGraph, None] = None
         self._varying: Set[str] = set()
+        self._same = ""  # of a TF.js model
 
     def __reduce__(self) -> Any:
         return FileRuns, ()  # a lock and a session cannot be copied
@@ -80,6 +82,8 @@ class FileRuns:
           ValueError: TensorFlow cannot read it.
         """
         with self._lock:
+            if os.path.basename(path) == MAIN:
+                return self._open_model(path, check, here)
             data = _bytes_of(path)
             content = None if self._layout is None else self._layout.read(data)
             check(_digest(data) if content is None else content.digest)
@@ -91,6 +95,18 @@ class FileRuns:
             elif isinstance(self._graph, RestoredGraph):
                 self._graph.restore(os.path.dirname(path))
             return OpenFile(content, self._graph)
+
+    def _open_model(self, path: str, check: Callable[[str], None], here: bool) -> OpenFile:
+        check(digest_of(path))
+        model = read_model(path)
+        if not here:
+            return OpenFile(model.content, None)
+        if self._graph is None or self._same != model.same:
+            self.proven = False
+            if self._graph is not None:
+                self._graph.close()
+            self._graph, self._same = model.graph(), model.same
+        return OpenFile(model.content, self._graph)
 
     def _imported(self, path: str, data: Any) -> Tuple[Layout, Union[FedGraph, RestoredGraph]]:
         self.proven = False

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any, Sequence
 
 from ..errors import UnknownNameError, named, refused
+from ..frozen.frozen_saved_model import size_of
 from ..graph.endpoints import resolve
 from ..graph.suggest_outputs import no_outputs
 from ..plan.file_options import PLAIN
 from ..plan.spec import Request
-from ..storage.filesystem import filesystem_of
-from ..storage.listing import exists
+from ..storage.listing import exists, is_directory
 from .at_path import CHECKPOINT, SAVED_MODEL, find_prefix, kind_of, stem
 from .graph_file import as_graph, stored_shapes
 from .graph_message import is_text
@@ -48,8 +48,8 @@ def check_names(source: str, request: Request, signature: str, tags: Sequence[st
 
 
 def _is_quick(path: str) -> bool:
-    size = filesystem_of(path).size(path)
-    return size <= _QUICK_TEXT or (size <= QUICK and not is_text(path))
+    size = size_of(path)
+    return size <= _QUICK_TEXT or (size <= QUICK and (is_directory(path) or not is_text(path)))
 
 
 def _look_up(graph_def: Any, request: Request) -> None:

@@ -9,6 +9,7 @@ from typing import Any, List, Optional
 from google.protobuf import text_encoding
 
 from ..errors import FreezeError, near
+from ..frozen.frozen_graph_model import is_graph_model
 from ..frozen.other_kinds import nothing_at, told_at, told_directory
 from ..storage.filesystem import read
 from ..storage.listing import checkpoint_exists, exists, is_directory, matching, modified, names
@@ -21,7 +22,7 @@ _V1_SHARD = re.compile(r"-[\d?]{5}-of-[\d?]{5}$")
 
 
 def kind_of(path: str) -> str:
-    """Return SAVED_MODEL, CHECKPOINT or GRAPH (a file with a GraphDef or MetaGraphDef).
+    """Return SAVED_MODEL, CHECKPOINT or GRAPH (a file with a GraphDef or MetaGraphDef; TF.js).
 
     Raises:
       FreezeError: nothing is there (near matches are named), or a directory of another kind.
@@ -33,6 +34,8 @@ def kind_of(path: str) -> str:
         return CHECKPOINT if of_checkpoint else GRAPH
     if checkpoint_exists(path) or path.endswith(".index"):
         return CHECKPOINT
+    if is_graph_model(path):
+        return GRAPH
     if is_directory(path):
         if has_checkpoint(path):
             return CHECKPOINT

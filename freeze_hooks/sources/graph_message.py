@@ -11,6 +11,7 @@ from google.protobuf.message import DecodeError
 from .. import _protos
 from .._protos import GraphDef, MetaGraphDef
 from ..errors import InvalidFileError
+from ..frozen.frozen_graph_model import is_graph_model, read_graph_model
 from ..frozen.other_kinds import told
 from ..storage.filesystem import pieces, read
 
@@ -19,7 +20,12 @@ _META = re.compile(rb"\s*(#[^\n]*\n\s*)*(meta_info_def|graph_def|saver_def|colle
 
 
 def read_message(path: str) -> Any:
-    """Return the GraphDef or MetaGraphDef in a file, binary or text; it is not validated."""
+    """Return the GraphDef or MetaGraphDef in a file, binary or text; it is not validated.
+
+    The path may also be the directory of a TF.js model.
+    """
+    if is_graph_model(path):
+        return read_graph_model(path)
     data = read(path)
     try:
         if _TEXT.match(data[:4096]):

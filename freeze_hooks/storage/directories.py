@@ -10,7 +10,7 @@ from typing import Callable, Iterator, List, Optional
 from ..errors import FreezeError
 from . import in_flight, locks
 from .exchange import put_in_place
-from .file_kinds import ABOUT, MODEL
+from .file_kinds import ABOUT, MAINS
 from .filesystem import filesystem_of, pieces
 from .sink import Sink, open_sink
 from .unsynced import Unsynced
@@ -183,9 +183,9 @@ def publish_symlink(source: str, path: str) -> None:
 
 
 def copy_directory(source: str, path: str) -> None:
-    """Publish a copy of a SavedModel; its main file is written first."""
+    """Publish a copy of an artifact's directory; its main file is written first."""
     with publishing_directory(path) as directory:
-        for name in sorted(files_in(source), key=lambda name: name != MODEL):
+        for name in sorted(files_in(source), key=lambda name: name not in MAINS):
             directory.copy(filesystem_of(source).join(source, name), name)
 
 
@@ -206,13 +206,13 @@ def files_in(directory: str, within: str = "") -> Iterator[str]:
 
 
 def is_ours(path: str) -> bool:
-    """Return whether a path is a SavedModel that freeze_hooks wrote."""
+    """Return whether a path is a directory that freeze_hooks wrote as an artifact."""
     about = filesystem_of(path).join(path, ABOUT)
     return filesystem_of(path).stamp(about) is not None
 
 
 def delete_directory(path: str) -> None:
-    """Delete a SavedModel that freeze_hooks wrote, if it is there; it disappears as a whole.
+    """Delete a directory that freeze_hooks wrote, if it is there; it disappears as a whole.
 
     On a remote path, its main file goes first, and the others one after the other.
 
@@ -223,7 +223,8 @@ def delete_directory(path: str) -> None:
     if not is_ours(path):
         return
     if not files.rewrites:
-        files.delete(files.join(path, MODEL))
+        for name in MAINS:
+            files.delete(files.join(path, name))
         files.delete_tree(path)
         return
     temporary = _temporary(path)

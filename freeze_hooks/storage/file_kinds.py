@@ -9,8 +9,10 @@ from typing import Any, Iterator, Tuple
 from ..errors import FreezeError
 from .filesystem import filesystem_of
 
-MODEL = "saved_model.pb"
-ABOUT = os.path.join("assets.extra", "freeze_hooks.json")  # in each SavedModel that we write
+MODEL, MODEL_JSON = "saved_model.pb", "model.json"
+# {main file of a directory: the directory's kind}
+MAINS = {MODEL: "SavedModels", MODEL_JSON: "TF.js models"}
+ABOUT = os.path.join("assets.extra", "freeze_hooks.json")  # in each directory that we write
 _KERAS = "a model or weights that Keras saves"
 _CHECKPOINT = "a part of a TensorFlow checkpoint"
 _CONVERTED = "a model that on_publish= can write beside the frozen file"
@@ -34,7 +36,7 @@ def refuse_foreign(path: str, argument: str = "path", directory: bool = False) -
     Args:
       path: where to write.
       argument: the name of the user's argument, for messages.
-      directory: whether the artifact is a SavedModel's directory, and not a frozen file.
+      directory: whether the artifact is a directory, such as a SavedModel, and not a frozen file.
 
     Raises:
       FreezeError: the name belongs to another kind of file; the path is a directory for a file, or
@@ -71,8 +73,8 @@ def _refuse_for_directory(path: str, argument: str) -> None:
     own = re.compile(r"\.pb$", re.IGNORECASE).search(path)
     for found, owner in [(own, "a frozen file")] if own else _owners(path):
         raise FreezeError(
-            f"{argument}={path!r} ends in {found.group()!r}, as the name of {owner} does: a "
-            f"SavedModel is a directory, so call it {path[: found.start()]!r}"
+            f"{argument}={path!r} ends in {found.group()!r}, as the name of {owner} does: this "
+            f"format= writes a directory, so call it {path[: found.start()]!r}"
         )
     files = filesystem_of(path)
     if not files.rewrites or not files.exists(path):
@@ -80,7 +82,7 @@ def _refuse_for_directory(path: str, argument: str) -> None:
     names = files.names(path) if files.is_directory(path) else None
     if names is None:
         raise FreezeError(
-            f"{argument}={path!r} is a file, and a SavedModel is a directory: give another path"
+            f"{argument}={path!r} is a file, and this format= writes a directory: give another path"
         )
     if names and not files.exists(os.path.join(path, ABOUT)):
         raise FreezeError(

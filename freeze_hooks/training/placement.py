@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from typing import Optional
+from typing import List, Optional
 
 from ..errors import FreezeError
 from ..plan.formats import PB, Format
 from ..storage.directories import is_ours
+from ..storage.file_kinds import MAINS
 from ..storage.filesystem import directory_of, filesystem_of
-from ..storage.listing import is_directory
+from ..storage.listing import exists, is_directory
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,13 +64,13 @@ def place(
 
 
 def versions(directory: str, name: str, best: bool) -> str:
-    """Return the directory in which each SavedModel is called after its step."""
+    """Return the directory in which each artifact is called after its step."""
     parts = [part for part in (name, "best" if best else "") if part]
     return os.path.join(directory, *parts)
 
 
 def newest(directory: str) -> Optional[str]:
-    """Return the name of the SavedModel with the highest step in a directory; None without any."""
+    """Return the name of the artifact with the highest step in a directory; None without any."""
     if not is_directory(directory):
         return None
     steps = [name for name in filesystem_of(directory).names(directory) if name.isdigit()]
@@ -80,20 +81,23 @@ def newest(directory: str) -> Optional[str]:
 def refuse_mixed(form: Format, directory: str) -> None:
     """Check that a directory has no artifacts of another format than `form`.
 
-    It concerns directories in which SavedModels are called after steps: servers watch them.
+    It concerns directories in which artifacts are called after steps: servers watch them.
 
     Raises:
       FreezeError: it has some.
     """
     if not is_directory(directory):
         return
+    found: List[str] = []
+    what = ""
     if form.is_directory:
         files = filesystem_of(directory)
         found = [name for name in files.names(directory) if name.endswith(PB.suffix)]
         what = "frozen files"
-    else:
-        found = [name for name in [newest(directory)] if name is not None]
-        what = "SavedModels"
+    latest = newest(directory)
+    for main, kind in MAINS.items():
+        if latest is not None and main != form.main and not found:
+            found, what = [latest] * exists(os.path.join(directory, latest, main)), kind
     if found:
         raise FreezeError(
             f"{directory!r} has {what} of another training, such as {found[-1]!r}: give each "
@@ -104,7 +108,7 @@ def refuse_mixed(form: Format, directory: str) -> None:
 def refuse_mixed_in(form: Format, template: str) -> None:
     """Check the directory of a path with fields, as `refuse_mixed`.
 
-    SavedModels whose names do not begin with a field, such as an epoch, may be beside files.
+    Directories whose names do not begin with a field, such as an epoch, may be beside files.
     """
     directory, base = os.path.split(template)
     if "{" in directory or (form.is_directory and not base.startswith("{")):
@@ -115,7 +119,7 @@ def refuse_mixed_in(form: Format, template: str) -> None:
 def _version(step: Optional[int]) -> str:
     if step is None:
         raise FreezeError(
-            "a SavedModel is called after its global step, and this session has none: "
+            "this format= calls a directory after its global step, and this session has none: "
             "tf.compat.v1.train.get_or_create_global_step() makes one"
         )
     return str(step)

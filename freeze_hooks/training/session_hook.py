@@ -65,7 +65,8 @@ class FreezeHook(v1.train.SessionRunHook):
         notes its difference. During the proof, the weights are in memory twice.
       format: "pb", or "saved_model" or fh.SavedModel(...): a directory `PREFIX.saved_model` beside
         each checkpoint. With `output_dir`, it is `output_dir/STEP`, as TensorFlow Serving watches
-        it; the best one is `best/STEP`.
+        it; the best one is `best/STEP`. In the same places, "tfjs" or fh.TFJS(...) writes a
+        TensorFlow.js model: `PREFIX.tfjs`.
       output_dir: the directory for the files, instead of the checkpoints'.
       name: separates several hooks' files in one directory: `PREFIX.name.pb`.
       save_steps, save_secs: write every so many global steps or seconds into `output_dir`, as

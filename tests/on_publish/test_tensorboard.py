@@ -4,13 +4,12 @@ import importlib.util
 import json
 import os
 import re
-import select
-import shutil
 import subprocess
 import sys
 import time
 import urllib.request
 
+import chromium
 import pytest
 import tensorflow as tf
 from click.testing import CliRunner
@@ -19,7 +18,6 @@ import freeze_hooks as fh
 from freeze_hooks.cli.group import commands
 
 v1 = tf.compat.v1
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 NAMES = ("features", "probabilities", "classifier")  # as the graph tab shows them
 TEXTS = """
 (() => {
@@ -68,49 +66,6 @@ def test_the_event_file(events):
     assert [dim.size for dim in weights.attr["value"].tensor.tensor_shape.dim] == [512, 3]
 
 
-class Browser:
-    """A headless Chromium that takes commands through a pipe."""
-
-    def __init__(self, directory):
-        theirs, self._write = os.pipe()
-        self._read, answers = os.pipe()
-        shell = f'exec "$0" "$@" 3<&{theirs} 4>&{answers}'
-        options = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
-        options += ["--remote-debugging-pipe", f"--user-data-dir={directory}"]
-        self._process = subprocess.Popen(
-            ["bash", "-c", shell, CHROMIUM, *options, "about:blank"],
-            pass_fds=(theirs, answers),
-            stderr=subprocess.DEVNULL,
-        )
-        os.close(theirs)
-        os.close(answers)
-        self._count, self._pending = 0, b""
-
-    def ask(self, method, **parameters):
-        session = parameters.pop("session", None)
-        self._count += 1
-        message = {"id": self._count, "method": method, "params": parameters}
-        message.update({"sessionId": session} if session else {})
-        os.write(self._write, json.dumps(message).encode() + b"\0")
-        while True:
-            while b"\0" not in self._pending:
-                assert select.select([self._read], [], [], 300)[0], "Chromium does not answer"
-                more = os.read(self._read, 1 << 16)
-                assert more, "Chromium ended"
-                self._pending += more
-            text, _, self._pending = self._pending.partition(b"\0")
-            answer = json.loads(text.decode())
-            if answer.get("id") == self._count:
-                assert "error" not in answer, answer
-                return answer["result"]
-
-    def close(self):
-        self.ask("Browser.close")
-        self._process.wait(60)
-        os.close(self._read)
-        os.close(self._write)
-
-
 def serve(directory):
     """Start TensorBoard on a free port; return (process, its address)."""
     process = subprocess.Popen(
@@ -130,24 +85,17 @@ def serve(directory):
     importlib.util.find_spec("tensorboard") is None,
     reason="TensorFlow 2.21 comes without TensorBoard",
 )
-@pytest.mark.skipif(
-    CHROMIUM is None and "CI" not in os.environ, reason="there is no Chromium on this machine"
-)
+@chromium.needed
 def test_in_a_browser(events, tmp_path):
     server, address = serve(events)
     try:
         run = json.loads(urllib.request.urlopen(address + "data/plugin/graphs/info").read())
         assert list(run) == ["."]
-        assert CHROMIUM is not None, "chromium is to be installed for the tests"
-        browser = Browser(tmp_path / "profile")
-        target = browser.ask("Target.createTarget", url=address + "#graphs")["targetId"]
-        session = browser.ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        shown, end = "", time.time() + 300
-        while not all(name in shown for name in NAMES) and time.time() < end:
-            time.sleep(0.5)
-            how = {"expression": TEXTS, "returnByValue": True, "session": session}
-            shown = " ".join(browser.ask("Runtime.evaluate", **how)["result"].get("value") or ())
-        browser.close()
+        with chromium.Page(tmp_path / "profile", address + "#graphs") as page:
+            shown, end = "", time.time() + 300
+            while not all(name in shown for name in NAMES) and time.time() < end:
+                time.sleep(0.5)
+                shown = " ".join(page.value(TEXTS) or ())
         assert all(name in shown for name in NAMES), shown
     finally:
         server.terminate()

@@ -11,10 +11,10 @@ TEMPORARY = re.compile(r"\..*\.(tmp|old)\Z")
 
 
 def assert_complete(path):
-    """All files of a SavedModel have the sizes and hashes that it notes; returns the note."""
+    """All files of an artifact's directory have the sizes and hashes that it notes; the note."""
     with open(os.path.join(str(path), ABOUT)) as file:
         about = json.load(file)
-    assert "saved_model.pb" in about["files"]
+    assert {"saved_model.pb", "model.json"} & set(about["files"])
     for name, noted in about["files"].items():
         with open(os.path.join(str(path), name), "rb") as file:
             content = file.read()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Optional
 
 from ... import _tf
-from ..._protos import MetaGraphDef, SaverDef, VariableDef, dtype_enum
+from ..._protos import MetaGraphDef, SaverDef, SignatureDef, VariableDef, dtype_enum
 from ...graph.passes.restored_variables import Restoring
 from ...signature import Signature
 from .. import wire
@@ -40,8 +40,15 @@ def about_graph(signature: Signature, restoring: Optional[Restoring]) -> bytes:
     meta.meta_info_def.tags.append(TAG)
     meta.meta_info_def.tensorflow_version = _tf.VERSION
     meta.meta_info_def.stripped_default_attrs = True
-    ends = meta.signature_def[SERVING]
-    ends.method_name = _METHOD
+    meta.signature_def[SERVING].CopyFrom(signature_def(signature))
+    if restoring is not None:
+        _add_saver(meta, restoring)
+    return bytes(meta.SerializeToString(deterministic=True))
+
+
+def signature_def(signature: Signature) -> Any:
+    """Return a signature as a SignatureDef."""
+    ends = SignatureDef(method_name=_METHOD)
     for found, infos in ((ends.inputs, signature.inputs), (ends.outputs, signature.outputs)):
         for info in infos:
             end = found[info.name]
@@ -49,9 +56,7 @@ def about_graph(signature: Signature, restoring: Optional[Restoring]) -> bytes:
             end.tensor_shape.unknown_rank = info.shape is None
             for size in info.shape or ():
                 end.tensor_shape.dim.add(size=-1 if size is None else size)
-    if restoring is not None:
-        _add_saver(meta, restoring)
-    return bytes(meta.SerializeToString(deterministic=True))
+    return ends
 
 
 def _add_saver(meta: Any, restoring: Restoring) -> None:

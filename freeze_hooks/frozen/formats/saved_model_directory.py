@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
 import os
 import tempfile
-from typing import Any, Dict, Iterator, Mapping, Optional, Union
-
-from xxhash import xxh3_64
+from typing import Any, Dict, Iterator, Optional, Union
 
 from ...errors import TooLargeError
 from ...plan.formats import SavedModel
@@ -18,15 +15,15 @@ from ...proof.file_runs import digest_of
 from ...proof.proof import Proof
 from ...signature import Signature
 from ...storage.directories import Directory, copy_directory, publishing_directory
-from ...storage.file_kinds import ABOUT, MODEL
+from ...storage.file_kinds import MODEL
 from ...storage.filesystem import filesystem_of, pieces
 from ...storage.sink import Written
 from ...values.bundle_writer import DATA, INDEX, BundleWriter
 from ...values.linked import LinkedValues, file_endings
 from .. import stream, wire
-from ..description import completed
 from ..frozen_saved_model import SERVING
 from ..reader import description as described_in
+from .directory_note import write_note
 from .graph_wrapper import about_graph, wrapper
 from .target import Target
 from .warmup_requests import REQUESTS, requests
@@ -63,17 +60,8 @@ def publishing(
                 asked.write(requests(warmup, SERVING))
             files[REQUESTS] = asked.written
         difference = None if proof is None else proof.difference
-        about = completed(description, files[MODEL].hash, difference)
-        del about["hash"]
-        about["files"] = {name: _told(written) for name, written in files.items()}
-        noted = _write_json(about, directory)
-    target.written = _whole(files, noted)
-
-
-def _whole(files: Mapping[str, Written], noted: int) -> Written:
-    hashes = [written.hash for written in files.values() if written.hash]
-    whole = hashes[0] if len(hashes) == 1 else str(xxh3_64("".join(hashes).encode()).hexdigest())
-    return Written(sum(written.bytes for written in files.values()) + noted, whole)
+        whole = write_note(description, difference, files, directory)
+    target.written = whole
 
 
 def wrap(source: str, path: str, signature: Signature) -> None:
@@ -89,25 +77,7 @@ def wrap(source: str, path: str, signature: Signature) -> None:
             file.write(wrapper(about, size))
             for piece in pieces(source):
                 file.write(piece)
-        whole = {"bytes": file.written.bytes, "hash": _hash_of(file.written)}
-        _write_json({**described_in(source), "files": {MODEL: whole}}, directory)
-
-
-def _told(written: Written) -> Dict[str, Any]:
-    """Describe a file; the index of variables has the checksums of linked files."""
-    about: Dict[str, Any] = {"bytes": written.bytes}
-    return {**about, "hash": _hash_of(written)} if written.hash else {**about, "linked": True}
-
-
-def _hash_of(written: Written) -> Dict[str, str]:
-    return {"algorithm": "xxh3_64", "value": written.hash}
-
-
-def _write_json(about: Dict[str, Any], directory: Directory) -> int:
-    """Write the description's file, and return its length."""
-    with directory.file(ABOUT) as file:
-        file.write((json.dumps(about, indent=1, allow_nan=False) + "\n").encode())
-    return file.bytes
+        write_note(described_in(source), None, {MODEL: file.written}, directory)
 
 
 @contextlib.contextmanager

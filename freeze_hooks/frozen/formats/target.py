@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Optional, Sequence, Union
+from typing import Any, Iterator, Mapping, Optional, Sequence, Union
 
+from ...plan.types import FreezePlan
 from ...storage.sink import Sink, Written
 from ...values.bundle_writer import BundleWriter
 from ...values.linked import LinkedValues
+from ...values.value import Value
+from .. import stream
 
 _NOTHING = Written(0, "")
 
@@ -29,3 +32,13 @@ class Target:
     headers: Sequence[bytes] = ()
     written: Written = _NOTHING
     trouble: Optional[OSError] = None
+
+    def write(
+        self, plan: FreezePlan, values: Iterator[Value], description: Mapping[str, Any]
+    ) -> None:
+        """Write a plan with one value for each of its slots, and a description of JSON types.
+
+        Raises:
+          FreezeError: a value's shape is not what the graph declares, or it does not fit.
+        """
+        stream.write(plan, values, description, self.file, self.stored, self.headers)

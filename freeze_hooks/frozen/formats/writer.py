@@ -14,13 +14,16 @@ from ...proof.proof import Proof
 from ...storage.file_kinds import refuse_foreign
 from ...values import value
 from ...values.numerics import watched
-from .. import stream
 from ..artifact import Artifact, Undescribed
 from ..description import describe
 from ..optimize import optimized
-from . import pb_file, saved_model_directory
+from . import pb_file, saved_model_directory, tfjs_directory
 
-_FORMATS = {"pb": pb_file.publishing, "saved_model": saved_model_directory.publishing}
+_FORMATS = {
+    "pb": pb_file.publishing,
+    "saved_model": saved_model_directory.publishing,
+    "tfjs": tfjs_directory.publishing,
+}
 
 
 def write_frozen(
@@ -57,7 +60,7 @@ def write_frozen(
 
     publishing = _FORMATS[plan.format.name]
     with publishing(plan, path, description, proof, beside) as target:
-        stream.write(plan, values, description, target.file, target.stored, target.headers)
+        target.write(plan, values, description)
     for name, kind in list(odd.items())[:1]:
         more = f", as do {len(odd) - 1} others" if len(odd) > 1 else ""
         _tf.warn(f"{path}: variable {name!r} holds {kind}{more} (check_numerics='warn')")

@@ -25,23 +25,33 @@ def shrink(
       The slots by their new names. A narrow slot's node has the narrow dtype, and the Cast has
       the slot's old name.
     """
-    if weights is None:
-        return dict(slots)
-    small = dtype_enum(weights)
+    small = narrowed(slots, weights)
     found: Dict[str, Variable] = {}
     for name, variable in slots.items():
-        if isinstance(variable, Column) or not _is_wider(variable.dtype, small):
+        if name not in small:
             found[name] = variable
             continue
-        held = body.add("Const", f"{name}/{weights}", dtype=AttrValue(type=small))
+        held = body.add("Const", f"{name}/{weights}", dtype=AttrValue(type=small[name]))
         found[held.name] = variable
         node = body.nodes[name]
         node.op = "Cast"
         node.input.append(held.name)
         node.attr.clear()
-        node.attr["SrcT"].type = small
+        node.attr["SrcT"].type = small[name]
         node.attr["DstT"].type = variable.dtype
     return found
+
+
+def narrowed(slots: Mapping[str, Variable], weights: Optional[str]) -> Dict[str, int]:
+    """Return {slot: DataType number} of the slots that `weights` stores in a narrower dtype."""
+    if weights is None:
+        return {}
+    small = dtype_enum(weights)
+    return {
+        name: small
+        for name, variable in slots.items()
+        if not isinstance(variable, Column) and _is_wider(variable.dtype, small)
+    }
 
 
 def _is_wider(dtype: int, small: int) -> bool:

@@ -132,7 +132,7 @@ def test_it_goes_back_in(session, tmp_path):
     [
         ("m.pb", "ends in '.pb', as the name of a frozen file does.*call it .*m'"),
         ("m.keras", "ends in '.keras'"),
-        ("file", "is a file, and a SavedModel is a directory"),
+        ("file", "is a file, and this format= writes a directory"),
         ("other", "freeze_hooks did not write.*would delete notes"),
     ],
 )
