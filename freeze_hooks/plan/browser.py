@@ -6,7 +6,12 @@ from typing import Dict, Iterable
 
 from ..errors import NotFreezableError
 from ..graph.body import Body
-from ..graph.passes.for_tfjs import gate_constants, say_in_known_ops
+from ..graph.passes.for_tfjs import (
+    gate_constants,
+    name_branches,
+    say_in_known_ops,
+    start_loops_at_once,
+)
 from ..graph.tfjs import lacking
 from .draft import Draft
 from .formats import TFJS, AskedFormat, format_of
@@ -36,7 +41,9 @@ def fitted_to_browser(body: Body, form: AskedFormat, slots: Iterable[str] = ()) 
     if not isinstance(format_of(form), TFJS):
         return {}
     say_in_known_ops(body)
+    name_branches(body)
     moved = gate_constants(body)
+    start_loops_at_once(body)  # after gate_constants, since a Const is always there
     problems = lacking(body, {moved.get(name, name) for name in slots})
     if problems:
         raise NotFreezableError(

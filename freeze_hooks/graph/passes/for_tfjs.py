@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Set
+from typing import Any, Callable, Dict, List, Set
 
 from ..._protos import DT_FLOAT, DT_INT32, AttrValue, to_tensor
 from ..body import UNSET, Body, data_inputs
 from ..lint import is_layer_norm, is_training
 from ..names import split
-from ..ops import BATCH_NORMS, MERGES
+from ..ops import BATCH_NORMS, ENTERS, MERGES, SWITCHES
 from ..walks import consumers
 
 # Their output is their first input; what else they do is for training, debugging or memory.
@@ -132,6 +132,45 @@ def gate_constants(body: Body) -> Dict[str, str]:
         node.attr.clear()
         node.attr["T"].CopyFrom(held.attr["dtype"])
     return moved
+
+
+def start_loops_at_once(body: Body) -> None:
+    """Make each loop start only when all its inputs are there, as TF.js needs it.
+
+    TF.js lets the counter of a loop run ahead of an input that comes later. When an invariant comes
+    then, only the first iteration hears of it, and the loop never ends.
+    """
+    frames: Dict[bytes, List[Any]] = {}
+    for node in body.nodes.values():
+        if node.op in ENTERS:
+            frames.setdefault(node.attr["frame_name"].s, []).append(node)
+    for name, enters in frames.items():
+        sources = sorted({data_inputs(node)[0] for node in enters})
+        late = [text for text in sources if body.nodes[split(text)[0]].op != "Const"]
+        if late and len(enters) > 1:
+            waits = [_waiting_for(body, text) for text in late]
+            start = body.add("NoOp", name.decode() + "/start", waits).name
+            for node in enters:
+                node.input.append("^" + start)
+
+
+def name_branches(body: Body) -> None:
+    """Make nodes that wait for a Switch wait for its predicate, which says the same.
+
+    TF.js takes a control input for the first output of a node. That of a Switch is dead where the
+    predicate is true.
+    """
+    for node in list(body.nodes.values()):
+        for i, text in enumerate(node.input):
+            source = body.nodes[split(text)[0]]
+            if text[:1] == "^" and source.op in SWITCHES:
+                node.input[i] = body.pivot(source.input[1])
+
+
+def _waiting_for(body: Body, text: str) -> str:
+    """Return a control input for a tensor."""
+    name = split(text)[0]
+    return body.pivot(text) if body.nodes[name].op in SWITCHES else "^" + name
 
 
 def _free(body: Body) -> Set[str]:
