@@ -90,8 +90,10 @@ def _weights(directory: str, manifest: Any) -> Iterator[Tuple[str, Any]]:
         place = 0
         for entry in group["weights"]:
             dtype, shape = _kind(entry)
-            count = int(np.prod(shape, dtype=object)) if shape else 1
-            end = place + count * dtype.itemsize
+            size = int(dtype.itemsize)
+            for dimension in shape:  # in Python's numbers, which do not overflow
+                size *= dimension
+            end = place + size
             if end > len(data):
                 raise InvalidFileError(
                     f"{directory} is truncated: weight {entry['name']!r} ends at byte {end:,} of "

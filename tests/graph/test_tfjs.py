@@ -45,7 +45,7 @@ CASES = {
         r"float32 cannot hold .*0\.1.*, a float64, exactly",
     ),
     "channels first": (
-        lambda: tf.nn.conv2d(image(), filters(), 1, "SAME", "NCHW"),
+        lambda: v1.nn.conv2d(image(), filters(), [1] * 4, "SAME", data_format="NCHW"),
         "layout NCHW: use channels_last.*'y0'",
     ),
     "training": (lambda: normalized(True), "no training mode"),

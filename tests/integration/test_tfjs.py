@@ -222,7 +222,8 @@ def test_a_graph_without_weights(graph, tmp_path):
     x = v1.placeholder(tf.float32, [None, 4], "x")
     with v1.Session() as session:
         fh.freeze_session(session, str(tmp_path / "m"), {"y": -x}, format="tfjs")
-    compare(tmp_path / "m", {"x": np.ones([2, 4])}, {"y": -np.ones([2, 4])}, sync=True)
+    value = np.arange(8.0).reshape(2, 4)
+    compare(tmp_path / "m", {"x": value}, {"y": -value}, sync=True)
 
 
 def test_optimized(graph, tmp_path):
