@@ -6,8 +6,14 @@ import tensorflow as tf
 from control_flow import control_flow
 
 from freeze_hooks.graph.body import Body
-from freeze_hooks.graph.passes.for_tfjs import gate_constants, say_in_known_ops
-from freeze_hooks.graph.tfjs import known_ops
+from freeze_hooks.graph.passes.for_tfjs import (
+    gate_constants,
+    name_branches,
+    say_in_known_ops,
+    start_loops_at_once,
+)
+from freeze_hooks.graph.prune import prune
+from freeze_hooks.graph.tfjs import known_ops, lacking
 
 v1 = tf.compat.v1
 X = np.linspace(-3, 3, 24).reshape(2, 3, 4).astype(np.float32)
@@ -68,3 +74,53 @@ def test_other_constants_stay(graph):
     body = Body({node.name: node for node in graph.as_graph_def().node}, ["y"])
     before = set(body.nodes)
     assert gate_constants(body) == {} and set(body.nodes) == before
+
+
+def test_a_loop_starts_when_its_inputs_are_there(graph):
+    """Each Enter waits for all that comes into the loop; the answer stays."""
+    with control_flow(v2=False):
+        x = v1.placeholder(tf.float32, [], "x")
+        late = tf.exp(x)
+        y = tf.while_loop(lambda i, y: i < 3, lambda i, y: (i + 1, y * late), [0, x])[1]
+        tf.identity(y, "y")
+    graph_def = graph.as_graph_def()
+    wanted = answers(graph_def.node, graph_def.versions, {"x:0": 0.5}, "y:0")
+    body = Body({node.name: node for node in graph_def.node}, ["y"])
+    start_loops_at_once(body)
+    (start,) = (node for node in body.nodes.values() if node.op == "NoOp")
+    assert set(start.input) == {"^x", "^Exp"}
+    enters = [node for node in body.nodes.values() if node.op == "Enter"]
+    assert len(enters) == 3 and all("^" + start.name in node.input for node in enters)
+    assert answers(body.nodes.values(), graph_def.versions, {"x:0": 0.5}, "y:0") == wanted
+
+
+def test_who_waits_for_a_switch_waits_for_its_predicate(graph):
+    x = v1.placeholder(tf.float32, [], "x")
+    false, true = tf.raw_ops.Switch(data=x, pred=x > 0)
+    with tf.control_dependencies([true.op]):
+        two = tf.constant(2.0, name="two")
+    tf.identity(tf.raw_ops.Merge(inputs=[false, true]).output * two, "y")
+    graph_def = graph.as_graph_def()
+    body = Body({node.name: node for node in graph_def.node}, ["y"])
+    name_branches(body)
+    (waits,) = body.nodes["two"].input
+    assert body.nodes[waits[1:]].input[0] == body.nodes[true.op.name].input[1]
+    assert answers(body.nodes.values(), graph_def.versions, {"x:0": 3.0}, "y:0") == 6
+
+
+def test_the_layer_norm_of_tf_keras(graph):
+    """A batch norm in training mode, scaled by ones of as many as there are examples."""
+    x = v1.placeholder(tf.float32, [1, None, 4, 1], "x")
+    count = tf.shape(x)[1]
+    ones, zeros = tf.fill([count], 1.0), tf.fill([count], 0.0)
+    y = v1.nn.fused_batch_norm(x, ones, zeros, epsilon=1e-3, data_format="NCHW")[0]
+    tf.identity(y, "y")
+    graph_def = graph.as_graph_def()
+    body = Body({node.name: node for node in graph_def.node}, ["y"])
+    say_in_known_ops(body)
+    assert not lacking(prune(body))
+    value = X.reshape(1, 6, 4, 1)
+    found = answers(body.nodes.values(), graph_def.versions, {"x:0": value}, "y:0")
+    centred = value - value.mean(2, keepdims=True)
+    wanted = centred / np.sqrt(value.var(2, keepdims=True) + 1e-3)
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
