@@ -37,5 +37,6 @@ def test_net(name, graph, clean, tmp_path):
         inputs, outputs = inference()
         v1.train.Saver().restore(session, prefix)
         expected = session.run(outputs["probs"], {inputs["images"]: data})
-    (probs,) = clean.run(path, {"images:0": data}, ["probs:0"])
+    # TensorFlow's optimizers take half a minute for 500 MB of constants
+    (probs,) = clean.run(path, {"images:0": data}, ["probs:0"], optimize=size < 200)
     np.testing.assert_allclose(probs, expected, atol=1e-5)
